@@ -1,0 +1,69 @@
+"""Train a big classifier and a small one together, and keep the small one (ProKT).
+
+The public names are imported on first use, so that `import keras_prokt` is quick and the
+backend can still be chosen (`KERAS_BACKEND`).
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_prokt.callbacks import (
+        OnOptimizer,
+        ProximalSchedule,
+        ResumableBackup,
+        StudentCheckpoint,
+        TrainingDynamics,
+    )
+    from keras_prokt.distillers import (
+        Distiller,
+        FrozenTeacherDistiller,
+        ProKTDistiller,
+        StudentOnly,
+        TrainingFault,
+    )
+    from keras_prokt.export import export_saved_model
+    from keras_prokt.models.uniform_start import uniform_start
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Distiller": "distillers",
+    "FrozenTeacherDistiller": "distillers",
+    "OnOptimizer": "callbacks",
+    "ProKTDistiller": "distillers",
+    "ProximalSchedule": "callbacks",
+    "ResumableBackup": "callbacks",
+    "StudentCheckpoint": "callbacks",
+    "StudentOnly": "distillers",
+    "TrainingDynamics": "callbacks",
+    "TrainingFault": "distillers",
+    "export_saved_model": "export",
+    "uniform_start": "models.uniform_start",
+}
+
+__all__ = [
+    "Distiller",
+    "FrozenTeacherDistiller",
+    "OnOptimizer",
+    "ProKTDistiller",
+    "ProximalSchedule",
+    "ResumableBackup",
+    "StudentCheckpoint",
+    "StudentOnly",
+    "TrainingDynamics",
+    "TrainingFault",
+    "__version__",
+    "export_saved_model",
+    "uniform_start",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'keras_prokt' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"keras_prokt.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

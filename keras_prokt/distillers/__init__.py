@@ -1,0 +1,24 @@
+"""Who trains when: one file a regime, and the table that lists them."""
+
+from keras_prokt.distillers.base import Distiller
+from keras_prokt.distillers.faults import TrainingFault
+from keras_prokt.distillers.frozen import FrozenTeacherDistiller
+from keras_prokt.distillers.joint_optimizer import JointOptimizer
+from keras_prokt.distillers.prokt import ProKTDistiller
+from keras_prokt.distillers.student_only import StudentOnly
+
+REGIMES: dict[str, type[Distiller]] = {
+    "prokt": ProKTDistiller,
+    "kd": FrozenTeacherDistiller,
+    "student": StudentOnly,
+}
+
+__all__ = [
+    "REGIMES",
+    "Distiller",
+    "FrozenTeacherDistiller",
+    "JointOptimizer",
+    "ProKTDistiller",
+    "StudentOnly",
+    "TrainingFault",
+]

@@ -1,0 +1,709 @@
+"""What all regimes share: two models in one, their inputs, metrics, checks and state."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+import keras
+from keras import ops
+
+from keras_prokt.distillers import data_checks, model_checks
+from keras_prokt.distillers.differentiate import Recording, record, without_gradient
+from keras_prokt.distillers.faults import (
+    FAULTS,
+    FaultWatch,
+    any_not_finite,
+    are_probabilities,
+    raise_fault,
+)
+from keras_prokt.distillers.joint_optimizer import apply_gradients
+from keras_prokt.losses import (
+    LabelLossOnLogits,
+    Objective,
+    SoftTargets,
+    kl_divergence,
+    weighted_mean,
+)
+from keras_prokt.losses.divergence import are_distributions, class_indices
+from keras_prokt.losses.label_loss import LabelLoss
+
+Tensor = Any
+TARGET_MODES = ("inference", "training")
+
+
+class Batch(NamedTuple):
+    """One batch, taken apart."""
+
+    teacher_inputs: Any
+    student_inputs: Any
+    labels: Tensor
+    """Class indices `(batch,)` or distributions `(batch, classes)`, in range."""
+    sample_weight: Tensor | None
+    size: int | Tensor
+
+
+class Outputs(NamedTuple):
+    """What one forward gave."""
+
+    logits: Tensor
+    """Shape `(batch, classes)`, float32."""
+    regularization: Tensor
+    """Sum of the model's own losses (regularisers, `add_loss`), float32 scalar."""
+
+
+class Step(NamedTuple):
+    """What one step of training reports."""
+
+    loss: Tensor
+    """The student's whole loss, regularisation included."""
+    matched: list[Tensor]
+    """Value of each objective."""
+    student_logits: Tensor
+    """Of the training forward."""
+    teacher_logits: Tensor | None
+    """Of the teacher before its update, or `None` without a teacher."""
+    gap: Tensor | None = None
+    """KL(q ‖ p) as the teacher's loss used it; by default computed from the two logits."""
+    teacher_loss: Tensor | None = None
+
+
+class Distiller(keras.Model):
+    """Base of the regimes: who trains when. Use one of the subclasses.
+
+    A distiller is a `keras.Model` for which `call`, `predict`, `evaluate` and `export` are the
+    student's alone, while `save`, `save_weights` and `load_model` hold everything: both models,
+    the optimizer state, random seeds and the distiller's own variables.
+
+    A subclass implements `update_models`, and extends `track_step` if it reports more.
+
+    Args:
+        teacher: Model that gives the targets, or `None`.
+        student: Model to train. Both output logits of shape `(batch, classes)`.
+        temperature: `T` of the default objective, soft targets. `None` for 1.
+        student_loss_weight: Weight `w` of the labels in the student's loss, in [0, 1]:
+            `w · CE + (1 − w) · Σ objectives`; the paper's 1 − α.
+        objectives: What the student matches; soft targets by default.
+        target_mode: Mode of the forwards that only make a target, "inference" or "training".
+            Neither changes moving statistics or random seeds.
+        teacher_inputs: Function of the batch's `x` that gives the teacher's inputs.
+        student_inputs: The same for the student. Without functions, a batch whose `x` is a dict
+            with the keys `"teacher"` and `"student"` is taken apart by name, and any other `x`
+            goes to both.
+        name: Name of the distiller.
+
+    Raises:
+        ValueError: On models that cannot be distilled into each other (different widths,
+            shared layers, one object twice, probabilities as outputs) and on settings out of
+            range.
+    """
+
+    trains_teacher = False
+    """Whether `fit` changes the teacher."""
+
+    def __init__(
+        self,
+        teacher: keras.Model | None,
+        student: keras.Model,
+        *,
+        temperature: float | None = None,
+        student_loss_weight: float = 0.0,
+        objectives: Objective | Sequence[Objective] | None = None,
+        target_mode: str = "inference",
+        teacher_inputs: Callable[[Any], Any] | None = None,
+        student_inputs: Callable[[Any], Any] | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        model_checks.check_pair(teacher, student)
+        if not 0 <= student_loss_weight <= 1:
+            raise ValueError(
+                "Expected student_loss_weight in [0, 1], received "
+                f"{student_loss_weight!r}; 0 trains on the targets alone, 1 on the labels alone."
+            )
+        if target_mode not in TARGET_MODES:
+            raise ValueError(f"Expected target_mode in {TARGET_MODES}, received {target_mode!r}.")
+        if objectives is not None and temperature is not None:
+            raise ValueError(
+                "Expected either temperature or objectives, received both; give the temperature "
+                "to the objective: objectives=SoftTargets(temperature=...)."
+            )
+        if objectives is None:
+            objectives = [SoftTargets(temperature=1.0 if temperature is None else temperature)]
+        self.teacher = teacher
+        self.student = student
+        self.objectives = [objectives] if isinstance(objectives, Objective) else list(objectives)
+        self.student_loss_weight = float(student_loss_weight)
+        self.target_mode = target_mode
+        self._teacher_inputs = teacher_inputs
+        self._student_inputs = student_inputs
+
+        self.skip_batches = 0
+        """Batches that `fit` still has to pass over without training (resuming in an epoch)."""
+        self.faults = keras.Variable(
+            [0.0] * len(FAULTS), trainable=False, name="faults", aggregation="sum"
+        )
+        self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
+        self.student_accuracy_tracker = keras.metrics.Mean(name="student_accuracy")
+        if teacher is not None:
+            self.teacher_accuracy_tracker = keras.metrics.Mean(name="teacher_accuracy")
+            self.gap_tracker = keras.metrics.Mean(name="gap")
+        if len(self.objectives) > 1:
+            self.objective_trackers = [keras.metrics.Mean(name=o.name) for o in self.objectives]
+        self._evaluates_jointly = False
+        self._evaluated_jointly = None
+        self._test_functions: dict[bool, Any] = {}
+        self._note_built()
+
+    # What Keras asks of a model: the student answers.
+
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """The student's logits, shape `(batch, classes)`."""
+        return self.student(self._inputs_of("student", inputs), training=training)
+
+    def export(self, filepath: Any, **kwargs: Any) -> Any:
+        """Writes the student alone as a SavedModel: `keras_prokt.export.export_saved_model`."""
+        from keras_prokt.export import export_saved_model
+
+        return export_saved_model(self.student, filepath, **kwargs)
+
+    @property
+    def num_classes(self) -> int:
+        """Width of both models' outputs."""
+        return self._num_classes
+
+    @property
+    def trained_by_student(self) -> list[keras.Variable]:
+        """What the student's optimizer updates: the student and the objectives' adapters."""
+        adapters = [v for o in self.objectives for v in o.trainable_variables]
+        return [*self.student.trainable_variables, *adapters]
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """Variables that `fit` changes by gradients: not those of a fixed teacher."""
+        of_teacher = self.teacher.trainable_variables if self.trains_teacher else []
+        return [*of_teacher, *self.trained_by_student]
+
+    @property
+    def non_trainable_variables(self) -> list[keras.Variable]:
+        """All other variables."""
+        trained = {id(v) for v in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in trained]
+
+    @property
+    def trainable_weights(self) -> list[keras.Variable]:
+        """Same as `trainable_variables`."""
+        return self.trainable_variables
+
+    # Compilation.
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: LabelLoss = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+    ) -> None:
+        """Configures training.
+
+        Args:
+            optimizer: The student's optimizer, as in Keras: an object, a name, a config.
+            loss: Loss on the labels. `None` is the cross entropy from logits, sparse or not by
+                the labels' shape; the names of the two cross entropies mean the same; a loss
+                object with `from_logits=False` receives softmax(logits), any other the logits.
+            metrics: Metrics of the student's logits against the labels.
+            weighted_metrics: The same, weighted by `sample_weight` or `class_weight`.
+            run_eagerly: As in Keras.
+            steps_per_execution: As in Keras.
+            jit_compile: As in Keras; `"auto"` is XLA on accelerators and on JAX.
+        """
+        self._compile_arguments = {
+            "optimizer": keras.optimizers.get(optimizer),
+            "loss": loss,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": jit_compile,
+        }
+        self._compile_with(scaled_optimizer(self._compile_arguments["optimizer"], self.student))
+
+    def _compile_with(self, optimizer: keras.optimizers.Optimizer) -> None:
+        arguments = self._compile_arguments
+        self.label_loss = LabelLossOnLogits(arguments["loss"])
+        self._test_functions.clear()
+        super().compile(
+            optimizer=optimizer,
+            metrics=arguments["metrics"],
+            weighted_metrics=arguments["weighted_metrics"],
+            run_eagerly=arguments["run_eagerly"],
+            steps_per_execution=arguments["steps_per_execution"],
+            jit_compile=arguments["jit_compile"],
+            auto_scale_loss=False,
+        )
+        self._build_optimizer()
+
+    def get_compile_config(self) -> dict[str, Any]:
+        if not self.compiled:
+            return {}
+        return {
+            key: keras.saving.serialize_keras_object(value)
+            for key, value in self._compile_arguments.items()
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def _build_optimizer(self) -> None:
+        # Before the first trace: TensorFlow cannot create variables inside it.
+        if self.built and self.compiled and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+    # Training and evaluation.
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains as `keras.Model.fit` does, with the same arguments.
+
+        Raises:
+            ValueError: Before the first step, if the data does not fit the models.
+            TrainingFault: After the step in which labels, inputs or losses went bad.
+        """
+        self._assert_compile_called("fit")
+        arguments = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
+        arguments["x"] = self._prepare(x, y, arguments.get("sample_weight"))
+        self._check_validation(arguments.get("validation_data"))
+        callbacks = arguments.get("callbacks")
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.callbacks.insert(0, FaultWatch())
+            callbacks.callbacks[0].set_model(self)
+        else:
+            # First, so that nothing is saved after a fault.
+            given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
+            arguments["callbacks"] = [FaultWatch(), *(c for c in given if c is not None)]
+        self.faults.assign(ops.zeros((len(FAULTS),)))
+        return super().fit(**arguments)
+
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """One step on one batch, as `keras.Model.train_on_batch`."""
+        self._assert_compile_called("train_on_batch")
+        self._prepare(x, y)
+        self.faults.assign(ops.zeros((len(FAULTS),)))
+        logs = super().train_on_batch(x, y, *args, **kwargs)
+        raise_fault(self)
+        return logs
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates the student, as `keras.Model.evaluate`; changes nothing.
+
+        `loss` is the student's loss on the labels. During `fit`, validation reports both models.
+        """
+        # Keras passes this flag when `fit` validates.
+        self._evaluates_jointly = bool(kwargs.get("_use_cached_eval_dataset"))
+        if not self._evaluates_jointly:
+            x = self._prepare(x, y, kwargs.get("sample_weight"))
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        before = self.train_function
+        super().make_train_function(force)
+        if self.train_function is not before:
+            self.train_function = self._passing_over(self.train_function)
+        return self.train_function
+
+    def _passing_over(self, train_function: Callable[..., Any]) -> Callable[..., Any]:
+        """A train function that passes over the first `skip_batches` batches."""
+
+        def step(*arguments: Any) -> Any:
+            if self.skip_batches <= 0:
+                return train_function(*arguments)
+            for _ in range(self.steps_per_execution):
+                next(iter(arguments[-1]))
+            self.skip_batches -= self.steps_per_execution
+            # JAX passes its state through.
+            return ({}, arguments[0]) if len(arguments) == 2 else {}
+
+        return step
+
+    def make_test_function(self, force: bool = False) -> Any:
+        jointly = self._evaluates_jointly
+        if force or self._test_functions.get(jointly) is None:
+            super().make_test_function(force=True)
+            self._test_functions[jointly] = self.test_function
+        self.test_function = self._test_functions[jointly]
+        return self.test_function
+
+    def train_step(self, *arguments: Any) -> Any:
+        """One step; the signature is that of the backend's trainer."""
+        return self._run_step(self._train_on_data, *arguments)
+
+    def test_step(self, *arguments: Any) -> Any:
+        """Evaluation of one batch; the signature is that of the backend's trainer."""
+        return self._run_step(self._test_on_data, *arguments)
+
+    def _run_step(self, step: Callable[[Any], dict[str, Any]], *arguments: Any) -> Any:
+        if keras.backend.backend() != "jax":
+            return step(*arguments)
+        # JAX: variables become arguments and results. With four groups this is training.
+        values, data = arguments
+        trainable, non_trainable = self.trainable_variables, self.non_trainable_variables
+        groups = [trainable, non_trainable, self.optimizer.variables, self.metrics_variables]
+        if len(values) == 3:
+            groups.pop(2)
+        mapping = [
+            pair
+            for group, of_group in zip(groups, values, strict=True)
+            for pair in zip(group, of_group, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            logs = step(data)
+        return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
+
+    def _train_on_data(self, data: Any) -> dict[str, Any]:
+        batch, flags = self._take_apart(data)
+        step = self.update_models(batch)
+        flags["student_loss"] = any_not_finite(step.loss)
+        if step.teacher_loss is not None:
+            flags["teacher_loss"] = any_not_finite(step.teacher_loss)
+        # Later in training a confident batch of one could look like a distribution.
+        is_first = ops.cast(ops.equal(self.optimizer.iterations, 1), "float32")
+        flags["student_probabilities"] = is_first * are_probabilities(step.student_logits)
+        if step.teacher_logits is not None:
+            flags["teacher_probabilities"] = is_first * are_probabilities(step.teacher_logits)
+        present = [flags.get(fault, ops.zeros(())) for fault in FAULTS]
+        self.faults.assign(ops.maximum(self.faults, ops.stack(present)))
+        self._loss_tracker.update_state(_poisoned(step.loss, flags), sample_weight=batch.size)
+        self.track_step(batch, step)
+        return self.get_metrics_result()
+
+    def update_models(self, batch: Batch) -> Step:
+        """One step of training on one batch: who trains when."""
+        raise NotImplementedError
+
+    def update_student(
+        self, batch: Batch, recording: Recording, teacher_logits: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The student's update towards given teacher logits.
+
+        Args:
+            batch: The batch.
+            recording: The student's forward in training mode on this batch.
+            teacher_logits: The target, constants of shape `(batch, classes)`.
+
+        Returns:
+            `(loss, matched)`: the student's loss and the value of each objective.
+        """
+        optimizer, variables = self.student_optimizer, self.trained_by_student
+        adapters = variables[len(self.student.trainable_variables) :]
+        scale = self.loss_scale(optimizer)
+
+        def loss_function(outputs: Outputs) -> tuple[Tensor, Any]:
+            matched = self._objective_terms(batch, outputs.logits, teacher_logits)
+            loss = self._student_loss(batch, outputs, matched)
+            return loss * scale, (loss, matched)
+
+        (loss, matched), gradients = recording.gradients(loss_function, adapters)
+        apply_gradients(optimizer, gradients, variables)
+        return loss, matched
+
+    @property
+    def student_optimizer(self) -> keras.optimizers.Optimizer:
+        """The optimizer of the student."""
+        return self.optimizer
+
+    def loss_scale(self, optimizer: keras.optimizers.Optimizer) -> Tensor:
+        """Factor of a loss before differentiation: mixed precision, number of replicas."""
+        scale = optimizer.scale_loss(ops.ones((), dtype="float32"))
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            # tf.distribute sums the gradients of the replicas.
+            scale = scale / tf.distribute.get_strategy().num_replicas_in_sync
+        return scale
+
+    def _student_loss(self, batch: Batch, outputs: Outputs, matched: list[Tensor]) -> Tensor:
+        weight = self.student_loss_weight
+        loss = outputs.regularization
+        for objective, value in zip(self.objectives, matched, strict=True):
+            loss = loss + (1 - weight) * objective.weight * value
+        if weight:
+            loss = loss + weight * self.label_loss(
+                batch.labels, outputs.logits, batch.sample_weight
+            )
+        return loss
+
+    def _objective_terms(
+        self, batch: Batch, logits: Tensor, teacher_logits: Tensor | None
+    ) -> list[Tensor]:
+        teacher, student = {"logits": teacher_logits}, {"logits": logits}
+        return [weighted_mean(o(teacher, student), batch.sample_weight) for o in self.objectives]
+
+    def _test_on_data(self, data: Any) -> dict[str, Any]:
+        jointly = self._evaluates_jointly and self.teacher is not None
+        batch, flags = self._take_apart(data, with_teacher=jointly)
+        student = self._forward(self.student, batch.student_inputs, training=False)
+        loss = self.label_loss(batch.labels, student.logits, batch.sample_weight)
+        loss = loss + student.regularization
+        self._loss_tracker.update_state(_poisoned(loss, flags), sample_weight=batch.size)
+        self._track_accuracy(batch, student.logits)
+        reported = {self._loss_tracker, self.student_accuracy_tracker, self._compile_metrics}
+        if jointly:
+            teacher = self._forward(self.teacher, batch.teacher_inputs, training=False)
+            reported |= self.track_teacher_evaluation(batch, teacher, student)
+        logs: dict[str, Any] = {}
+        for metric in self.metrics:
+            if metric in reported:
+                result = metric.result()
+                logs.update(result if isinstance(result, dict) else {metric.name: result})
+        return logs
+
+    def track_teacher_evaluation(self, batch: Batch, teacher: Outputs, student: Outputs) -> set:
+        """Updates the metrics of validation that need both models; returns them."""
+        matched = self._objective_terms(batch, student.logits, teacher.logits)
+        self._track_objectives(batch, matched)
+        self._track_pair(batch, teacher.logits, student.logits)
+        several = self.objective_trackers if len(matched) > 1 else []
+        trackers = {self.student_loss_tracker, self.teacher_accuracy_tracker, self.gap_tracker}
+        return trackers | set(several)
+
+    def track_step(self, batch: Batch, step: Step) -> None:
+        """Updates the metrics of training."""
+        self._track_accuracy(batch, step.student_logits)
+        if step.teacher_logits is not None:
+            self._track_objectives(batch, step.matched)
+            self._track_pair(batch, step.teacher_logits, step.student_logits, step.gap)
+
+    # Parts of a step.
+
+    def record_forward(self, model: keras.Model, inputs: Any) -> Recording:
+        """A forward in training mode whose gradient can be taken later."""
+        return record(
+            lambda: self._forward(model, inputs, training=True),
+            model.trainable_variables,
+            self.variables,
+        )
+
+    def target_logits(self, model: keras.Model, inputs: Any) -> Tensor:
+        """Logits as a constant target; leaves the state of the model as it was."""
+        training = self.target_mode == "training"
+        mapping = []
+        if keras.backend.backend() == "jax":
+            # An inner scope does not see the values of the outer one.
+            mapping = [(v, v.value) for v in self.variables]
+        with without_gradient(), keras.StatelessScope(state_mapping=mapping):
+            logits = _logits(model, inputs, training)
+        return ops.stop_gradient(logits)
+
+    def _forward(self, model: keras.Model, inputs: Any, training: bool) -> Outputs:
+        logits = _logits(model, inputs, training)
+        regularization = ops.zeros((), dtype="float32")
+        for loss in model.losses:
+            regularization = regularization + ops.sum(ops.cast(loss, "float32"))
+        return Outputs(logits, regularization)
+
+    def _take_apart(
+        self, data: Any, with_teacher: bool = True
+    ) -> tuple[Batch, dict[str, Tensor]]:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if y is None:
+            raise ValueError(
+                "Expected batches of (inputs, labels) or (inputs, labels, sample_weight), "
+                "received inputs alone; add integer or one-hot labels."
+            )
+        with_teacher = with_teacher and self.teacher is not None
+        teacher_inputs = self._inputs_of("teacher", x) if with_teacher else None
+        student_inputs = self._inputs_of("student", x)
+        labels, bad_labels = self._checked_labels(y)
+        flags = {
+            "labels": bad_labels,
+            "inputs": any_not_finite([teacher_inputs, student_inputs, sample_weight]),
+        }
+        size = ops.shape(labels)[0]
+        return Batch(teacher_inputs, student_inputs, labels, sample_weight, size), flags
+
+    def _checked_labels(self, y: Any) -> tuple[Tensor, Tensor]:
+        y = ops.convert_to_tensor(y)
+        if are_distributions(y, self.num_classes):
+            y = ops.cast(y, "float32")
+            bad = ops.logical_not(ops.all(ops.logical_and(ops.isfinite(y), y >= 0)))
+            return y, ops.cast(bad, "float32")
+        if len(y.shape) != 1 and not (len(y.shape) == 2 and y.shape[-1] == 1):
+            raise ValueError(
+                f"Expected integer labels of shape (batch,) or one-hot labels of shape (batch, "
+                f"{self.num_classes}), received shape {tuple(y.shape)}; check the labels or the "
+                "width of the models' outputs."
+            )
+        index = class_indices(y, self.num_classes)
+        valid = ops.logical_and(index >= 0, index < self.num_classes)
+        bad = ops.cast(ops.logical_not(ops.all(valid)), "float32")
+        return ops.where(valid, index, ops.zeros_like(index)), bad
+
+    def _track_accuracy(self, batch: Batch, logits: Tensor) -> None:
+        self.student_accuracy_tracker.update_state(_correct(batch.labels, logits))
+        if self._compile_metrics is not None:
+            self._compile_metrics.update_state(
+                batch.labels, logits, sample_weight=batch.sample_weight
+            )
+
+    def _track_objectives(self, batch: Batch, matched: list[Tensor]) -> None:
+        total = ops.zeros(())
+        for objective, value in zip(self.objectives, matched, strict=True):
+            total = total + objective.weight * value
+        self.student_loss_tracker.update_state(total, sample_weight=batch.size)
+        if len(matched) > 1:
+            for tracker, value in zip(self.objective_trackers, matched, strict=True):
+                tracker.update_state(value, sample_weight=batch.size)
+
+    def _track_pair(
+        self,
+        batch: Batch,
+        teacher_logits: Tensor,
+        student_logits: Tensor,
+        gap: Tensor | None = None,
+    ) -> None:
+        self.teacher_accuracy_tracker.update_state(_correct(batch.labels, teacher_logits))
+        if gap is None:
+            gap = weighted_mean(kl_divergence(student_logits, teacher_logits), batch.sample_weight)
+        self.gap_tracker.update_state(gap, sample_weight=batch.size)
+
+    # Inputs, building and checks.
+
+    def _inputs_of(self, role: str, x: Any) -> Any:
+        function = self._teacher_inputs if role == "teacher" else self._student_inputs
+        if function is not None:
+            return function(x)
+        if isinstance(x, Mapping) and role in x and set(x) <= {"teacher", "student"}:
+            return x[role]
+        return x
+
+    def _prepare(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Builds what is not built and checks arrays; returns the data to go on with."""
+        if not self.built:
+            inputs, x = data_checks.first_inputs(x)
+            self._build_from(inputs)
+        data_checks.check_arrays(x, y, sample_weight, self.num_classes)
+        return x
+
+    def _check_validation(self, validation_data: Any) -> None:
+        if isinstance(validation_data, tuple):
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation_data)
+            data_checks.check_arrays(x, y, sample_weight, self.num_classes, "validation ")
+
+    def _build_from(self, inputs: Any) -> None:
+        widths = {}
+        for role, model in self._models().items():
+            received = self._inputs_of(role, inputs)
+            try:
+                outputs = model(received)
+            except Exception as error:  # whatever the user's model raises, say where it came from
+                shapes = keras.tree.map_structure(lambda t: tuple(t.shape), received)
+                raise ValueError(
+                    f"Expected a {role} that can be built from the data, received inputs of "
+                    f"shape {shapes} and {type(error).__name__}: {str(error).strip()}; build the "
+                    f"{role} yourself, or name its part of the batch (teacher_inputs=, "
+                    "student_inputs=)."
+                ) from error
+            widths[role] = model_checks.check_output(role, outputs)
+        self._finish_building(widths)
+
+    def _note_built(self) -> None:
+        """Marks the distiller as built if the models say all that is needed."""
+        widths = {r: model_checks.output_width(m) for r, m in self._models().items() if m.built}
+        if len(widths) == len(self._models()) and None not in widths.values():
+            self._finish_building(widths)
+
+    def _finish_building(self, widths: dict[str, int]) -> None:
+        if self.teacher is not None:
+            model_checks.check_widths(**widths)
+        if self.trains_teacher and not self.teacher.trainable_variables:
+            raise ValueError(
+                "Expected a teacher with trainable variables, received "
+                f"{self.teacher.name!r} with none; set teacher.trainable = True, or use "
+                "FrozenTeacherDistiller for a fixed teacher."
+            )
+        if not self.student.trainable_variables:
+            raise ValueError(
+                f"Expected a student with trainable variables, received {self.student.name!r} "
+                "with none; set student.trainable = True."
+            )
+        self._num_classes = widths["student"]
+        self.built = True
+        self._build_optimizer()
+
+    def _models(self) -> dict[str, keras.Model]:
+        models = {"student": self.student}
+        return models if self.teacher is None else {"teacher": self.teacher, **models}
+
+    # Serialization.
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            **{role: serialize(model) for role, model in self._models().items()},
+            "objectives": [serialize(objective) for objective in self.objectives],
+            "student_loss_weight": self.student_loss_weight,
+            "target_mode": self.target_mode,
+            "teacher_inputs": serialize(self._teacher_inputs),
+            "student_inputs": serialize(self._student_inputs),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        deserialize = keras.saving.deserialize_keras_object
+        keys = ("teacher", "student", "objectives", "teacher_inputs", "student_inputs")
+        restored = {k: deserialize(config[k], custom_objects) for k in keys if k in config}
+        return cls(**{**config, **restored})
+
+    def own_state(self) -> list[keras.Variable]:
+        """Variables that `save` stores for the distiller itself: the random seeds of all layers.
+
+        Keras files do not hold the state of seed generators; without it, training with dropout
+        would go on with other random numbers than an uninterrupted run.
+        """
+        kept_by_keras = {id(v) for v in self.weights}
+        return [v for v in self.variables if id(v) not in kept_by_keras]
+
+    def save_own_variables(self, store: Any) -> None:
+        for index, variable in enumerate(self.own_state()):
+            store[str(index)] = ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store: Any) -> None:
+        variables = self.own_state()
+        if len(store.keys()) != len(variables):
+            raise ValueError(
+                f"Expected {len(variables)} variables of {type(self).__name__}, received "
+                f"{len(store.keys())}; the file was written by another kind of distiller or with "
+                "other layers."
+            )
+        for index, variable in enumerate(variables):
+            variable.assign(store[str(index)])
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Does nothing: both models arrive built."""
+
+
+def _logits(model: keras.Model, inputs: Any, training: bool) -> Tensor:
+    return ops.cast(model(inputs, training=training), "float32")
+
+
+def _correct(labels: Tensor, logits: Tensor) -> Tensor:
+    predicted = ops.cast(ops.argmax(logits, axis=-1), "int32")
+    return ops.cast(ops.equal(class_indices(labels, logits.shape[-1]), predicted), "float32")
+
+
+def _poisoned(loss: Tensor, flags: Mapping[str, Tensor]) -> Tensor:
+    """The loss, or NaN if a fault is flagged: the one value that the host looks at."""
+    bad = ops.sum(ops.stack(list(flags.values())))
+    return ops.where(bad > 0, ops.full_like(loss, float("nan")), loss)
+
+
+def scaled_optimizer(
+    optimizer: keras.optimizers.Optimizer, model: keras.Model
+) -> keras.optimizers.Optimizer:
+    """The optimizer, with dynamic loss scaling if the model computes in float16."""
+    is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if model.dtype_policy.name == "mixed_float16" and not is_scaled:
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

@@ -1,0 +1,37 @@
+"""Knowledge distillation from a fixed, trained teacher (Hinton et al. 2015)."""
+
+import keras
+
+from keras_prokt.distillers.base import Batch, Distiller, Step
+
+
+@keras.saving.register_keras_serializable(package="keras_prokt")
+class FrozenTeacherDistiller(Distiller):
+    """Trains a student towards a teacher that stays as it is (Eq. 1 of the ProKT paper).
+
+    `θ_s ← θ_s − η_s ∇ [w · CE(y, q) + (1 − w) · T² · KL(p_T ‖ q_T)]`, with
+    `w = student_loss_weight` (the paper's 1 − α). One step costs one teacher forward and three
+    student forwards, a backward counted as two. The teacher's weights, moving statistics and
+    `trainable` flags are never changed.
+
+    Args: as in `Distiller`.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_prokt import FrozenTeacherDistiller
+    >>> def network(units):
+    ...     return keras.Sequential(
+    ...         [keras.Input((4,)), keras.layers.Dense(units, "relu"), keras.layers.Dense(3)]
+    ...     )
+    >>> distiller = FrozenTeacherDistiller(network(32), network(4), temperature=4.0)
+    >>> distiller.compile(optimizer="adam")
+    >>> x, y = np.random.rand(64, 4).astype("float32"), np.random.randint(0, 3, 64)
+    >>> history = distiller.fit(x, y, verbose=0)
+    """
+
+    def update_models(self, batch: Batch) -> Step:
+        target = self.target_logits(self.teacher, batch.teacher_inputs)
+        recording = self.record_forward(self.student, batch.student_inputs)
+        loss, matched = self.update_student(batch, recording, target)
+        return Step(loss, matched, recording.outputs.logits, target)

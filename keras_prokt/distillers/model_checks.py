@@ -1,0 +1,140 @@
+"""Checks of two models against each other, before anything is trained."""
+
+import inspect
+from typing import Any
+
+import keras
+
+
+def check_pair(teacher: keras.Model | None, student: keras.Model) -> None:
+    """Refuses a pair that cannot be distilled, as far as the models alone can tell.
+
+    Raises:
+        ValueError: If one is not a Keras model, both are one object or share layers, their
+            output widths differ, or one ends in a softmax.
+    """
+    models = {"teacher": teacher, "student": student}
+    if teacher is None:
+        del models["teacher"]
+    for role, model in models.items():
+        if not isinstance(model, keras.Model):
+            raise ValueError(
+                f"Expected a keras.Model as {role}, received {type(model).__name__}: {model!r}."
+            )
+        if layer := probability_layer(model):
+            raise ValueError(
+                f"Expected a {role} that outputs logits, received probabilities: layer "
+                f"{layer.name!r} of model {model.name!r} ends in {_activation_name(layer)}; "
+                "remove it (activation=None), the losses apply the softmax themselves."
+            )
+    if teacher is None:
+        return
+    if teacher is student:
+        raise ValueError(
+            f"Expected two models, received {student.name!r} as teacher and as student; make the "
+            "student a model of its own (keras.models.clone_model copies an architecture)."
+        )
+    students = {id(layer) for layer in student._flatten_layers(include_self=False)}
+    shared = [
+        layer.name
+        for layer in teacher._flatten_layers(include_self=False)
+        # Input layers hold nothing that could be trained twice.
+        if id(layer) in students and layer.variables
+    ]
+    if shared:
+        raise ValueError(
+            f"Expected teacher and student without common layers, received both with {shared}; "
+            "each step trains the two models in turn: copy the layers and their weights instead."
+        )
+    widths = {role: output_width(model) for role, model in models.items()}
+    if None not in widths.values():
+        check_widths(**widths)
+
+
+def check_widths(teacher: int, student: int) -> None:
+    """Refuses models that do not have the same number of classes."""
+    if teacher != student:
+        raise ValueError(
+            "Expected teacher and student with the same number of classes, received outputs of "
+            f"width {teacher} (teacher) and {student} (student); give both heads the same units."
+        )
+
+
+def check_output(role: str, outputs: Any) -> int:
+    """The number of classes of a model's symbolic output.
+
+    Raises:
+        ValueError: If the output is not one tensor of shape (batch, classes >= 2).
+    """
+    shape = getattr(outputs, "shape", None)
+    if shape is None or len(shape) != 2 or shape[-1] is None or shape[-1] < 2:
+        received = f"shape {tuple(shape)}" if shape is not None else type(outputs).__name__
+        raise ValueError(
+            f"Expected the {role} to output one tensor of logits of shape (batch, classes) with "
+            f"at least 2 classes, received {received}; two classes are two logits."
+        )
+    return int(shape[-1])
+
+
+def output_width(model: keras.Model) -> int | None:
+    """Number of classes of a functional or built sequential model, else `None`."""
+    if isinstance(model, keras.Sequential) and not model.built:
+        return None
+    if not getattr(model, "outputs", None):
+        return None
+    outputs = model.outputs
+    return check_output(model.name, outputs[0] if len(outputs) == 1 else outputs)
+
+
+def probability_layer(model: keras.Model) -> keras.layers.Layer | None:
+    """The layer that turns the outputs of a functional or sequential model into probabilities."""
+    layer: Any = model
+    while isinstance(layer, keras.Model):
+        if isinstance(layer, keras.Sequential):
+            layer = layer.layers[-1] if layer.layers else None
+        elif getattr(layer, "outputs", None):
+            layer = layer.outputs[0]._keras_history.operation
+        else:
+            return None
+    return layer if _activation_name(layer) in ("softmax", "sigmoid") else None
+
+
+def _activation_name(layer: Any) -> str | None:
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    return getattr(getattr(layer, "activation", None), "__name__", None)
+
+
+def is_mode_free(model: keras.Model) -> bool:
+    """Whether a model computes the same in training and in inference mode, for certain.
+
+    Then one forward serves as target and as training forward. Keras's own containers and
+    recurrent layers merely pass the mode on; every other layer with a `training` argument is
+    taken to depend on it, unless its dropout rate is zero.
+    """
+    return all(_is_mode_free_layer(layer) for layer in model._flatten_layers())
+
+
+def _is_mode_free_layer(layer: keras.layers.Layer) -> bool:
+    if "training" not in inspect.signature(layer.call).parameters:
+        return True
+    rates = [getattr(layer, name, None) for name in ("rate", "dropout", "recurrent_dropout")]
+    rates = [rate for rate in rates if isinstance(rate, (int, float))]
+    if any(rates):
+        return False
+    passes_on = (
+        keras.Sequential,
+        keras.layers.Bidirectional,
+        keras.layers.TimeDistributed,
+        keras.layers.RNN,
+        keras.layers.LSTM,
+        keras.layers.GRU,
+        keras.layers.SimpleRNN,
+        keras.layers.Dropout,
+        keras.layers.LSTMCell,
+        keras.layers.GRUCell,
+        keras.layers.SimpleRNNCell,
+    )
+    is_functional = isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
+    # A subclass may do anything with the mode.
+    return is_functional or type(layer) in passes_on

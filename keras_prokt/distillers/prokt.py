@@ -1,0 +1,303 @@
+"""ProKT: the teacher takes one step on the labels, near the student; the student follows it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_prokt.distillers.base import Batch, Distiller, Outputs, Step, scaled_optimizer
+from keras_prokt.distillers.joint_optimizer import JointOptimizer, apply_gradients
+from keras_prokt.distillers.model_checks import is_mode_free
+from keras_prokt.losses import Objective, kl_divergence, weighted_mean
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_prokt")
+class ProKTDistiller(Distiller):
+    """Trains a teacher and a student together (Algorithm 1 of the ProKT paper).
+
+    On every batch, with teacher distribution `p` and student distribution `q`:
+
+    1. `θ_t ← θ_t − η_t ∇[(1 − λ) · CE(y, p) + λ · KL(q ‖ p)]` (Eq. 7), `q` held constant;
+    2. `θ_s ← θ_s − η_s ∇ KL(p⁺ ‖ q)` (Eq. 5), where `p⁺` is the teacher *after* its step.
+
+    In the bounded form (Eq. 6) the teacher minimises CE subject to `KL(q ‖ p) ≤ ε`, by dual
+    ascent: its loss is `CE + β (KL − ε)`, and then `β ← max(0, β + ρ (KL − ε))`.
+
+    One step costs 4 teacher and 3 student forwards (a backward counted as two) where the
+    student computes the same in training and inference mode, or `target_mode="training"`;
+    otherwise 4 and 4. At λ = 0 the student's extra forward is never run.
+
+    Args:
+        teacher: Model trained on the labels. Outputs logits `(batch, classes)`.
+        student: Model trained towards the teacher. Outputs logits of the same width.
+        proximal_weight: λ in [0, 1): how much the teacher is held near the student. 0.3 by
+            default; the paper's Figure 3 finds a broad optimum between 0.2 and 0.5.
+        proximal_bound: ε > 0 in nats: the bounded form instead of a fixed λ.
+        dual_step_size: ρ > 0 of the bounded form.
+        dual_initial: β₀ >= 0 of the bounded form.
+        temperature: `T` of the student's soft targets, whose loss is multiplied by T². The
+            teacher's proximal term is always at T = 1.
+        student_loss_weight: Weight 1 − α of the labels in the student's loss (Eq. 1); the
+            paper uses 0.
+        objectives: What the student matches; soft targets by default.
+        target_mode: "inference" (the authors' choice) or "training": the mode of the forwards
+            that only make targets. They never change moving statistics or random seeds.
+        teacher_inputs: Function of the batch's `x` that gives the teacher's inputs.
+        student_inputs: The same for the student; see `Distiller`.
+        name: Name of the distiller.
+
+    Raises:
+        ValueError: If λ is outside [0, 1), both λ and ε are given, or the models do not fit.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_prokt import ProKTDistiller
+    >>> def network(units):
+    ...     return keras.Sequential(
+    ...         [keras.Input((4,)), keras.layers.Dense(units, "relu"), keras.layers.Dense(3)]
+    ...     )
+    >>> distiller = ProKTDistiller(network(32), network(4), proximal_weight=0.3)
+    >>> distiller.compile(optimizer="adam", teacher_optimizer="adam")
+    >>> x, y = np.random.rand(64, 4).astype("float32"), np.random.randint(0, 3, 64)
+    >>> history = distiller.fit(x, y, epochs=2, verbose=0)
+    >>> distiller.predict(x, verbose=0).shape
+    (64, 3)
+    """
+
+    trains_teacher = True
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        proximal_weight: float | None = None,
+        proximal_bound: float | None = None,
+        *,
+        dual_step_size: float = 1e-3,
+        dual_initial: float = 1.0,
+        temperature: float | None = None,
+        student_loss_weight: float = 0.0,
+        objectives: Objective | Sequence[Objective] | None = None,
+        target_mode: str = "inference",
+        teacher_inputs: Callable[[Any], Any] | None = None,
+        student_inputs: Callable[[Any], Any] | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(
+            teacher,
+            student,
+            temperature=temperature,
+            student_loss_weight=student_loss_weight,
+            objectives=objectives,
+            target_mode=target_mode,
+            teacher_inputs=teacher_inputs,
+            student_inputs=student_inputs,
+            name=name,
+        )
+        if proximal_weight is not None and proximal_bound is not None:
+            raise ValueError(
+                "Expected either proximal_weight (λ) or proximal_bound (ε), received "
+                f"λ = {proximal_weight!r} and ε = {proximal_bound!r}; the bounded form finds the "
+                "weight itself."
+            )
+        self.proximal_bound = proximal_bound
+        self.dual_step_size = float(dual_step_size)
+        self.dual_initial = float(dual_initial)
+        self.proximal_weight: keras.Variable | None = None
+        self.dual_variable: keras.Variable | None = None
+        if proximal_bound is None:
+            weight = _checked_weight(0.3 if proximal_weight is None else proximal_weight)
+            self.proximal_weight = keras.Variable(
+                weight, trainable=False, dtype="float32", name="proximal_weight"
+            )
+            self.strength_tracker = keras.metrics.Mean(name="proximal_weight")
+            self._is_proximal = weight > 0
+        else:
+            for label, value, ok in (
+                ("proximal_bound (ε) above 0", proximal_bound, proximal_bound > 0),
+                ("dual_step_size (ρ) above 0", dual_step_size, dual_step_size > 0),
+                ("dual_initial (β₀) of at least 0", dual_initial, dual_initial >= 0),
+            ):
+                if not ok:
+                    raise ValueError(f"Expected {label}, received {value!r}.")
+            self.dual_variable = keras.Variable(
+                dual_initial,
+                trainable=False,
+                dtype="float32",
+                name="dual_variable",
+                aggregation="mean",
+            )
+            self.strength_tracker = keras.metrics.Mean(name="dual_variable")
+            self._is_proximal = True
+        self.teacher_loss_tracker = keras.metrics.Mean(name="teacher_loss")
+
+    def set_proximal_weight(self, value: float) -> None:
+        """Sets λ for the steps to come.
+
+        Args:
+            value: λ in [0, 1).
+
+        Raises:
+            ValueError: If λ is out of range, or the bounded form is used.
+        """
+        if self.proximal_weight is None:
+            raise ValueError(
+                "Expected a distiller with proximal_weight, received the bounded form, which "
+                "adapts its own weight (dual_variable); construct it without proximal_bound."
+            )
+        value = _checked_weight(value)
+        self.proximal_weight.assign(value)
+        if value > 0 and not self._is_proximal:
+            # The step compiled for λ = 0 lacks the proximal term; this is the only retrace.
+            self._is_proximal = True
+            if self.train_function is not None:
+                self.make_train_function(force=True)
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        teacher_optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+    ) -> None:
+        """Configures training; arguments as in `Distiller.compile`, and:
+
+        Args:
+            optimizer: The student's optimizer.
+            teacher_optimizer: The teacher's. By default a second one configured like the
+                student's. Clipping, accumulation, moving averages and loss scaling work for
+                each by itself; accumulation must be the same for both.
+            loss: Loss on the labels, for the teacher and, with a `student_loss_weight`, for
+                the student.
+            metrics: Metrics of the student.
+            weighted_metrics: The same, weighted.
+            run_eagerly: As in Keras.
+            steps_per_execution: As in Keras.
+            jit_compile: As in Keras.
+        """
+        optimizer = keras.optimizers.get(optimizer)
+        if teacher_optimizer is None:
+            teacher_optimizer = type(optimizer).from_config(optimizer.get_config())
+        self._compile_arguments = {
+            "optimizer": optimizer,
+            "teacher_optimizer": keras.optimizers.get(teacher_optimizer),
+            "loss": loss,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": jit_compile,
+        }
+        joint = JointOptimizer(
+            teacher=scaled_optimizer(self._compile_arguments["teacher_optimizer"], self.teacher),
+            student=scaled_optimizer(optimizer, self.student),
+            teacher_variables=lambda: self.teacher.trainable_variables,
+            student_variables=lambda: self.trained_by_student,
+        )
+        self._compile_with(joint)
+
+    @property
+    def student_optimizer(self) -> keras.optimizers.Optimizer:
+        return self.optimizer.student
+
+    def update_models(self, batch: Batch) -> Step:
+        recording = student_target = None
+        if self._is_proximal and (self.target_mode == "training" or is_mode_free(self.student)):
+            recording = self.record_forward(self.student, batch.student_inputs)
+            student_target = ops.stop_gradient(recording.outputs.logits)
+        elif self._is_proximal:
+            student_target = self.target_logits(self.student, batch.student_inputs)
+
+        teacher_loss, gap, teacher_logits = self._update_teacher(batch, student_target)
+
+        target = self.target_logits(self.teacher, batch.teacher_inputs)
+        if recording is None:
+            recording = self.record_forward(self.student, batch.student_inputs)
+        loss, matched = self.update_student(batch, recording, target)
+        self.optimizer.count_step()
+        return Step(
+            loss=loss,
+            matched=matched,
+            student_logits=recording.outputs.logits,
+            teacher_logits=teacher_logits,
+            gap=gap,
+            teacher_loss=teacher_loss,
+        )
+
+    def _update_teacher(
+        self, batch: Batch, student_target: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Step 1; returns the teacher's loss, KL(q ‖ p) and its logits before the update."""
+        scale = self.loss_scale(self.optimizer.teacher)
+
+        def loss_function(outputs: Outputs) -> tuple[Tensor, Any]:
+            loss = self.label_loss(batch.labels, outputs.logits, batch.sample_weight)
+            gap = None
+            if student_target is not None:
+                gap = weighted_mean(
+                    kl_divergence(student_target, outputs.logits), batch.sample_weight
+                )
+                loss = self._constrained(loss, gap)
+            return (loss + outputs.regularization) * scale, (loss, gap)
+
+        recording = self.record_forward(self.teacher, batch.teacher_inputs)
+        (loss, gap), gradients = recording.gradients(loss_function)
+        apply_gradients(self.optimizer.teacher, gradients, self.teacher.trainable_variables)
+        if self.dual_variable is not None:
+            excess = ops.stop_gradient(gap) - self.proximal_bound
+            beta = self.dual_variable + self.dual_step_size * excess
+            self.dual_variable.assign(ops.maximum(beta, 0.0))
+        return loss, gap, recording.outputs.logits
+
+    def _constrained(self, label_loss: Tensor, gap: Tensor) -> Tensor:
+        if self.dual_variable is not None:
+            return label_loss + self.dual_variable.value * (gap - self.proximal_bound)
+        weight = self.proximal_weight.value
+        return (1 - weight) * label_loss + weight * gap
+
+    def track_step(self, batch: Batch, step: Step) -> None:
+        super().track_step(batch, step)
+        self.teacher_loss_tracker.update_state(step.teacher_loss, sample_weight=batch.size)
+        strength = self.proximal_weight if self.dual_variable is None else self.dual_variable
+        self.strength_tracker.update_state(strength.value)
+
+    def track_teacher_evaluation(self, batch: Batch, teacher: Outputs, student: Outputs) -> set:
+        reported = super().track_teacher_evaluation(batch, teacher, student)
+        loss = self.label_loss(batch.labels, teacher.logits, batch.sample_weight)
+        gap = weighted_mean(kl_divergence(student.logits, teacher.logits), batch.sample_weight)
+        self.teacher_loss_tracker.update_state(
+            self._constrained(loss, gap), sample_weight=batch.size
+        )
+        return reported | {self.teacher_loss_tracker}
+
+    def own_state(self) -> list[keras.Variable]:
+        strength = self.proximal_weight if self.dual_variable is None else self.dual_variable
+        return [*super().own_state(), strength]
+
+    def get_config(self) -> dict[str, Any]:
+        weight = self.proximal_weight
+        return {
+            **super().get_config(),
+            "proximal_weight": None if weight is None else float(ops.convert_to_numpy(weight)),
+            "proximal_bound": self.proximal_bound,
+            "dual_step_size": self.dual_step_size,
+            "dual_initial": self.dual_initial,
+        }
+
+
+def _checked_weight(value: float) -> float:
+    value = float(value)
+    if not 0 <= value < 1:
+        raise ValueError(
+            f"Expected proximal_weight (λ) in [0, 1), received {value!r}; 0 leaves the teacher "
+            "free, values near 1 keep it from learning the labels."
+        )
+    return value

@@ -1,0 +1,76 @@
+"""The loss on the labels, in whatever form Keras accepts it, applied to logits."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_prokt.losses.base import Tensor
+from keras_prokt.losses.divergence import are_distributions
+
+_CROSS_ENTROPIES = {
+    "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
+    "SparseCategoricalCrossentropy": keras.losses.SparseCategoricalCrossentropy,
+    "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    "CategoricalCrossentropy": keras.losses.CategoricalCrossentropy,
+}
+
+LabelLoss = str | keras.losses.Loss | Callable[[Tensor, Tensor], Tensor] | None
+
+
+class LabelLossOnLogits:
+    """Calls the user's `loss` argument of `compile` on logits.
+
+    - `None`: cross entropy from logits, sparse or not by the shape of the labels.
+    - The names of the two cross entropies: their `from_logits=True` form.
+    - A loss object made with `from_logits=False`: gets `softmax(logits)`.
+    - Any other loss or function: gets the logits.
+
+    Args:
+        loss: What `compile` received.
+    """
+
+    def __init__(self, loss: LabelLoss = None):
+        expects_probabilities = getattr(loss, "from_logits", None) is False or (
+            # Keras's wrapped losses keep their arguments in `_fn_kwargs`; the config is public.
+            isinstance(loss, keras.losses.Loss) and loss.get_config().get("from_logits") is False
+        )
+        if isinstance(loss, str) and loss in _CROSS_ENTROPIES:
+            loss = _CROSS_ENTROPIES[loss](from_logits=True)
+        elif loss is not None:
+            loss = keras.losses.get(loss)
+        if loss is not None and not isinstance(loss, keras.losses.Loss):
+            loss = _FunctionLoss(loss)
+        self._loss = loss
+        self._expects_probabilities = expects_probabilities
+
+    def __call__(
+        self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
+        """The loss of a batch as a float32 scalar.
+
+        Args:
+            labels: Integers `(batch,)` or distributions `(batch, classes)`.
+            logits: Shape `(batch, classes)`.
+            sample_weight: `None` or shape `(batch,)`.
+        """
+        logits = ops.cast(logits, "float32")
+        loss = self._loss
+        if loss is None:
+            sparse = not are_distributions(labels, logits.shape[-1])
+            name = "sparse_categorical_crossentropy" if sparse else "categorical_crossentropy"
+            loss = _CROSS_ENTROPIES[name](from_logits=True)
+        predictions = ops.softmax(logits, axis=-1) if self._expects_probabilities else logits
+        return ops.cast(loss(labels, predictions, sample_weight=sample_weight), "float32")
+
+
+class _FunctionLoss(keras.losses.Loss):
+    """A plain function `(labels, predictions) -> per-example loss` as a Keras loss."""
+
+    def __init__(self, function: Callable[..., Any]):
+        super().__init__(name=getattr(function, "__name__", "loss"))
+        self._function = function
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return self._function(y_true, y_pred)
