@@ -1,4 +1,4 @@
-"""Who trains when: one file a regime, and the table that lists them."""
+"""Who trains when: one file a regime."""
 
 from keras_prokt.distillers.base import Distiller
 from keras_prokt.distillers.faults import TrainingFault
@@ -7,14 +7,7 @@ from keras_prokt.distillers.joint_optimizer import JointOptimizer
 from keras_prokt.distillers.prokt import ProKTDistiller
 from keras_prokt.distillers.student_only import StudentOnly
 
-REGIMES: dict[str, type[Distiller]] = {
-    "prokt": ProKTDistiller,
-    "kd": FrozenTeacherDistiller,
-    "student": StudentOnly,
-}
-
 __all__ = [
-    "REGIMES",
     "Distiller",
     "FrozenTeacherDistiller",
     "JointOptimizer",

@@ -1,5 +1,6 @@
 """What all regimes share: two models in one, their inputs, metrics, checks and state."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
@@ -142,9 +143,9 @@ class Distiller(keras.Model):
         self.faults = keras.Variable(
             [0.0] * len(FAULTS), trainable=False, name="faults", aggregation="sum"
         )
-        self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
         self.student_accuracy_tracker = keras.metrics.Mean(name="student_accuracy")
         if teacher is not None:
+            self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
             self.teacher_accuracy_tracker = keras.metrics.Mean(name="teacher_accuracy")
             self.gap_tracker = keras.metrics.Mean(name="gap")
         if len(self.objectives) > 1:
@@ -306,11 +307,16 @@ class Distiller(keras.Model):
         return super().evaluate(x, y, *args, **kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:
-        before = self.train_function
-        super().make_train_function(force)
-        if self.train_function is not before:
+        if force or self.train_function is None:
+            self._renew("train_step")
+            super().make_train_function(force=True)
             self.train_function = self._passing_over(self.train_function)
         return self.train_function
+
+    def _renew(self, step: str) -> None:
+        # JAX remembers what it compiled by the function's identity, and all bound methods of one
+        # name are the same to it: what a step does would stay what it was at the first trace.
+        self.__dict__[step] = functools.partial(getattr(type(self), step), self)
 
     def _passing_over(self, train_function: Callable[..., Any]) -> Callable[..., Any]:
         """A train function that passes over the first `skip_batches` batches."""
@@ -329,6 +335,7 @@ class Distiller(keras.Model):
     def make_test_function(self, force: bool = False) -> Any:
         jointly = self._evaluates_jointly
         if force or self._test_functions.get(jointly) is None:
+            self._renew("test_step")
             super().make_test_function(force=True)
             self._test_functions[jointly] = self.test_function
         self.test_function = self._test_functions[jointly]
@@ -502,9 +509,7 @@ class Distiller(keras.Model):
             regularization = regularization + ops.sum(ops.cast(loss, "float32"))
         return Outputs(logits, regularization)
 
-    def _take_apart(
-        self, data: Any, with_teacher: bool = True
-    ) -> tuple[Batch, dict[str, Tensor]]:
+    def _take_apart(self, data: Any, with_teacher: bool = True) -> tuple[Batch, dict[str, Tensor]]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if y is None:
             raise ValueError(

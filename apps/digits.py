@@ -1,0 +1,69 @@
+"""App `digits`: handwritten digits, offline, in about a minute."""
+
+from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
+from keras_prokt.names import unknown_name
+
+TEACHERS = {
+    "cnn-large": "2 stages of 2 convolutions, 32 and 64 channels, batch normalisation",
+    "cnn-small": "2 convolutions, 6 and 12 channels",
+}
+STUDENTS = {
+    "cnn-small": "2 convolutions, 6 and 12 channels",
+    "cnn-large": "2 stages of 2 convolutions, 32 and 64 channels, batch normalisation",
+}
+
+
+def prepare(request: TaskRequest) -> Task:
+    """Loads the digits from scikit-learn and readies the two networks."""
+    for role, name, known in (
+        ("a teacher", request.teacher, TEACHERS),
+        ("a student", request.student, STUDENTS),
+    ):
+        if name not in known:
+            raise ValueError(unknown_name(role, name, known))
+    if request.data_dir is not None:
+        raise ValueError(
+            f"Expected no data directory for app 'digits', received {request.data_dir!r}; the "
+            "digits come with scikit-learn."
+        )
+    from keras_prokt import models
+    from keras_prokt.data.batches import Batches
+    from keras_prokt.data.digits import load_digits
+
+    splits = load_digits()
+    batches = {
+        name: Batches(
+            {"teacher": split.images, "student": split.images},
+            split.labels,
+            batch_size=request.batch_size,
+            seed=request.seed,
+            shuffle=name == "train",
+        )
+        for name, split in splits.items()
+    }
+    if request.limit is not None:
+        batches["train"] = batches["train"].limited(request.limit)
+    return Task(
+        **batches,
+        class_names=[str(digit) for digit in range(10)],
+        build_teacher=lambda: models.get(request.teacher)(10, (8, 8, 1)),
+        build_student=lambda: models.get(request.student)(10, (8, 8, 1)),
+    )
+
+
+APP = App(
+    name="digits",
+    summary="1,797 real handwritten digits, 8x8; offline, about a minute on two cores",
+    teachers=TEACHERS,
+    students=STUDENTS,
+    default_teacher="cnn-large",
+    default_student="cnn-small",
+    recipe=Recipe(
+        epochs=40,
+        batch_size=64,
+        teacher=OptimizerRecipe("adam", 2e-3, "cosine"),
+        student=OptimizerRecipe("adam", 1e-2, "cosine"),
+        teacher_epochs=40,
+    ),
+    prepare=prepare,
+)

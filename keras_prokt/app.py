@@ -1,0 +1,180 @@
+"""What an app is: a named, ready task, as a plain value that the command line can list.
+
+This module imports no Keras, so that apps can be listed at once.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from keras_prokt.names import unknown_name
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_prokt.data.batches import Batches
+    from keras_prokt.export import TextFrontEnd
+
+BUILT_IN = "keras_prokt_apps"
+"""Import package of the top-level folder `apps/`; every module in it defines `APP`."""
+
+ENTRY_POINTS = "keras_prokt.apps"
+"""Entry-point group by which other distributions add apps."""
+
+
+@dataclass(frozen=True)
+class OptimizerRecipe:
+    """An optimizer and its learning-rate schedule.
+
+    Attributes:
+        name: Keras's name of the optimizer.
+        learning_rate: The (first) learning rate.
+        schedule: "constant", or "linear" or "cosine" decay to 0 over the whole run.
+        options: Further arguments of the optimizer, such as `global_clipnorm`.
+    """
+
+    name: str
+    learning_rate: float
+    schedule: str = "constant"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(
+        self, total_steps: int, learning_rate: float | None = None
+    ) -> "keras.optimizers.Optimizer":
+        """The Keras optimizer for a run of so many steps, with another learning rate if given."""
+        import keras
+
+        first = self.learning_rate if learning_rate is None else learning_rate
+        schedules = keras.optimizers.schedules
+        rate: Any = {
+            "constant": lambda: first,
+            "linear": lambda: schedules.PolynomialDecay(first, total_steps, end_learning_rate=0.0),
+            "cosine": lambda: schedules.CosineDecay(first, total_steps),
+        }[self.schedule]()
+        return keras.optimizers.get(
+            {"class_name": self.name, "config": {"learning_rate": rate, **self.options}}
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about training that an app suggests and a user may override.
+
+    Attributes:
+        epochs: Epochs of a run.
+        batch_size: Examples a step.
+        teacher: The teacher's optimizer.
+        student: The student's optimizer.
+        students: Optimizers of students that need another one, by name or pattern (`bert-*`).
+        teacher_epochs: Epochs in which a fixed teacher is trained before distillation.
+        proximal_weight: λ of ProKT.
+        temperature: T of the soft targets.
+    """
+
+    epochs: int
+    batch_size: int
+    teacher: OptimizerRecipe
+    student: OptimizerRecipe
+    teacher_epochs: int
+    students: Mapping[str, OptimizerRecipe] = field(default_factory=dict)
+    proximal_weight: float = 0.3
+    temperature: float = 1.0
+
+    def student_optimizer(self, student: str) -> OptimizerRecipe:
+        """The optimizer of a student of a given name."""
+        for pattern, recipe in self.students.items():
+            if fnmatchcase(student, pattern):
+                return recipe
+        return self.student
+
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """What an app is asked to prepare."""
+
+    teacher: str
+    student: str
+    batch_size: int
+    seed: int
+    limit: int | None = None
+    data_dir: str | None = None
+
+
+@dataclass
+class Task:
+    """Data and models, ready to train.
+
+    Attributes:
+        train: Shuffled training batches. Their `x` suits both models, or is a dict with the
+            keys "teacher" and "student".
+        validation: What choices are made on.
+        test: What is reported once, or `None` if its labels are not public.
+        class_names: Names of the classes, in the order of the logits.
+        build_teacher: Makes the untrained (or pretrained) teacher.
+        build_student: Makes the student.
+        text: How raw strings become the student's inputs, for serving; `None` for images.
+    """
+
+    train: "Batches"
+    validation: "Batches"
+    test: "Batches | None"
+    class_names: list[str]
+    build_teacher: Callable[[], "keras.Model"]
+    build_student: Callable[[], "keras.Model"]
+    text: "TextFrontEnd | None" = None
+
+
+@dataclass(frozen=True)
+class App:
+    """A named, ready task.
+
+    Attributes:
+        name: What users type.
+        summary: One line for the list of apps.
+        teachers: Known teachers: name -> what it is.
+        students: Known students: name -> what it is.
+        default_teacher: Used if none is named.
+        default_student: Used if none is named.
+        recipe: How to train.
+        prepare: Loads the data and readies the models; raises `ValueError` on bad input.
+    """
+
+    name: str
+    summary: str
+    teachers: Mapping[str, str]
+    students: Mapping[str, str]
+    default_teacher: str
+    default_student: str
+    recipe: Recipe
+    prepare: Callable[[TaskRequest], Task]
+
+
+def list_apps() -> list[App]:
+    """All apps, built-in and of other distributions, by name."""
+    return sorted(_load_apps(), key=lambda app: app.name)
+
+
+def get_app(name: str) -> App:
+    """The app of a name.
+
+    Raises:
+        ValueError: If there is none; the message lists the known ones.
+    """
+    apps = {app.name: app for app in list_apps()}
+    if name not in apps:
+        raise ValueError(unknown_name("an app", name, apps))
+    return apps[name]
+
+
+def _load_apps() -> list[App]:
+    package = importlib.import_module(BUILT_IN)
+    modules = [
+        importlib.import_module(f"{BUILT_IN}.{module.name}")
+        for module in pkgutil.iter_modules(package.__path__)
+    ]
+    others = [entry_point.load() for entry_point in entry_points(group=ENTRY_POINTS)]
+    return [module.APP for module in modules] + others

@@ -1,0 +1,216 @@
+"""The command line: parse, one library call, print.
+
+Nothing here imports Keras at module level: `--help` answers at once, and `--backend` can still
+choose the backend.
+"""
+
+import contextlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_prokt import __version__
+from keras_prokt.app import list_apps
+from keras_prokt.experiments.report import format_table, results_table
+from keras_prokt.experiments.run_folder import RunFolder
+from keras_prokt.experiments.spec import METHODS, RunSpec
+
+BACKENDS = ("tensorflow", "jax", "torch")
+METHOD_HELP = "; ".join(f"{name}: {method.summary}" for name, method in METHODS.items())
+
+
+class UsageProblem(click.ClickException):
+    """Bad input: one line, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"keras-prokt: {self.format_message()}", err=True, file=file)
+
+
+class _Group(click.Group):
+    """A group that suggests the nearest command."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from keras_prokt.names import unknown_name
+
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise UsageProblem(unknown_name("a command", args[0], self.list_commands(ctx)))
+        return super().resolve_command(ctx, args)
+
+
+@contextlib.contextmanager
+def _problems_in_one_line() -> Iterator[None]:
+    """Turns the library's `ValueError`s into one line each; a failed run exits with 1."""
+    try:
+        yield
+    except ValueError as error:
+        from keras_prokt.distillers.faults import TrainingFault
+
+        problem = UsageProblem(" ".join(str(error).split()))
+        if isinstance(error, TrainingFault):
+            problem.exit_code = 1
+        raise problem from error
+
+
+def _use_backend(name: str | None) -> str:
+    """Chooses the backend before Keras is imported; quietens TensorFlow's start-up lines."""
+    name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if name not in BACKENDS:
+        raise UsageProblem(f"Expected a backend among {', '.join(BACKENDS)}; received {name!r}.")
+    if importlib.util.find_spec(name) is None:
+        raise UsageProblem(
+            f"Expected an installed backend, received {name!r}; install it with "
+            f"`pip install 'keras-prokt[{name}]'`."
+        )
+    os.environ["KERAS_BACKEND"] = name
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return name
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="keras-prokt")
+def main() -> None:
+    """Train a big classifier and a small one together, and keep the small one.
+
+    \b
+    First steps:
+      keras-prokt run                          the digits app, about a minute
+      keras-prokt apps                         what else is ready
+      keras-prokt run --app glue-sst2 --help   all settings of a run
+      keras-prokt info runs/digits-prokt-1     read a run back
+    """
+
+
+@main.command()
+def apps() -> None:
+    """List the apps: ready tasks with data, models and recipe."""
+    for app in list_apps():
+        click.echo(f"{app.name}: {app.summary}")
+        for role, known, default in (
+            ("teachers", app.teachers, app.default_teacher),
+            ("students", app.students, app.default_student),
+        ):
+            click.echo(f"  {role}:")
+            for name, what in known.items():
+                click.echo(f"    {name}{' (default)' if name == default else ''}: {what}")
+        recipe = app.recipe
+        click.echo(
+            f"  recipe: {recipe.epochs} epochs, batch {recipe.batch_size}, "
+            f"λ {recipe.proximal_weight:g}, T {recipe.temperature:g}, "
+            f"teacher {recipe.teacher.name} {recipe.teacher.learning_rate:g}, "
+            f"student {recipe.student.name} {recipe.student.learning_rate:g}"
+        )
+
+
+@main.command()
+@click.option(
+    "--app", default="digits", show_default=True, help="Which app; see `keras-prokt apps`."
+)
+@click.option("--method", default="prokt", show_default=True, help=METHOD_HELP + ".")
+@click.option("--teacher", help="The teacher: a name of the app, or a preset or directory.")
+@click.option("--student", help="The student: a name of the app.")
+@click.option("--lambda", "proximal_weight", type=float, help="λ in [0, 1) of prokt.")
+@click.option("--epsilon", "proximal_bound", type=float, help="ε > 0: the bounded form of prokt.")
+@click.option("--temperature", type=float, help="T of the soft targets.")
+@click.option("--epochs", type=int, help="Epochs of distillation.")
+@click.option("--teacher-epochs", type=int, help="Epochs of kd's teacher, trained before.")
+@click.option("--batch-size", type=int, help="Examples a step.")
+@click.option("--student-learning-rate", type=float, help="The student's first learning rate.")
+@click.option("--teacher-learning-rate", type=float, help="The teacher's first learning rate.")
+@click.option("--seed", type=int, help="Seed of weights, dropout and data order. [default: 0]")
+@click.option("--limit", type=int, help="Use so many training examples.")
+@click.option("--data-dir", help="Directory of the data. [default: $TFDS_DATA_DIR]")
+@click.option("--out", help="The run folder. [default: runs/APP-METHOD-N]")
+@click.option("--backend", help="tensorflow, jax or torch. [default: $KERAS_BACKEND or tensorflow]")
+@click.option("--export/--no-export", default=True, help="Write the student as a SavedModel.")
+@click.option("--overwrite", is_flag=True, help="Replace the run folder if it exists.")
+def run(out: str | None, export: bool, overwrite: bool, backend: str | None, **given: Any) -> None:
+    """Distil a student, and keep everything in a run folder.
+
+    Settings that are not given come from the app's recipe. A run that was stopped goes on with
+    `keras-prokt resume`.
+    """
+    with _problems_in_one_line():
+        app, method = given.pop("app"), given.pop("method")
+        spec = RunSpec.resolve(app, method, backend=_use_backend(backend), **given)
+        folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), app, method)
+        folder.check_free(overwrite)
+        from keras_prokt.experiments.run import run as carry_out
+
+        record = carry_out(spec, folder.path, overwrite=overwrite, export=export)
+    _print_results(folder, record)
+
+
+@main.command()
+@click.argument("run")
+def resume(run: str) -> None:
+    """Continue a run that was stopped, exactly where it was."""
+    with _problems_in_one_line():
+        folder = RunFolder.existing(run)
+        _use_backend(folder.spec().backend)
+        from keras_prokt.experiments.run import resume as carry_on
+
+        record = carry_on(folder.path)
+    _print_results(folder, record)
+
+
+@main.command()
+@click.argument("run")
+def evaluate(run: str) -> None:
+    """Evaluate the saved student of a run."""
+    with _problems_in_one_line():
+        folder = RunFolder.existing(run)
+        _use_backend(folder.spec().backend)
+        from keras_prokt.experiments.run import evaluate_run
+
+        results = evaluate_run(run)
+    rows = [
+        [name, f"{r['accuracy']:.4f}", f"{r['loss']:.4f}", f"{r['seconds']:.3f}"]
+        for name, r in results.items()
+    ]
+    click.echo(format_table(["student on", "accuracy", "loss", "seconds"], rows))
+
+
+@main.command()
+@click.argument("run")
+def export(run: str) -> None:
+    """Write the student of a run as a SavedModel, in a new version directory."""
+    with _problems_in_one_line():
+        folder = RunFolder.existing(run)
+        _use_backend(folder.spec().backend)
+        from keras_prokt.experiments.run import export_run
+
+        path = export_run(run)
+    click.echo(path)
+
+
+@main.command()
+@click.argument("run")
+def info(run: str) -> None:
+    """Show what a run was and what came out."""
+    with _problems_in_one_line():
+        folder = RunFolder.existing(run)
+        record = folder.read()
+    click.echo(results_table(record))
+    versions = " ".join(f"{name} {version}" for name, version in record["versions"].items())
+    hardware = record["hardware"]
+    click.echo(
+        f"started {record['started']} on {hardware['cores']} cores of {hardware['processor']}"
+    )
+    click.echo(f"keras_prokt {record['package']['version']}, {versions}")
+
+
+def _print_results(folder: RunFolder, record: dict[str, Any]) -> None:
+    click.echo(results_table(record))
+    click.echo(f"run folder: {folder.path}")
+    if folder.saved_model.exists():
+        click.echo(f"SavedModel: {folder.saved_model}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Data sets, and batches in an order that a resumed run can repeat."""

@@ -1,0 +1,214 @@
+"""Batches whose order is a function of the seed and the epoch, and of nothing else.
+
+That is what exact resuming needs: a run continued in epoch 7 sees in epoch 7 what the
+uninterrupted run saw.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+LENGTH_STEP = 8
+"""Ragged inputs are padded to a multiple of this, so that few different shapes occur."""
+
+SORTED_BATCHES = 50
+"""Examples of this many batches are sorted by length together."""
+
+
+class Batches:
+    """A data set in batches: shuffled by `(seed, epoch)`, ragged inputs batched by length.
+
+    Args:
+        inputs: An array, a list of 1-d arrays (ragged), or a nested dict of these; all of one
+            length.
+        labels: Integer labels `(n,)` or one-hot rows.
+        batch_size: Examples a batch; the last one may be smaller.
+        seed: Seed of the order.
+        shuffle: Whether the order changes every epoch. Without, the order is that of the data.
+        sample_weight: Weights `(n,)`, or `None`.
+
+    Raises:
+        ValueError: If lengths differ, the batch size is not positive, or nothing is there.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_prokt.data.batches import Batches
+    >>> batches = Batches(np.zeros((10, 3)), np.arange(10), batch_size=4, shuffle=True)
+    >>> len(batches)
+    3
+    >>> [labels.shape[0] for _, labels in batches.epoch(0)]
+    [4, 4, 2]
+    """
+
+    def __init__(
+        self,
+        inputs: Any,
+        labels: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = False,
+        sample_weight: np.ndarray | None = None,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"Expected a batch size of at least 1, received {batch_size!r}.")
+        self.inputs = inputs
+        self.labels = np.asarray(labels)
+        self.batch_size = int(batch_size)
+        self.seed = int(seed)
+        self.shuffle = bool(shuffle)
+        self.sample_weight = sample_weight
+        leaves = _leaves(inputs)
+        lengths = {len(leaf) for leaf in leaves} | {len(self.labels)}
+        if len(lengths) != 1 or lengths == {0}:
+            raise ValueError(
+                "Expected inputs and labels of one length above 0, received lengths "
+                f"{sorted(lengths)}."
+            )
+        ragged = [leaf for leaf in leaves if isinstance(leaf, list)]
+        self._lengths = (
+            np.max([[len(row) for row in leaf] for leaf in ragged], axis=0) if ragged else None
+        )
+
+    @property
+    def num_examples(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return -(-self.num_examples // self.batch_size)
+
+    def limited(self, count: int) -> "Batches":
+        """The first `count` examples in an order given by the seed alone."""
+        keep = np.sort(np.random.default_rng([self.seed, 1]).permutation(self.num_examples)[:count])
+        return Batches(
+            _map(self.inputs, lambda leaf: _rows(leaf, keep)),
+            self.labels[keep],
+            batch_size=self.batch_size,
+            seed=self.seed,
+            shuffle=self.shuffle,
+            sample_weight=None if self.sample_weight is None else self.sample_weight[keep],
+        )
+
+    def batch_indices(self, epoch: int) -> list[np.ndarray]:
+        """Which examples make up each batch of an epoch."""
+        order = np.arange(self.num_examples)
+        if not self.shuffle:
+            return self._cut(order)
+        generator = np.random.default_rng([self.seed, 0, epoch])
+        generator.shuffle(order)
+        if self._lengths is None:
+            return self._cut(order)
+        # Sort by length within groups of many batches: little padding, and still random batches.
+        size = SORTED_BATCHES * self.batch_size
+        groups = [order[start : start + size] for start in range(0, len(order), size)]
+        batches = [
+            batch
+            for group in groups
+            for batch in self._cut(group[np.argsort(self._lengths[group], kind="stable")])
+        ]
+        return [batches[i] for i in generator.permutation(len(batches))]
+
+    def batch(self, indices: np.ndarray) -> tuple[Any, ...]:
+        """The batch of the given examples, padded: `(inputs, labels[, sample_weight])`."""
+        inputs = _map(self.inputs, lambda leaf: _padded(_rows(leaf, indices)))
+        if self.sample_weight is None:
+            return inputs, self.labels[indices]
+        return inputs, self.labels[indices], self.sample_weight[indices]
+
+    def epoch(self, epoch: int = 0) -> Iterator[tuple[Any, ...]]:
+        """The batches of one epoch."""
+        for indices in self.batch_indices(epoch):
+            yield self.batch(indices)
+
+    def for_training(self, first_epoch: int = 0) -> Any:
+        """What `fit(x=..., steps_per_epoch=len(self))` takes: epochs without end.
+
+        Args:
+            first_epoch: Epoch (0-based) to begin with.
+
+        Returns:
+            On TensorFlow a `tf.data.Dataset`, elsewhere a generator.
+        """
+
+        def stream() -> Iterator[tuple[Any, ...]]:
+            epoch = first_epoch
+            while True:
+                yield from self.epoch(epoch)
+                epoch += 1
+
+        return self._dataset(stream) if keras.backend.backend() == "tensorflow" else stream()
+
+    def for_evaluation(self) -> Any:
+        """What `validation_data=`, `evaluate` and `predict` take, as often as wanted."""
+        if keras.backend.backend() == "tensorflow":
+            return self._dataset(self.epoch, len(self))
+        return _EvaluationBatches(self)
+
+    def _cut(self, order: np.ndarray) -> list[np.ndarray]:
+        return [
+            order[start : start + self.batch_size]
+            for start in range(0, len(order), self.batch_size)
+        ]
+
+    def _dataset(self, stream: Any, cardinality: int | None = None) -> Any:
+        import tensorflow as tf
+
+        first = self.batch(np.arange(1))
+        ragged = {id(leaf) for leaf in _leaves(self.inputs) if isinstance(leaf, list)}
+        inputs = _map(
+            self.inputs,
+            lambda leaf: tf.TensorSpec(
+                (None, None) if id(leaf) in ragged else (None, *leaf.shape[1:]),
+                leaf[0].dtype,
+            ),
+        )
+        others = [tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in first[1:]]
+        dataset = tf.data.Dataset.from_generator(stream, output_signature=(inputs, *others))
+        if cardinality is not None:
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
+        return dataset.prefetch(2)
+
+
+class _EvaluationBatches(keras.utils.PyDataset):
+    def __init__(self, batches: Batches):
+        super().__init__()
+        self._batches = batches
+        self._indices = batches.batch_indices(0)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return self._batches.batch(self._indices[index])
+
+
+def _leaves(inputs: Any) -> list[Any]:
+    if isinstance(inputs, dict):
+        return [leaf for value in inputs.values() for leaf in _leaves(value)]
+    return [inputs]
+
+
+def _map(inputs: Any, function: Any) -> Any:
+    if isinstance(inputs, dict):
+        return {key: _map(value, function) for key, value in inputs.items()}
+    return function(inputs)
+
+
+def _rows(leaf: Any, indices: np.ndarray) -> Any:
+    return [leaf[i] for i in indices] if isinstance(leaf, list) else leaf[indices]
+
+
+def _padded(rows: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    if isinstance(rows, np.ndarray):
+        return rows
+    longest = max(len(row) for row in rows)
+    length = -(-longest // LENGTH_STEP) * LENGTH_STEP
+    padded = np.zeros((len(rows), length), dtype=rows[0].dtype)
+    for row, values in zip(padded, rows, strict=True):
+        row[: len(values)] = values
+    return padded

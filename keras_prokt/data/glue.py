@@ -1,0 +1,140 @@
+"""GLUE tasks, read from TensorFlow Datasets' own files."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class GlueTask:
+    """What one GLUE task looks like.
+
+    Args:
+        sentences: Names of its text fields in TFDS, one or two.
+        labels: Names of the classes, by label number.
+        metrics: What the GLUE benchmark reports, of `"accuracy"` and `"f1"`.
+        splits: Names of its splits. The labels of test splits are -1, as GLUE publishes them.
+    """
+
+    sentences: tuple[str, ...]
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...] = ("accuracy",)
+    splits: tuple[str, ...] = ("train", "validation", "test")
+
+
+GLUE_TASKS = {
+    "sst2": GlueTask(("sentence",), ("negative", "positive")),
+    "mrpc": GlueTask(
+        ("sentence1", "sentence2"), ("not_equivalent", "equivalent"), metrics=("f1", "accuracy")
+    ),
+    "qqp": GlueTask(
+        ("question1", "question2"), ("not_duplicate", "duplicate"), metrics=("f1", "accuracy")
+    ),
+    "mnli": GlueTask(
+        ("premise", "hypothesis"),
+        ("entailment", "neutral", "contradiction"),
+        splits=(
+            "train",
+            "validation_matched",
+            "validation_mismatched",
+            "test_matched",
+            "test_mismatched",
+        ),
+    ),
+    "qnli": GlueTask(("question", "sentence"), ("entailment", "not_entailment")),
+}
+
+
+@dataclass(frozen=True)
+class GlueSplit:
+    """One split of a GLUE task in memory.
+
+    Args:
+        texts: The sentences, or the first ones of the pairs.
+        second: The second ones of the pairs, `None` for tasks of one sentence.
+        labels: Class of each example, shape `(examples,)`, int32; -1 where GLUE hides it.
+        idx: GLUE's own number of each example, shape `(examples,)`, int32; submissions use it.
+    """
+
+    texts: list[str]
+    second: list[str] | None
+    labels: np.ndarray
+    idx: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def load_glue(
+    task: str, split: str, *, data_dir: str | None = None, download: bool = False
+) -> GlueSplit:
+    """Reads one split of a GLUE task.
+
+    Args:
+        task: A key of `GLUE_TASKS`, e.g. `"sst2"`.
+        split: One of the task's `splits`, e.g. `"validation"`.
+        data_dir: Directory that holds `glue/<task>/` as TFDS writes it. `None`: the environment
+            variable `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
+        download: Whether to download and prepare the data into `data_dir` when it is not there
+            (TFDS then needs the package `importlib_resources`).
+
+    Returns:
+        The split, in the order of the files.
+
+    Raises:
+        ValueError: If the task or split is unknown, or the data is missing or unreadable.
+
+    Example:
+
+    ```python
+    validation = load_glue("sst2", "validation", data_dir="/data/tfds")
+    validation.texts[0], validation.labels[0]
+    ```
+    """
+    if task not in GLUE_TASKS:
+        raise ValueError(f"Expected task among {list(GLUE_TASKS)}, received {task!r}; choose one.")
+    fields = GLUE_TASKS[task]
+    if split not in fields.splits:
+        raise ValueError(
+            f"Expected split of {task} among {list(fields.splits)}, received {split!r}; choose one."
+        )
+    # Read here and not left to TFDS, which looks at the variable only when it is imported.
+    data_dir = os.path.expanduser(
+        data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
+    )
+    prepare = (
+        "point --data-dir or TFDS_DATA_DIR to the data, or prepare it once with "
+        f"`tfds build glue/{task} --data_dir {data_dir}`."
+    )
+    missing = f"Expected prepared TFDS data of glue/{task} in {data_dir!r}, received "
+    # Before TFDS is imported: it takes seconds, and logs a warning of its own about this.
+    is_local = "://" not in data_dir
+    if is_local and not download and not os.path.isdir(os.path.join(data_dir, "glue", task)):
+        found = "no such directory" if not os.path.isdir(data_dir) else f"no glue/{task} there"
+        raise ValueError(f"{missing}{found}; {prepare}")
+
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(f"glue/{task}", data_dir=data_dir)
+        if download:
+            builder.download_and_prepare()
+        if not builder.is_prepared():
+            raise ValueError(f"{missing}no version {builder.version} there; {prepare}")
+        # One batch of everything: example by example TFDS is much slower.
+        columns = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+    except (OSError, tf.errors.OpError) as error:
+        lines = str(error).splitlines() or [""]
+        raise ValueError(
+            f"Expected readable TFDS data of glue/{task} in {data_dir!r}, received "
+            f"{type(error).__name__}: {lines[0][:300]}; {prepare}"
+        ) from error
+    texts = [[text.decode("utf-8") for text in columns[name]] for name in fields.sentences]
+    return GlueSplit(
+        texts=texts[0],
+        second=texts[1] if len(texts) == 2 else None,
+        labels=columns["label"].astype("int32"),
+        idx=columns["idx"].astype("int32"),
+    )

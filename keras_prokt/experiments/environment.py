@@ -1,0 +1,64 @@
+"""What a result was obtained on: versions and hardware."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import keras_prokt
+
+PACKAGES = ("keras", "keras-hub", "tensorflow", "tensorflow-datasets", "jax", "torch", "numpy")
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, hardware and source of the package, for `run.json`."""
+    return {
+        "package": {"version": keras_prokt.__version__, "git": _git_commit()},
+        "versions": {"python": platform.python_version(), **_versions()},
+        "hardware": {
+            "machine": platform.machine(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "accelerators": _accelerators(),
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str | None:
+    source = Path(__file__).resolve().parents[2]
+    if not (source / ".git").exists():
+        return None
+    result = subprocess.run(
+        ["git", "-C", str(source), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or None
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _accelerators() -> list[str]:
+    import keras
+
+    return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]

@@ -1,0 +1,69 @@
+"""Progress of a run on a terminal or in a log: where it is, and how long it will take."""
+
+import sys
+import time
+from typing import Any, TextIO
+
+import keras
+
+
+class Progress(keras.callbacks.Callback):
+    """One line an epoch with the time left; between epochs a live count on a terminal.
+
+    Args:
+        title: What is being trained.
+        stream: Where to write; standard error by default, so that results can be piped.
+    """
+
+    def __init__(self, title: str, stream: TextIO | None = None):
+        super().__init__()
+        self._title = title
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._started = time.monotonic()
+        self._first_epoch: int | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._first_epoch is None:
+            self._first_epoch = epoch
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        steps = self.params.get("steps")
+        if self._live and steps and batch % max(1, steps // 20) == 0:
+            self._write(f"{self._head()} step {batch + 1}/{steps}", end="\r")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = logs or {}
+        done = epoch + 1 - self._first_epoch
+        left = (time.monotonic() - self._started) / done * (self.params["epochs"] - epoch - 1)
+        shown = [
+            f"{label} {logs[key]:.4f}"
+            for label, key in (
+                ("loss", "loss"),
+                ("student", "val_student_accuracy"),
+                ("teacher", "val_teacher_accuracy"),
+                ("gap", "gap"),
+            )
+            if key in logs
+        ]
+        self._write(f"{self._head()}  {'  '.join(shown)}  {format_seconds(left)} left")
+
+    def _head(self) -> str:
+        return f"{self._title} epoch {self._epoch + 1}/{self.params['epochs']}"
+
+    def _write(self, text: str, end: str = "\n") -> None:
+        clear = "\x1b[2K\r" if self._live else ""
+        print(f"{clear}{text}", end=end, file=self._stream, flush=True)
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration for people, such as `42 s`, `3 min 05 s` or `2 h 10 min`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -1,0 +1,65 @@
+"""Results as tables for people. Imports no Keras."""
+
+from typing import Any
+
+
+def results_table(record: dict[str, Any]) -> str:
+    """The results of a run: a row a model.
+
+    Args:
+        record: As in `run.json`.
+
+    Returns:
+        A table of validation and test accuracy, parameters, bytes and seconds (one pass over
+        the held-out data), and what the run was.
+    """
+    spec = record["spec"]
+    setting = [f"{spec['app']}", f"method {spec['method']}", f"seed {spec['seed']}"]
+    for label, key in (("λ", "proximal_weight"), ("ε", "proximal_bound"), ("T", "temperature")):
+        if spec[key] is not None:
+            setting.append(f"{label} {spec[key]:g}")
+    head = f"{', '.join(setting)}, {spec['epochs']} epochs of batches of {spec['batch_size']}"
+    if record["status"] != "completed":
+        return f"{head}\nstatus: {record['status']}"
+    results = record["results"]
+    rows = []
+    for name, model in sorted(results["models"].items(), reverse=True):
+        held_out = [model.get("validation"), model.get("test")]
+        seconds = sum(part["seconds"] for part in held_out if part)
+        rows.append(
+            [
+                name,
+                *(f"{part['accuracy']:.4f}" if part else "–" for part in held_out),
+                f"{model['parameters']:,}",
+                f"{model['bytes']:,}",
+                f"{seconds:.3f}",
+            ]
+        )
+    columns = ["model", "validation", "test", "parameters", "bytes", "seconds"]
+    names = {"teacher": spec["teacher"], "student": spec["student"]}
+    used = ", ".join(f"{role} {name}" for role, name in names.items() if name)
+    examples = ", ".join(f"{count:,} {part}" for part, count in record["examples"].items())
+    return "\n".join(
+        [
+            head,
+            f"{used}; student: epoch {results['best_epoch']} of {results['last_epoch']}, the best "
+            "on validation",
+            f"examples: {examples}; seconds: one pass over validation and test",
+            "",
+            format_table(columns, rows),
+            "",
+            f"trained in {record['training_seconds']:.1f} s",
+        ]
+    )
+
+
+def format_table(columns: list[str], rows: list[list[str]]) -> str:
+    """A plain-text table: first column left-aligned, the others right-aligned."""
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    lines = []
+    for row in [columns, *rows]:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)

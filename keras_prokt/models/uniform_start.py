@@ -1,0 +1,79 @@
+"""The common start of teacher and student: both predict the uniform distribution."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def uniform_start(model: keras.Model) -> keras.Model:
+    """Zeroes the last linear layer, so that the model starts as the uniform distribution.
+
+    The paper (section 3.3) starts teacher and student at the same distribution,
+    `q(y|x) = p(y|x) = 1/K`. With kernel and bias of the last linear layer at zero all logits
+    are zero; the first gradient reaches that layer, the following ones all others.
+
+    Args:
+        model: A built functional, sequential or subclassed model that outputs logits. The last
+            linear layer may be followed by layers without weights (a cast, a reshape).
+
+    Returns:
+        The model, changed in place.
+
+    Raises:
+        ValueError: If the model is not built or no last linear layer is found.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_prokt import uniform_start
+    >>> model = uniform_start(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    >>> model.predict(np.ones((1, 4)), verbose=0).tolist()
+    [[0.0, 0.0, 0.0]]
+    """
+    if not model.built:
+        raise ValueError(
+            f"Expected a built model, received {model.name!r} without weights; call it on a batch "
+            "first."
+        )
+    layer = _last_linear_layer(model)
+    if layer is None:
+        raise ValueError(
+            f"Expected a model that ends in a linear layer, received {model.name!r}, in which none "
+            "was found; zero the layer that makes the logits yourself."
+        )
+    layer.kernel.assign(ops.zeros(layer.kernel.shape, layer.kernel.dtype))
+    if getattr(layer, "bias", None) is not None:
+        layer.bias.assign(ops.zeros(layer.bias.shape, layer.bias.dtype))
+    return model
+
+
+def _last_linear_layer(layer: Any) -> Any:
+    """The layer with a kernel from which the output comes, through layers without weights."""
+    while layer is not None:
+        if isinstance(layer, keras.Sequential):
+            following = _last_weighted(layer.layers)
+        elif isinstance(layer, keras.Model) and getattr(layer, "outputs", None):
+            following = _producer(layer.outputs[0])
+        elif isinstance(layer, keras.Model):
+            following = _last_weighted(layer.layers)
+        else:
+            is_linear = getattr(layer, "kernel", None) is not None
+            return layer if is_linear else None
+        layer = following
+    return None
+
+
+def _producer(tensor: Any) -> Any:
+    """The operation with weights that a symbolic tensor comes from."""
+    history = tensor._keras_history
+    while not getattr(history.operation, "weights", None):
+        inputs = history.operation._inbound_nodes[history.node_index].input_tensors
+        if not inputs:
+            return None
+        history = inputs[0]._keras_history
+    return history.operation
+
+
+def _last_weighted(layers: list[Any]) -> Any:
+    return next((layer for layer in reversed(layers) if layer.weights), None)
