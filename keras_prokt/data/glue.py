@@ -116,6 +116,7 @@ def load_glue(
 
     import tensorflow as tf
     import tensorflow_datasets as tfds
+    from google.protobuf.json_format import ParseError
 
     try:
         builder = tfds.builder(f"glue/{task}", data_dir=data_dir)
@@ -125,7 +126,7 @@ def load_glue(
             raise ValueError(f"{missing}no version {builder.version} there; {prepare}")
         # One batch of everything: example by example TFDS is much slower.
         columns = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
-    except (OSError, tf.errors.OpError) as error:
+    except (OSError, ParseError, tf.errors.OpError) as error:
         lines = str(error).splitlines() or [""]
         raise ValueError(
             f"Expected readable TFDS data of glue/{task} in {data_dir!r}, received "

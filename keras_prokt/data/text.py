@@ -39,9 +39,10 @@ def tokenize(
     """Tokenizes texts, or pairs of texts, for a BERT model.
 
     `[CLS] text [SEP]`, and for pairs `[CLS] first [SEP] second [SEP]` (Devlin et al. 2019,
-    section 3). The ids are those of Hugging Face's tokenizer. Too long examples lose tokens at
-    their ends; of a pair the longer text gives way first, until both are equally long. Runs
-    keras-hub's graph tokenizer in `tf.data`.
+    section 3). The ids are those of Hugging Face's tokenizer, except that TensorFlow's lower-casing
+    also folds compatibility characters ("½" becomes "1/2", "…" becomes "..."). Too long examples
+    lose tokens at their ends; of a pair the longer text gives way first, until both are equally
+    long. Runs keras-hub's graph tokenizer in `tf.data`.
 
     Args:
         tokenizer: A `keras_hub.models.BertTokenizer`, e.g. of `keras_prokt.models.bert_tokenizer`.

@@ -1,0 +1,366 @@
+"""BERT classifiers and their tokenizer, from any keras-hub preset or Hugging Face directory."""
+
+import difflib
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+from keras_hub.models import BertBackbone, BertTokenizer
+
+# keras-hub has no public way to read one file of a preset; these functions resolve built-in
+# names, hf:// and kaggle:// handles and directories alike, with keras-hub's own cache.
+from keras_hub.src.utils.preset_utils import (
+    check_file_exists,
+    get_file,
+    get_preset_loader,
+    load_json,
+)
+from safetensors import SafetensorError
+
+Tensor = Any
+
+# Which GELU a checkpoint means by `hidden_act` in its config.json, True for the exact one.
+_EXACT_GELU = {"gelu": True, "gelu_new": False, "gelu_pytorch_tanh": False}
+# What keras-hub's BertBackbone hard-codes: a checkpoint that says otherwise would load without
+# an error and compute something else.
+_FIXED_SETTINGS = {
+    "layer_norm_eps": 1e-12,
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+}
+_HUGGING_FACE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_KERAS_HUB_WEIGHTS = ("model.weights.h5", "model.weights.json")
+_LOAD_ERRORS = (OSError, ValueError, KeyError, SafetensorError)
+
+
+@keras.saving.register_keras_serializable(package="keras_prokt")
+def exact_gelu(x: Tensor) -> Tensor:
+    """Gaussian error linear unit, exact: `x Φ(x) = x/2 · (1 + erf(x / √2))`.
+
+    Hendrycks and Gimpel 2016 (arXiv 1606.08415), section 2. Written with `erf`, which every
+    export format knows; `keras.activations.gelu` uses `erfc` and does not convert to ONNX.
+
+    Args:
+        x: Tensor of any shape, float.
+
+    Returns:
+        A tensor of the same shape and dtype.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_prokt.models.bert import exact_gelu
+    >>> round(float(exact_gelu(np.float32(1.0))), 4)
+    0.8413
+    """
+    x = ops.convert_to_tensor(x)
+    return 0.5 * x * (1.0 + ops.erf(x / math.sqrt(2.0)))
+
+
+@keras.saving.register_keras_serializable(package="keras_prokt")
+class ExactGeluBertBackbone(BertBackbone):
+    """`keras_hub.models.BertBackbone` with the exact GELU in its feed-forward blocks.
+
+    keras-hub always uses the tanh approximation; checkpoints with `hidden_act: gelu` were trained
+    with the exact form and their hidden states are off by up to 5e-3 with the other. Being a
+    registered class, it keeps its activation through `.keras` files.
+
+    Args:
+        **configuration: The arguments of `keras_hub.models.BertBackbone`.
+
+    Example:
+
+    >>> from keras_prokt.models.bert import ExactGeluBertBackbone
+    >>> backbone = ExactGeluBertBackbone(
+    ...     vocabulary_size=100, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16
+    ... )
+    >>> backbone.num_layers
+    1
+    """
+
+    def __init__(self, **configuration: Any):
+        super().__init__(**configuration)
+        for layer in self.transformer_layers:
+            # Both: the first is what get_config() reports, the second is what is computed.
+            layer.activation = exact_gelu
+            layer._feedforward_intermediate_dense.activation = exact_gelu
+
+
+def bert_classifier(
+    preset: str,
+    num_classes: int,
+    *,
+    layers: Sequence[int] | int | None = None,
+    dropout: float = 0.1,
+    load_weights: bool = True,
+    name: str = "bert_classifier",
+) -> keras.Model:
+    """A BERT encoder with a linear classifier on its pooled [CLS] state.
+
+    Devlin et al. 2019 (arXiv 1810.04805), section 3. The encoder uses the checkpoint's own
+    activation (exact or tanh GELU, from `hidden_act` of a Hugging Face `config.json`; keras-hub
+    presets are tanh) and its own dropout (`hidden_dropout_prob`, for attention as well).
+
+    Args:
+        preset: A keras-hub preset name (`"bert_base_en_uncased"`), a handle (`"hf://org/model"`),
+            or a directory: Hugging Face (`config.json`, `model.safetensors`, `vocab.txt`) or
+            written by `save_to_preset`.
+        num_classes: Width of the logits, at least 2.
+        layers: Which transformer layers to keep, for students such as BERT-6. `None`: all. An
+            integer k: k evenly spaced ones that end with the last (`evenly_spaced_layers`; 6 of
+            12 are 1, 3, 5, 7, 9, 11). A sequence: these indices, ascending from 0. Embeddings
+            and pooler are copied as they are.
+        dropout: Rate on the pooled output before the classifier, in [0, 1).
+        load_weights: `False` gives the same architecture with fresh weights.
+        name: Name of the model.
+
+    Returns:
+        A functional model. Inputs: a dict of `token_ids`, `padding_mask` (1 at real positions)
+        and `segment_ids`, each int32 of shape `(batch, length)`. Output: float32 logits of shape
+        `(batch, num_classes)`, of the layer `"logits"`. The encoder is the layer `"backbone"`.
+
+    Raises:
+        ValueError: If the preset is unknown, incomplete, unreadable or not BERT, or an argument
+            is out of its range.
+
+    Example:
+
+    ```python
+    teacher = bert_classifier("bert_base_en_uncased", num_classes=2)
+    student = bert_classifier("bert_base_en_uncased", num_classes=2, layers=6)
+    ```
+    """
+    if num_classes < 2:
+        raise ValueError(
+            f"Expected num_classes of at least 2, received {num_classes}; "
+            "give one class per label value."
+        )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"Expected dropout in [0, 1), received {dropout}; pass e.g. 0.1.")
+    backbone = _load_backbone(preset, load_weights)
+    if layers is not None:
+        backbone = _keep_layers(backbone, _layer_indices(layers, backbone.num_layers))
+
+    inputs = {
+        key: keras.Input((None,), dtype="int32", name=key)
+        for key in ("token_ids", "padding_mask", "segment_ids")
+    }
+    pooled = backbone(inputs)["pooled_output"]
+    pooled = keras.layers.Dropout(dropout, name="pooled_dropout")(pooled)
+    # Logits stay in float32 under mixed precision: every loss here reads them.
+    logits = keras.layers.Dense(
+        num_classes,
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+        dtype="float32",
+        name="logits",
+    )(pooled)
+    return keras.Model(inputs, logits, name=name)
+
+
+def bert_tokenizer(preset: str) -> BertTokenizer:
+    """The WordPiece tokenizer of a BERT preset, giving the ids of the original implementation.
+
+    Lower-casing follows the preset. Uncased vocabularies also strip accents, as BERT was trained
+    (keras-hub alone keeps them: "café" would become other word pieces), unless a Hugging Face
+    `tokenizer_config.json` says otherwise.
+
+    Args:
+        preset: As for `bert_classifier`; a Hugging Face directory needs `config.json` and
+            `vocab.txt`.
+
+    Returns:
+        A `keras_hub.models.BertTokenizer`: strings in, int32 ids without [CLS] and [SEP] out.
+        `keras_prokt.data.tokenize` adds those.
+
+    Raises:
+        ValueError: If the preset is unknown, incomplete, unreadable or not BERT.
+
+    Example:
+
+    ```python
+    tokenizer = bert_tokenizer("bert_base_en_uncased")
+    tokenizer(["a very fine film"])
+    ```
+    """
+    preset, config = _read_config(preset)
+    try:
+        if "registered_name" in config:
+            loader = get_preset_loader(preset)
+            lowercase = load_json(preset, "tokenizer.json")["config"]["lowercase"]
+            return loader.load_tokenizer(BertTokenizer, strip_accents=lowercase)
+        # Built here and not by keras-hub, which insists on a tokenizer_config.json (many
+        # directories have none; Hugging Face then lower-cases) and never strips accents.
+        settings = {}
+        if check_file_exists(preset, "tokenizer_config.json"):
+            settings = load_json(preset, "tokenizer_config.json")
+        lowercase = settings.get("do_lower_case", True)
+        strip_accents = settings.get("strip_accents")
+        return BertTokenizer(
+            vocabulary=_read_vocabulary(preset),
+            lowercase=lowercase,
+            strip_accents=lowercase if strip_accents is None else strip_accents,
+        )
+    except _LOAD_ERRORS as error:
+        raise ValueError(
+            f"Expected a readable BERT vocabulary (vocab.txt) in preset {preset!r}, received "
+            f"{_one_line(error)}; download the preset again or check its files."
+        ) from error
+
+
+def evenly_spaced_layers(num_layers: int, count: int) -> list[int]:
+    """Indices of `count` evenly spaced layers of `num_layers`, ending with the last.
+
+    `(i + 1) · num_layers // count - 1` for i = 0 … count - 1. The last layer is kept because the
+    pooler was trained on its output.
+
+    Args:
+        num_layers: Layers of the teacher.
+        count: Layers to keep, from 1 to `num_layers`.
+
+    Returns:
+        Ascending indices.
+
+    Raises:
+        ValueError: If `count` is out of range.
+
+    Example:
+
+    >>> from keras_prokt.models.bert import evenly_spaced_layers
+    >>> evenly_spaced_layers(6, 3)
+    [1, 3, 5]
+    """
+    if not 1 <= count <= num_layers:
+        raise ValueError(
+            f"Expected layers from 1 to {num_layers} (the preset's own number), received {count}; "
+            "ask for fewer layers or use a deeper preset."
+        )
+    return [(i + 1) * num_layers // count - 1 for i in range(count)]
+
+
+def _layer_indices(layers: Sequence[int] | int, num_layers: int) -> list[int]:
+    if isinstance(layers, int):
+        return evenly_spaced_layers(num_layers, layers)
+    indices = [int(index) for index in layers]
+    ascending = all(a < b for a, b in zip(indices, indices[1:], strict=False))
+    if not indices or not ascending or indices[0] < 0 or indices[-1] >= num_layers:
+        raise ValueError(
+            f"Expected layers as ascending indices from 0 to {num_layers - 1}, received "
+            f"{list(layers)}; list each layer to keep once, in order."
+        )
+    return indices
+
+
+def _keep_layers(backbone: BertBackbone, indices: list[int]) -> BertBackbone:
+    smaller = type(backbone).from_config({**backbone.get_config(), "num_layers": len(indices)})
+    shared = (
+        "token_embedding",
+        "position_embedding",
+        "segment_embedding",
+        "embeddings_layer_norm",
+        "pooled_dense",
+    )
+    for layer_name in shared:
+        smaller.get_layer(layer_name).set_weights(backbone.get_layer(layer_name).get_weights())
+    for layer, index in zip(smaller.transformer_layers, indices, strict=True):
+        layer.set_weights(backbone.transformer_layers[index].get_weights())
+    return smaller
+
+
+def _load_backbone(preset: str, load_weights: bool) -> BertBackbone:
+    preset, config = _read_config(preset)
+    if load_weights:
+        _check_weights_exist(preset, config)
+    try:
+        loader = get_preset_loader(preset)
+        if "registered_name" in config:
+            return loader.load_backbone(BertBackbone, load_weights, name="backbone")
+        exact = _EXACT_GELU[config.get("hidden_act", "gelu")]
+        return loader.load_backbone(
+            ExactGeluBertBackbone if exact else BertBackbone,
+            load_weights,
+            # keras-hub's converter leaves these two at its defaults.
+            dropout=config.get("hidden_dropout_prob", 0.1),
+            num_segments=config.get("type_vocab_size", 2),
+            name="backbone",
+        )
+    except _LOAD_ERRORS as error:
+        raise ValueError(
+            f"Expected readable BERT weights in preset {preset!r}, received {_one_line(error)}; "
+            "download the preset again or check its files."
+        ) from error
+
+
+def _read_config(preset: str) -> tuple[str, dict[str, Any]]:
+    """The preset in the form keras-hub wants, and its config.json, checked to be BERT."""
+    preset = _resolve_preset(preset)
+    try:
+        config = load_json(preset, "config.json")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"Expected a readable config.json in preset {preset!r}, received {_one_line(error)}; "
+            "check the name, the files and the network connection."
+        ) from error
+    if "registered_name" in config:
+        registered = keras.saving.get_registered_object(config["registered_name"])
+        if not (isinstance(registered, type) and issubclass(registered, BertBackbone)):
+            raise ValueError(
+                f"Expected a BERT preset, received {preset!r} of class "
+                f"{config['registered_name']!r}; choose one whose backbone is BertBackbone."
+            )
+        return preset, config
+    if config.get("model_type") != "bert":
+        raise ValueError(
+            f"Expected model_type 'bert' in the config.json of {preset!r}, received "
+            f"{config.get('model_type')!r}; choose a BERT checkpoint."
+        )
+    if config.get("hidden_act", "gelu") not in _EXACT_GELU:
+        raise ValueError(
+            f"Expected hidden_act among {sorted(_EXACT_GELU)} in the config.json of {preset!r}, "
+            f"received {config['hidden_act']!r}; choose a checkpoint with a GELU."
+        )
+    for key, supported in _FIXED_SETTINGS.items():
+        if config.get(key, supported) != supported:
+            raise ValueError(
+                f"Expected {key} {supported!r} in the config.json of {preset!r}, received "
+                f"{config[key]!r}; keras-hub's BERT cannot compute that, choose another checkpoint."
+            )
+    return preset, config
+
+
+def _resolve_preset(preset: str) -> str:
+    if "://" in preset or preset in BertBackbone.presets:
+        return preset
+    path = os.path.expanduser(preset)
+    if os.path.isdir(path):
+        return path
+    nearest = difflib.get_close_matches(preset, BertBackbone.presets, n=3, cutoff=0.6)
+    hint = f"did you mean {', '.join(map(repr, nearest))}?" if nearest else "check the path."
+    raise ValueError(
+        "Expected a keras-hub BERT preset, an 'hf://org/model' handle or an existing directory "
+        f"with config.json, model.safetensors and vocab.txt, received {preset!r}; {hint}"
+    )
+
+
+def _check_weights_exist(preset: str, config: dict[str, Any]) -> None:
+    if not os.path.isdir(preset):
+        return
+    candidates = _KERAS_HUB_WEIGHTS if "registered_name" in config else _HUGGING_FACE_WEIGHTS
+    if not any(os.path.isfile(os.path.join(preset, name)) for name in candidates):
+        raise ValueError(
+            f"Expected {' or '.join(candidates)} in directory {preset!r}, received "
+            f"{sorted(os.listdir(preset))}; a pytorch_model.bin can be converted with "
+            "`model.save_pretrained(directory, safe_serialization=True)` of transformers."
+        )
+
+
+def _read_vocabulary(preset: str) -> list[str]:
+    with open(get_file(preset, "vocab.txt"), encoding="utf-8") as file:
+        return [line.rstrip() for line in file]
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"

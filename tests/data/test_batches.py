@@ -1,0 +1,99 @@
+"""Batches: the order is a function of seed and epoch; padding is little and hidden nowhere."""
+
+import numpy as np
+import pytest
+
+from keras_prokt.data.batches import LENGTH_STEP, Batches
+
+
+def ragged(count=200, seed=0):
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(1, 60, count)
+    return [np.arange(1, n + 1, dtype="int32") for n in lengths]
+
+
+def labels_of(batches, epoch):
+    return [labels.tolist() for _, labels in batches.epoch(epoch)]
+
+
+@pytest.mark.parametrize("inputs", [np.zeros((200, 3)), ragged()], ids=["array", "ragged"])
+def test_order_depends_on_seed_and_epoch_alone(inputs):
+    batches = Batches(inputs, np.arange(200), batch_size=16, seed=3, shuffle=True)
+    again = Batches(inputs, np.arange(200), batch_size=16, seed=3, shuffle=True)
+    labels_of(again, 0)
+    assert labels_of(batches, 5) == labels_of(again, 5)
+    assert labels_of(batches, 5) != labels_of(batches, 6)
+    other = Batches(inputs, np.arange(200), batch_size=16, seed=4, shuffle=True)
+    assert labels_of(batches, 5) != labels_of(other, 5)
+    for epoch in range(3):
+        assert sorted(sum(labels_of(batches, epoch), [])) == list(range(200))
+        assert len(labels_of(batches, epoch)) == len(batches) == 13
+
+
+def test_without_shuffling_the_order_is_that_of_the_data():
+    batches = Batches(ragged(), np.arange(200), batch_size=16)
+    assert sum(labels_of(batches, 7), []) == list(range(200))
+
+
+def test_ragged_inputs_are_padded_with_zeros_to_few_lengths():
+    inputs = ragged()
+    batches = Batches({"ids": inputs}, np.arange(200), batch_size=16, shuffle=True)
+    real = padded = 0
+    for features, labels in batches.epoch(0):
+        ids = features["ids"]
+        assert ids.shape[1] % LENGTH_STEP == 0
+        longest = max(len(inputs[label]) for label in labels)
+        assert ids.shape[1] - longest < LENGTH_STEP
+        for row, label in zip(ids, labels, strict=True):
+            np.testing.assert_array_equal(row[: len(inputs[label])], inputs[label])
+            assert not row[len(inputs[label]) :].any()
+        real += sum(len(inputs[label]) for label in labels)
+        padded += ids.size
+    assert real / padded > 0.8
+    by_chance = Batches({"ids": inputs}, np.arange(200), batch_size=16)
+    assert padded < sum(features["ids"].size for features, _ in by_chance.epoch(0))
+
+
+def test_training_data_goes_on_from_the_first_epoch_asked_for():
+    batches = Batches(np.zeros((10, 2), "float32"), np.arange(10), batch_size=4, shuffle=True)
+    stream = iter(batches.for_training(first_epoch=2))
+    seen = [np.asarray(next(stream)[1]).tolist() for _ in range(6)]
+    assert seen == labels_of(batches, 2) + labels_of(batches, 3)
+
+
+def test_evaluation_data_can_be_read_again():
+    batches = Batches(np.zeros((10, 2), "float32"), np.arange(10), batch_size=4)
+    data = batches.for_evaluation()
+    for _ in range(2):
+        parts = [data[i] for i in range(len(data))] if hasattr(data, "__getitem__") else list(data)
+        assert [len(np.asarray(labels)) for _, labels in parts] == [4, 4, 2]
+
+
+def test_limited_is_the_same_for_the_same_seed():
+    batches = Batches(np.zeros((50, 2)), np.arange(50), batch_size=4, seed=1)
+    few = batches.limited(10)
+    assert few.num_examples == 10
+    assert few.labels.tolist() == batches.limited(10).labels.tolist()
+    assert len(set(few.labels.tolist())) == 10
+
+
+def test_sample_weights_travel_along():
+    weights = np.linspace(0, 1, 10)
+    batches = Batches(
+        np.zeros((10, 2)), np.arange(10), batch_size=4, shuffle=True, sample_weight=weights
+    )
+    for _, labels, weight in batches.epoch(0):
+        np.testing.assert_array_equal(weight, weights[labels])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"inputs": np.zeros((3, 2)), "labels": np.arange(4), "batch_size": 2}, "of one length"),
+        ({"inputs": np.zeros((0, 2)), "labels": np.arange(0), "batch_size": 2}, "above 0"),
+        ({"inputs": np.zeros((3, 2)), "labels": np.arange(3), "batch_size": 0}, "at least 1"),
+    ],
+)
+def test_refusals(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        Batches(**kwargs)

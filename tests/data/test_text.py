@@ -1,0 +1,109 @@
+"""Texts to ids, against transformers where it is installed."""
+
+import os
+import unicodedata
+
+import numpy as np
+import pytest
+from keras_hub.models import BertTokenizer
+
+from keras_prokt.data.glue import load_glue
+from keras_prokt.data.text import tokenize
+from keras_prokt.models.bert import bert_tokenizer
+
+MINILM = os.environ.get("MINILM_DIR", "")
+GLUE = os.environ.get("TFDS_DATA_DIR", "")
+needs_minilm = pytest.mark.skipif(
+    not os.path.isfile(os.path.join(MINILM, "vocab.txt")),
+    reason="needs MINILM_DIR, the directory of all-MiniLM-L6-v2",
+)
+needs_glue = pytest.mark.skipif(
+    not all(os.path.isdir(os.path.join(GLUE, "glue", task)) for task in ("sst2", "mrpc")),
+    reason="needs TFDS_DATA_DIR with glue/sst2 and glue/mrpc",
+)
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "##d"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return BertTokenizer(vocabulary=WORDS)
+
+
+def as_lists(arrays):
+    return [array.tolist() for array in arrays]
+
+
+def test_single_texts(tokenizer):
+    result = tokenize(tokenizer, ["a b", "", "ad zzz"])
+    assert as_lists(result.token_ids) == [[2, 5, 6, 3], [2, 3], [2, 5, 8, 1, 3]]
+    assert as_lists(result.segment_ids) == [[0] * 4, [0] * 2, [0] * 5]
+    assert result.token_ids[0].dtype == result.segment_ids[0].dtype == np.int32
+    assert len(result) == 3 and result.lengths.tolist() == [4, 2, 5]
+
+
+def test_pairs(tokenizer):
+    result = tokenize(tokenizer, ["a", "a b"], second=["b c", "c"])
+    assert as_lists(result.token_ids) == [[2, 5, 3, 6, 7, 3], [2, 5, 6, 3, 7, 3]]
+    assert as_lists(result.segment_ids) == [[0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1]]
+
+
+def test_truncation_keeps_the_separators(tokenizer):
+    single = tokenize(tokenizer, ["a b c a b c"], max_length=5)
+    assert as_lists(single.token_ids) == [[2, 5, 6, 7, 3]]
+    pair = tokenize(tokenizer, ["a " * 9, "a"], second=["b " * 9, "b " * 9], max_length=7)
+    assert as_lists(pair.token_ids) == [[2, 5, 5, 3, 6, 6, 3], [2, 5, 3, 6, 6, 6, 3]]
+
+
+def test_batch_size_changes_nothing(tokenizer):
+    texts = ["a", "b c ad", "", "c " * 20, "zzz b"]
+    whole, pieces = (tokenize(tokenizer, texts, batch_size=size) for size in (1024, 2))
+    assert as_lists(whole.token_ids) == as_lists(pieces.token_ids)
+
+
+def test_bytes_arrays_and_nothing(tokenizer):
+    result = tokenize(tokenizer, np.array([b"a b", "c"], dtype=object))
+    assert as_lists(result.token_ids) == [[2, 5, 6, 3], [2, 7, 3]]
+    assert len(tokenize(tokenizer, [])) == 0 and tokenize(tokenizer, []).lengths.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("texts", "arguments", "message"),
+    [
+        ("a", {}, "texts to be a list of strings, received one string"),
+        (["a", None], {}, r"texts to hold strings, received None \(NoneType\) at row 1"),
+        (["a"], {"second": [float("nan")]}, r"second to hold strings, received nan \(float\)"),
+        (["a", "b"], {"second": ["a"]}, r"second texts as texts \(2\), received 1"),
+        (["a"], {"max_length": 2}, "max_length of at least 3 .*received 2"),
+        (["a"], {"second": ["b"], "max_length": 4}, "max_length of at least 5 .*received 4"),
+        (["a"], {"batch_size": 0}, "batch_size of at least 1, received 0"),
+    ],
+)
+def test_wrong_arguments(tokenizer, texts, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tokenize(tokenizer, texts, **arguments)
+
+
+def reference_ids(first, second, max_length):
+    transformers = pytest.importorskip("transformers", reason="the independent implementation")
+    return transformers.AutoTokenizer.from_pretrained(MINILM)(
+        first, second, truncation=True, max_length=max_length
+    )
+
+
+@needs_minilm
+@needs_glue
+@pytest.mark.parametrize(("task", "max_length"), [("sst2", 128), ("sst2", 16), ("mrpc", 128)])
+def test_real_texts_equal_transformers(task, max_length):
+    split = load_glue(task, "validation", data_dir=GLUE)
+    expected = reference_ids(split.texts, split.second, max_length)
+    result = tokenize(
+        bert_tokenizer(MINILM), split.texts, second=split.second, max_length=max_length
+    )
+    # Lower-casing in TensorFlow also folds compatibility characters ("µ", "½"); one row of MRPC.
+    texts = [a + b for a, b in zip(split.texts, split.second or [""] * len(split), strict=True)]
+    plain = [i for i, text in enumerate(texts) if unicodedata.is_normalized("NFKC", text)]
+    assert len(plain) >= len(split) - 1
+    for i in plain:
+        assert result.token_ids[i].tolist() == expected["input_ids"][i]
+        assert result.segment_ids[i].tolist() == expected["token_type_ids"][i]

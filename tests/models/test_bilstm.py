@@ -1,0 +1,173 @@
+"""The bi-LSTM: size, masking, saving, export."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_prokt.models.bilstm import MaskedMaxPooling, bilstm
+
+SMALL = {"vocabulary_size": 50, "embedding_dim": 8, "units": 6}
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(0)
+    model = bilstm(3, **SMALL)
+    # Trained embeddings are larger than 0.02: differences must not drown in rounding.
+    model.get_layer("token_embedding").embeddings.assign(np.random.normal(size=(50, 8)))
+    return model
+
+
+def batch_of(rows, length):
+    ids = np.zeros((len(rows), length), "int32")
+    mask = np.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return {"token_ids": ids, "padding_mask": mask}
+
+
+ROWS = [[2, 7, 9, 11, 3], [2, 40, 3], [2, 5, 6, 7, 8, 9, 3]]
+
+
+def logits(model, batch):
+    return keras.ops.convert_to_numpy(model(batch, training=False))
+
+
+def test_number_of_parameters():
+    # 30,522 · 300 embeddings, 2 directions of 4 · 300 · (300 + 300 + 1), 600 · 2 + 2: the
+    # authors' 10.60 M.
+    assert bilstm(2).count_params() == 9_156_600 + 1_442_400 + 1_202
+
+
+def test_inputs_and_output():
+    model = bilstm(2, **SMALL, name="student")
+    assert set(model.input) == {"token_ids", "padding_mask"}
+    assert {keras.backend.standardize_dtype(x.dtype) for x in model.input.values()} == {"int32"}
+    assert model.name == "student" and model.output.shape == (None, 2)
+    assert model.layers[-1].name == "logits" and model.layers[-1].dtype == "float32"
+    # Keras would multiply a loss by a mask left on the logits.
+    assert getattr(model.output, "_keras_mask", None) is None
+    embeddings = bilstm(2, vocabulary_size=5000).get_layer("token_embedding").get_weights()[0]
+    assert abs(embeddings.std() - 0.02) < 2e-4 and abs(embeddings.mean()) < 1e-4
+
+
+def test_padding_does_not_change_logits(model):
+    short, long = logits(model, batch_of(ROWS, 7)), logits(model, batch_of(ROWS, 24))
+    np.testing.assert_allclose(short, long, atol=1e-5)
+
+
+def test_other_examples_do_not_change_logits(model):
+    together = logits(model, batch_of(ROWS, 8))
+    alone = np.concatenate([logits(model, batch_of([row], len(row))) for row in ROWS])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_ids_under_the_padding_are_not_read(model):
+    clean = batch_of(ROWS, 12)
+    dirty = {**clean, "token_ids": np.where(clean["padding_mask"], clean["token_ids"], 33)}
+    np.testing.assert_allclose(logits(model, clean), logits(model, dirty), atol=1e-6)
+
+
+def test_maximum_is_over_real_positions_only(model):
+    # With every real state negative, a maximum that also saw padding (zeros or whatever an LSTM
+    # holds there) would be larger than the truth.
+    states = -np.random.default_rng(0).uniform(0.1, 1, (2, 5, 4)).astype("float32")
+    states[0, 3:] = 0.0
+    states[1, 2:] = 7.0
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]], "int32")
+    pooled = keras.ops.convert_to_numpy(MaskedMaxPooling()(states, mask))
+    np.testing.assert_array_equal(pooled[0], states[0, :3].max(axis=0))
+    np.testing.assert_array_equal(pooled[1], states[1, :2].max(axis=0))
+
+    # And the model uses it: its pooled state is the maximum of the LSTM run on the real part.
+    parts = keras.Model(
+        model.input,
+        {"all": model.get_layer("bidirectional").output, "max": model.get_layer("logits").input},
+    )
+    padded = parts(batch_of(ROWS, 24), training=False)["max"]
+    for i, row in enumerate(ROWS):
+        alone = keras.ops.convert_to_numpy(parts(batch_of([row], len(row)), training=False)["all"])
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(padded)[i], alone[0].max(axis=0), atol=1e-6
+        )
+        assert (alone[0].max(axis=0) < 0).any()  # otherwise zeros in the padding would not show
+
+
+def test_lstm_equals_its_equations(model):
+    # Hochreiter and Schmidhuber's cell in NumPy, gates in Keras's order i, f, c, o.
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    def run(x, kernel, recurrent_kernel, bias):
+        hidden = cell = np.zeros(6)
+        states = []
+        for step in x:
+            i, f, c, o = np.split(step @ kernel + hidden @ recurrent_kernel + bias, 4)
+            cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(c)
+            hidden = sigmoid(o) * np.tanh(cell)
+            states.append(hidden)
+        return np.array(states)
+
+    embeddings, *lstm, kernel, bias = (w.astype("float64") for w in model.get_weights())
+    x = embeddings[ROWS[0]]
+    states = np.concatenate([run(x, *lstm[:3]), run(x[::-1], *lstm[3:])[::-1]], axis=1)
+    expected = states.max(axis=0) @ kernel + bias
+    np.testing.assert_allclose(logits(model, batch_of(ROWS, 9))[0], expected, atol=1e-5)
+
+
+def test_an_example_without_real_positions_stays_finite(model):
+    batch = batch_of([[2, 3], []], 4)
+    assert np.isfinite(logits(model, batch)).all()
+
+
+def test_gradients_are_finite_and_reach_every_weight(model):
+    model.compile(optimizer=keras.optimizers.SGD(0.5), loss="mse")
+    before = model.get_weights()
+    model.fit(batch_of([*ROWS, []], 8), np.ones((4, 3), "float32"), epochs=1, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        assert np.isfinite(b).all() and np.abs(a - b).max() > 0
+
+
+def test_saving(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        logits(again, batch_of(ROWS, 8)), logits(model, batch_of(ROWS, 8))
+    )
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModel from TensorFlow")
+def test_export(model, tmp_path):
+    import tensorflow as tf
+
+    model.export(tmp_path / "saved_model", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "saved_model")  # owns the variables of `serve`
+    for length in (7, 16):
+        batch = batch_of(ROWS, length)
+        np.testing.assert_allclose(loaded.serve(batch), logits(model, batch), atol=1e-6)
+
+
+def test_float32_logits_under_mixed_precision():
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = bilstm(2, **SMALL)
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+    output = model(batch_of([*ROWS, []], 8))
+    assert keras.backend.standardize_dtype(output.dtype) == "float32"
+    assert np.isfinite(keras.ops.convert_to_numpy(output)).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 1}, "num_classes of at least 2, received 1"),
+        ({"vocabulary_size": 0}, "vocabulary_size of at least 1, received 0"),
+        ({"units": -3}, "units of at least 1, received -3"),
+        ({"dropout": -0.1}, r"dropout in \[0, 1\), received -0.1"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        bilstm(**{"num_classes": 2, **arguments})
