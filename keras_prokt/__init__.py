@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         TrainingFault,
     )
     from keras_prokt.export import export_saved_model
+    from keras_prokt.models.loading import load_student
     from keras_prokt.models.uniform_start import uniform_start
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ _HOME = {
     "TrainingDynamics": "callbacks",
     "TrainingFault": "distillers",
     "export_saved_model": "export",
+    "load_student": "models.loading",
     "uniform_start": "models.uniform_start",
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "TrainingFault",
     "__version__",
     "export_saved_model",
+    "load_student",
     "uniform_start",
 ]
 

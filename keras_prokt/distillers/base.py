@@ -63,6 +63,8 @@ class Step(NamedTuple):
     """Of the training forward."""
     teacher_logits: Tensor | None
     """Of the teacher before its update, or `None` without a teacher."""
+    target_logits: Tensor | None
+    """What the student was trained towards, or `None` without a teacher."""
     gap: Tensor | None = None
     """KL(q ‖ p) as the teacher's loss used it; by default computed from the two logits."""
     teacher_loss: Tensor | None = None
@@ -275,6 +277,8 @@ class Distiller(keras.Model):
         arguments = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
         arguments["x"] = self._prepare(x, y, arguments.get("sample_weight"))
         self._check_validation(arguments.get("validation_data"))
+        if data_checks.has_own_order(arguments["x"]):
+            arguments.setdefault("shuffle", False)  # Keras warns of its own default otherwise
         callbacks = arguments.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.callbacks.insert(0, FaultWatch())
@@ -371,8 +375,7 @@ class Distiller(keras.Model):
         batch, flags = self._take_apart(data)
         step = self.update_models(batch)
         flags["student_loss"] = any_not_finite(step.loss)
-        if step.teacher_loss is not None:
-            flags["teacher_loss"] = any_not_finite(step.teacher_loss)
+        flags["teacher_loss"] = any_not_finite([step.teacher_loss, step.target_logits])
         # Later in training a confident batch of one could look like a distribution.
         is_first = ops.cast(ops.equal(self.optimizer.iterations, 1), "float32")
         flags["student_probabilities"] = is_first * are_probabilities(step.student_logits)

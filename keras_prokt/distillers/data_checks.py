@@ -35,6 +35,11 @@ def first_inputs(data: Any) -> tuple[Any, Any]:
     return keras.tree.map_structure(_symbolic, inputs), data
 
 
+def has_own_order(data: Any) -> bool:
+    """Whether data comes in batches of its own, which Keras cannot shuffle."""
+    return hasattr(data, "element_spec") or isinstance(data, types.GeneratorType)
+
+
 def check_arrays(x: Any, y: Any, sample_weight: Any, num_classes: int, which: str = "") -> None:
     """Refuses arrays with labels out of range or values that are not finite.
 

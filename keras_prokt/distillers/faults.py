@@ -27,8 +27,8 @@ FAULTS = {
         "(activation=None)."
     ),
     "teacher_loss": (
-        "The teacher's loss became NaN or infinite; lower the teacher's learning rate, clip its "
-        "gradients, or use float32."
+        "The teacher's loss or outputs became NaN or infinite; lower the teacher's learning rate, "
+        "clip its gradients, or use float32."
     ),
     "student_loss": (
         "The student's loss became NaN or infinite; lower the student's learning rate, clip its "

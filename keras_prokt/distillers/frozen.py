@@ -34,4 +34,4 @@ class FrozenTeacherDistiller(Distiller):
         target = self.target_logits(self.teacher, batch.teacher_inputs)
         recording = self.record_forward(self.student, batch.student_inputs)
         loss, matched = self.update_student(batch, recording, target)
-        return Step(loss, matched, recording.outputs.logits, target)
+        return Step(loss, matched, recording.outputs.logits, target, target)

@@ -108,33 +108,14 @@ def _activation_name(layer: Any) -> str | None:
 def is_mode_free(model: keras.Model) -> bool:
     """Whether a model computes the same in training and in inference mode, for certain.
 
-    Then one forward serves as target and as training forward. Keras's own containers and
-    recurrent layers merely pass the mode on; every other layer with a `training` argument is
-    taken to depend on it, unless its dropout rate is zero.
+    Then one forward serves as target and as training forward. What Keras's own layers do with
+    the mode shows in their state: moving statistics or random seeds. Layers of other origin may
+    do anything with a `training` argument.
     """
-    return all(_is_mode_free_layer(layer) for layer in model._flatten_layers())
-
-
-def _is_mode_free_layer(layer: keras.layers.Layer) -> bool:
-    if "training" not in inspect.signature(layer.call).parameters:
-        return True
-    rates = [getattr(layer, name, None) for name in ("rate", "dropout", "recurrent_dropout")]
-    rates = [rate for rate in rates if isinstance(rate, (int, float))]
-    if any(rates):
+    if model.non_trainable_variables:
         return False
-    passes_on = (
-        keras.Sequential,
-        keras.layers.Bidirectional,
-        keras.layers.TimeDistributed,
-        keras.layers.RNN,
-        keras.layers.LSTM,
-        keras.layers.GRU,
-        keras.layers.SimpleRNN,
-        keras.layers.Dropout,
-        keras.layers.LSTMCell,
-        keras.layers.GRUCell,
-        keras.layers.SimpleRNNCell,
+    return not any(
+        "training" in inspect.signature(layer.call).parameters
+        for layer in model._flatten_layers()
+        if type(layer).__module__.partition(".")[0] not in ("keras", "keras_hub")
     )
-    is_functional = isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
-    # A subclass may do anything with the mode.
-    return is_functional or type(layer) in passes_on

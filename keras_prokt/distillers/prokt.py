@@ -228,6 +228,7 @@ class ProKTDistiller(Distiller):
             matched=matched,
             student_logits=recording.outputs.logits,
             teacher_logits=teacher_logits,
+            target_logits=target,
             gap=gap,
             teacher_loss=teacher_loss,
         )

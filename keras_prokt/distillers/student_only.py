@@ -46,7 +46,7 @@ class StudentOnly(Distiller):
     def update_models(self, batch: Batch) -> Step:
         recording = self.record_forward(self.student, batch.student_inputs)
         loss, matched = self.update_student(batch, recording, None)
-        return Step(loss, matched, recording.outputs.logits, None)
+        return Step(loss, matched, recording.outputs.logits, None, None)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

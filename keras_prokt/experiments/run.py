@@ -26,6 +26,7 @@ from keras_prokt.experiments.environment import describe_environment
 from keras_prokt.experiments.progress import Progress
 from keras_prokt.experiments.run_folder import RunFolder, write_text
 from keras_prokt.experiments.spec import METHODS, RunSpec
+from keras_prokt.models.loading import load_student
 from keras_prokt.models.uniform_start import uniform_start
 
 MONITOR = "val_student_accuracy"
@@ -148,7 +149,7 @@ def trained_teacher(app: App, task: Task, spec: RunSpec, cache: Path) -> keras.M
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = cache / f"{spec.app}-{digest}.keras"
     if path.is_file():
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        return load_student(path)
     teacher = _seeded(task.build_teacher, spec.seed)
     trainer = StudentOnly(
         uniform_start(teacher), student_inputs=functools.partial(inputs_of, role="teacher")
@@ -196,14 +197,14 @@ def evaluate_run(out: str | Path) -> dict[str, Any]:
     """Evaluates the saved student of a run on validation and test data."""
     folder = RunFolder.existing(out)
     spec = folder.spec()
-    student = load_student(folder)
+    student = saved_student(folder)
     task = prepare(get_app(spec.app), spec)
     return {
         name: evaluate(student, batches, "student") for name, batches in _held_out(task).items()
     }
 
 
-def load_student(folder: RunFolder) -> keras.Model:
+def saved_student(folder: RunFolder) -> keras.Model:
     """The saved student of a run.
 
     Raises:
@@ -214,7 +215,7 @@ def load_student(folder: RunFolder) -> keras.Model:
             f"Expected a saved student at {str(folder.student)!r}, received none; finish the run "
             f"with `keras-prokt resume {folder.path}`."
         )
-    return keras.saving.load_model(folder.student, compile=False, safe_mode=True)
+    return load_student(folder.student)
 
 
 def export_run(out: str | Path) -> Path:
@@ -223,7 +224,7 @@ def export_run(out: str | Path) -> Path:
 
     folder = RunFolder.existing(out)
     spec = folder.spec()
-    student = load_student(folder)
+    student = saved_student(folder)
     text = prepare(get_app(spec.app), spec).text
     return export_saved_model(student, folder.saved_model, text=text)
 
@@ -267,7 +268,7 @@ def _carry_out(
         from keras_prokt.export import export_saved_model
 
         shutil.rmtree(folder.saved_model, ignore_errors=True)
-        export_saved_model(load_student(folder), folder.saved_model, text=task.text)
+        export_saved_model(saved_student(folder), folder.saved_model, text=task.text)
     with folder.history.open(newline="") as file:
         training_seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
     record = {
@@ -301,7 +302,7 @@ def _fit(
 
 def _measure(folder: RunFolder, task: Task, distiller: Distiller) -> dict[str, Any]:
     """Both models on validation and test data, and their size."""
-    measured = {"student": _measure_model(load_student(folder), task, "student")}
+    measured = {"student": _measure_model(saved_student(folder), task, "student")}
     measured["student (last epoch)"] = _measure_model(distiller.student, task, "student")
     if distiller.teacher is not None:
         measured["teacher"] = _measure_model(distiller.teacher, task, "teacher")

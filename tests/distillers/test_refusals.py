@@ -1,0 +1,228 @@
+"""What a distiller refuses, and that it says what to do."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_prokt import FrozenTeacherDistiller, ProKTDistiller, StudentOnly, TrainingFault
+from keras_prokt.losses import SoftTargets
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(32, 4)).astype("float32")
+Y = RNG.integers(0, 3, 32)
+
+
+def network(units=8, classes=3, activation=None):
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(units, activation="relu"),
+            layers.Dense(classes, activation=activation),
+        ]
+    )
+
+
+def compiled(**kwargs):
+    distiller = ProKTDistiller(network(), network(4), **kwargs)
+    distiller.compile("adam")
+    return distiller
+
+
+def test_output_widths_that_differ():
+    with pytest.raises(ValueError, match=r"width 4 \(teacher\) and 3 \(student\)"):
+        ProKTDistiller(network(classes=4), network())
+
+
+def test_teacher_that_is_the_student():
+    model = network()
+    with pytest.raises(ValueError, match="Expected two models"):
+        ProKTDistiller(model, model)
+
+
+def test_shared_layers():
+    body = layers.Dense(5, name="body")
+    inputs = keras.Input((4,))
+    teacher = keras.Model(inputs, layers.Dense(3)(body(inputs)))
+    student = keras.Model(inputs, layers.Dense(3)(body(inputs)))
+    with pytest.raises(ValueError, match=r"without common layers, received both with \['body'\]"):
+        ProKTDistiller(teacher, student)
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_probabilities_seen_in_the_layers(role):
+    models = {"teacher": network(), "student": network()}
+    models[role] = network(activation="softmax")
+    with pytest.raises(ValueError, match=f"{role} that outputs logits, received probabilities"):
+        ProKTDistiller(**models)
+
+
+def test_probabilities_of_nested_models_and_softmax_layers():
+    inner = network(activation="softmax")
+    inputs = keras.Input((4,))
+    with pytest.raises(ValueError, match="received probabilities"):
+        ProKTDistiller(network(), keras.Model(inputs, inner(inputs)))
+    with pytest.raises(ValueError, match="received probabilities"):
+        StudentOnly(keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Softmax()]))
+
+
+class Subclassed(keras.Model):
+    def __init__(self, classes=3, activation=None):
+        super().__init__()
+        self.dense = layers.Dense(classes)
+        self.activation_function = keras.activations.get(activation)
+
+    def call(self, inputs):
+        return self.activation_function(self.dense(inputs))
+
+
+def test_probabilities_of_subclassed_models_are_seen_in_the_first_step():
+    distiller = ProKTDistiller(network(), Subclassed(activation="softmax"))
+    distiller.compile("sgd")
+    with pytest.raises(TrainingFault, match="Step 1: Expected logits from the student"):
+        distiller.fit(X, Y, verbose=0)
+
+
+def test_subclassed_models_are_built_from_the_data():
+    distiller = ProKTDistiller(Subclassed(), Subclassed())
+    distiller.compile("adam")
+    distiller.fit(X, Y, epochs=2, verbose=0)
+    assert distiller.num_classes == 3
+    assert int(distiller.optimizer.iterations) == 2
+
+
+def test_widths_of_subclassed_models_are_checked_before_the_first_step():
+    distiller = ProKTDistiller(Subclassed(4), Subclassed(3))
+    distiller.compile("adam")
+    with pytest.raises(ValueError, match="same number of classes"):
+        distiller.fit(X, Y, verbose=0)
+
+
+def test_models_that_cannot_be_built_from_the_data():
+    distiller = ProKTDistiller(Subclassed(), keras.Sequential([layers.Conv2D(4, 3)]))
+    distiller.compile("adam")
+    with pytest.raises(ValueError, match="student that can be built from the data"):
+        distiller.fit(X, Y, verbose=0)
+
+
+def test_one_output():
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        ProKTDistiller(network(classes=1), network(classes=1))
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.0, 1.5, float("nan")])
+def test_lambda_out_of_range(weight):
+    with pytest.raises(ValueError, match=r"proximal_weight \(λ\) in \[0, 1\)"):
+        ProKTDistiller(network(), network(), proximal_weight=weight)
+
+
+def test_lambda_and_epsilon():
+    with pytest.raises(ValueError, match="either proximal_weight"):
+        ProKTDistiller(network(), network(), proximal_weight=0.3, proximal_bound=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"proximal_bound": 0.0}, "ε"),
+        ({"proximal_bound": 0.1, "dual_step_size": 0.0}, "ρ"),
+        ({"proximal_bound": 0.1, "dual_initial": -1.0}, "β₀"),
+        ({"temperature": 0.0}, "temperature above 0"),
+        ({"student_loss_weight": 1.1}, "student_loss_weight in"),
+        ({"target_mode": "eval"}, "target_mode in"),
+        ({"objectives": [SoftTargets()], "temperature": 2.0}, "either temperature or objectives"),
+    ],
+)
+def test_settings_out_of_range(settings, message):
+    with pytest.raises(ValueError, match=message):
+        ProKTDistiller(network(), network(), **settings)
+
+
+@pytest.mark.parametrize("bad", [-1, 3, 99])
+def test_labels_out_of_range_in_arrays_before_any_step(bad):
+    distiller = compiled()
+    labels = Y.copy()
+    labels[5] = bad
+    with pytest.raises(ValueError, match=rf"labels in \[0, 3\), received {bad} in example 5"):
+        distiller.fit(X, labels, verbose=0)
+    with pytest.raises(ValueError, match="validation labels"):
+        distiller.fit(X, Y, validation_data=(X, labels), verbose=0)
+    assert int(distiller.optimizer.iterations) == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_inputs_that_are_not_finite_in_arrays(bad):
+    inputs = X.copy()
+    inputs[7, 1] = bad
+    with pytest.raises(ValueError, match="finite inputs, received NaN or infinity.* example 7"):
+        compiled().fit(inputs, Y, verbose=0)
+
+
+def batches_with(labels=Y, inputs=X):
+    for start in range(0, 32, 8):
+        yield inputs[start : start + 8], labels[start : start + 8]
+
+
+def test_labels_out_of_range_in_a_generator():
+    labels = Y.copy()
+    labels[17] = 3  # third batch
+    with pytest.raises(TrainingFault, match=r"Step 3: Expected integer labels in \[0, 3\)"):
+        compiled().fit(batches_with(labels=labels), verbose=0)
+
+
+def test_inputs_that_are_not_finite_in_a_generator():
+    inputs = X.copy()
+    inputs[9] = np.nan
+    with pytest.raises(TrainingFault, match="Step 2: Expected finite inputs"):
+        compiled().fit(batches_with(inputs=inputs), verbose=0)
+
+
+def test_a_loss_that_diverges_names_the_model():
+    distiller = ProKTDistiller(network(), network(4))
+    distiller.compile(keras.optimizers.SGD(0.01), teacher_optimizer=keras.optimizers.SGD(1e30))
+    with pytest.raises(TrainingFault, match="The teacher's loss or outputs became NaN or infinite"):
+        distiller.fit(X, Y, batch_size=8, epochs=3, verbose=0)
+
+
+def test_a_fault_stops_before_other_callbacks_see_the_step():
+    seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(batch)
+    )
+    labels = Y.copy()
+    labels[0] = 7
+    with pytest.raises(TrainingFault):
+        compiled().fit(batches_with(labels=labels), callbacks=[watch], verbose=0)
+    assert seen == []
+
+
+def test_labels_are_required():
+    with pytest.raises(ValueError, match="received inputs alone"):
+        compiled().fit(X, verbose=0)
+
+
+def test_labels_of_a_wrong_shape():
+    with pytest.raises(ValueError, match=r"one-hot labels of shape \(batch, 3\)"):
+        compiled().fit(X, np.zeros((32, 5), "float32"), verbose=0)
+
+
+def test_a_teacher_that_is_frozen():
+    teacher = network()
+    teacher.trainable = False
+    with pytest.raises(ValueError, match="FrozenTeacherDistiller"):
+        ProKTDistiller(teacher, network())
+    FrozenTeacherDistiller(teacher, network())
+
+
+def test_one_optimizer_for_both():
+    optimizer = keras.optimizers.Adam()
+    with pytest.raises(ValueError, match="Expected two optimizers"):
+        ProKTDistiller(network(), network()).compile(optimizer, teacher_optimizer=optimizer)
+
+
+def test_different_gradient_accumulation():
+    with pytest.raises(ValueError, match="same gradient_accumulation_steps"):
+        ProKTDistiller(network(), network()).compile(
+            keras.optimizers.SGD(0.1, gradient_accumulation_steps=2),
+            teacher_optimizer=keras.optimizers.SGD(0.1),
+        )
