@@ -51,7 +51,9 @@ def test_public_names_exist_and_are_documented():
 @pytest.mark.parametrize("module", ["keras_prokt", "keras_prokt.cli", "keras_prokt.app"])
 def test_light_modules_import_no_keras(module):
     code = f"import sys, {module}; print('keras' in sys.modules, 'tensorflow' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.split() == ["False", "False"]
 
 

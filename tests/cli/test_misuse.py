@@ -1,0 +1,115 @@
+"""Misuse of the command line: one clear line, exit code 2, nothing left behind."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from keras_prokt.cli import main
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, list(arguments))
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_PROKT_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--app", "digit"], "did you mean 'digits'"),
+        (["--method", "protk"], "did you mean 'prokt'"),
+        (["--teacher", "cnn-larg"], "did you mean 'cnn-large'"),
+        (["--student", "cnn-tiny"], "Expected a student among"),
+        (["--batch-size", "0"], "--batch-size of at least 1, received 0"),
+        (["--epochs", "-1"], "--epochs of at least 1"),
+        (["--limit", "0"], "--limit of at least 1"),
+        (["--lambda", "1.0"], r"--lambda in [0, 1), received 1.0"),
+        (["--epsilon", "0"], "--epsilon above 0"),
+        (["--temperature", "-1"], "--temperature above 0"),
+        (["--lambda", "0.3", "--epsilon", "0.1"], "either --lambda or --epsilon"),
+        (["--method", "kd", "--lambda", "0.3"], "no --lambda with method 'kd'"),
+        (["--method", "student", "--teacher", "cnn-large"], "no --teacher with method 'student'"),
+        (["--method", "prokt", "--teacher-epochs", "3"], "no --teacher-epochs with method"),
+        (["--student-learning-rate", "0"], "--student-learning-rate above 0"),
+        (["--seed", "-1"], "--seed of at least 0"),
+        (["--backend", "tensorflw"], "Expected a backend among"),
+        (["--data-dir", "/nowhere"], "no data directory for app 'digits'"),
+        (["--app", "glue-sst2", "--data-dir", "/nowhere", "--teacher", "x"], "Expected"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_run_refuses_in_one_line(arguments, message, elsewhere):
+    result = invoke("run", *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+    assert len(result.output.strip().splitlines()) == 1
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_an_option_that_does_not_exist_suggests_the_nearest():
+    result = invoke("run", "--lamda", "0.3")
+    assert result.exit_code == 2
+    assert "--lambda" in result.output
+
+
+def test_an_existing_folder_is_not_overwritten(elsewhere):
+    folder = elsewhere / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    result = invoke("run", "--out", str(folder))
+    assert result.exit_code == 2
+    assert "which exists" in result.output
+    # Not even when asked: it is no run folder.
+    result = invoke("run", "--out", str(folder), "--overwrite")
+    assert result.exit_code == 2
+    assert "without a run.json" in result.output
+    assert (folder / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("command", ["resume", "evaluate", "export", "info"])
+def test_commands_on_a_folder_that_is_no_run(command, elsewhere):
+    result = invoke(command, str(elsewhere))
+    assert result.exit_code == 2
+    assert "Expected a run folder with a run.json" in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+def test_a_damaged_run_json_is_named(elsewhere):
+    (elsewhere / "run.json").write_text("{")
+    result = invoke("info", str(elsewhere))
+    assert result.exit_code == 2
+    assert "Expected a JSON file" in result.output
+
+
+def test_unknown_command_suggests_the_nearest():
+    result = invoke("rnu")
+    assert result.exit_code == 2
+    assert "did you mean 'run'?" in result.output
+
+
+def test_apps_lists_both_apps_and_their_models():
+    result = invoke("apps")
+    assert result.exit_code == 0
+    for word in ("digits:", "glue-sst2:", "cnn-large (default)", "bilstm (default)", "bert-K"):
+        assert word in result.output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
+def test_help_teaches_and_imports_no_keras(arguments):
+    code = (
+        f"import sys; sys.argv = ['keras-prokt', *{arguments!r}]\nfrom keras_prokt.cli import main"
+    )
+    code += "\ntry: main()\nfinally: assert 'keras' not in sys.modules"
+    started = time.perf_counter()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert time.perf_counter() - started < 10  # seconds mean that Keras was imported
+    assert "keras-prokt run" in result.stdout or "--lambda" in result.stdout
