@@ -100,7 +100,7 @@ def probability_layer(model: keras.Model) -> keras.layers.Layer | None:
 
 
 def _activation_name(layer: Any) -> str | None:
-    if isinstance(layer, keras.layers.Softmax):
+    if type(layer).__name__ == "Softmax":  # the layer, or a bare keras.ops.softmax
         return "softmax"
     return getattr(getattr(layer, "activation", None), "__name__", None)
 

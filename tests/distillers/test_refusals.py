@@ -64,6 +64,8 @@ def test_probabilities_of_nested_models_and_softmax_layers():
         ProKTDistiller(network(), keras.Model(inputs, inner(inputs)))
     with pytest.raises(ValueError, match="received probabilities"):
         StudentOnly(keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Softmax()]))
+    with pytest.raises(ValueError, match="received probabilities"):
+        StudentOnly(keras.Model(inputs, keras.ops.softmax(layers.Dense(3)(inputs))))
 
 
 class Subclassed(keras.Model):

@@ -1,0 +1,52 @@
+"""Exports a saved student: `KERAS_BACKEND=tensorflow python -m keras_prokt.export --help`.
+
+On the JAX and torch backends `export_saved_model` runs this in a process of its own.
+"""
+
+import argparse
+import importlib
+import sys
+
+import keras
+
+from keras_prokt.export.saved_model import TextFrontEnd, export_saved_model
+
+
+def main() -> None:
+    """Prints the new version directory, or one line on stderr that says what is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m keras_prokt.export")
+    parser.add_argument("student", help="the student as a .keras file")
+    parser.add_argument("directory", help="where the version directories go")
+    parser.add_argument(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module that registers custom layers of the student; may be repeated",
+    )
+    parser.add_argument("--text-vocabulary", metavar="FILE", help="adds serve_text: a vocab.txt")
+    parser.add_argument("--text-cased", action="store_true", help="do not lower-case")
+    parser.add_argument("--text-strip-accents", action=argparse.BooleanOptionalAction)
+    parser.add_argument("--text-max-length", type=int, default=TextFrontEnd.max_length)
+    parser.add_argument("--text-pair", action="store_true", help="serve_text takes pairs")
+    given = parser.parse_args()
+    try:
+        for module in given.modules:
+            importlib.import_module(module)
+        text = given.text_vocabulary and TextFrontEnd(
+            given.text_vocabulary,
+            lowercase=not given.text_cased,
+            strip_accents=given.text_strip_accents,
+            max_length=given.text_max_length,
+            pair=given.text_pair,
+        )
+        student = keras.saving.load_model(given.student, compile=False, safe_mode=True)
+        print(export_saved_model(student, given.directory, text=text or None))
+    # Keras reports layers that it cannot rebuild as TypeError, in many lines.
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())[:500]}")
+
+
+if __name__ == "__main__":
+    main()
