@@ -7,6 +7,8 @@ choose the backend.
 import contextlib
 import importlib.util
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,8 +59,19 @@ def _problems_in_one_line() -> Iterator[None]:
         raise problem from error
 
 
+@contextlib.contextmanager
+def _resume_hint(folder: RunFolder) -> Iterator[None]:
+    """Says after Ctrl-C how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if folder.record.is_file():
+            click.echo(f"\nstopped; go on with `keras-prokt resume {folder.path}`", err=True)
+        raise
+
+
 def _use_backend(name: str | None) -> str:
-    """Chooses the backend before Keras is imported; quietens TensorFlow's start-up lines."""
+    """Chooses the backend and imports Keras with it."""
     name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
         raise UsageProblem(f"Expected a backend among {', '.join(BACKENDS)}; received {name!r}.")
@@ -69,7 +82,31 @@ def _use_backend(name: str | None) -> str:
         )
     os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _without_native_chatter():
+        importlib.import_module("keras")
     return name
+
+
+@contextlib.contextmanager
+def _without_native_chatter() -> Iterator[None]:
+    """Holds back what native code writes to standard error; shows it if the block fails.
+
+    TensorFlow's libraries log a few lines about missing GPUs while they are loaded, before any
+    setting can quieten them.
+    """
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        standard_error = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(standard_error, held.read())
+            raise
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -142,7 +179,8 @@ def run(out: str | None, export: bool, overwrite: bool, backend: str | None, **g
         folder.check_free(overwrite)
         from keras_prokt.experiments.run import run as carry_out
 
-        record = carry_out(spec, folder.path, overwrite=overwrite, export=export)
+        with _resume_hint(folder):
+            record = carry_out(spec, folder.path, overwrite=overwrite, export=export)
     _print_results(folder, record)
 
 
@@ -155,7 +193,8 @@ def resume(run: str) -> None:
         _use_backend(folder.spec().backend)
         from keras_prokt.experiments.run import resume as carry_on
 
-        record = carry_on(folder.path)
+        with _resume_hint(folder):
+            record = carry_on(folder.path)
     _print_results(folder, record)
 
 
