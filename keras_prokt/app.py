@@ -141,6 +141,7 @@ class App:
         default_student: Used if none is named.
         recipe: How to train.
         prepare: Loads the data and readies the models; raises `ValueError` on bad input.
+        metric: What the best student is chosen by on validation, as in the logs.
     """
 
     name: str
@@ -151,6 +152,7 @@ class App:
     default_student: str
     recipe: Recipe
     prepare: Callable[[TaskRequest], Task]
+    metric: str = "student_accuracy"
 
 
 def list_apps() -> list[App]:

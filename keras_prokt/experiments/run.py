@@ -29,9 +29,6 @@ from keras_prokt.experiments.spec import METHODS, RunSpec
 from keras_prokt.models.loading import load_student
 from keras_prokt.models.uniform_start import uniform_start
 
-MONITOR = "val_student_accuracy"
-"""What the best student is chosen by."""
-
 
 def run(
     spec: RunSpec,
@@ -254,13 +251,14 @@ def _carry_out(
     started = time.monotonic()
     backup = ResumableBackup(folder.checkpoint)
     first_epoch, _ = backup.position()
-    best = _best_so_far(folder, first_epoch)
+    monitor = f"val_{app.metric}"
+    best = _best_so_far(folder, monitor, first_epoch)
     checkpoint = StudentCheckpoint(
-        folder.student, monitor=MONITOR, initial_value_threshold=best["value"]
+        folder.student, monitor=monitor, initial_value_threshold=best["value"]
     )
     callbacks = [checkpoint, TrainingDynamics(folder.path), backup, Progress(spec.method)]
     _fit(distiller, task, spec.epochs, callbacks, first_epoch)
-    best = _best_so_far(folder, spec.epochs)
+    best = _best_so_far(folder, monitor, spec.epochs)
 
     results = {"best_epoch": best["epoch"], "last_epoch": spec.epochs}
     results["models"] = _measure(folder, task, distiller)
@@ -327,14 +325,14 @@ def _all_batches(task: Task) -> dict[str, Batches]:
     return {name: batches for name, batches in parts.items() if batches is not None}
 
 
-def _best_so_far(folder: RunFolder, before_epoch: int) -> dict[str, Any]:
-    """Best validation accuracy in the history of the epochs before a given one."""
+def _best_so_far(folder: RunFolder, monitor: str, before_epoch: int) -> dict[str, Any]:
+    """Best value of a metric in the history of the epochs before a given one."""
     best: dict[str, Any] = {"value": None, "epoch": None}
     if not folder.history.is_file():
         return best
     with folder.history.open(newline="") as file:
         for row in csv.DictReader(file):
-            value = float(row[MONITOR])
+            value = float(row[monitor])
             if int(row["epoch"]) < before_epoch and (
                 best["value"] is None or value > best["value"]
             ):

@@ -1,13 +1,16 @@
 """Every weight after 1 and 20 steps equals an independent Algorithm 1 in NumPy.
 
-Mutants of the package that were tried, and that these tests catch: see MUTANTS at the end.
+Mutants of the package that were tried by hand; each made a test of this file fail: target taken
+before the teacher's update; T² left out; KL(p ‖ q) for KL(q ‖ p) in the teacher's loss; λ and 1 − λ
+swapped; sign of the dual step; β not kept at 0 or above; sample weights ignored; sum for mean;
+regularisers dropped; α and 1 − α swapped; temperature in the proximal term.
 """
 
 import keras
 import numpy as np
 import oracle
 import pytest
-from keras import layers, ops
+from keras import layers
 
 from keras_prokt import ProKTDistiller
 
@@ -105,6 +108,8 @@ SETTINGS = [
     {"proximal_weight": 0.3, "student_loss_weight": 0.5},
     BOUNDED,
     {**BOUNDED, "temperature": 4.0, "student_loss_weight": 0.5},
+    # A bound that always holds: β falls to 0 and stays there.
+    {"proximal_bound": 5.0, "dual_step_size": 0.02, "dual_initial": 0.5},
 ]
 
 
@@ -120,15 +125,19 @@ def test_sample_weights_and_l2(settings, optimizer):
     run_both(*pair(optimizer, l2=1e-2, **settings), steps=20, weighted=True)
 
 
-def test_the_bound_is_exercised():
-    distiller, reference = pair(**BOUNDED)
-    betas = []
+def test_the_bounds_are_exercised():
+    """The settings above move β both ways, and down to 0."""
     x, y, _ = data(20)
-    for step in range(20):
-        part = slice(step * BATCH, (step + 1) * BATCH)
-        reference.step(x[part], x[part], y[part])
-        betas.append(reference.beta)
-    assert min(betas) < 0.5 < max(betas) or np.ptp(betas) > 0.1
+    betas = {}
+    for bound in (SETTINGS[5], SETTINGS[7]):
+        _, reference = pair(**bound)
+        path = betas.setdefault(bound["proximal_bound"], [])
+        for step in range(20):
+            part = slice(step * BATCH, (step + 1) * BATCH)
+            reference.step(x[part], x[part], y[part])
+            path.append(reference.beta)
+    assert np.ptp(betas[0.05]) > 0.1
+    assert betas[5.0][-1] == 0.0
 
 
 @pytest.mark.parametrize("mode", ["inference", "training"])
@@ -185,13 +194,3 @@ def test_the_oracles_gradients_against_differences():
             values.append(np.sum(model.logits(x) * of_logits) + model.penalty())
             weight[index] -= sign * 1e-5
         assert gradient[index] == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-4)
-
-
-def test_no_gradient_flows_into_the_targets():
-    distiller, _ = pair(proximal_weight=0.3)
-    x, y, _ = data(1)
-    before = [ops.convert_to_numpy(v).copy() for v in distiller.student.variables]
-    distiller.optimizer.student.learning_rate = 0.0
-    distiller.train_on_batch(x, y)
-    for one, other in zip(before, distiller.student.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,82 @@
+"""The app registry: what is in it, what a recipe says, how others add to it."""
+
+import pkgutil
+
+import pytest
+
+import keras_prokt_apps
+from keras_prokt import app as registry
+from keras_prokt.app import App, OptimizerRecipe, Recipe, get_app, list_apps
+from keras_prokt.experiments.spec import METHODS, RunSpec
+
+
+def test_every_module_of_the_folder_is_an_app():
+    modules = [module.name for module in pkgutil.iter_modules(keras_prokt_apps.__path__)]
+    assert len(list_apps()) == len(modules) >= 2
+    assert {app.name.replace("-", "_") for app in list_apps()} == set(modules)
+
+
+@pytest.mark.parametrize("app", list_apps(), ids=lambda app: app.name)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_app_resolves_to_a_whole_spec_under_every_method(app, method):
+    spec = RunSpec.resolve(app.name, method)
+    assert RunSpec.from_json(spec.to_json()) == spec
+    assert app.default_teacher in app.teachers
+    assert app.default_student in app.students
+    assert (spec.teacher is None) == (method == "student")
+    assert (spec.proximal_weight is None) == (method != "prokt")
+
+
+def test_overrides_win_and_the_bound_replaces_the_weight():
+    spec = RunSpec.resolve("digits", "prokt", proximal_bound=0.1, epochs=3, seed=7)
+    assert (spec.proximal_weight, spec.proximal_bound, spec.epochs, spec.seed) == (None, 0.1, 3, 7)
+    assert RunSpec.resolve("digits", "prokt", proximal_weight=0.0).proximal_weight == 0.0
+
+
+def test_specs_are_strict():
+    values = RunSpec.resolve("digits", "prokt").to_json()
+    with pytest.raises(ValueError, match=r"received \['lamda'\]"):
+        RunSpec.from_json({**values, "lamda": 0.3})
+    del values["app"]
+    with pytest.raises(ValueError, match="whole run spec"):
+        RunSpec.from_json(values)
+
+
+def test_students_have_their_own_learning_rate():
+    assert RunSpec.resolve("glue-sst2", "prokt").student_learning_rate == 1e-3
+    assert RunSpec.resolve("glue-sst2", "prokt", student="bert-6").student_learning_rate == 1e-4
+
+
+def test_the_spec_of_a_fixed_teacher_does_not_depend_on_the_student():
+    one = RunSpec.resolve("digits", "kd", student="cnn-small", temperature=4.0, epochs=3)
+    other = RunSpec.resolve("digits", "kd", student="cnn-large", epochs=9)
+    assert one.of_teacher() == other.of_teacher()
+    assert one.of_teacher() != RunSpec.resolve("digits", "kd", seed=1).of_teacher()
+
+
+def test_other_packages_add_apps_by_entry_point(monkeypatch):
+    optimizer = OptimizerRecipe("adam", 1e-3)
+    mine = App(
+        "mine", "", {"a": ""}, {"b": ""}, "a", "b", Recipe(1, 1, optimizer, optimizer, 1), None
+    )
+
+    class EntryPoint:
+        @staticmethod
+        def load():
+            return mine
+
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [EntryPoint] if group == "keras_prokt.apps" else []
+    )
+    assert get_app("mine") is mine
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_optimizers_of_a_recipe(schedule):
+    optimizer = OptimizerRecipe("adamw", 0.1, schedule, {"global_clipnorm": 1.0}).build(10)
+    assert float(optimizer.learning_rate) == pytest.approx(0.1)
+    assert optimizer.global_clipnorm == 1.0
+    assert float(OptimizerRecipe("sgd", 0.1, schedule).build(10, 0.5).learning_rate) == 0.5
+    if schedule != "constant":
+        optimizer.iterations.assign(10)
+        assert float(optimizer.learning_rate) == pytest.approx(0.0, abs=1e-8)
