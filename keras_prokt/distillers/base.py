@@ -26,7 +26,7 @@ from keras_prokt.losses import (
     weighted_mean,
 )
 from keras_prokt.losses.divergence import are_distributions, class_indices
-from keras_prokt.losses.label_loss import LabelLoss
+from keras_prokt.losses.label_loss import LabelLoss, number_of_replicas
 
 Tensor = Any
 TARGET_MODES = ("inference", "training")
@@ -425,12 +425,7 @@ class Distiller(keras.Model):
     def loss_scale(self, optimizer: keras.optimizers.Optimizer) -> Tensor:
         """Factor of a loss before differentiation: mixed precision, number of replicas."""
         scale = optimizer.scale_loss(ops.ones((), dtype="float32"))
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            # tf.distribute sums the gradients of the replicas.
-            scale = scale / tf.distribute.get_strategy().num_replicas_in_sync
-        return scale
+        return scale / number_of_replicas()
 
     def _student_loss(self, batch: Batch, outputs: Outputs, matched: list[Tensor]) -> Tensor:
         weight = self.student_loss_weight

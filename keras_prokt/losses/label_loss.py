@@ -62,7 +62,18 @@ class LabelLossOnLogits:
             name = "sparse_categorical_crossentropy" if sparse else "categorical_crossentropy"
             loss = _CROSS_ENTROPIES[name](from_logits=True)
         predictions = ops.softmax(logits, axis=-1) if self._expects_probabilities else logits
-        return ops.cast(loss(labels, predictions, sample_weight=sample_weight), "float32")
+        value = ops.cast(loss(labels, predictions, sample_weight=sample_weight), "float32")
+        # Keras has divided a mean by this already, and leaves a sum to be added up.
+        return value * number_of_replicas()
+
+
+def number_of_replicas() -> int:
+    """Devices that share a batch under `tf.distribute`; their gradients are added up."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 class _FunctionLoss(keras.losses.Loss):

@@ -1,0 +1,80 @@
+"""Training on two virtual devices gives the weights and logs of training on one."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+COMMON = """
+import numpy as np
+import keras
+from keras import layers
+from keras_prokt import ProKTDistiller
+
+x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+y = (x[:, 0] > 0).astype("int32") + (x[:, 1] > 0)
+
+def network(units):
+    return keras.Sequential([keras.Input((4,)),
+        layers.Dense(units, activation="relu", kernel_regularizer="l2"), layers.Dense(3)])
+
+def train(data, **settings):
+    keras.utils.set_random_seed(0)
+    distiller = ProKTDistiller(network(16), network(6), **settings)
+    distiller.compile(keras.optimizers.SGD(0.05, momentum=0.9))
+    history = distiller.fit(**data, epochs=2, verbose=0).history
+    return distiller.get_weights(), {name: values[-1] for name, values in history.items()}
+
+def compare(one, other):
+    for a, b in zip(one[0], other[0], strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6)
+    assert one[1].keys() == other[1].keys()
+    for name in one[1]:
+        np.testing.assert_allclose(one[1][name], other[1][name], atol=1e-5, err_msg=name)
+"""
+
+MIRRORED = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+"""
+
+COMPARE_MIRRORED = """
+for settings in ({}, {"proximal_bound": 0.05, "dual_step_size": 0.5}, {"student_loss_weight": 0.5}):
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
+    data = {"x": data, "validation_data": data}
+    one = train(data, **settings)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        two = train(data, **settings)
+    compare(one, two)
+"""
+
+COMPARE_DATA_PARALLEL = """
+data = {"x": x, "y": y, "batch_size": 16, "shuffle": False}
+one = train(data)
+keras.distribution.set_distribution(keras.distribution.DataParallel())
+assert len(keras.distribution.list_devices()) == 2
+compare(one, train(data))
+"""
+
+
+def run(code, **environment):
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def test_mirrored_strategy():
+    pytest.importorskip("tensorflow", reason="needs TensorFlow")
+    run(MIRRORED + COMMON + COMPARE_MIRRORED, KERAS_BACKEND="tensorflow")
+
+
+def test_data_parallel_on_jax():
+    pytest.importorskip("jax", reason="needs JAX")
+    flags = "--xla_force_host_platform_device_count=2"
+    run(COMMON + COMPARE_DATA_PARALLEL, KERAS_BACKEND="jax", XLA_FLAGS=flags)
