@@ -71,9 +71,11 @@ class Adam:
             self.first = [np.zeros_like(w) for w in weights]
             self.second = [np.zeros_like(w) for w in weights]
         self.step += 1
-        rate = (
-            self.learning_rate * np.sqrt(1 - self.beta_2**self.step) / (1 - self.beta_1**self.step)
-        )
+        # Keras takes 1 - beta^t in single precision; that alone shortens its steps by 1e-5.
+        one, beta_1, beta_2 = np.float32(1), np.float32(self.beta_1), np.float32(self.beta_2)
+        steps = np.float32(self.step)
+        rate = self.learning_rate * np.sqrt(one - beta_2**steps) / (one - beta_1**steps)
+        rate = float(rate)
         for i, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
             self.first[i] += (1 - self.beta_1) * (gradient - self.first[i])
             self.second[i] += (1 - self.beta_2) * (gradient**2 - self.second[i])

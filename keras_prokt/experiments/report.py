@@ -37,7 +37,7 @@ def results_table(record: dict[str, Any]) -> str:
         )
     columns = ["model", "validation", "test", "parameters", "bytes", "seconds"]
     names = {"teacher": spec["teacher"], "student": spec["student"]}
-    used = ", ".join(f"{role} {name}" for role, name in names.items() if name)
+    used = ", ".join(f"{role} {n}" for role, n in names.items() if role in results["models"])
     examples = ", ".join(f"{count:,} {part}" for part, count in record["examples"].items())
     return "\n".join(
         [

@@ -33,7 +33,6 @@ METHODS: dict[str, Method] = {
         "ProKTDistiller",
         frozenset(
             {
-                "teacher",
                 "teacher_learning_rate",
                 "proximal_weight",
                 "proximal_bound",
@@ -44,7 +43,7 @@ METHODS: dict[str, Method] = {
     "kd": Method(
         "a teacher trained first, then fixed (Hinton et al. 2015)",
         "FrozenTeacherDistiller",
-        frozenset({"teacher", "teacher_learning_rate", "teacher_epochs", "temperature"}),
+        frozenset({"teacher_learning_rate", "teacher_epochs", "temperature"}),
     ),
     "student": Method("the student alone, on the labels", "StudentOnly"),
 }
@@ -53,7 +52,6 @@ _OPTION = {
     "proximal_weight": "--lambda",
     "proximal_bound": "--epsilon",
     "temperature": "--temperature",
-    "teacher": "--teacher",
     "teacher_epochs": "--teacher-epochs",
     "teacher_learning_rate": "--teacher-learning-rate",
 }
@@ -72,7 +70,8 @@ class RunSpec:
         batch_size: Examples a step.
         seed: Seed of initial weights, dropout and data order.
         student_learning_rate: The student's first learning rate.
-        teacher: Name of the teacher; `None` for methods without one.
+        teacher: Name of the teacher. Methods without one use it too where the student takes its
+            vocabulary or its layers from it; `None` in the spec of a teacher itself.
         teacher_learning_rate: The teacher's first learning rate.
         teacher_epochs: Epochs a fixed teacher is trained for before; `None` otherwise.
         proximal_weight: λ; `None` for methods without it and in the bounded form.

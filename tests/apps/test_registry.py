@@ -23,7 +23,7 @@ def test_every_app_resolves_to_a_whole_spec_under_every_method(app, method):
     assert RunSpec.from_json(spec.to_json()) == spec
     assert app.default_teacher in app.teachers
     assert app.default_student in app.students
-    assert (spec.teacher is None) == (method == "student")
+    assert (spec.temperature is None) == (method == "student")
     assert (spec.proximal_weight is None) == (method != "prokt")
 
 

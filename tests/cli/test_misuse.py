@@ -36,7 +36,7 @@ def elsewhere(tmp_path, monkeypatch):
         (["--temperature", "-1"], "--temperature above 0"),
         (["--lambda", "0.3", "--epsilon", "0.1"], "either --lambda or --epsilon"),
         (["--method", "kd", "--lambda", "0.3"], "no --lambda with method 'kd'"),
-        (["--method", "student", "--teacher", "cnn-large"], "no --teacher with method 'student'"),
+        (["--method", "student", "--temperature", "2"], "no --temperature with method 'student'"),
         (["--method", "prokt", "--teacher-epochs", "3"], "no --teacher-epochs with method"),
         (["--student-learning-rate", "0"], "--student-learning-rate above 0"),
         (["--seed", "-1"], "--seed of at least 0"),
