@@ -1,0 +1,16 @@
+"""What users add to `fit`: checkpoints, schedules, records, resuming."""
+
+from keras_prokt.callbacks.on_optimizer import OnOptimizer
+from keras_prokt.callbacks.proximal_schedule import ProximalSchedule
+from keras_prokt.callbacks.resumable_backup import ResumableBackup
+from keras_prokt.callbacks.student_checkpoint import StudentCheckpoint
+from keras_prokt.callbacks.training_dynamics import TrainingDynamics, plot_dynamics
+
+__all__ = [
+    "OnOptimizer",
+    "ProximalSchedule",
+    "ResumableBackup",
+    "StudentCheckpoint",
+    "TrainingDynamics",
+    "plot_dynamics",
+]

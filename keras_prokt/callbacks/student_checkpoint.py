@@ -1,0 +1,141 @@
+"""Keeps the best student, alone."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_prokt.callbacks.replacing import replacing
+from keras_prokt.names import unknown_name
+
+MODES = ("auto", "min", "max")
+
+_HIGHER_IS_BETTER = re.compile(
+    r"acc|auc|f1|f_score|fbeta|precision|recall|specificity|iou|r2|cosine|correlation"
+)
+
+_RECORD = "student_checkpoint.json"
+"""Member of the `.keras` file (a zip archive) that says how good this student was."""
+
+
+class StudentCheckpoint(keras.callbacks.Callback):
+    """Saves the student, without teacher and optimizers, whenever a metric has improved.
+
+    The file is replaced in one move, so that there is never half a model under its name. It also
+    holds the metric's value: a run continued at a later epoch (`ResumableBackup`, or
+    `initial_epoch` above 0) goes on comparing with the best of its earlier epochs.
+
+    Args:
+        filepath: Where to save, ending in `.keras`.
+        monitor: Name in the epoch's logs.
+        mode: "max" or "min": whether higher or lower is better. "auto" takes "max" for names of
+            accuracies, AUC, F1, precision, recall and the like, otherwise "min".
+        initial_value_threshold: Value that has to be surpassed by the first student saved.
+        verbose: 1 prints a line at each save.
+
+    Attributes:
+        best: Best value so far, or `None`.
+        best_epoch: Epoch (0-based) of `best`, or `None`.
+
+    Raises:
+        ValueError: If `filepath` or `mode` is not as above, or, after the first epoch, the logs
+            lack `monitor`.
+
+    Example:
+
+    >>> import keras, numpy as np, tempfile
+    >>> from keras_prokt import StudentCheckpoint, StudentOnly
+    >>> model = StudentOnly(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    >>> model.compile(optimizer="adam")
+    >>> x, y = np.random.rand(64, 4).astype("float32"), np.random.randint(0, 3, 64)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoint = StudentCheckpoint(f"{folder}/best.keras")
+    ...     _ = model.fit(x, y, validation_data=(x, y), callbacks=[checkpoint], verbose=0)
+    ...     student = keras.saving.load_model(f"{folder}/best.keras")
+    >>> checkpoint.best_epoch
+    0
+    """
+
+    def __init__(
+        self,
+        filepath: str | Path,
+        *,
+        monitor: str = "val_student_accuracy",
+        mode: str = "auto",
+        initial_value_threshold: float | None = None,
+        verbose: int = 0,
+    ):
+        super().__init__()
+        self.filepath = Path(filepath)
+        if self.filepath.suffix != ".keras":
+            raise ValueError(
+                f"Expected a filepath ending in .keras, received {str(filepath)!r}; Keras chooses "
+                "the format by the ending."
+            )
+        if mode not in MODES:
+            raise ValueError(f"Expected mode in {MODES}, received {mode!r}.")
+        if mode == "auto":
+            mode = "max" if _HIGHER_IS_BETTER.search(monitor.lower()) else "min"
+        self.monitor = monitor
+        self.mode = mode
+        self.initial_value_threshold = initial_value_threshold
+        self.verbose = verbose
+        self.best = initial_value_threshold
+        self.best_epoch: int | None = None
+        self._is_first_epoch = False
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.best = self.initial_value_threshold
+        self.best_epoch = None
+        self._is_first_epoch = True
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # Only here it is known whether another callback has made this a continued run.
+        if self._is_first_epoch and epoch > 0:
+            self._recall()
+        self._is_first_epoch = False
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = logs or {}
+        if self.monitor not in logs:
+            advice = (
+                " Validation is reported with validation_data= and validation_freq=1."
+                if self.monitor.startswith("val_")
+                else ""
+            )
+            raise ValueError(unknown_name("a monitor", self.monitor, logs) + advice)
+        value = float(logs[self.monitor])
+        if not self._is_better(value):
+            return
+        with replacing(self.filepath) as temporary:
+            self.model.student.save(temporary)
+            record = {"monitor": self.monitor, "value": value, "epoch": epoch}
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(_RECORD, json.dumps(record))
+        if self.verbose:
+            before = "none" if self.best is None else f"{self.best:.5g}"
+            print(
+                f"\nEpoch {epoch + 1}: {self.monitor} improved from {before} to {value:.5g}; "
+                f"student saved to {self.filepath}"
+            )
+        self.best, self.best_epoch = value, epoch
+
+    def _is_better(self, value: float) -> bool:
+        # False for NaN as well.
+        if self.best is None:
+            return value == value
+        return value > self.best if self.mode == "max" else value < self.best
+
+    def _recall(self) -> None:
+        """Takes over the value of the student that is in the file already."""
+        if not self.filepath.is_file():
+            return
+        with zipfile.ZipFile(self.filepath) as archive:
+            if _RECORD not in archive.namelist():
+                return
+            record = json.loads(archive.read(_RECORD))
+        if record["monitor"] == self.monitor and self._is_better(record["value"]):
+            self.best, self.best_epoch = record["value"], record["epoch"]

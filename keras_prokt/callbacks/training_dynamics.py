@@ -1,0 +1,264 @@
+"""How both models develop: a table, TensorBoard curves, and Figure 2 of the paper."""
+
+import csv
+import io
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_prokt.callbacks.replacing import replacing
+
+logger = logging.getLogger(__name__)
+
+HISTORY = "history.csv"
+FIGURE = "dynamics.png"
+TENSORBOARD = "tensorboard"
+
+_ROLES = ("teacher", "student")
+
+
+class TrainingDynamics(keras.callbacks.Callback):
+    """Records every epoch's logs of both models.
+
+    Written into `directory`:
+
+    - `history.csv`: one row an epoch: `epoch` (0-based), `seconds`, and all logs. It is written
+      whole at each epoch. Training that begins at epoch e keeps the rows of the epochs before.
+    - `tensorboard/`: the same as scalars, in runs named such that the curves of both models lie
+      over each other: `train/teacher`, `train/student`, `validation/teacher`,
+      `validation/student` each have `loss` and `accuracy`; the gap, λ and the like are in `train`
+      and `validation`. Needs TensorFlow; without it this part is left out.
+    - `dynamics.png`: see `plot_dynamics`; drawn at the end of training.
+
+    Args:
+        directory: Where to write; made if need be.
+        csv: Whether to write `history.csv`.
+        tensorboard: Whether to write `tensorboard/`.
+        plot: Whether to draw `dynamics.png`; needs `csv`.
+
+    Raises:
+        ValueError: If `plot` is asked for without `csv`.
+
+    Example:
+
+    >>> import keras, numpy as np, os, tempfile
+    >>> from keras_prokt import StudentOnly, TrainingDynamics
+    >>> model = StudentOnly(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    >>> model.compile(optimizer="adam")
+    >>> x, y = np.random.rand(64, 4).astype("float32"), np.random.randint(0, 3, 64)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dynamics = TrainingDynamics(folder, tensorboard=False)
+    ...     _ = model.fit(x, y, epochs=2, callbacks=[dynamics], verbose=0)
+    ...     sorted(os.listdir(folder))
+    ['dynamics.png', 'history.csv']
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        csv: bool = True,
+        tensorboard: bool = True,
+        plot: bool = True,
+    ):
+        super().__init__()
+        if plot and not csv:
+            raise ValueError(
+                "Expected csv=True with plot=True, received csv=False; the figure is drawn from "
+                "history.csv, so set plot=False as well."
+            )
+        self.directory = Path(directory)
+        self.csv = csv
+        self.tensorboard = tensorboard
+        self.plot = plot
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._rows: list[dict[str, str]] | None = None
+        self._curves = _Curves(self.directory / TENSORBOARD) if self.tensorboard else None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # Only here it is known at which epoch a continued run begins.
+        if self._rows is None:
+            rows = read_history(self.directory / HISTORY) if epoch > 0 else []
+            self._rows = [row for row in rows if int(row["epoch"]) < epoch]
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        seconds = time.monotonic() - self._started
+        logs = logs or {}
+        if self.csv:
+            values = {name: _as_text(value) for name, value in logs.items()}
+            self._rows.append({"epoch": str(epoch), "seconds": f"{seconds:.3f}", **values})
+            _write_history(self.directory / HISTORY, self._rows)
+        if self._curves is not None:
+            self._curves.write(epoch, {"seconds": seconds, **logs})
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._curves is not None:
+            self._curves.close()
+        # A finished run that is continued trains no epoch, and keeps its figure up to date.
+        if self.plot and (self.directory / HISTORY).is_file():
+            plot_dynamics(self.directory / HISTORY, self.directory / FIGURE)
+
+
+def plot_dynamics(history_csv: str | Path, png: str | Path) -> None:
+    """Draws Figure 2 of the ProKT paper from a `history.csv`.
+
+    Panel (a): the student's training loss, which is the KL divergence from its target, and the
+    gap KL(q ‖ p) between the models, in nats. Panel (b): accuracy of teacher and student, on the
+    training data solid, on the validation data dashed.
+
+    Args:
+        history_csv: Table that `TrainingDynamics` wrote.
+        png: Image to write.
+
+    Raises:
+        ValueError: If the table is missing or empty.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    rows = read_history(Path(history_csv))
+    if not rows:
+        raise ValueError(
+            f"Expected a history with at least one epoch, received {str(history_csv)!r}, which "
+            "is missing or empty; train with TrainingDynamics(directory) first."
+        )
+    has_target = "student_loss" in rows[0]
+    losses = [
+        ("student_loss", r"student's loss, KL($p^+\,\|\,q$)", "tab:blue", "-")
+        if has_target
+        else ("loss", "student's loss", "tab:blue", "-"),
+        ("gap", r"gap, KL($q\,\|\,p$)", "tab:green", "-"),
+    ]
+    accuracies = [
+        (f"{prefix}{role}_accuracy", f"{role}, {data}", color, line)
+        for role, color in zip(_ROLES, ("tab:red", "tab:blue"), strict=True)
+        for prefix, data, line in (("", "training", "-"), ("val_", "validation", "--"))
+    ]
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle("Training dynamics")
+    panels = zip(
+        figure.subplots(1, 2),
+        ("(a) Training loss", "(b) Accuracy"),
+        ("nats" if has_target else "loss", "accuracy"),
+        (losses, accuracies),
+        strict=True,
+    )
+    for axes, title, label, curves in panels:
+        axes.set(title=title, xlabel="epoch", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        for column, name, color, line in curves:
+            points = [(int(r["epoch"]) + 1, float(r[column])) for r in rows if r.get(column)]
+            if points:
+                axes.plot(
+                    *zip(*points, strict=True),
+                    line,
+                    color=color,
+                    label=name,
+                    # A single epoch would be a line of no length.
+                    marker="o" if len(points) < 20 else None,
+                    markersize=3,
+                )
+        axes.legend()
+    with replacing(Path(png)) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def read_history(path: Path) -> list[dict[str, str]]:
+    """Rows of a `history.csv`, or an empty list if there is none; missing values are ''."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _write_history(path: Path, rows: list[dict[str, str]]) -> None:
+    # Not every epoch has all columns: validation_freq, learning rates.
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
+def _as_text(value: Any) -> str:
+    # The shortest text that reads back as the same number.
+    return repr(float(value)) if _is_scalar(value) else repr(value)
+
+
+def _is_scalar(value: Any) -> bool:
+    return getattr(value, "size", 1) == 1 and not isinstance(value, (list, tuple, dict, str))
+
+
+class _Curves:
+    """Event files for TensorBoard, a folder a run."""
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        self._writers: dict[str, Any] = {}
+        try:
+            import tensorflow
+        except ImportError:
+            logger.info("TensorFlow is not installed: no TensorBoard curves are written.")
+            tensorflow = None
+        self._tensorflow = tensorflow
+
+    def write(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        if self._tensorflow is None:
+            return
+        for name, value in logs.items():
+            if _is_scalar(value):
+                run, tag = run_and_tag(name)
+                self._scalar(self._writer(run), tag, float(value), epoch)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def _writer(self, run: str) -> Any:
+        if run not in self._writers:
+            path = str(self._directory / run)
+            self._writers[run] = self._tensorflow.summary.create_file_writer(path)
+        return self._writers[run]
+
+    def _scalar(self, writer: Any, tag: str, value: float, epoch: int) -> None:
+        # What tf.summary.scalar does, which needs the tensorboard package; that is no longer
+        # installed with TensorFlow.
+        summary = self._tensorflow.compat.v1.SummaryMetadata(
+            plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR"
+        )
+        # On the host whatever the strategy, and in float32 as TensorBoard expects.
+        with self._tensorflow.device("cpu:0"), writer.as_default():
+            tensor = self._tensorflow.constant(value, "float32")
+            self._tensorflow.summary.write(tag, tensor, step=epoch, metadata=summary)
+
+
+def run_and_tag(name: str) -> tuple[str, str]:
+    """TensorBoard run and tag of a log, such that the models' curves share their tags.
+
+    Example:
+
+    >>> from keras_prokt.callbacks.training_dynamics import run_and_tag
+    >>> run_and_tag("val_teacher_accuracy")
+    ('validation/teacher', 'accuracy')
+    >>> run_and_tag("gap")
+    ('train', 'gap')
+    """
+    run, name = ("validation", name[4:]) if name.startswith("val_") else ("train", name)
+    for role in _ROLES:
+        if name.startswith(f"{role}_"):
+            return f"{run}/{role}", name.removeprefix(f"{role}_")
+    return run, name

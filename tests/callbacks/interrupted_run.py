@@ -1,0 +1,187 @@
+"""Trains without a stop, and once more with kills; run as a script by its test.
+
+    python interrupted_run.py FOLDER SEED
+
+Every training is a process of its own, forked before anything but imports has happened. Writes
+`whole.npz` and `killed.npz` with all final state, and prints the kills as JSON.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prokt.callbacks import (
+    ProximalSchedule,
+    ResumableBackup,
+    StudentCheckpoint,
+    TrainingDynamics,
+    resumable_backup,
+)
+from keras_prokt.data.batches import Batches
+from keras_prokt.distillers import ProKTDistiller
+
+EPOCHS, STEPS = 3, 12
+
+
+class KillAfter(keras.callbacks.Callback):
+    """Kills its own process after a number of batches."""
+
+    def __init__(self, batches: int):
+        super().__init__()
+        self._left = batches
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._model.skip_batches > 0:
+            return
+        self._left -= 1
+        if self._left == 0:
+            kill_self()
+
+
+class Announce(keras.callbacks.Callback):
+    def __init__(self, path: Path):
+        super().__init__()
+        self._path = path
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._path.touch()
+
+
+def kill_self(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def network(units: int) -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(units),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(3),
+        ]
+    )
+
+
+def train(folder: Path, seed: int, extra: list[keras.callbacks.Callback]) -> None:
+    # Another seed in every process: nothing may depend on how the models were made.
+    keras.utils.set_random_seed(seed)
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 3, STEPS * 8)
+    x = (generator.normal(size=(len(y), 4)) + np.eye(4)[y]).astype("float32")
+    batches = Batches(x, y, batch_size=8, shuffle=True)
+    distiller = ProKTDistiller(network(16), network(6), proximal_weight=0.0)
+    rates = keras.optimizers.schedules.CosineDecay(1e-2, EPOCHS * STEPS)
+    distiller.compile(optimizer=keras.optimizers.Adam(rates), teacher_optimizer="adam")
+    if not folder.exists():
+        folder.mkdir()
+        distiller.save_weights(folder / "initial.weights.h5")
+    distiller.load_weights(folder / "initial.weights.h5")
+
+    backup = ResumableBackup(folder / "checkpoint", save_freq=5)
+    epoch, _ = backup.position()
+    distiller.fit(
+        batches.for_training(epoch),
+        steps_per_epoch=len(batches),
+        epochs=EPOCHS,
+        validation_data=batches.for_evaluation(),
+        verbose=0,
+        callbacks=[
+            ProximalSchedule({0: 0.0, 15: 0.3, 27: 0.5}, per="step"),
+            StudentCheckpoint(folder / "student.keras"),
+            TrainingDynamics(folder, tensorboard=False, plot=False),
+            *extra,
+            backup,
+        ],
+    )
+    best = keras.saving.load_model(folder / "student.keras", compile=False)
+    state = [*distiller.variables, *distiller.optimizer.variables, *best.weights]
+    np.savez(folder.with_suffix(".npz"), *[v.numpy() for v in state])
+
+
+def break_writing(stage: str) -> None:
+    """Makes this process die within its next checkpoint."""
+    if stage == "half of the state written":
+        save_weights = ProKTDistiller.save_weights
+
+        def half(self: Any, path: Path) -> None:
+            save_weights(self, path)
+            os.truncate(path, path.stat().st_size // 2)
+            kill_self()
+
+        ProKTDistiller.save_weights = half
+    elif stage == "before the rename":
+        resumable_backup._flush = lambda path: path.is_dir() and kill_self()
+    elif stage == "while deleting the oldest":
+        rmtree = shutil.rmtree
+
+        def half_deleted(path: Any, **arguments: Any) -> None:
+            if Path(path).name.startswith("epoch-"):
+                (Path(path) / "position.json").unlink()
+                kill_self()
+            rmtree(path, **arguments)
+
+        resumable_backup.shutil.rmtree = half_deleted
+
+
+def start(folder: Path, seed: int, moment: str | int | float | None = None) -> int:
+    """Forks a training; returns its wait status."""
+    announced = folder.with_suffix(".announced")
+    announced.unlink(missing_ok=True)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            extra: list[Any] = [Announce(announced)]
+            if isinstance(moment, int):
+                extra.append(KillAfter(moment))
+            elif isinstance(moment, str):
+                break_writing(moment)
+            train(folder, seed, extra)
+            status = 0
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    if isinstance(moment, float):
+        while not announced.exists() and os.waitpid(child, os.WNOHANG) == (0, 0):
+            time.sleep(0.01)
+        time.sleep(moment)
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+
+def main(folder: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    assert start(folder / "whole", 0) == 0
+    (folder / "killed").mkdir()
+    shutil.copy(folder / "whole" / "initial.weights.h5", folder / "killed")
+    moments: list[Any] = [
+        chance.randrange(1, STEPS),
+        "half of the state written",
+        chance.randrange(1, STEPS),
+        chance.uniform(0.0, 1.0),
+    ]
+    if keras.backend.backend() == "tensorflow":
+        # Files are handled alike on all backends, and JAX is slow to compile.
+        moments += ["before the rename", "while deleting the oldest", chance.randrange(1, STEPS)]
+    for number, moment in enumerate(moments):
+        status = start(folder / "killed", number + 1, moment)
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (moment, status)
+    assert start(folder / "killed", len(moments) + 1) == 0
+    print(json.dumps(moments))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

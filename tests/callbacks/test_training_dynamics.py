@@ -1,0 +1,104 @@
+import logging
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+from keras_prokt import StudentOnly
+from keras_prokt.callbacks import TrainingDynamics, plot_dynamics
+from keras_prokt.callbacks.training_dynamics import read_history
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def fit(model, data, callback, **arguments):
+    arguments = {"epochs": 3, "batch_size": 20, "shuffle": False, "verbose": 0, **arguments}
+    return model.fit(*data, callbacks=[callback], validation_data=data, **arguments).history
+
+
+def test_history_has_every_log_of_every_epoch(make_distiller, data, tmp_path):
+    history = fit(make_distiller(), data, TrainingDynamics(tmp_path, tensorboard=False))
+    rows = read_history(tmp_path / "history.csv")
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert all(float(row["seconds"]) > 0 for row in rows)
+    assert list(rows[0]) == ["epoch", "seconds", *history]
+    for name, values in history.items():
+        assert [float(row[name]) for row in rows] == values
+    assert {"student_loss", "gap", "val_teacher_accuracy", "proximal_weight"} <= set(history)
+    assert (tmp_path / "dynamics.png").read_bytes().startswith(PNG)
+
+
+def test_a_continued_run_keeps_the_epochs_before(make_distiller, data, tmp_path):
+    distiller = make_distiller()
+    dynamics = TrainingDynamics(tmp_path, tensorboard=False, plot=False)
+    fit(distiller, data, dynamics)
+    first = read_history(tmp_path / "history.csv")
+    fit(distiller, data, dynamics, initial_epoch=2, epochs=4)
+    rows = read_history(tmp_path / "history.csv")
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    assert rows[:2] == first[:2] and rows[2] != first[2]
+    fit(distiller, data, dynamics, epochs=1)
+    assert len(read_history(tmp_path / "history.csv")) == 1
+
+
+def test_columns_may_be_missing_in_some_epochs(make_distiller, data, tmp_path):
+    fit(make_distiller(), data, TrainingDynamics(tmp_path, tensorboard=False), validation_freq=2)
+    rows = read_history(tmp_path / "history.csv")
+    assert [bool(row["val_gap"]) for row in rows] == [False, True, False]
+
+
+def test_one_model_alone(data, tmp_path):
+    model = StudentOnly(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+    model.compile(optimizer="adam")
+    fit(model, data, TrainingDynamics(tmp_path, tensorboard=False), epochs=1)
+    assert "teacher_accuracy" not in read_history(tmp_path / "history.csv")[0]
+    assert (tmp_path / "dynamics.png").read_bytes().startswith(PNG)
+
+
+def test_curves_of_both_models_share_their_tags(make_distiller, data, tmp_path):
+    tensorflow = pytest.importorskip("tensorflow")
+    dynamics = TrainingDynamics(tmp_path, csv=False, plot=False)
+    history = fit(make_distiller(), data, dynamics)
+    assert [path.name for path in tmp_path.iterdir()] == ["tensorboard"]
+    curves = {}
+    for path in (tmp_path / "tensorboard").rglob("events.*"):
+        run = path.parent.relative_to(tmp_path / "tensorboard").as_posix()
+        for record in tensorflow.data.TFRecordDataset(str(path)):
+            event = tensorflow.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                assert value.metadata.plugin_data.plugin_name in ("scalars", "")
+                number = float(tensorflow.make_ndarray(value.tensor))
+                curves.setdefault((run, value.tag), {})[event.step] = number
+    for run, prefix in (("train", ""), ("validation", "val_")):
+        for role in ("teacher", "student"):
+            expected = history[f"{prefix}{role}_accuracy"]
+            assert curves[f"{run}/{role}", "accuracy"] == pytest.approx(dict(enumerate(expected)))
+            assert (f"{run}/{role}", "loss") in curves
+        assert (run, "gap") in curves
+
+
+def test_without_tensorflow_there_are_no_curves(data, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    dynamics = TrainingDynamics(tmp_path, plot=False)
+    with caplog.at_level(logging.INFO):
+        dynamics.on_train_begin()
+    dynamics.on_epoch_begin(0)
+    dynamics.on_epoch_end(0, {"loss": 1.0})
+    dynamics.on_train_end()
+    assert "no TensorBoard curves" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
+
+
+def test_plot_of_a_table(tmp_path):
+    table = Path(tmp_path / "table.csv")
+    table.write_text("epoch,seconds,loss,student_accuracy\n0,1.0,2.5,0.5\n")
+    plot_dynamics(table, tmp_path / "new" / "figure.png")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["figure.png"]
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(ValueError, match="Expected csv=True with plot=True"):
+        TrainingDynamics(tmp_path, csv=False)
+    with pytest.raises(ValueError, match="at least one epoch"):
+        plot_dynamics(tmp_path / "none.csv", tmp_path / "figure.png")
