@@ -329,12 +329,22 @@ class Distiller(keras.Model):
             if self.skip_batches <= 0:
                 return train_function(*arguments)
             for _ in range(self.steps_per_execution):
-                next(iter(arguments[-1]))
+                data = next(iter(arguments[-1]))
+            self._build_metrics(data)
             self.skip_batches -= self.steps_per_execution
-            # JAX passes its state through.
-            return ({}, arguments[0]) if len(arguments) == 2 else {}
+            if len(arguments) == 2:  # JAX passes its state through; the metrics are not at hand
+                return {}, arguments[0]
+            return self.get_metrics_result()
 
         return step
+
+    def _build_metrics(self, data: Any) -> None:
+        # TensorFlow makes the user's metrics in the first step, which may be passed over; what a
+        # checkpoint holds of them has to find its place before.
+        if self._compile_metrics is not None and not self._compile_metrics.built:
+            _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+            labels, _ = self._checked_labels(y)
+            self._compile_metrics.build(labels, ops.zeros((1, self.num_classes)))
 
     def make_test_function(self, force: bool = False) -> Any:
         jointly = self._evaluates_jointly

@@ -283,6 +283,12 @@ class ProKTDistiller(Distiller):
         strength = self.proximal_weight if self.dual_variable is None else self.dual_variable
         return [*super().own_state(), strength]
 
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(store)
+        if self.proximal_weight is not None:
+            # A distiller made with λ = 0 has to take up the proximal term.
+            self.set_proximal_weight(float(ops.convert_to_numpy(self.proximal_weight.value)))
+
     def get_config(self) -> dict[str, Any]:
         weight = self.proximal_weight
         return {

@@ -1,4 +1,4 @@
-"""A small pair of models with everything that has state: moving statistics, seeds, slots."""
+"""A small pair of models and data for it."""
 
 import keras
 import numpy as np
@@ -9,25 +9,25 @@ from keras_prokt import ProKTDistiller
 CLASSES = 3
 
 
-def network(units: int) -> keras.Model:
-    return keras.Sequential(
-        [
-            keras.Input((4,)),
-            keras.layers.Dense(units),
-            keras.layers.BatchNormalization(),
-            keras.layers.ReLU(),
-            keras.layers.Dropout(0.3),
-            keras.layers.Dense(CLASSES),
-        ]
-    )
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_distiller():
-    """Makes a compiled distiller; arguments of the constructor by name."""
+    """Makes a compiled distiller; arguments of the constructor by name.
 
-    def make(*, optimizer="adam", metrics=None, steps_per_execution=1, **arguments):
-        distiller = ProKTDistiller(network(16), network(6), **arguments)
+    With `stateful`, both models have moving statistics and random seeds.
+    """
+
+    def make(*, optimizer="adam", metrics=None, stateful=False, **arguments):
+        def network(units):
+            hidden = [keras.layers.Dense(units, None if stateful else "relu")]
+            if stateful:
+                hidden.append(keras.layers.BatchNormalization())
+                hidden.append(keras.layers.Dropout(0.3))
+            return keras.Sequential(
+                [keras.Input((4,)), *hidden, keras.layers.Dense(CLASSES, name="logits")]
+            )
+
+        steps_per_execution = arguments.pop("steps_per_execution", 1)
+        distiller = ProKTDistiller(network(8), network(4), **arguments)
         distiller.compile(
             optimizer=optimizer, metrics=metrics, steps_per_execution=steps_per_execution
         )
@@ -36,7 +36,7 @@ def make_distiller():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data():
     """40 examples `(x, y)` that can be learned."""
     generator = np.random.default_rng(0)

@@ -39,42 +39,53 @@ def assert_same(distiller, other):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make(make_distiller):
     """Makes distillers that start with other weights and seeds each time."""
 
     def other(seed, **arguments):
         keras.utils.set_random_seed(seed)
         rates = keras.optimizers.schedules.CosineDecay(1e-2, EPOCHS * STEPS)
-        return make_distiller(**{"optimizer": keras.optimizers.Adam(rates), **arguments})
+        return make_distiller(optimizer=keras.optimizers.Adam(rates), **arguments)
 
     return other
 
 
-@pytest.mark.parametrize("steps", [1, 4, 6, 12])
-@pytest.mark.parametrize("metrics", [None, ["accuracy", "crossentropy"]], ids=["none", "metrics"])
-def test_stopped_and_resumed_equals_uninterrupted(steps, metrics, make, data, tmp_path):
-    if metrics:
-        metrics = [
-            keras.metrics.SparseCategoricalAccuracy(),
-            keras.metrics.SparseTopKCategoricalAccuracy(2),
-        ]
-    whole = make(1, metrics=metrics)
-    whole.save_weights(tmp_path / "initial.weights.h5")
-    expected = fit(whole, data, [])
+def make_stateful(make, seed):
+    metrics = [keras.metrics.SparseTopKCategoricalAccuracy(2), "accuracy"]
+    return make(seed, stateful=True, metrics=metrics)
 
-    stopped = make(2, metrics=metrics)
-    stopped.load_weights(tmp_path / "initial.weights.h5")
-    backup = ResumableBackup(tmp_path / "checkpoint")
+
+@pytest.fixture(scope="module")
+def uninterrupted(make, data, tmp_path_factory):
+    """A trained distiller, its history, and a file of its initial state."""
+    initial = tmp_path_factory.mktemp("initial") / "initial.weights.h5"
+    distiller = make_stateful(make, 1)
+    distiller.save_weights(initial)
+    return distiller, fit(distiller, data, []), initial
+
+
+@pytest.fixture(scope="module")
+def stopped(make):
+    return make_stateful(make, 2)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 6], ids=lambda steps: f"after {steps} steps")
+def test_stopped_and_resumed_equals_uninterrupted(
+    steps, uninterrupted, stopped, make, data, tmp_path
+):
+    whole, expected, initial = uninterrupted
+    stopped.load_weights(initial)
+    backup = ResumableBackup(tmp_path)
     fit(stopped, data, [StopAfter(steps), backup])
-    assert backup.position() == divmod(steps, STEPS) or steps % STEPS == 0
+    assert backup.position() == ((steps - 1) // STEPS, (steps - 1) % STEPS + 1)
 
-    resumed = make(3, metrics=metrics)
-    history = fit(resumed, data, [ResumableBackup(tmp_path / "checkpoint")])
+    resumed = make_stateful(make, 3)
+    history = fit(resumed, data, [ResumableBackup(tmp_path)])
     assert_same(resumed, whole)
-    for name, values in expected.items():
-        assert history[name] == values[-len(history[name]) :]
-    assert ResumableBackup(tmp_path / "checkpoint").position() == (EPOCHS, 0)
+    assert history == {name: values[-len(history["loss"]) :] for name, values in expected.items()}
+    assert len(history["loss"]) == EPOCHS - (steps - 1) // STEPS
+    assert ResumableBackup(tmp_path).position() == (EPOCHS, 0)
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
@@ -115,9 +126,19 @@ def test_proximal_weight_is_restored(make, data, tmp_path):
     assert_same(other, distiller)
 
 
+@pytest.fixture(scope="module")
+def saved(make, data, tmp_path_factory):
+    """A distiller and the folder with its checkpoints of two epochs."""
+    folder = tmp_path_factory.mktemp("saved")
+    distiller = make(1)
+    fit(distiller, data, [ResumableBackup(folder)], epochs=2)
+    return distiller, folder
+
+
 @pytest.mark.parametrize("damage", ["truncated state", "changed state", "no position", "half"])
-def test_a_damaged_checkpoint_is_never_chosen(damage, make, data, tmp_path):
-    fit(make(1), data, [ResumableBackup(tmp_path)], epochs=2)
+def test_a_damaged_checkpoint_is_never_chosen(damage, saved, tmp_path):
+    distiller, folder = saved
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     newest = tmp_path / "epoch-000002-batch-000000000"
     content = (newest / "state.weights.h5").read_bytes()
     if damage == "truncated state":
@@ -131,9 +152,12 @@ def test_a_damaged_checkpoint_is_never_chosen(damage, make, data, tmp_path):
     (tmp_path / ".writing").mkdir()
     backup = ResumableBackup(tmp_path)
     assert backup.position() == (1, 0)
-    assert len(fit(make(2), data, [backup])["loss"]) == EPOCHS - 1
-    assert backup.position() == (EPOCHS, 0)
-    assert not (tmp_path / ".writing").exists()
+    backup.set_model(distiller)
+    backup.on_train_begin()
+    assert int(distiller.optimizer.iterations.numpy()) == STEPS
+    # Its name is needed when training comes there again.
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-000001-batch-000000000"]
+    backup.on_train_end()
 
 
 def test_nothing_saved_yet(tmp_path):
@@ -141,7 +165,7 @@ def test_nothing_saved_yet(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_refusals(make, data, tmp_path):
+def test_refusals(saved, tmp_path):
     with pytest.raises(ValueError, match="Expected save_freq .* received 0"):
         ResumableBackup(tmp_path, save_freq=0)
     with pytest.raises(ValueError, match="received 'batch'"):
@@ -150,7 +174,8 @@ def test_refusals(make, data, tmp_path):
         ResumableBackup(tmp_path, keep=0)
     with pytest.raises(ValueError, match="Expected a distiller, received Sequential"):
         ResumableBackup(tmp_path).set_model(keras.Sequential())
-    fit(make(1), data, [ResumableBackup(tmp_path, keep=1)], epochs=1)
-    (tmp_path / "epoch-000001-batch-000000000" / "position.json").unlink()
-    with pytest.raises(ValueError, match="intact checkpoint in .* received 1 damaged"):
+    shutil.copytree(saved[1], tmp_path, dirs_exist_ok=True)
+    for position in tmp_path.glob("*/position.json"):
+        position.unlink()
+    with pytest.raises(ValueError, match="intact checkpoint in .* received 2 damaged"):
         ResumableBackup(tmp_path).position()

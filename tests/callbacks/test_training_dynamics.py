@@ -17,20 +17,34 @@ def fit(model, data, callback, **arguments):
     return model.fit(*data, callbacks=[callback], validation_data=data, **arguments).history
 
 
-def test_history_has_every_log_of_every_epoch(make_distiller, data, tmp_path):
-    history = fit(make_distiller(), data, TrainingDynamics(tmp_path, tensorboard=False))
-    rows = read_history(tmp_path / "history.csv")
+@pytest.fixture(scope="module")
+def distiller(make_distiller):
+    return make_distiller()
+
+
+@pytest.fixture(scope="module")
+def recorded(distiller, data, tmp_path_factory):
+    """Keras's own history of a training, and the folder that was written."""
+    folder = tmp_path_factory.mktemp("recorded")
+    return fit(distiller, data, TrainingDynamics(folder)), folder
+
+
+def test_history_has_every_log_of_every_epoch(recorded):
+    history, folder = recorded
+    rows = read_history(folder / "history.csv")
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
     assert all(float(row["seconds"]) > 0 for row in rows)
     assert list(rows[0]) == ["epoch", "seconds", *history]
     for name, values in history.items():
         assert [float(row[name]) for row in rows] == values
     assert {"student_loss", "gap", "val_teacher_accuracy", "proximal_weight"} <= set(history)
-    assert (tmp_path / "dynamics.png").read_bytes().startswith(PNG)
 
 
-def test_a_continued_run_keeps_the_epochs_before(make_distiller, data, tmp_path):
-    distiller = make_distiller()
+def test_the_figure_is_drawn_at_the_end(recorded):
+    assert (recorded[1] / "dynamics.png").read_bytes().startswith(PNG)
+
+
+def test_a_continued_run_keeps_the_epochs_before(distiller, data, tmp_path):
     dynamics = TrainingDynamics(tmp_path, tensorboard=False, plot=False)
     fit(distiller, data, dynamics)
     first = read_history(tmp_path / "history.csv")
@@ -42,8 +56,8 @@ def test_a_continued_run_keeps_the_epochs_before(make_distiller, data, tmp_path)
     assert len(read_history(tmp_path / "history.csv")) == 1
 
 
-def test_columns_may_be_missing_in_some_epochs(make_distiller, data, tmp_path):
-    fit(make_distiller(), data, TrainingDynamics(tmp_path, tensorboard=False), validation_freq=2)
+def test_columns_may_be_missing_in_some_epochs(distiller, data, tmp_path):
+    fit(distiller, data, TrainingDynamics(tmp_path, tensorboard=False), validation_freq=2)
     rows = read_history(tmp_path / "history.csv")
     assert [bool(row["val_gap"]) for row in rows] == [False, True, False]
 
@@ -56,14 +70,12 @@ def test_one_model_alone(data, tmp_path):
     assert (tmp_path / "dynamics.png").read_bytes().startswith(PNG)
 
 
-def test_curves_of_both_models_share_their_tags(make_distiller, data, tmp_path):
+def test_curves_of_both_models_share_their_tags(recorded):
     tensorflow = pytest.importorskip("tensorflow")
-    dynamics = TrainingDynamics(tmp_path, csv=False, plot=False)
-    history = fit(make_distiller(), data, dynamics)
-    assert [path.name for path in tmp_path.iterdir()] == ["tensorboard"]
+    history, folder = recorded
     curves = {}
-    for path in (tmp_path / "tensorboard").rglob("events.*"):
-        run = path.parent.relative_to(tmp_path / "tensorboard").as_posix()
+    for path in (folder / "tensorboard").rglob("events.*"):
+        run = path.parent.relative_to(folder / "tensorboard").as_posix()
         for record in tensorflow.data.TFRecordDataset(str(path)):
             event = tensorflow.compat.v1.Event.FromString(record.numpy())
             for value in event.summary.value:
