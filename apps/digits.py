@@ -5,10 +5,10 @@ from keras_prokt.names import unknown_name
 
 TEACHERS = {
     "cnn-large": "2 stages of 2 convolutions, 32 and 64 channels, batch normalisation",
-    "cnn-small": "2 convolutions, 12 and 24 channels",
+    "cnn-small": "2 convolutions, 6 and 12 channels",
 }
 STUDENTS = {
-    "cnn-small": "2 convolutions, 12 and 24 channels",
+    "cnn-small": "2 convolutions, 6 and 12 channels",
     "cnn-large": "2 stages of 2 convolutions, 32 and 64 channels, batch normalisation",
 }
 
@@ -59,11 +59,11 @@ APP = App(
     default_teacher="cnn-large",
     default_student="cnn-small",
     recipe=Recipe(
-        epochs=30,
+        epochs=40,
         batch_size=64,
         teacher=OptimizerRecipe("adam", 2e-3, "cosine"),
         student=OptimizerRecipe("adam", 1e-2, "cosine"),
-        teacher_epochs=30,
+        teacher_epochs=40,
     ),
     prepare=prepare,
 )

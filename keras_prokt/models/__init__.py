@@ -17,7 +17,7 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "cnn-large": partial(
         convnet, widths=(32, 64), convolutions=2, batch_normalization=True, name="cnn_large"
     ),
-    "cnn-small": partial(convnet, widths=(12, 24), name="cnn_small"),
+    "cnn-small": partial(convnet, widths=(6, 12), name="cnn_small"),
     "wrn-16-2": partial(wide_resnet, 16, 2),
     "wrn-40-2": partial(wide_resnet, 40, 2),
 }

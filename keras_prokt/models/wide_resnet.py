@@ -34,7 +34,7 @@ def wide_resnet(
 
     >>> from keras_prokt.models.wide_resnet import wide_resnet
     >>> wide_resnet(16, 2).count_params()
-    705140
+    705108
     """
     if depth < 10 or (depth - 4) % 6:
         raise ValueError(f"Expected a depth of 6n + 4 with n >= 1, received {depth!r}.")
