@@ -34,7 +34,8 @@ class ResumableBackup(keras.callbacks.Callback):
     was never stopped (on one machine and backend), if the order of the data depends on the seed
     and the epoch alone: `keras_prokt.data.batches.Batches`, arrays with `fit(shuffle=False)`,
     `tf.data` without a shuffle that differs in each pass. A pipeline that runs through all
-    epochs has to begin at the epoch of `position()`.
+    epochs has to begin at the epoch of `position()`. On PyTorch, dropout without a `seed` draws
+    from a global generator that is not saved: give it a seed.
 
     Put it last among the callbacks: what is saved at an epoch's end then counts that epoch as
     done when the others have seen it. `StudentCheckpoint`, `TrainingDynamics` and

@@ -21,7 +21,9 @@ def make_distiller():
             hidden = [keras.layers.Dense(units, None if stateful else "relu")]
             if stateful:
                 hidden.append(keras.layers.BatchNormalization())
-                hidden.append(keras.layers.Dropout(0.3))
+                # PyTorch draws from its global generator without a seed.
+                seed = units if keras.backend.backend() == "torch" else None
+                hidden.append(keras.layers.Dropout(0.3, seed=seed))
             return keras.Sequential(
                 [keras.Input((4,)), *hidden, keras.layers.Dense(CLASSES, name="logits")]
             )

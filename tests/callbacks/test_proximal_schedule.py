@@ -18,6 +18,11 @@ class Recorder(keras.callbacks.Callback):
         self.values.append(round(float(value), 4))
 
 
+compiled = pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="runs every step eagerly, one an execution"
+)
+
+
 @pytest.fixture
 def traces(monkeypatch):
     """Counts how often a step is traced."""
@@ -54,6 +59,7 @@ def fit(distiller, data, schedule, **arguments):
     return recorder.values
 
 
+@compiled
 def test_per_epoch_from_a_function_without_retracing(distiller, data, traces):
     fit(distiller, data, ProximalSchedule(lambda epoch: 0.3), epochs=1)
     before = len(traces)
@@ -62,6 +68,7 @@ def test_per_epoch_from_a_function_without_retracing(distiller, data, traces):
     assert len(traces) == before
 
 
+@compiled
 def test_leaving_zero_is_the_one_retrace(make_distiller, data, traces):
     distiller = make_distiller(proximal_weight=0.0)
     fit(distiller, data, ProximalSchedule(lambda step: 0.0, per="step"), epochs=1)
@@ -78,6 +85,7 @@ def test_per_step_continues_the_count(distiller, data):
     assert values == [0.08, 0.09, 0.1, 0.11]
 
 
+@compiled
 def test_per_step_with_several_steps_an_execution(make_distiller, data):
     distiller = make_distiller(steps_per_execution=2)
     values = fit(distiller, data, ProximalSchedule(lambda step: 0.01 * step, per="step"), epochs=2)

@@ -90,6 +90,8 @@ def test_stopped_and_resumed_equals_uninterrupted(
 
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
 def test_saves_every_few_batches_and_keeps_some(steps_per_execution, make, data, tmp_path):
+    if keras.backend.backend() == "torch" and steps_per_execution > 1:
+        pytest.skip("PyTorch runs one step an execution")
     backup = ResumableBackup(tmp_path, save_freq=2, keep=3)
     fit(make(1, steps_per_execution=steps_per_execution), data, [backup], epochs=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == [

@@ -161,17 +161,16 @@ def test_methods_share_the_students_start_and_the_data_order(workplace):
 
 def test_a_killed_run_is_resumed_exactly(finished, workplace):
     folder = workplace / "killed"
-    process = subprocess.Popen(
+    with subprocess.Popen(
         **command("run", *SMALL, "--out", folder, workplace=workplace),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-    )
-    for line in process.stderr:
-        if "epoch 2/3" in line:
-            break
-    time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    ) as process:
+        for line in process.stderr:
+            if "epoch 2/3" in line:
+                break
+        time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
     assert record(folder)["status"] == "running"
     run("resume", folder, workplace=workplace)
     resumed, whole = record(folder), record(finished[0])
