@@ -332,9 +332,12 @@ class Distiller(keras.Model):
                 data = next(iter(arguments[-1]))
             self._build_metrics(data)
             self.skip_batches -= self.steps_per_execution
-            if len(arguments) == 2:  # JAX passes its state through; the metrics are not at hand
-                return {}, arguments[0]
-            return self.get_metrics_result()
+            if len(arguments) == 1:
+                return self.get_metrics_result()
+            # JAX passes its state through, that of the metrics last.
+            metrics = list(zip(self.metrics_variables, arguments[0][-1], strict=True))
+            with keras.StatelessScope(state_mapping=metrics):
+                return self.get_metrics_result(), arguments[0]
 
         return step
 
