@@ -49,6 +49,7 @@ def weighted_mean(values: Tensor, sample_weight: Tensor | None = None) -> Tensor
         A float32 scalar. The divisor is the number of examples, not the sum of the weights
         (Keras's `reduction="sum_over_batch_size"`).
     """
+    values = ops.cast(values, "float32")
     if sample_weight is not None:
         weight = ops.cast(sample_weight, "float32")
         values = values * ops.reshape(weight, ops.shape(values))
