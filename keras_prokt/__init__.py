@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_prokt.distillers import (
         Distiller,
         FrozenTeacherDistiller,
+        MutualDistiller,
         ProKTDistiller,
         StudentOnly,
         TrainingFault,
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Distiller": "distillers",
     "FrozenTeacherDistiller": "distillers",
+    "MutualDistiller": "distillers",
     "OnOptimizer": "callbacks",
     "ProKTDistiller": "distillers",
     "ProximalSchedule": "callbacks",
@@ -47,6 +49,7 @@ _HOME = {
 __all__ = [
     "Distiller",
     "FrozenTeacherDistiller",
+    "MutualDistiller",
     "OnOptimizer",
     "ProKTDistiller",
     "ProximalSchedule",

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Self
 import keras
 from keras import ops
 
-from keras_prokt.distillers import data_checks, model_checks
+from keras_prokt import losses
+from keras_prokt.distillers import data_checks, features, model_checks
 from keras_prokt.distillers.differentiate import Recording, record, without_gradient
 from keras_prokt.distillers.faults import (
     FAULTS,
@@ -32,6 +33,9 @@ Tensor = Any
 TARGET_MODES = ("inference", "training")
 
 
+Objectives = Objective | str | Sequence[Objective | str] | None
+
+
 class Batch(NamedTuple):
     """One batch, taken apart."""
 
@@ -41,6 +45,8 @@ class Batch(NamedTuple):
     """Class indices `(batch,)` or distributions `(batch, classes)`, in range."""
     sample_weight: Tensor | None
     size: int | Tensor
+    index: Tensor | None = None
+    """Position of each example in the training data, `(batch,)`, if the batch has it."""
 
 
 class Outputs(NamedTuple):
@@ -50,6 +56,8 @@ class Outputs(NamedTuple):
     """Shape `(batch, classes)`, float32."""
     regularization: Tensor
     """Sum of the model's own losses (regularisers, `add_loss`), float32 scalar."""
+    parts: dict[str, Any]
+    """What the objectives read besides: part -> tensor or list of tensors, float32."""
 
 
 class Step(NamedTuple):
@@ -85,13 +93,22 @@ class Distiller(keras.Model):
         temperature: `T` of the default objective, soft targets. `None` for 1.
         student_loss_weight: Weight `w` of the labels in the student's loss, in [0, 1]:
             `w · CE + (1 − w) · Σ objectives`; the paper's 1 − α.
-        objectives: What the student matches; soft targets by default.
+        label_weight: Weight `γ >= 0` of the labels in the form `γ · CE + Σ βᵢ · objectiveᵢ`,
+            instead of `student_loss_weight`; the βᵢ are the objectives' own weights.
+        objectives: What the student matches: objectives, their names (`"crd+kd"`, with the
+            default weights), or a list of these; soft targets by default.
+        teacher_taps: Where the teacher's parts that the objectives read are: part -> layer name,
+            or list of layer names, such as `{"stages": ["block1_out", "block2_out"]}`; a name
+            with `:input` is what the layer reads. By default they are found
+            (`keras_prokt.distillers.features.find_taps`).
+        student_taps: The same for the student.
         target_mode: Mode of the forwards that only make a target, "inference" or "training".
             Neither changes moving statistics or random seeds.
         teacher_inputs: Function of the batch's `x` that gives the teacher's inputs.
         student_inputs: The same for the student. Without functions, a batch whose `x` is a dict
-            with the keys `"teacher"` and `"student"` is taken apart by name, and any other `x`
-            goes to both.
+            with the keys `"teacher"` and `"student"` (and `"index"`, the positions of the examples
+            in the training data, for objectives with a memory) is taken apart by name, and any
+            other `x` goes to both.
         name: Name of the distiller.
 
     Raises:
@@ -110,7 +127,10 @@ class Distiller(keras.Model):
         *,
         temperature: float | None = None,
         student_loss_weight: float = 0.0,
-        objectives: Objective | Sequence[Objective] | None = None,
+        label_weight: float | None = None,
+        objectives: Objectives = None,
+        teacher_taps: Mapping[str, Any] | None = None,
+        student_taps: Mapping[str, Any] | None = None,
         target_mode: str = "inference",
         teacher_inputs: Callable[[Any], Any] | None = None,
         student_inputs: Callable[[Any], Any] | None = None,
@@ -123,6 +143,11 @@ class Distiller(keras.Model):
                 "Expected student_loss_weight in [0, 1], received "
                 f"{student_loss_weight!r}; 0 trains on the targets alone, 1 on the labels alone."
             )
+        if label_weight is not None and student_loss_weight:
+            raise ValueError(
+                "Expected either student_loss_weight or label_weight, received both; the first "
+                "weighs labels and objectives by w and 1 - w, the second the labels alone."
+            )
         if target_mode not in TARGET_MODES:
             raise ValueError(f"Expected target_mode in {TARGET_MODES}, received {target_mode!r}.")
         if objectives is not None and temperature is not None:
@@ -134,9 +159,25 @@ class Distiller(keras.Model):
             objectives = [SoftTargets(temperature=1.0 if temperature is None else temperature)]
         self.teacher = teacher
         self.student = student
-        self.objectives = [objectives] if isinstance(objectives, Objective) else list(objectives)
+        self.objectives = losses.get(objectives)
+        names = [objective.name for objective in self.objectives]
+        if len(set(names)) != len(names):
+            raise ValueError(
+                f"Expected objectives of different names, received {names}; give one a name="
+            )
         self.student_loss_weight = float(student_loss_weight)
+        self._is_weighted_by_halves = label_weight is None
+        gamma = _checked_label_weight(student_loss_weight if label_weight is None else label_weight)
+        self.label_weight = keras.Variable(
+            gamma, trainable=False, dtype="float32", name="label_weight"
+        )
+        self._reads_labels = gamma > 0
         self.target_mode = target_mode
+        self._given_taps = {
+            "teacher": features.check_taps(teacher_taps or {}, teacher, "teacher"),
+            "student": features.check_taps(student_taps or {}, student, "student"),
+        }
+        self._taps: dict[str, features.Taps] | None = None
         self._teacher_inputs = teacher_inputs
         self._student_inputs = student_inputs
 
@@ -196,6 +237,20 @@ class Distiller(keras.Model):
     def trainable_weights(self) -> list[keras.Variable]:
         """Same as `trainable_variables`."""
         return self.trainable_variables
+
+    def set_label_weight(self, value: float) -> None:
+        """Sets the weight γ of the labels in the student's loss for the steps to come.
+
+        Raises:
+            ValueError: If it is negative or not finite.
+        """
+        value = _checked_label_weight(value)
+        self.label_weight.assign(value)
+        if value > 0 and not self._reads_labels:
+            # The step compiled for γ = 0 lacks the label loss; this is the only retrace.
+            self._reads_labels = True
+            if self.train_function is not None:
+                self.make_train_function(force=True)
 
     # Compilation.
 
@@ -405,14 +460,14 @@ class Distiller(keras.Model):
         raise NotImplementedError
 
     def update_student(
-        self, batch: Batch, recording: Recording, teacher_logits: Tensor | None
+        self, batch: Batch, recording: Recording, target: Outputs | None
     ) -> tuple[Tensor, list[Tensor]]:
-        """The student's update towards given teacher logits.
+        """The student's update towards given outputs of the teacher.
 
         Args:
             batch: The batch.
             recording: The student's forward in training mode on this batch.
-            teacher_logits: The target, constants of shape `(batch, classes)`.
+            target: What the teacher gives, constants, or `None` without a teacher.
 
         Returns:
             `(loss, matched)`: the student's loss and the value of each objective.
@@ -422,7 +477,7 @@ class Distiller(keras.Model):
         scale = self.loss_scale(optimizer)
 
         def loss_function(outputs: Outputs) -> tuple[Tensor, Any]:
-            matched = self._objective_terms(batch, outputs.logits, teacher_logits)
+            matched = self._objective_terms(batch, outputs, target, training=True)
             loss = self._student_loss(batch, outputs, matched)
             return loss * scale, (loss, matched)
 
@@ -441,26 +496,43 @@ class Distiller(keras.Model):
         return scale / number_of_replicas()
 
     def _student_loss(self, batch: Batch, outputs: Outputs, matched: list[Tensor]) -> Tensor:
-        weight = self.student_loss_weight
-        loss = outputs.regularization
-        for objective, value in zip(self.objectives, matched, strict=True):
-            loss = loss + (1 - weight) * objective.weight * value
-        if weight:
-            loss = loss + weight * self.label_loss(
-                batch.labels, outputs.logits, batch.sample_weight
-            )
+        scale = 1 - self.student_loss_weight if self._is_weighted_by_halves else 1.0
+        loss = outputs.regularization + scale * self._weighted_sum(matched)
+        if self._reads_labels:
+            of_labels = self.label_loss(batch.labels, outputs.logits, batch.sample_weight)
+            loss = loss + self.label_weight.value * of_labels
         return loss
 
+    def _weighted_sum(self, matched: list[Tensor]) -> Tensor:
+        total = ops.zeros((), dtype="float32")
+        for objective, value in zip(self.objectives, matched, strict=True):
+            total = total + objective.weight.value * value
+        return total
+
     def _objective_terms(
-        self, batch: Batch, logits: Tensor, teacher_logits: Tensor | None
+        self, batch: Batch, student: Outputs, teacher: Outputs | None, training: bool
     ) -> list[Tensor]:
-        teacher, student = {"logits": teacher_logits}, {"logits": logits}
-        return [weighted_mean(o(teacher, student), batch.sample_weight) for o in self.objectives]
+        if not self.objectives:
+            return []
+        of_batch = {} if batch.index is None else {"index": batch.index}
+        parts = [
+            {"logits": outputs.logits, **outputs.parts, **of_batch, **_mask_of(inputs)}
+            for outputs, inputs in (
+                (teacher, batch.teacher_inputs),
+                (student, batch.student_inputs),
+            )
+        ]
+        return [
+            weighted_mean(objective(*parts, training=training), batch.sample_weight)
+            for objective in self.objectives
+        ]
 
     def _test_on_data(self, data: Any) -> dict[str, Any]:
         jointly = self._evaluates_jointly and self.teacher is not None
         batch, flags = self._take_apart(data, with_teacher=jointly)
-        student = self._forward(self.student, batch.student_inputs, training=False)
+        student = self._forward(
+            self.student, batch.student_inputs, training=False, with_parts=jointly
+        )
         loss = self.label_loss(batch.labels, student.logits, batch.sample_weight)
         loss = loss + student.regularization
         self._loss_tracker.update_state(_poisoned(loss, flags), sample_weight=batch.size)
@@ -478,12 +550,14 @@ class Distiller(keras.Model):
 
     def track_teacher_evaluation(self, batch: Batch, teacher: Outputs, student: Outputs) -> set:
         """Updates the metrics of validation that need both models; returns them."""
-        matched = self._objective_terms(batch, student.logits, teacher.logits)
-        self._track_objectives(batch, matched)
         self._track_pair(batch, teacher.logits, student.logits)
+        trackers = {self.teacher_accuracy_tracker, self.gap_tracker}
+        if any("index" in objective.reads for objective in self.objectives):
+            return trackers  # what is remembered of the training data says nothing about others
+        matched = self._objective_terms(batch, student, teacher, training=False)
+        self._track_objectives(batch, matched)
         several = self.objective_trackers if len(matched) > 1 else []
-        trackers = {self.student_loss_tracker, self.teacher_accuracy_tracker, self.gap_tracker}
-        return trackers | set(several)
+        return trackers | {self.student_loss_tracker} | set(several)
 
     def track_step(self, batch: Batch, step: Step) -> None:
         """Updates the metrics of training."""
@@ -502,23 +576,48 @@ class Distiller(keras.Model):
             self.variables,
         )
 
-    def target_logits(self, model: keras.Model, inputs: Any) -> Tensor:
-        """Logits as a constant target; leaves the state of the model as it was."""
+    def target_outputs(self, model: keras.Model, inputs: Any, with_parts: bool = True) -> Outputs:
+        """Outputs as constant targets; leaves the state of the model as it was.
+
+        Args:
+            model: The teacher or the student.
+            inputs: Its inputs.
+            with_parts: Whether what the objectives read is wanted too.
+        """
         training = self.target_mode == "training"
         mapping = []
         if keras.backend.backend() == "jax":
             # An inner scope does not see the values of the outer one.
             mapping = [(v, v.value) for v in self.variables]
         with without_gradient(), keras.StatelessScope(state_mapping=mapping):
-            logits = _logits(model, inputs, training)
-        return ops.stop_gradient(logits)
+            logits, parts = self._run(model, inputs, training, with_parts)
+        constants = keras.tree.map_structure(ops.stop_gradient, (logits, parts))
+        return Outputs(constants[0], ops.zeros((), dtype="float32"), constants[1])
 
-    def _forward(self, model: keras.Model, inputs: Any, training: bool) -> Outputs:
-        logits = _logits(model, inputs, training)
+    def target_logits(self, model: keras.Model, inputs: Any) -> Tensor:
+        """The logits of `target_outputs`."""
+        return self.target_outputs(model, inputs, with_parts=False).logits
+
+    def _forward(
+        self, model: keras.Model, inputs: Any, training: bool, with_parts: bool = True
+    ) -> Outputs:
+        logits, parts = self._run(model, inputs, training, with_parts)
         regularization = ops.zeros((), dtype="float32")
         for loss in model.losses:
             regularization = regularization + ops.sum(ops.cast(loss, "float32"))
-        return Outputs(logits, regularization)
+        return Outputs(logits, regularization, parts)
+
+    def _run(
+        self, model: keras.Model, inputs: Any, training: bool, with_parts: bool
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """One pass: the logits, and what the objectives read besides."""
+        role = "teacher" if model is self.teacher else "student"
+        taps = (self._taps or {}).get(role) if with_parts else None
+        if not taps:
+            return _logits(model, inputs, training), {}
+        with features.recording_calls(features.tapped_layers(model, taps)) as calls:
+            logits = _logits(model, inputs, training)
+        return logits, features.read_parts(calls, taps, model)
 
     def _take_apart(self, data: Any, with_teacher: bool = True) -> tuple[Batch, dict[str, Tensor]]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -536,7 +635,9 @@ class Distiller(keras.Model):
             "inputs": any_not_finite([teacher_inputs, student_inputs, sample_weight]),
         }
         size = ops.shape(labels)[0]
-        return Batch(teacher_inputs, student_inputs, labels, sample_weight, size), flags
+        index = x["index"] if _is_nested(x) and "index" in x else None
+        batch = Batch(teacher_inputs, student_inputs, labels, sample_weight, size, index)
+        return batch, flags
 
     def _checked_labels(self, y: Any) -> tuple[Tensor, Tensor]:
         y = ops.convert_to_tensor(y)
@@ -563,9 +664,7 @@ class Distiller(keras.Model):
             )
 
     def _track_objectives(self, batch: Batch, matched: list[Tensor]) -> None:
-        total = ops.zeros(())
-        for objective, value in zip(self.objectives, matched, strict=True):
-            total = total + objective.weight * value
+        total = self._weighted_sum(matched)
         self.student_loss_tracker.update_state(total, sample_weight=batch.size)
         if len(matched) > 1:
             for tracker, value in zip(self.objective_trackers, matched, strict=True):
@@ -589,8 +688,8 @@ class Distiller(keras.Model):
         function = self._teacher_inputs if role == "teacher" else self._student_inputs
         if function is not None:
             return function(x)
-        if isinstance(x, Mapping) and role in x and set(x) <= {"teacher", "student"}:
-            return x[role]
+        if _is_nested(x):
+            return x.get(role, x)
         return x
 
     def _prepare(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
@@ -608,8 +707,9 @@ class Distiller(keras.Model):
 
     def _build_from(self, inputs: Any) -> None:
         widths = {}
+        by_role = {role: self._inputs_of(role, inputs) for role in self._models()}
         for role, model in self._models().items():
-            received = self._inputs_of(role, inputs)
+            received = by_role[role]
             try:
                 outputs = model(received)
             except Exception as error:  # whatever the user's model raises, say where it came from
@@ -621,15 +721,16 @@ class Distiller(keras.Model):
                     "student_inputs=)."
                 ) from error
             widths[role] = model_checks.check_output(role, outputs)
-        self._finish_building(widths)
+        self._finish_building(widths, by_role)
 
     def _note_built(self) -> None:
         """Marks the distiller as built if the models say all that is needed."""
         widths = {r: model_checks.output_width(m) for r, m in self._models().items() if m.built}
         if len(widths) == len(self._models()) and None not in widths.values():
-            self._finish_building(widths)
+            inputs = {role: _symbolic_inputs(model) for role, model in self._models().items()}
+            self._finish_building(widths, inputs)
 
-    def _finish_building(self, widths: dict[str, int]) -> None:
+    def _finish_building(self, widths: dict[str, int], inputs: dict[str, Any]) -> None:
         if self.teacher is not None:
             model_checks.check_widths(**widths)
         if self.trains_teacher and not self.teacher.trainable_variables:
@@ -644,8 +745,32 @@ class Distiller(keras.Model):
                 "with none; set student.trainable = True."
             )
         self._num_classes = widths["student"]
+        self._build_objectives(inputs)
         self.built = True
         self._build_optimizer()
+
+    def _build_objectives(self, inputs: dict[str, Any]) -> None:
+        """Finds the parts that the objectives read, and makes the objectives' adapters."""
+        wanted = {part for objective in self.objectives for part in objective.reads}
+        parts = [part for part in features.MODEL_PARTS if part in wanted]
+        self._taps, shapes = {}, {}
+        for role, model in self._models().items():
+            self._taps[role], shapes[role] = {}, {"logits": (None, self._num_classes)}
+            own = self._own_taps(role)
+            if not parts and not own:
+                continue
+            calls = features.observe(model, inputs[role])
+            taps = features.find_taps(calls, parts, self._given_taps[role], role, model)
+            self._taps[role] = {**taps, **own}
+            read = features.read_parts(calls, self._taps[role], model)
+            shapes[role].update(features.shapes_of(read))
+        for objective in self.objectives:
+            read = [{p: shapes[r][p] for p in objective.reads if p in shapes[r]} for r in shapes]
+            objective.build_for(*read)
+
+    def _own_taps(self, role: str) -> features.Taps:
+        """Layers that objectives name themselves."""
+        return {p: tap for o in self.objectives for p, tap in o.own_taps(role).items()}
 
     def _models(self) -> dict[str, keras.Model]:
         models = {"student": self.student}
@@ -659,11 +784,17 @@ class Distiller(keras.Model):
             "name": self.name,
             **{role: serialize(model) for role, model in self._models().items()},
             "objectives": [serialize(objective) for objective in self.objectives],
-            "student_loss_weight": self.student_loss_weight,
+            **self._weight_config(),
+            **{f"{role}_taps": taps for role, taps in self._given_taps.items()},
             "target_mode": self.target_mode,
             "teacher_inputs": serialize(self._teacher_inputs),
             "student_inputs": serialize(self._student_inputs),
         }
+
+    def _weight_config(self) -> dict[str, float]:
+        if self._is_weighted_by_halves:
+            return {"student_loss_weight": self.student_loss_weight}
+        return {"label_weight": float(ops.convert_to_numpy(self.label_weight))}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
@@ -673,13 +804,14 @@ class Distiller(keras.Model):
         return cls(**{**config, **restored})
 
     def own_state(self) -> list[keras.Variable]:
-        """Variables that `save` stores for the distiller itself: the random seeds of all layers.
+        """Variables that `save` stores for the distiller itself: γ and all layers' random seeds.
 
         Keras files do not hold the state of seed generators; without it, training with dropout
         would go on with other random numbers than an uninterrupted run.
         """
         kept_by_keras = {id(v) for v in self.weights}
-        return [v for v in self.variables if id(v) not in kept_by_keras]
+        seeds = [v for v in self.variables if id(v) not in kept_by_keras]
+        return [*seeds, self.label_weight]
 
     def save_own_variables(self, store: Any) -> None:
         for index, variable in enumerate(self.own_state()):
@@ -695,9 +827,39 @@ class Distiller(keras.Model):
             )
         for index, variable in enumerate(variables):
             variable.assign(store[str(index)])
+        # A distiller made with γ = 0 has to take up the label loss.
+        self.set_label_weight(float(ops.convert_to_numpy(self.label_weight)))
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Does nothing: both models arrive built."""
+
+
+def _checked_label_weight(value: float) -> float:
+    value = float(value)
+    if not 0 <= value < float("inf"):
+        raise ValueError(
+            f"Expected a label_weight (γ) of at least 0, received {value!r}; 0 leaves the labels "
+            "out of the student's loss."
+        )
+    return value
+
+
+def _is_nested(x: Any) -> bool:
+    """Whether a batch names its parts for the two models."""
+    roles = {"teacher", "student"}
+    return isinstance(x, Mapping) and bool(roles & set(x)) and set(x) <= {*roles, "index"}
+
+
+def _mask_of(inputs: Any) -> dict[str, Tensor]:
+    """Where a text batch has real tokens."""
+    if isinstance(inputs, Mapping) and "padding_mask" in inputs:
+        return {"mask": ops.cast(inputs["padding_mask"], "float32")}
+    return {}
+
+
+def _symbolic_inputs(model: keras.Model) -> Any:
+    """The inputs of a functional or sequential model, in the structure that it is called with."""
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def _logits(model: keras.Model, inputs: Any, training: bool) -> Tensor:

@@ -31,7 +31,7 @@ class FrozenTeacherDistiller(Distiller):
     """
 
     def update_models(self, batch: Batch) -> Step:
-        target = self.target_logits(self.teacher, batch.teacher_inputs)
+        target = self.target_outputs(self.teacher, batch.teacher_inputs)
         recording = self.record_forward(self.student, batch.student_inputs)
         loss, matched = self.update_student(batch, recording, target)
-        return Step(loss, matched, recording.outputs.logits, target, target)
+        return Step(loss, matched, recording.outputs.logits, target.logits, target.logits)

@@ -1,21 +1,19 @@
 """ProKT: the teacher takes one step on the labels, near the student; the student follows it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_prokt.distillers.base import Batch, Distiller, Outputs, Step, scaled_optimizer
-from keras_prokt.distillers.joint_optimizer import JointOptimizer, apply_gradients
-from keras_prokt.distillers.model_checks import is_mode_free
-from keras_prokt.losses import Objective, kl_divergence, weighted_mean
+from keras_prokt.distillers.base import Batch, Objectives, Step
+from keras_prokt.distillers.joint import JointDistiller
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
-class ProKTDistiller(Distiller):
+class ProKTDistiller(JointDistiller):
     """Trains a teacher and a student together (Algorithm 1 of the ProKT paper).
 
     On every batch, with teacher distribution `p` and student distribution `q`:
@@ -42,7 +40,10 @@ class ProKTDistiller(Distiller):
             teacher's proximal term is always at T = 1.
         student_loss_weight: Weight 1 − α of the labels in the student's loss (Eq. 1); the
             paper uses 0.
+        label_weight: Weight γ of the labels in the form `γ · CE + Σ βᵢ · objectiveᵢ`.
         objectives: What the student matches; soft targets by default.
+        teacher_taps: Where the teacher's parts are that the objectives read; see `Distiller`.
+        student_taps: The same for the student.
         target_mode: "inference" (the authors' choice) or "training": the mode of the forwards
             that only make targets. They never change moving statistics or random seeds.
         teacher_inputs: Function of the batch's `x` that gives the teacher's inputs.
@@ -68,8 +69,6 @@ class ProKTDistiller(Distiller):
     (64, 3)
     """
 
-    trains_teacher = True
-
     def __init__(
         self,
         teacher: keras.Model,
@@ -81,7 +80,10 @@ class ProKTDistiller(Distiller):
         dual_initial: float = 1.0,
         temperature: float | None = None,
         student_loss_weight: float = 0.0,
-        objectives: Objective | Sequence[Objective] | None = None,
+        label_weight: float | None = None,
+        objectives: Objectives = None,
+        teacher_taps: Mapping[str, Any] | None = None,
+        student_taps: Mapping[str, Any] | None = None,
         target_mode: str = "inference",
         teacher_inputs: Callable[[Any], Any] | None = None,
         student_inputs: Callable[[Any], Any] | None = None,
@@ -92,7 +94,10 @@ class ProKTDistiller(Distiller):
             student,
             temperature=temperature,
             student_loss_weight=student_loss_weight,
+            label_weight=label_weight,
             objectives=objectives,
+            teacher_taps=teacher_taps,
+            student_taps=student_taps,
             target_mode=target_mode,
             teacher_inputs=teacher_inputs,
             student_inputs=student_inputs,
@@ -133,7 +138,6 @@ class ProKTDistiller(Distiller):
             )
             self.strength_tracker = keras.metrics.Mean(name="dual_variable")
             self._is_proximal = True
-        self.teacher_loss_tracker = keras.metrics.Mean(name="teacher_loss")
 
     def set_proximal_weight(self, value: float) -> None:
         """Sets λ for the steps to come.
@@ -157,127 +161,22 @@ class ProKTDistiller(Distiller):
             if self.train_function is not None:
                 self.make_train_function(force=True)
 
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        teacher_optimizer: Any = None,
-        loss: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        run_eagerly: bool = False,
-        steps_per_execution: int = 1,
-        jit_compile: bool | str = "auto",
-    ) -> None:
-        """Configures training; arguments as in `Distiller.compile`, and:
-
-        Args:
-            optimizer: The student's optimizer.
-            teacher_optimizer: The teacher's. By default a second one configured like the
-                student's. Clipping, accumulation, moving averages and loss scaling work for
-                each by itself; accumulation must be the same for both.
-            loss: Loss on the labels, for the teacher and, with a `student_loss_weight`, for
-                the student.
-            metrics: Metrics of the student.
-            weighted_metrics: The same, weighted.
-            run_eagerly: As in Keras.
-            steps_per_execution: As in Keras.
-            jit_compile: As in Keras.
-        """
-        optimizer = keras.optimizers.get(optimizer)
-        if teacher_optimizer is None:
-            teacher_optimizer = type(optimizer).from_config(optimizer.get_config())
-        self._compile_arguments = {
-            "optimizer": optimizer,
-            "teacher_optimizer": keras.optimizers.get(teacher_optimizer),
-            "loss": loss,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-            "run_eagerly": run_eagerly,
-            "steps_per_execution": steps_per_execution,
-            "jit_compile": jit_compile,
-        }
-        joint = JointOptimizer(
-            teacher=scaled_optimizer(self._compile_arguments["teacher_optimizer"], self.teacher),
-            student=scaled_optimizer(optimizer, self.student),
-            teacher_variables=lambda: self.teacher.trainable_variables,
-            student_variables=lambda: self.trained_by_student,
-        )
-        self._compile_with(joint)
-
-    @property
-    def student_optimizer(self) -> keras.optimizers.Optimizer:
-        return self.optimizer.student
-
-    def update_models(self, batch: Batch) -> Step:
-        recording = student_target = None
-        if self._is_proximal and (self.target_mode == "training" or is_mode_free(self.student)):
-            recording = self.record_forward(self.student, batch.student_inputs)
-            student_target = ops.stop_gradient(recording.outputs.logits)
-        elif self._is_proximal:
-            student_target = self.target_logits(self.student, batch.student_inputs)
-
-        teacher_loss, gap, teacher_logits = self._update_teacher(batch, student_target)
-
-        target = self.target_logits(self.teacher, batch.teacher_inputs)
-        if recording is None:
-            recording = self.record_forward(self.student, batch.student_inputs)
-        loss, matched = self.update_student(batch, recording, target)
-        self.optimizer.count_step()
-        return Step(
-            loss=loss,
-            matched=matched,
-            student_logits=recording.outputs.logits,
-            teacher_logits=teacher_logits,
-            target_logits=target,
-            gap=gap,
-            teacher_loss=teacher_loss,
-        )
-
-    def _update_teacher(
-        self, batch: Batch, student_target: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Step 1; returns the teacher's loss, KL(q ‖ p) and its logits before the update."""
-        scale = self.loss_scale(self.optimizer.teacher)
-
-        def loss_function(outputs: Outputs) -> tuple[Tensor, Any]:
-            loss = self.label_loss(batch.labels, outputs.logits, batch.sample_weight)
-            gap = None
-            if student_target is not None:
-                gap = weighted_mean(
-                    kl_divergence(student_target, outputs.logits), batch.sample_weight
-                )
-                loss = self._constrained(loss, gap)
-            return (loss + outputs.regularization) * scale, (loss, gap)
-
-        recording = self.record_forward(self.teacher, batch.teacher_inputs)
-        (loss, gap), gradients = recording.gradients(loss_function)
-        apply_gradients(self.optimizer.teacher, gradients, self.teacher.trainable_variables)
-        if self.dual_variable is not None:
-            excess = ops.stop_gradient(gap) - self.proximal_bound
-            beta = self.dual_variable + self.dual_step_size * excess
-            self.dual_variable.assign(ops.maximum(beta, 0.0))
-        return loss, gap, recording.outputs.logits
-
-    def _constrained(self, label_loss: Tensor, gap: Tensor) -> Tensor:
+    def combine(self, label_loss: Tensor, gap: Tensor) -> Tensor:
         if self.dual_variable is not None:
             return label_loss + self.dual_variable.value * (gap - self.proximal_bound)
         weight = self.proximal_weight.value
         return (1 - weight) * label_loss + weight * gap
 
+    def after_teacher_update(self, gap: Tensor | None) -> None:
+        if self.dual_variable is not None:
+            excess = ops.stop_gradient(gap) - self.proximal_bound
+            beta = self.dual_variable + self.dual_step_size * excess
+            self.dual_variable.assign(ops.maximum(beta, 0.0))
+
     def track_step(self, batch: Batch, step: Step) -> None:
         super().track_step(batch, step)
-        self.teacher_loss_tracker.update_state(step.teacher_loss, sample_weight=batch.size)
         strength = self.proximal_weight if self.dual_variable is None else self.dual_variable
         self.strength_tracker.update_state(strength.value)
-
-    def track_teacher_evaluation(self, batch: Batch, teacher: Outputs, student: Outputs) -> set:
-        reported = super().track_teacher_evaluation(batch, teacher, student)
-        loss = self.label_loss(batch.labels, teacher.logits, batch.sample_weight)
-        gap = weighted_mean(kl_divergence(student.logits, teacher.logits), batch.sample_weight)
-        self.teacher_loss_tracker.update_state(
-            self._constrained(loss, gap), sample_weight=batch.size
-        )
-        return reported | {self.teacher_loss_tracker}
 
     def own_state(self) -> list[keras.Variable]:
         strength = self.proximal_weight if self.dual_variable is None else self.dual_variable

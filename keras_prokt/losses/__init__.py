@@ -1,20 +1,75 @@
-"""What the student matches: one file an objective, and the table that lists them."""
+"""What the student matches: one file an objective; `keras_prokt.methods.OBJECTIVES` lists them."""
 
-from keras_prokt.losses.base import Objective
+import importlib
+from typing import Any
+
+from keras_prokt.losses.base import PARTS, Objective
 from keras_prokt.losses.divergence import kl_divergence, weighted_mean
 from keras_prokt.losses.label_loss import LabelLossOnLogits
 from keras_prokt.losses.soft_targets import SoftTargets, soft_target_loss
+from keras_prokt.methods import OBJECTIVES
+from keras_prokt.names import unknown_name
 
-LOSSES: dict[str, type[Objective]] = {
-    "kd": SoftTargets,
-}
+
+def objective_class(name: str) -> type[Objective]:
+    """The class of a named objective.
+
+    Raises:
+        ValueError: If the name is unknown; the message lists the known ones.
+    """
+    if name not in OBJECTIVES:
+        raise ValueError(unknown_name("an objective", name, OBJECTIVES))
+    module, class_name = OBJECTIVES[name].home.split(":")
+    return getattr(importlib.import_module(f"keras_prokt.losses.{module}"), class_name)
+
+
+LOSSES: dict[str, type[Objective]] = {name: objective_class(name) for name in OBJECTIVES}
+"""Objective by the name that users type."""
+
+
+def get(names: Any) -> list[Objective]:
+    """Objectives from what a user gives.
+
+    Args:
+        names: A string such as `"kd"` or `"crd+kd"`, whose terms get the weights of
+            `keras_prokt.methods.OBJECTIVES`; an `Objective`; or a sequence of these.
+
+    Returns:
+        The objectives, in order.
+
+    Raises:
+        ValueError: On unknown names or anything else.
+
+    Example:
+
+    >>> from keras_prokt import losses
+    >>> [objective.id for objective in losses.get("kd")]
+    ['kd']
+    """
+    if isinstance(names, str):
+        return [
+            objective_class(name)(weight=OBJECTIVES[name].weight)
+            for name in (part.strip() for part in names.split("+"))
+        ]
+    if isinstance(names, Objective):
+        return [names]
+    if isinstance(names, list | tuple):
+        return [objective for name in names for objective in get(name)]
+    raise ValueError(
+        "Expected an objective, its name such as 'kd' or 'crd+kd', or a list of these, received "
+        f"{type(names).__name__}: {names!r}."
+    )
+
 
 __all__ = [
     "LOSSES",
     "LabelLossOnLogits",
     "Objective",
+    "PARTS",
     "SoftTargets",
+    "get",
     "kl_divergence",
+    "objective_class",
     "soft_target_loss",
     "weighted_mean",
 ]

@@ -1,6 +1,8 @@
 """Networks: one file an architecture, and the table of the ones that need no weights file.
 
-Every builder takes `num_classes` and `input_shape` and returns a model that outputs logits.
+Every builder takes `num_classes` and `input_shape` and returns a model that outputs logits. Layers
+are named after the parts that objectives read: `stage_1`, `stage_2`, ... (the activation at the
+end of each stage), `pooled`, and in transformers `embedding` and `hidden_1`, `hidden_2`, ....
 The text networks (`bert`, `bilstm`) take a vocabulary or a preset and are used by their apps.
 """
 

@@ -40,11 +40,12 @@ def convnet(
     for stage, width in enumerate(widths):
         if stage:
             x = layers.MaxPooling2D()(x)
-        for _ in range(convolutions):
+        for convolution in range(convolutions):
             x = layers.Conv2D(width, 3, padding="same", use_bias=not batch_normalization)(x)
             if batch_normalization:
                 x = layers.BatchNormalization(momentum=0.9)(x)
-            x = layers.ReLU()(x)
-    x = layers.GlobalAveragePooling2D()(x)
+            is_last = convolution == convolutions - 1
+            x = layers.ReLU(name=f"stage_{stage + 1}" if is_last else None)(x)
+    x = layers.GlobalAveragePooling2D(name="pooled")(x)
     logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)

@@ -42,9 +42,11 @@ def wide_resnet(
     x = _convolution(16)(inputs)
     for stage, channels in enumerate((16 * width, 32 * width, 64 * width)):
         for block in range((depth - 4) // 6):
-            x = _block(x, channels, strides=2 if stage and not block else 1)
-    x = _activate(x)
-    x = layers.GlobalAveragePooling2D()(x)
+            # A stage ends with the activation that the next one begins with.
+            ends = f"stage_{stage}" if stage and not block else None
+            x = _block(x, channels, strides=2 if stage and not block else 1, activation_name=ends)
+    x = _activate(x, name="stage_3")
+    x = layers.GlobalAveragePooling2D(name="pooled")(x)
     head_init = keras.initializers.RandomNormal(stddev=0.01)
     logits = layers.Dense(
         num_classes, kernel_initializer=head_init, dtype="float32", name="logits"
@@ -52,8 +54,8 @@ def wide_resnet(
     return keras.Model(inputs, logits, name=name or f"wrn_{depth}_{width}")
 
 
-def _block(x, channels: int, strides: int):
-    activated = _activate(x)
+def _block(x, channels: int, strides: int, activation_name: str | None):
+    activated = _activate(x, activation_name)
     shortcut = x
     if x.shape[-1] != channels:
         shortcut = _convolution(channels, size=1, strides=strides)(activated)
@@ -62,8 +64,8 @@ def _block(x, channels: int, strides: int):
     return layers.Add()([x, shortcut])
 
 
-def _activate(x):
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x))
+def _activate(x, name: str | None = None):
+    return layers.ReLU(name=name)(layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x))
 
 
 def _convolution(channels: int, size: int = 3, strides: int = 1) -> layers.Conv2D:

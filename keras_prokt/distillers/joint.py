@@ -1,0 +1,155 @@
+"""What the regimes share that train both models in each step."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_prokt.distillers.base import Batch, Distiller, Outputs, Step, scaled_optimizer
+from keras_prokt.distillers.joint_optimizer import JointOptimizer, apply_gradients
+from keras_prokt.distillers.model_checks import is_mode_free
+from keras_prokt.losses import kl_divergence, weighted_mean
+
+Tensor = Any
+
+
+class JointDistiller(Distiller):
+    """Base of the regimes in which, on every batch, first the teacher and then the student moves.
+
+    1. The teacher takes a step on a loss of the labels and of `KL(q ‖ p)`, the student's
+       distribution `q` held constant (`combine`).
+    2. The student takes a step towards the teacher *after* its step.
+
+    A subclass implements `combine`.
+
+    Args: as in `Distiller`.
+    """
+
+    trains_teacher = True
+    _is_proximal = True
+    """Whether the teacher's loss holds KL(q ‖ p); then the student runs before the teacher."""
+
+    def __init__(self, teacher: keras.Model, student: keras.Model, **settings: Any):
+        super().__init__(teacher, student, **settings)
+        self.teacher_loss_tracker = keras.metrics.Mean(name="teacher_loss")
+
+    def combine(self, label_loss: Tensor, gap: Tensor) -> Tensor:
+        """The teacher's loss.
+
+        Args:
+            label_loss: CE(y, p), a scalar.
+            gap: KL(q ‖ p), a scalar.
+        """
+        raise NotImplementedError
+
+    def after_teacher_update(self, gap: Tensor | None) -> None:
+        """Called after the teacher's update with the gap before it; by default does nothing."""
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        teacher_optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+    ) -> None:
+        """Configures training; arguments as in `Distiller.compile`, and:
+
+        Args:
+            optimizer: The student's optimizer.
+            teacher_optimizer: The teacher's. By default a second one configured like the
+                student's. Clipping, accumulation, moving averages and loss scaling work for
+                each by itself; accumulation must be the same for both.
+            loss: Loss on the labels, for the teacher and, with a `student_loss_weight`, for
+                the student.
+            metrics: Metrics of the student.
+            weighted_metrics: The same, weighted.
+            run_eagerly: As in Keras.
+            steps_per_execution: As in Keras.
+            jit_compile: As in Keras.
+        """
+        optimizer = keras.optimizers.get(optimizer)
+        if teacher_optimizer is None:
+            teacher_optimizer = type(optimizer).from_config(optimizer.get_config())
+        self._compile_arguments = {
+            "optimizer": optimizer,
+            "teacher_optimizer": keras.optimizers.get(teacher_optimizer),
+            "loss": loss,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution,
+            "jit_compile": jit_compile,
+        }
+        joint = JointOptimizer(
+            teacher=scaled_optimizer(self._compile_arguments["teacher_optimizer"], self.teacher),
+            student=scaled_optimizer(optimizer, self.student),
+            teacher_variables=lambda: self.teacher.trainable_variables,
+            student_variables=lambda: self.trained_by_student,
+        )
+        self._compile_with(joint)
+
+    @property
+    def student_optimizer(self) -> keras.optimizers.Optimizer:
+        return self.optimizer.student
+
+    def update_models(self, batch: Batch) -> Step:
+        recording = student_target = None
+        if self._is_proximal and (self.target_mode == "training" or is_mode_free(self.student)):
+            recording = self.record_forward(self.student, batch.student_inputs)
+            student_target = ops.stop_gradient(recording.outputs.logits)
+        elif self._is_proximal:
+            student_target = self.target_logits(self.student, batch.student_inputs)
+
+        teacher_loss, gap, teacher_logits = self._update_teacher(batch, student_target)
+
+        target = self.target_outputs(self.teacher, batch.teacher_inputs)
+        if recording is None:
+            recording = self.record_forward(self.student, batch.student_inputs)
+        loss, matched = self.update_student(batch, recording, target)
+        self.optimizer.count_step()
+        return Step(
+            loss=loss,
+            matched=matched,
+            student_logits=recording.outputs.logits,
+            teacher_logits=teacher_logits,
+            target_logits=target.logits,
+            gap=gap,
+            teacher_loss=teacher_loss,
+        )
+
+    def _update_teacher(
+        self, batch: Batch, student_target: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Step 1; returns the teacher's loss, KL(q ‖ p) and its logits before the update."""
+        scale = self.loss_scale(self.optimizer.teacher)
+
+        def loss_function(outputs: Outputs) -> tuple[Tensor, Any]:
+            loss = self.label_loss(batch.labels, outputs.logits, batch.sample_weight)
+            gap = None
+            if student_target is not None:
+                gap = weighted_mean(
+                    kl_divergence(student_target, outputs.logits), batch.sample_weight
+                )
+                loss = self.combine(loss, gap)
+            return (loss + outputs.regularization) * scale, (loss, gap)
+
+        recording = self.record_forward(self.teacher, batch.teacher_inputs)
+        (loss, gap), gradients = recording.gradients(loss_function)
+        apply_gradients(self.optimizer.teacher, gradients, self.teacher.trainable_variables)
+        self.after_teacher_update(gap)
+        return loss, gap, recording.outputs.logits
+
+    def track_step(self, batch: Batch, step: Step) -> None:
+        super().track_step(batch, step)
+        self.teacher_loss_tracker.update_state(step.teacher_loss, sample_weight=batch.size)
+
+    def track_teacher_evaluation(self, batch: Batch, teacher: Outputs, student: Outputs) -> set:
+        reported = super().track_teacher_evaluation(batch, teacher, student)
+        loss = self.label_loss(batch.labels, teacher.logits, batch.sample_weight)
+        gap = weighted_mean(kl_divergence(student.logits, teacher.logits), batch.sample_weight)
+        self.teacher_loss_tracker.update_state(self.combine(loss, gap), sample_weight=batch.size)
+        return reported | {self.teacher_loss_tracker}

@@ -1,0 +1,237 @@
+"""The two tables of methods: what the student matches, and who trains when.
+
+A method is written `objective+objective+regime`, such as `crd+kd` or `crd+prokt`. This module
+imports no Keras, so that the command line can list the tables at once.
+"""
+
+from dataclasses import dataclass
+
+from keras_prokt.names import unknown_name
+
+
+@dataclass(frozen=True)
+class ObjectiveCard:
+    """One row of `OBJECTIVES`.
+
+    Attributes:
+        home: `module:class` below `keras_prokt.losses`.
+        summary: What the student matches, in one line.
+        paper: Authors, title, venue.
+        year: Year of publication.
+        kind: "outputs", "features", "relations", "contrast", "initialisation" or "transformer".
+        reads: What it reads of the two networks, for people.
+        weight: Default weight β, of the CIFAR-100 recipe or of the objective's own paper.
+        suits: Pairs that it suits.
+        first_stage: What a stage before the distillation itself trains, against a teacher that
+            has been trained; `None` for methods of one stage.
+        second_stage: Objectives of the distillation after a first stage; `None` for the objective
+            itself.
+        needs_fixed_teacher: Whether its first stage fits one teacher and no other.
+    """
+
+    home: str
+    summary: str
+    paper: str
+    year: int
+    kind: str
+    reads: str
+    weight: float
+    suits: str = "any two networks with convolutional stages"
+    first_stage: str | None = None
+    second_stage: tuple[str, ...] | None = None
+    needs_fixed_teacher: bool = False
+
+
+OBJECTIVES: dict[str, ObjectiveCard] = {
+    "kd": ObjectiveCard(
+        "soft_targets:SoftTargets",
+        "the softened output distribution",
+        "Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, arXiv 1503.02531",
+        2015,
+        "outputs",
+        "logits",
+        1.0,
+        "any two classifiers",
+    ),
+}
+"""Objectives by the name that users type: a row a method."""
+
+
+@dataclass(frozen=True)
+class Regime:
+    """One row of `REGIMES`: who trains when.
+
+    Attributes:
+        summary: One line for people.
+        distiller: Name of the class in `keras_prokt.distillers`.
+        settings: Fields of a run's spec that it has beyond those of all runs.
+        adds_soft_targets: Whether soft targets belong to it whatever else is matched.
+        label_weight: Weight γ of the labels in the student's loss; `None` for 0 beside soft
+            targets alone and 1 beside anything else.
+    """
+
+    summary: str
+    distiller: str
+    settings: frozenset[str] = frozenset()
+    adds_soft_targets: bool = True
+    label_weight: float | None = 0.0
+
+    @property
+    def trains_teacher_before(self) -> bool:
+        """Whether the teacher is trained before the distillation and then fixed."""
+        return "teacher_epochs" in self.settings
+
+
+_TRAINED_BEFORE = frozenset({"teacher_learning_rate", "teacher_epochs"})
+
+FIXED = "fixed"
+"""The regime of a method that names none."""
+
+REGIMES: dict[str, Regime] = {
+    "prokt": Regime(
+        "teacher and student trained together, the teacher held near the student (this paper)",
+        "ProKTDistiller",
+        frozenset({"teacher_learning_rate", "proximal_weight", "proximal_bound"}),
+    ),
+    FIXED: Regime(
+        "a teacher trained first, then fixed (the default where a method names no regime)",
+        "FrozenTeacherDistiller",
+        _TRAINED_BEFORE,
+        adds_soft_targets=False,
+        label_weight=None,
+    ),
+    "rco": Regime(
+        "checkpoints of the teacher's own training as targets in turn (Jin et al. 2019)",
+        "FrozenTeacherDistiller",
+        _TRAINED_BEFORE | {"anchors"},
+    ),
+    "ta": Regime(
+        "a fixed teacher teaches an assistant, which teaches the student (Mirzadeh et al. 2020)",
+        "FrozenTeacherDistiller",
+        _TRAINED_BEFORE | {"assistants"},
+    ),
+    "dml": Regime(
+        "two networks learn the labels and each other's outputs (Zhang et al. 2018)",
+        "MutualDistiller",
+        frozenset({"teacher_learning_rate"}),
+        label_weight=1.0,
+    ),
+    "student": Regime(
+        "the student alone, on the labels", "StudentOnly", adds_soft_targets=False, label_weight=1.0
+    ),
+}
+"""Regimes by the name that users type: a row a regime."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What `objective+objective+regime` means.
+
+    Attributes:
+        name: As written.
+        regime: Name of the regime.
+        objectives: Names of the objectives that were written.
+        matched: Names of the objectives of the distillation itself (the second stage where there
+            are two).
+        label_weight: Weight γ of the labels in the student's loss.
+    """
+
+    name: str
+    regime: str
+    objectives: tuple[str, ...]
+    matched: tuple[str, ...]
+    label_weight: float
+
+    @property
+    def has_first_stage(self) -> bool:
+        """Whether something is trained before the distillation itself."""
+        return any(OBJECTIVES[name].first_stage for name in self.objectives)
+
+    @property
+    def settings(self) -> frozenset[str]:
+        """Fields of a run's spec that this method has beyond those of all runs."""
+        more = {"temperature"} if "kd" in self.matched else set()
+        more |= {"weights", "label_weight"} if self.objectives or self.matched else set()
+        more |= _TRAINED_BEFORE | {"first_stage_epochs"} if self.has_first_stage else set()
+        return REGIMES[self.regime].settings | more
+
+
+def parse_method(name: str) -> Method:
+    """The method that a user typed.
+
+    `γ·CE + Σ βᵢ·Lᵢ` is the student's loss: the objectives with the weights of `OBJECTIVES`, and the
+    labels with γ = 1, or 0 where soft targets are the only objective or the regime adds them.
+
+    Args:
+        name: Objectives and at most one regime in any order, joined by `+`: `"prokt"`, `"kd"`,
+            `"crd+kd"`, `"at+prokt"`, `"sp+rco"`, `"dml"`, `"student"`.
+
+    Raises:
+        ValueError: On unknown names, names given twice, and combinations that make no sense, with
+            the reason.
+
+    Example:
+
+    >>> from keras_prokt.methods import parse_method
+    >>> parse_method("kd").label_weight, parse_method("kd").regime
+    (0.0, 'fixed')
+    >>> parse_method("prokt").matched
+    ('kd',)
+    """
+    parts = [part.strip() for part in name.split("+")]
+    for part in parts:
+        if part not in OBJECTIVES and part not in REGIMES:
+            raise ValueError(unknown_name("a method", part, {*OBJECTIVES, *REGIMES} - {FIXED}))
+    regimes = [part for part in parts if part in REGIMES]
+    objectives = tuple(part for part in parts if part in OBJECTIVES)
+    if len(set(parts)) != len(parts):
+        raise ValueError(f"Expected each part of a method once, received {name!r}; drop one.")
+    if len(regimes) > 1:
+        raise ValueError(
+            f"Expected at most one of {', '.join(regimes)}, received {name!r}; each of them "
+            "decides how the teacher is trained."
+        )
+    regime = regimes[0] if regimes else FIXED
+    if regime == "student" and objectives:
+        raise ValueError(
+            f"Expected no objective beside 'student', received {name!r}; without a teacher there "
+            f"is nothing to match; leave 'student' out to distil by {'+'.join(objectives)}."
+        )
+    if regime == FIXED and not objectives:
+        raise ValueError(
+            f"Expected an objective or a regime, received {name!r}; 'kd' is the first."
+        )
+    _check_first_stages(name, objectives, regime)
+    matched: list[str] = []
+    if REGIMES[regime].adds_soft_targets:
+        matched.append("kd")
+    for objective in objectives:
+        second = OBJECTIVES[objective].second_stage
+        matched += [o for o in (second if second is not None else (objective,)) if o not in matched]
+    label_weight = REGIMES[regime].label_weight
+    if label_weight is None:
+        label_weight = 0.0 if matched == ["kd"] else 1.0
+    return Method(name, regime, objectives, tuple(matched), label_weight)
+
+
+def _check_first_stages(name: str, objectives: tuple[str, ...], regime: str) -> None:
+    for objective in objectives:
+        card = OBJECTIVES[objective]
+        if card.first_stage is None or REGIMES[regime].trains_teacher_before and regime != "rco":
+            continue
+        if card.needs_fixed_teacher:
+            raise ValueError(
+                f"Expected {objective!r} with one fixed teacher, received {name!r}; its first "
+                f"stage ({card.first_stage}) fits the teacher it was trained on and no later one."
+            )
+        if regime == "dml":
+            raise ValueError(
+                f"Expected {objective!r} with a teacher that can be trained before, received "
+                f"{name!r}; its first stage ({card.first_stage}) needs one, and both networks of "
+                "'dml' start untrained."
+            )
+
+
+def known_methods() -> list[str]:
+    """Every objective and every regime that can be typed by itself."""
+    return [*OBJECTIVES, *(name for name in REGIMES if name != FIXED)]
