@@ -3,24 +3,20 @@
 from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
 from keras_prokt.names import unknown_name
 
-TEACHERS = {
+NETWORKS = {
     "cnn-large": "2 stages of 2 convolutions, 32 and 64 channels, batch normalisation",
+    "cnn-medium": "2 convolutions, 16 and 32 channels, batch normalisation",
     "cnn-small": "2 convolutions, 6 and 12 channels",
-}
-STUDENTS = {
-    "cnn-small": "2 convolutions, 6 and 12 channels",
-    "cnn-large": "2 stages of 2 convolutions, 32 and 64 channels, batch normalisation",
+    "transformer-large": "4 transformer layers that read the image row by row",
+    "transformer-small": "2 transformer layers",
 }
 
 
 def prepare(request: TaskRequest) -> Task:
     """Loads the digits from scikit-learn and readies the two networks."""
-    for role, name, known in (
-        ("a teacher", request.teacher, TEACHERS),
-        ("a student", request.student, STUDENTS),
-    ):
-        if name not in known:
-            raise ValueError(unknown_name(role, name, known))
+    for role, name in (("a teacher", request.teacher), ("a student", request.student)):
+        if name not in NETWORKS:
+            raise ValueError(unknown_name(role, name, NETWORKS))
     if request.data_dir is not None:
         raise ValueError(
             f"Expected no data directory for app 'digits', received {request.data_dir!r}; the "
@@ -54,8 +50,8 @@ def prepare(request: TaskRequest) -> Task:
 APP = App(
     name="digits",
     summary="1,797 real handwritten digits, 8x8; offline, about a minute on two cores",
-    teachers=TEACHERS,
-    students=STUDENTS,
+    teachers=NETWORKS,
+    students=NETWORKS,
     default_teacher="cnn-large",
     default_student="cnn-small",
     recipe=Recipe(
@@ -64,6 +60,10 @@ APP = App(
         teacher=OptimizerRecipe("adam", 2e-3, "cosine"),
         student=OptimizerRecipe("adam", 1e-2, "cosine"),
         teacher_epochs=40,
+        students={"transformer-*": OptimizerRecipe("adam", 2e-3, "cosine")},
+        first_stage_epochs=5,
     ),
+    assistants=("cnn-medium",),
+    transformers=("transformer-large", "transformer-small"),
     prepare=prepare,
 )

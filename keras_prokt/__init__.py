@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         ProximalSchedule,
         ResumableBackup,
         StudentCheckpoint,
+        TeacherRoute,
         TrainingDynamics,
     )
     from keras_prokt.distillers import (
@@ -39,6 +40,7 @@ _HOME = {
     "ResumableBackup": "callbacks",
     "StudentCheckpoint": "callbacks",
     "StudentOnly": "distillers",
+    "TeacherRoute": "callbacks",
     "TrainingDynamics": "callbacks",
     "TrainingFault": "distillers",
     "export_saved_model": "export",
@@ -56,6 +58,7 @@ __all__ = [
     "ResumableBackup",
     "StudentCheckpoint",
     "StudentOnly",
+    "TeacherRoute",
     "TrainingDynamics",
     "TrainingFault",
     "__version__",

@@ -73,6 +73,9 @@ class Recipe:
         teacher_epochs: Epochs in which a fixed teacher is trained before distillation.
         proximal_weight: λ of ProKT.
         temperature: T of the soft targets.
+        anchors: Checkpoints of the teacher's training for route-constrained optimization; 4 in
+            the paper.
+        first_stage_epochs: Epochs of the first stage of methods in two stages.
     """
 
     epochs: int
@@ -83,6 +86,8 @@ class Recipe:
     students: Mapping[str, OptimizerRecipe] = field(default_factory=dict)
     proximal_weight: float = 0.3
     temperature: float = 1.0
+    anchors: int = 4
+    first_stage_epochs: int = 1
 
     def student_optimizer(self, student: str) -> OptimizerRecipe:
         """The optimizer of a student of a given name."""
@@ -141,6 +146,9 @@ class App:
         default_student: Used if none is named.
         recipe: How to train.
         prepare: Loads the data and readies the models; raises `ValueError` on bad input.
+        assistants: Models between teacher and student for teacher assistants, the largest first.
+        transformers: Teacher and student for methods that read transformer layers, if the default
+            ones are no transformers.
         metric: What the best student is chosen by on validation, as in the logs.
     """
 
@@ -152,6 +160,8 @@ class App:
     default_student: str
     recipe: Recipe
     prepare: Callable[[TaskRequest], Task]
+    assistants: tuple[str, ...] = ()
+    transformers: tuple[str, str] | None = None
     metric: str = "student_accuracy"
 
 

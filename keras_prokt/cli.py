@@ -17,12 +17,16 @@ import click
 
 from keras_prokt import __version__
 from keras_prokt.app import list_apps
-from keras_prokt.experiments.report import format_table, results_table
+from keras_prokt.experiments.report import format_table, method_card, results_table
 from keras_prokt.experiments.run_folder import RunFolder
-from keras_prokt.experiments.spec import METHODS, RunSpec
+from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES
 
 BACKENDS = ("tensorflow", "jax", "torch")
-METHOD_HELP = "; ".join(f"{name}: {method.summary}" for name, method in METHODS.items())
+METHOD_HELP = (
+    "Objectives and at most one regime joined by '+', such as prokt, kd, crd+kd, at+prokt, sp+rco; "
+    "see `keras-prokt methods`."
+)
 
 
 class UsageProblem(click.ClickException):
@@ -145,15 +149,53 @@ def apps() -> None:
 
 
 @main.command()
+@click.argument("name", required=False)
+def methods(name: str | None) -> None:
+    """List objectives and regimes, or show the card of a method."""
+    if name is not None:
+        with _problems_in_one_line():
+            click.echo(method_card(name))
+        return
+    click.echo("What the student matches (objectives):\n")
+    rows = [
+        [o, card.kind, str(card.year), card.reads, f"{card.weight:g}", card.suits]
+        for o, card in OBJECTIVES.items()
+    ]
+    click.echo(format_table(["id", "kind", "year", "reads", "weight", "suits"], rows, left=True))
+    click.echo("\nWho trains when (regimes):\n")
+    rows = [[regime, row.summary] for regime, row in REGIMES.items() if regime != FIXED]
+    rows.append(["(none)", REGIMES[FIXED].summary])
+    click.echo(format_table(["id", "summary"], rows, left=True))
+    click.echo("\nJoin them with '+': crd+kd, crd+prokt, sp+rco.")
+    click.echo("`keras-prokt methods NAME` shows the card of one.")
+
+
+@main.command()
 @click.option(
     "--app", default="digits", show_default=True, help="Which app; see `keras-prokt apps`."
 )
-@click.option("--method", default="prokt", show_default=True, help=METHOD_HELP + ".")
+@click.option("--method", default="prokt", show_default=True, help=METHOD_HELP)
 @click.option("--teacher", help="The teacher: a name of the app, or a preset or directory.")
 @click.option("--student", help="The student: a name of the app.")
 @click.option("--lambda", "proximal_weight", type=float, help="λ in [0, 1) of prokt.")
 @click.option("--epsilon", "proximal_bound", type=float, help="ε > 0: the bounded form of prokt.")
 @click.option("--temperature", type=float, help="T of the soft targets.")
+@click.option(
+    "--weight",
+    "weights",
+    multiple=True,
+    metavar="OBJECTIVE=β",
+    help="Weight of an objective, such as at=500; may be given for several.",
+)
+@click.option("--label-weight", type=float, help="Weight γ of the labels in the student's loss.")
+@click.option("--anchors", type=int, help="Checkpoints of the teacher that rco uses.")
+@click.option(
+    "--assistant",
+    "assistants",
+    multiple=True,
+    help="A model between teacher and student, of ta; the largest first if several.",
+)
+@click.option("--first-stage-epochs", type=int, help="Epochs of ab's, ft's and tinybert's stage 1.")
 @click.option("--epochs", type=int, help="Epochs of distillation.")
 @click.option("--teacher-epochs", type=int, help="Epochs of kd's teacher, trained before.")
 @click.option("--batch-size", type=int, help="Examples a step.")
@@ -174,6 +216,7 @@ def run(out: str | None, export: bool, overwrite: bool, backend: str | None, **g
     """
     with _problems_in_one_line():
         app, method = given.pop("app"), given.pop("method")
+        given["weights"] = _parsed_weights(given["weights"])
         spec = RunSpec.resolve(app, method, backend=_use_backend(backend), **given)
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), app, method)
         folder.check_free(overwrite)
@@ -182,6 +225,19 @@ def run(out: str | None, export: bool, overwrite: bool, backend: str | None, **g
         with _resume_hint(folder):
             record = carry_out(spec, folder.path, overwrite=overwrite, export=export)
     _print_results(folder, record)
+
+
+def _parsed_weights(entries: tuple[str, ...]) -> dict[str, float]:
+    weights = {}
+    for entry in entries:
+        name, _, value = entry.partition("=")
+        try:
+            weights[name.strip()] = float(value)
+        except ValueError:
+            raise UsageProblem(
+                f"Expected --weight OBJECTIVE=NUMBER, received {entry!r}; for example at=500."
+            ) from None
+    return weights
 
 
 @main.command()

@@ -4,6 +4,7 @@ from keras_prokt.callbacks.on_optimizer import OnOptimizer
 from keras_prokt.callbacks.proximal_schedule import ProximalSchedule
 from keras_prokt.callbacks.resumable_backup import ResumableBackup
 from keras_prokt.callbacks.student_checkpoint import StudentCheckpoint
+from keras_prokt.callbacks.teacher_route import TeacherRoute
 from keras_prokt.callbacks.training_dynamics import TrainingDynamics, plot_dynamics
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ProximalSchedule",
     "ResumableBackup",
     "StudentCheckpoint",
+    "TeacherRoute",
     "TrainingDynamics",
     "plot_dynamics",
 ]

@@ -94,6 +94,20 @@ class Batches:
             sample_weight=None if self.sample_weight is None else self.sample_weight[keep],
         )
 
+    def with_index(self) -> "Batches":
+        """The same batches with each example's position in this data set, under `index`."""
+        inputs = self.inputs
+        if not isinstance(inputs, dict) or "student" not in inputs:
+            inputs = {"teacher": inputs, "student": inputs}
+        return Batches(
+            {**inputs, "index": np.arange(self.num_examples, dtype="int32")},
+            self.labels,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            shuffle=self.shuffle,
+            sample_weight=self.sample_weight,
+        )
+
     def batch_indices(self, epoch: int) -> list[np.ndarray]:
         """Which examples make up each batch of an epoch."""
         order = np.arange(self.num_examples)

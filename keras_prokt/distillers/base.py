@@ -217,9 +217,20 @@ class Distiller(keras.Model):
 
     @property
     def trained_by_student(self) -> list[keras.Variable]:
-        """What the student's optimizer updates: the student and the objectives' adapters."""
-        adapters = [v for o in self.objectives for v in o.trainable_variables]
-        return [*self.student.trainable_variables, *adapters]
+        """What the student's optimizer updates: the student and the objectives' adapters.
+
+        The adapters alone, where no term of the loss reads the student.
+        """
+        student = self.student.trainable_variables if self._trains_student else []
+        return [*student, *self._adapters]
+
+    @property
+    def _adapters(self) -> list[keras.Variable]:
+        return [v for o in self.objectives for v in o.trainable_variables]
+
+    @property
+    def _trains_student(self) -> bool:
+        return self._reads_labels or any(o.trains_student for o in self.objectives)
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
@@ -472,8 +483,7 @@ class Distiller(keras.Model):
         Returns:
             `(loss, matched)`: the student's loss and the value of each objective.
         """
-        optimizer, variables = self.student_optimizer, self.trained_by_student
-        adapters = variables[len(self.student.trainable_variables) :]
+        optimizer = self.student_optimizer
         scale = self.loss_scale(optimizer)
 
         def loss_function(outputs: Outputs) -> tuple[Tensor, Any]:
@@ -481,8 +491,9 @@ class Distiller(keras.Model):
             loss = self._student_loss(batch, outputs, matched)
             return loss * scale, (loss, matched)
 
-        (loss, matched), gradients = recording.gradients(loss_function, adapters)
-        apply_gradients(optimizer, gradients, variables)
+        (loss, matched), gradients = recording.gradients(loss_function, self._adapters)
+        variables = self.trained_by_student
+        apply_gradients(optimizer, gradients[-len(variables) :], variables)
         return loss, matched
 
     @property

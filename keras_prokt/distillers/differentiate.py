@@ -78,10 +78,14 @@ class _TensorFlowRecording(Recording):
             self.outputs = forward()
 
     def gradients(self, loss_function, variables=()):
+        import tensorflow as tf
+
         variables = self._variables + list(variables)
         with self._tape:  # a tape goes on recording when it is entered again
             loss, auxiliary = loss_function(self.outputs)
-        return auxiliary, self._tape.gradient(loss, [v.value for v in variables])
+        # Where a loss does not reach (the head, if only features are matched) JAX gives zeros too.
+        zero = tf.UnconnectedGradients.ZERO
+        return auxiliary, self._tape.gradient(loss, [v.value for v in variables], None, zero)
 
 
 class _TorchRecording(Recording):
@@ -95,7 +99,10 @@ class _TorchRecording(Recording):
         variables = self._variables + list(variables)
         loss, auxiliary = loss_function(self.outputs)
         gradients = torch.autograd.grad(loss, [v.value for v in variables], allow_unused=True)
-        return auxiliary, list(gradients)
+        return auxiliary, [
+            torch.zeros_like(v.value) if gradient is None else gradient
+            for gradient, v in zip(gradients, variables, strict=True)
+        ]
 
 
 class _JaxRecording(Recording):

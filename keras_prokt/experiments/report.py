@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from keras_prokt.methods import OBJECTIVES, REGIMES, parse_method
+
 
 def results_table(record: dict[str, Any]) -> str:
     """The results of a run: a row a model.
@@ -53,13 +55,45 @@ def results_table(record: dict[str, Any]) -> str:
     )
 
 
-def format_table(columns: list[str], rows: list[list[str]]) -> str:
-    """A plain-text table: first column left-aligned, the others right-aligned."""
+def method_card(name: str) -> str:
+    """What a method is, does and costs in settings, for people.
+
+    Args:
+        name: As in `keras_prokt.methods.parse_method`.
+
+    Raises:
+        ValueError: If there is no such method.
+    """
+    method = parse_method(name)
+    lines = [method.name]
+    for objective in dict.fromkeys([*method.objectives, *method.matched]):
+        card = OBJECTIVES[objective]
+        lines += [
+            "",
+            f"objective {objective}: {card.summary}",
+            f"  paper    {card.paper} ({card.year})",
+            f"  kind     {card.kind}",
+            f"  reads    {card.reads}",
+            f"  weight   {card.weight:g}",
+            f"  suits    {card.suits}",
+        ]
+        if card.first_stage:
+            lines.append(f"  stage 1  {card.first_stage}, against a trained teacher")
+    regime = REGIMES[method.regime]
+    terms = [f"{method.label_weight:g} · CE"] if method.label_weight else []
+    terms += [f"{OBJECTIVES[objective].weight:g} · {objective}" for objective in method.matched]
+    lines += ["", f"regime {method.regime}: {regime.summary}", f"loss     {' + '.join(terms)}"]
+    return "\n".join(lines)
+
+
+def format_table(columns: list[str], rows: list[list[str]], *, left: bool = False) -> str:
+    """A plain-text table: first column left-aligned, the others right- or, if asked, left."""
     widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
     lines = []
     for row in [columns, *rows]:
         cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        for cell, width in zip(row[1:], widths[1:], strict=True):
+            cells.append(cell.ljust(width) if left else cell.rjust(width))
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)

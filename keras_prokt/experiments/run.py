@@ -1,15 +1,16 @@
 """Carries out a run: data, models, training, evaluation, export, and the record of it."""
 
+import contextlib
 import csv
 import functools
 import hashlib
-import inspect
 import json
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prokt import distillers
+from keras_prokt import distillers, losses
 from keras_prokt.app import App, Task, TaskRequest, get_app
-from keras_prokt.callbacks import ResumableBackup, StudentCheckpoint, TrainingDynamics
+from keras_prokt.callbacks import (
+    ResumableBackup,
+    StudentCheckpoint,
+    TeacherRoute,
+    TrainingDynamics,
+)
 from keras_prokt.data.batches import Batches
-from keras_prokt.distillers import Distiller, StudentOnly
+from keras_prokt.distillers import Distiller, FrozenTeacherDistiller, StudentOnly
 from keras_prokt.experiments.environment import describe_environment
 from keras_prokt.experiments.progress import Progress
 from keras_prokt.experiments.run_folder import RunFolder, write_text
-from keras_prokt.experiments.spec import METHODS, RunSpec
+from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.losses import Objective
+from keras_prokt.methods import REGIMES, parse_method
 from keras_prokt.models.loading import load_student
 from keras_prokt.models.uniform_start import uniform_start
 
@@ -57,7 +65,7 @@ def run(
     folder.check_free(overwrite)
     app = get_app(spec.app)
     task = prepare(app, spec)
-    distiller = build(app, task, spec, teacher_cache(cache))
+    plan = build(app, task, spec, teacher_cache(cache))
     record = {
         "status": "running",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -70,7 +78,7 @@ def run(
         **describe_environment(),
     }
     folder.create(record)
-    return _carry_out(folder, record, app, task, spec, distiller)
+    return _carry_out(folder, record, app, task, spec, plan)
 
 
 def resume(out: str | Path, *, cache: str | Path | None = None) -> dict[str, Any]:
@@ -93,13 +101,13 @@ def resume(out: str | Path, *, cache: str | Path | None = None) -> dict[str, Any
     check_backend(spec)
     app = get_app(spec.app)
     task = prepare(app, spec)
-    distiller = build(app, task, spec, teacher_cache(cache))
-    return _carry_out(folder, record, app, task, spec, distiller)
+    plan = build(app, task, spec, teacher_cache(cache))
+    return _carry_out(folder, record, app, task, spec, plan)
 
 
 def prepare(app: App, spec: RunSpec) -> Task:
     """The data and models of a run."""
-    return app.prepare(
+    task = app.prepare(
         TaskRequest(
             teacher=spec.teacher or app.default_teacher,
             student=spec.student,
@@ -109,57 +117,204 @@ def prepare(app: App, spec: RunSpec) -> Task:
             data_dir=spec.data_dir,
         )
     )
+    reads = {
+        part
+        for name in parse_method(spec.method).objectives
+        for part in losses.objective_class(name).reads
+    }
+    if "index" in reads:
+        task.train = task.train.with_index()
+    return task
 
 
-def build(app: App, task: Task, spec: RunSpec, cache: Path) -> Distiller:
-    """The compiled distiller of a run; trains the fixed teacher first where one is needed."""
-    regime = getattr(distillers, METHODS[spec.method].regime)
-    accepted = inspect.signature(regime).parameters
-    models: dict[str, keras.Model] = {}
-    if "teacher" in accepted and regime.trains_teacher:
-        models["teacher"] = _seeded(task.build_teacher, spec.seed)
-        uniform_start(models["teacher"])
-    elif "teacher" in accepted:
-        models["teacher"] = trained_teacher(app, task, spec, cache)
-    models["student"] = uniform_start(_seeded(task.build_student, spec.seed))
-    settings = {
-        name: value
-        for name in ("proximal_weight", "proximal_bound", "temperature")
-        if (value := getattr(spec, name)) is not None
-    }
-    distiller = regime(**models, **settings)
-    steps = spec.epochs * len(task.train)
-    recipe = app.recipe
-    optimizers = {
-        "optimizer": recipe.student_optimizer(spec.student).build(steps, spec.student_learning_rate)
-    }
+@dataclass
+class Plan:
+    """Everything that a run trains, compiled.
+
+    Attributes:
+        distiller: What trains the student.
+        first_stage: What is trained before it on the same student, or `None`.
+        callbacks: Callbacks that the method needs.
+        teachers: The models that taught, by the name under which they are reported.
+    """
+
+    distiller: Distiller
+    first_stage: Distiller | None = None
+    callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
+    teachers: dict[str, keras.Model] = field(default_factory=dict)
+
+
+def build(app: App, task: Task, spec: RunSpec, cache: Path) -> Plan:
+    """What a run trains; trains what has to be there before: fixed teachers and assistants."""
+    method = parse_method(spec.method)
+    regime = getattr(distillers, REGIMES[method.regime].distiller)
+    before = _trained_before(app, task, spec, cache)
+    teachers = dict(before.models)
     if regime.trains_teacher:
+        teachers = {"teacher": uniform_start(_seeded(task.build_teacher, spec.seed))}
+    student = uniform_start(_seeded(task.build_student, spec.seed))
+    keras.utils.set_random_seed(spec.seed)  # the adapters start the same after any teacher
+    names = {**dict.fromkeys(method.objectives), **dict.fromkeys(method.matched)}
+    objectives = {name: _objective(name, spec, task) for name in names}
+    steps = spec.epochs * len(task.train)
+    if method.regime == "student":
+        distiller: Distiller = StudentOnly(student)
+    else:
+        settings = {
+            name: value
+            for name in ("proximal_weight", "proximal_bound")
+            if (value := getattr(spec, name)) is not None
+        }
+        distiller = regime(
+            # The last one that was trained teaches: the assistant, where there is one.
+            list(teachers.values())[-1],
+            student,
+            objectives=[objectives[name] for name in method.matched],
+            label_weight=spec.label_weight,
+            **settings,
+        )
+    _compile(distiller, app, spec, steps)
+    first_stage = None
+    first = [o for name in method.objectives if (o := objectives[name].first_stage()) is not None]
+    if first:
+        first_stage = FrozenTeacherDistiller(
+            list(before.models.values())[-1], student, objectives=first, name="first_stage"
+        )
+        _compile(first_stage, app, spec, spec.first_stage_epochs * len(task.train))
+    return Plan(distiller, first_stage, before.callbacks, teachers)
+
+
+@dataclass
+class _Before:
+    """What was trained before the distillation: the models, and what uses their checkpoints."""
+
+    models: dict[str, keras.Model] = field(default_factory=dict)
+    callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
+
+
+def _trained_before(app: App, task: Task, spec: RunSpec, cache: Path) -> _Before:
+    if spec.teacher_epochs is None:
+        return _Before()
+    if spec.anchors is not None:
+        route = trained_route(app, task, spec, cache)
+        return _Before({"teacher": load_student(route[-1])}, [TeacherRoute(route)])
+    models = {"teacher": trained_teacher(app, task, spec, cache)}
+    if spec.assistants is not None:
+        models[f"assistant {spec.assistants[-1]}"] = trained_assistant(app, spec, cache)
+    return _Before(models)
+
+
+def _objective(name: str, spec: RunSpec, task: Task) -> Objective:
+    [objective] = losses.get(name)
+    if name in (spec.weights or {}):
+        objective.set_weight(spec.weights[name])
+    if spec.temperature is not None and isinstance(objective, losses.SoftTargets):
+        objective = losses.SoftTargets(spec.temperature, weight=spec.weights[name])
+    objective.adapt(task.train.labels)
+    return objective
+
+
+def _compile(distiller: Distiller, app: App, spec: RunSpec, steps: int) -> None:
+    recipe = app.recipe
+    student = recipe.student_optimizer(spec.student).build(steps, spec.student_learning_rate)
+    optimizers = {"optimizer": student}
+    if distiller.trains_teacher:
         optimizers["teacher_optimizer"] = recipe.teacher.build(steps, spec.teacher_learning_rate)
     distiller.compile(**optimizers)
-    return distiller
 
 
 def trained_teacher(app: App, task: Task, spec: RunSpec, cache: Path) -> keras.Model:
     """The fixed teacher of a run: trained on the labels once, then read from the cache."""
-    teacher_spec = spec.of_teacher()
-    key = {"spec": teacher_spec.to_json(), "optimizer": asdict(app.recipe.teacher)}
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    path = cache / f"{spec.app}-{digest}.keras"
-    if path.is_file():
-        return load_student(path)
-    teacher = _seeded(task.build_teacher, spec.seed)
-    trainer = StudentOnly(
-        uniform_start(teacher), student_inputs=functools.partial(inputs_of, role="teacher")
-    )
-    steps = teacher_spec.epochs * len(task.train)
+    key = _teacher_key(app, spec)
+    path = _cached(cache, spec, key) / "model.keras"
+    if not path.is_file():
+        _train_teacher(app, task, spec, path.parent, key, [spec.teacher_epochs], ["model.keras"])
+    return load_student(path)
+
+
+def trained_route(app: App, task: Task, spec: RunSpec, cache: Path) -> list[Path]:
+    """Files of the teacher at evenly spaced epochs of its training, from the cache if there."""
+    count = spec.anchors
+    key = {**_teacher_key(app, spec), "anchors": count}
+    folder = _cached(cache, spec, key)
+    names = [f"anchor-{number}.keras" for number in range(1, count + 1)]
+    if not folder.is_dir():
+        epochs = [spec.teacher_epochs * number // count for number in range(1, count + 1)]
+        _train_teacher(app, task, spec, folder, key, epochs, names)
+    return [folder / name for name in names]
+
+
+def trained_assistant(app: App, spec: RunSpec, cache: Path) -> keras.Model:
+    """The student's teacher under teacher assistants, itself distilled; cached by its spec."""
+    assistant = spec.of_assistant()
+    recipe = app.recipe.student_optimizer(assistant.student)
+    key = {
+        "spec": assistant.to_json(),
+        "optimizer": asdict(recipe),
+        "teacher": _teacher_key(app, spec),
+    }
+    folder = _cached(cache, assistant, key)
+    if not folder.is_dir():
+        task = prepare(app, assistant)
+        plan = build(app, task, assistant, cache)
+        _fit(plan.distiller, task, assistant.epochs, [Progress(f"assistant {assistant.student}")])
+        with _new_folder(folder, key) as writing:
+            plan.distiller.student.save(writing / "model.keras")
+    return load_student(folder / "model.keras")
+
+
+def _train_teacher(
+    app: App,
+    task: Task,
+    spec: RunSpec,
+    folder: Path,
+    key: dict[str, Any],
+    epochs: list[int],
+    names: list[str],
+) -> None:
+    """Trains a teacher on the labels and keeps it as it was after certain epochs."""
+    teacher = uniform_start(_seeded(task.build_teacher, spec.seed))
+    trainer = StudentOnly(teacher, student_inputs=functools.partial(inputs_of, role="teacher"))
+    steps = spec.teacher_epochs * len(task.train)
     trainer.compile(optimizer=app.recipe.teacher.build(steps, spec.teacher_learning_rate))
-    _fit(trainer, task, teacher_spec.epochs, [Progress("teacher")])
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    teacher.save(temporary)
-    os.replace(temporary, path)
-    write_text(path.with_suffix(".json"), json.dumps(key, indent=2) + "\n")
-    return teacher
+    with _new_folder(folder, key) as writing:
+        save = _SaveAfter({e: writing / n for e, n in zip(epochs, names, strict=True)})
+        _fit(trainer, task, spec.teacher_epochs, [save, Progress("teacher")])
+
+
+class _SaveAfter(keras.callbacks.Callback):
+    """Saves the trained model after certain epochs, counted from 1."""
+
+    def __init__(self, files: Mapping[int, Path]):
+        super().__init__()
+        self._files = files
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if epoch + 1 in self._files:
+            self.model.student.save(self._files[epoch + 1])
+
+
+def _teacher_key(app: App, spec: RunSpec) -> dict[str, Any]:
+    return {"spec": spec.of_teacher().to_json(), "optimizer": asdict(app.recipe.teacher)}
+
+
+def _cached(cache: Path, spec: RunSpec, key: dict[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return cache / f"{spec.app}-{digest}"
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path, key: dict[str, Any]) -> Iterator[Path]:
+    """A folder of the cache, written under another name and renamed when the block has ended."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder.parent) as scratch:
+        writing = Path(scratch) / folder.name
+        writing.mkdir()
+        write_text(writing / "key.json", json.dumps(key, indent=2) + "\n")
+        yield writing
+        # Another process may have been quicker; both have trained the same.
+        if not folder.exists():
+            os.replace(writing, folder)
 
 
 def teacher_cache(cache: str | Path | None = None) -> Path:
@@ -237,7 +392,8 @@ def check_backend(spec: RunSpec) -> None:
 
 def inputs_of(x: Any, role: str) -> Any:
     """The part of a batch that one of the two models reads."""
-    return x[role] if isinstance(x, Mapping) and set(x) == {"teacher", "student"} else x
+    names_parts = isinstance(x, Mapping) and set(x) - {"index"} == {"teacher", "student"}
+    return x[role] if names_parts else x
 
 
 def _carry_out(
@@ -246,7 +402,7 @@ def _carry_out(
     app: App,
     task: Task,
     spec: RunSpec,
-    distiller: Distiller,
+    plan: Plan,
 ) -> dict[str, Any]:
     started = time.monotonic()
     backup = ResumableBackup(folder.checkpoint)
@@ -256,12 +412,14 @@ def _carry_out(
     checkpoint = StudentCheckpoint(
         folder.student, monitor=monitor, initial_value_threshold=best["value"]
     )
-    callbacks = [checkpoint, TrainingDynamics(folder.path), backup, Progress(spec.method)]
-    _fit(distiller, task, spec.epochs, callbacks, first_epoch)
+    if plan.first_stage is not None and backup.position() == (0, 0):
+        _carry_out_first_stage(folder, task, spec, plan.first_stage)
+    callbacks = [checkpoint, TrainingDynamics(folder.path), *plan.callbacks, backup]
+    _fit(plan.distiller, task, spec.epochs, [*callbacks, Progress(spec.method)], first_epoch)
     best = _best_so_far(folder, monitor, spec.epochs)
 
     results = {"best_epoch": best["epoch"], "last_epoch": spec.epochs}
-    results["models"] = _measure(folder, task, distiller)
+    results["models"] = _measure(folder, task, plan)
     if record["export"]:
         from keras_prokt.export import export_saved_model
 
@@ -281,6 +439,15 @@ def _carry_out(
     return folder.read()
 
 
+def _carry_out_first_stage(
+    folder: RunFolder, task: Task, spec: RunSpec, first_stage: Distiller
+) -> None:
+    backup = ResumableBackup(folder.checkpoint / "first_stage")
+    first_epoch, _ = backup.position()
+    callbacks = [TrainingDynamics(folder.path / "first_stage"), backup, Progress("first stage")]
+    _fit(first_stage, task, spec.first_stage_epochs, callbacks, first_epoch)
+
+
 def _fit(
     distiller: Distiller,
     task: Task,
@@ -298,12 +465,12 @@ def _fit(
     )
 
 
-def _measure(folder: RunFolder, task: Task, distiller: Distiller) -> dict[str, Any]:
-    """Both models on validation and test data, and their size."""
+def _measure(folder: RunFolder, task: Task, plan: Plan) -> dict[str, Any]:
+    """All models on validation and test data, and their size."""
     measured = {"student": _measure_model(saved_student(folder), task, "student")}
-    measured["student (last epoch)"] = _measure_model(distiller.student, task, "student")
-    if distiller.teacher is not None:
-        measured["teacher"] = _measure_model(distiller.teacher, task, "teacher")
+    measured["student (last epoch)"] = _measure_model(plan.distiller.student, task, "student")
+    for name, model in plan.teachers.items():
+        measured[name] = _measure_model(model, task, "teacher")
     return measured
 
 

@@ -9,44 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from keras_prokt.app import App, get_app
+from keras_prokt.methods import OBJECTIVES, Method, known_methods, parse_method
 from keras_prokt.names import unknown_name
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to train a student.
-
-    Attributes:
-        summary: One line for people.
-        regime: Name of the class in `keras_prokt.distillers`.
-        settings: Fields of `RunSpec` that it has beyond those of all runs.
-    """
-
-    summary: str
-    regime: str
-    settings: frozenset[str] = frozenset()
-
-
-METHODS: dict[str, Method] = {
-    "prokt": Method(
-        "teacher and student trained together, the teacher held near the student (this paper)",
-        "ProKTDistiller",
-        frozenset(
-            {
-                "teacher_learning_rate",
-                "proximal_weight",
-                "proximal_bound",
-                "temperature",
-            }
-        ),
-    ),
-    "kd": Method(
-        "a teacher trained first, then fixed (Hinton et al. 2015)",
-        "FrozenTeacherDistiller",
-        frozenset({"teacher_learning_rate", "teacher_epochs", "temperature"}),
-    ),
-    "student": Method("the student alone, on the labels", "StudentOnly"),
-}
 
 _OPTION = {
     "proximal_weight": "--lambda",
@@ -54,6 +18,11 @@ _OPTION = {
     "temperature": "--temperature",
     "teacher_epochs": "--teacher-epochs",
     "teacher_learning_rate": "--teacher-learning-rate",
+    "weights": "--weight",
+    "label_weight": "--label-weight",
+    "anchors": "--anchors",
+    "assistants": "--assistant",
+    "first_stage_epochs": "--first-stage-epochs",
 }
 """Settings that only some methods have, and how they are typed."""
 
@@ -64,7 +33,7 @@ class RunSpec:
 
     Attributes:
         app: Name of the app.
-        method: One of `METHODS`.
+        method: Objectives and a regime, as `keras_prokt.methods.parse_method` reads them.
         student: Name of the student.
         epochs: Epochs of distillation.
         batch_size: Examples a step.
@@ -77,6 +46,11 @@ class RunSpec:
         proximal_weight: λ; `None` for methods without it and in the bounded form.
         proximal_bound: ε of the bounded form, or `None`.
         temperature: T, or `None` for methods without soft targets.
+        weights: Weight β of each objective of the distillation, by name.
+        label_weight: Weight γ of the labels in the student's loss.
+        anchors: Checkpoints of the teacher's training that are targets in turn.
+        assistants: Names of the models between teacher and student, the largest first.
+        first_stage_epochs: Epochs of the stage before the distillation, of methods that have one.
         limit: Number of training examples to use; `None` for all.
         data_dir: Directory of the data; `None` for the app's default.
         backend: "tensorflow", "jax" or "torch".
@@ -95,6 +69,11 @@ class RunSpec:
     proximal_weight: float | None = None
     proximal_bound: float | None = None
     temperature: float | None = None
+    weights: dict[str, float] | None = None
+    label_weight: float | None = None
+    anchors: int | None = None
+    assistants: tuple[str, ...] | None = None
+    first_stage_epochs: int | None = None
     limit: int | None = None
     data_dir: str | None = None
     backend: str = "tensorflow"
@@ -108,12 +87,11 @@ class RunSpec:
                 not have.
         """
         description: App = get_app(app)
-        if method not in METHODS:
-            raise ValueError(unknown_name("a method", method, METHODS))
-        settings = METHODS[method].settings
+        parsed = parse_method(method)
+        settings = parsed.settings
         for name, option in _OPTION.items():
-            if overrides.get(name) is not None and name not in settings:
-                having = [m for m, other in METHODS.items() if name in other.settings]
+            if overrides.get(name) and name not in settings:
+                having = [m for m in known_methods() if name in parse_method(m).settings]
                 raise ValueError(
                     f"Expected no {option} with method {method!r}, received "
                     f"{overrides[name]!r}; it belongs to {', '.join(having)}."
@@ -124,22 +102,29 @@ class RunSpec:
                 "adapts itself."
             )
         recipe = description.recipe
-        student = overrides.get("student") or description.default_student
+        teacher, student = _default_pair(description, parsed)
+        student = overrides.get("student") or student
         defaults = {
             "student": student,
             "student_learning_rate": recipe.student_optimizer(student).learning_rate,
             "teacher_learning_rate": recipe.teacher.learning_rate,
-            "teacher": description.default_teacher,
+            "teacher": teacher,
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
             "seed": 0,
             "temperature": recipe.temperature,
             "teacher_epochs": recipe.teacher_epochs,
+            "label_weight": parsed.label_weight,
+            "anchors": recipe.anchors,
+            "assistants": description.assistants,
+            "first_stage_epochs": recipe.first_stage_epochs,
             "backend": "tensorflow",
         }
         if overrides.get("proximal_bound") is None:
             defaults["proximal_weight"] = recipe.proximal_weight
-        given = {key: value for key, value in overrides.items() if value is not None}
+        given = {key: value for key, value in overrides.items() if value not in (None, (), {})}
+        if parsed.matched:
+            given["weights"] = _weights(parsed, given.get("weights", {}))
         values = {
             key: value
             for key, value in {**defaults, **given}.items()
@@ -148,7 +133,14 @@ class RunSpec:
         return cls(app=app, method=method, **values)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "limit", "teacher_epochs"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "limit",
+            "teacher_epochs",
+            "anchors",
+            "first_stage_epochs",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(
@@ -170,20 +162,61 @@ class RunSpec:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"Expected {option} above 0, received {value!r}.")
+        for option, value in (
+            ("--label-weight", self.label_weight),
+            *((f"--weight {name}", value) for name, value in (self.weights or {}).items()),
+        ):
+            if value is not None and not 0 <= value < float("inf"):
+                raise ValueError(f"Expected {option} of at least 0, received {value!r}.")
+        if self.anchors is not None and self.epochs < self.anchors:
+            raise ValueError(
+                f"Expected --epochs of at least --anchors, received {self.epochs} and "
+                f"{self.anchors}; each anchor is the target for at least one epoch."
+            )
+        if self.anchors is not None and self.teacher_epochs < self.anchors:
+            raise ValueError(
+                f"Expected --teacher-epochs of at least --anchors, received {self.teacher_epochs} "
+                f"and {self.anchors}; the anchors are states at the ends of epochs."
+            )
+        if self.assistants == ():
+            raise ValueError(
+                "Expected at least one --assistant with method 'ta', received none; "
+                "`keras-prokt apps` lists the models of the app."
+            )
 
     def of_teacher(self) -> Self:
         """The run that trains the fixed teacher of this one; the key of the teacher cache."""
         return replace(
-            self,
+            self._without_settings(),
             method="student",
             student=self.teacher,
             student_learning_rate=self.teacher_learning_rate,
-            teacher_learning_rate=None,
             epochs=self.teacher_epochs,
             teacher=None,
-            teacher_epochs=None,
-            temperature=None,
         )
+
+    def of_assistant(self) -> Self:
+        """The run that trains the last assistant of this one, the student's own teacher.
+
+        It is the student of a fixed teacher, or of the assistants before it.
+        """
+        *before, assistant = self.assistants
+        recipe = get_app(self.app).recipe
+        return replace(
+            self._without_settings(),
+            method="ta" if before else "kd",
+            student=assistant,
+            student_learning_rate=recipe.student_optimizer(assistant).learning_rate,
+            teacher_learning_rate=self.teacher_learning_rate,
+            teacher_epochs=self.teacher_epochs,
+            temperature=self.temperature,
+            weights={"kd": 1.0},
+            label_weight=0.0,
+            assistants=tuple(before) or None,
+        )
+
+    def _without_settings(self) -> Self:
+        return replace(self, **dict.fromkeys(_OPTION))
 
     def to_json(self) -> dict[str, Any]:
         """The spec as a JSON object."""
@@ -199,10 +232,30 @@ class RunSpec:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"Expected spec keys among {sorted(known)}, received {unknown}.")
+        if values.get("assistants") is not None:
+            values = {**values, "assistants": tuple(values["assistants"])}
         try:
             return cls(**values)
         except TypeError as error:
             raise ValueError(f"Expected a whole run spec, received one with {error}.") from error
+
+
+def _default_pair(app: App, method: Method) -> tuple[str, str]:
+    """Teacher and student of an app for a method, where the user names none."""
+    of_transformers = [name for name in method.objectives if OBJECTIVES[name].kind == "transformer"]
+    if of_transformers and app.transformers is not None:
+        return app.transformers
+    return app.default_teacher, app.default_student
+
+
+def _weights(method: Method, given: dict[str, float]) -> dict[str, float]:
+    """The weight of every objective of the distillation."""
+    for name in given:
+        if name not in method.matched:
+            raise ValueError(
+                unknown_name(f"a weight of an objective of {method.name!r}", name, method.matched)
+            )
+    return {name: given.get(name, OBJECTIVES[name].weight) for name in method.matched}
 
 
 def read_json(path: Path) -> dict[str, Any]:

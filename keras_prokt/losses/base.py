@@ -52,6 +52,9 @@ class Objective(keras.layers.Layer):
     reads: tuple[str, ...] = ("logits",)
     """Keys of the mappings that `call` receives, among `PARTS`."""
 
+    trains_student: bool = True
+    """Whether gradients flow into the student. A first stage may train adapters alone."""
+
     def __init__(self, *, weight: float = 1.0, name: str | None = None):
         # Losses are float32 under every dtype policy: half-precision sums lose the small terms.
         super().__init__(name=name or self.id, dtype="float32", autocast=False)

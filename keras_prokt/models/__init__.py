@@ -19,6 +19,7 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "cnn-large": partial(
         convnet, widths=(32, 64), convolutions=2, batch_normalization=True, name="cnn_large"
     ),
+    "cnn-medium": partial(convnet, widths=(16, 32), batch_normalization=True, name="cnn_medium"),
     "cnn-small": partial(convnet, widths=(6, 12), name="cnn_small"),
     "wrn-16-2": partial(wide_resnet, 16, 2),
     "wrn-40-2": partial(wide_resnet, 40, 2),
