@@ -579,10 +579,18 @@ class Distiller(keras.Model):
 
     # Parts of a step.
 
-    def record_forward(self, model: keras.Model, inputs: Any) -> Recording:
-        """A forward in training mode whose gradient can be taken later."""
+    def record_forward(
+        self, model: keras.Model, inputs: Any, with_parts: bool = True
+    ) -> Recording:
+        """A forward in training mode whose gradient can be taken later.
+
+        Args:
+            model: The teacher or the student.
+            inputs: Its inputs.
+            with_parts: Whether what the objectives read is wanted too.
+        """
         return record(
-            lambda: self._forward(model, inputs, training=True),
+            lambda: self._forward(model, inputs, training=True, with_parts=with_parts),
             model.trainable_variables,
             self.variables,
         )

@@ -124,16 +124,40 @@ def observe(model: keras.Model, inputs: Any) -> list[Call]:
             dimensions become 8.
 
     Returns:
-        The calls in the order in which they ended; nothing of the model has changed.
+        The calls in the order in which they ended, with symbolic tensors (`keras.KerasTensor`);
+        nothing of the model has changed.
     """
 
     def zeros(spec: Any) -> Tensor:
         shape = [2, *(8 if size is None else size for size in spec.shape[1:])]
         return ops.zeros(shape, keras.backend.standardize_dtype(spec.dtype))
 
+    def run(values: Any) -> Any:
+        return model(values, training=False)
+
+    values = keras.tree.map_structure(zeros, inputs)
     with recording_calls(layers_by_path(model)) as calls:
-        model(keras.tree.map_structure(zeros, inputs), training=False)
-    return calls
+        if keras.backend.backend() == "jax":
+            import jax
+
+            jax.eval_shape(run, values)  # operation by operation it would compile each of them
+        else:
+            run(values)
+    return [
+        call._replace(inputs=_symbolic(call.inputs), outputs=_symbolic(call.outputs))
+        for call in calls
+    ]
+
+
+def _symbolic(value: Any) -> Any:
+    def of_tensor(tensor: Any) -> Any:
+        if not hasattr(tensor, "shape"):
+            return tensor
+        return keras.KerasTensor(
+            tuple(tensor.shape), dtype=keras.backend.standardize_dtype(tensor.dtype)
+        )
+
+    return keras.tree.map_structure(of_tensor, value)
 
 
 def check_taps(taps: Mapping[str, Any], model: keras.Model, role: str) -> Taps:

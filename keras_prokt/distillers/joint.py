@@ -137,7 +137,7 @@ class JointDistiller(Distiller):
                 loss = self.combine(loss, gap)
             return (loss + outputs.regularization) * scale, (loss, gap)
 
-        recording = self.record_forward(self.teacher, batch.teacher_inputs)
+        recording = self.record_forward(self.teacher, batch.teacher_inputs, with_parts=False)
         (loss, gap), gradients = recording.gradients(loss_function)
         apply_gradients(self.optimizer.teacher, gradients, self.teacher.trainable_variables)
         self.after_teacher_update(gap)

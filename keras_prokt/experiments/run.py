@@ -148,6 +148,7 @@ def build(app: App, task: Task, spec: RunSpec, cache: Path) -> Plan:
     """What a run trains; trains what has to be there before: fixed teachers and assistants."""
     method = parse_method(spec.method)
     regime = getattr(distillers, REGIMES[method.regime].distiller)
+    _check_before_training(app, task, spec)
     before = _trained_before(app, task, spec, cache)
     teachers = dict(before.models)
     if regime.trains_teacher:
@@ -182,6 +183,25 @@ def build(app: App, task: Task, spec: RunSpec, cache: Path) -> Plan:
         )
         _compile(first_stage, app, spec, spec.first_stage_epochs * len(task.train))
     return Plan(distiller, first_stage, before.callbacks, teachers)
+
+
+def _check_before_training(app: App, task: Task, spec: RunSpec) -> None:
+    """Refuses what would only be seen after a teacher has been trained for hours."""
+    method = parse_method(spec.method)
+    names = {*method.objectives, *method.matched}
+    if spec.teacher_epochs is None or (names <= {"kd"} and spec.assistants is None):
+        return
+    build_teacher = task.build_teacher
+    if spec.assistants is not None:
+        build_teacher = prepare(app, spec.of_assistant()).build_student
+    objectives = [_objective(name, spec, task) for name in sorted(names)]
+    stages = [
+        [o for name, o in zip(sorted(names), objectives, strict=True) if name in method.matched]
+    ]
+    stages.append([first for o in objectives if (first := o.first_stage()) is not None])
+    teacher, student = build_teacher(), task.build_student()
+    for stage in stages:
+        FrozenTeacherDistiller(teacher, student, objectives=stage)
 
 
 @dataclass

@@ -7,7 +7,8 @@ import pytest
 import keras_prokt_apps
 from keras_prokt import app as registry
 from keras_prokt.app import App, OptimizerRecipe, Recipe, get_app, list_apps
-from keras_prokt.experiments.spec import METHODS, RunSpec
+from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.methods import known_methods, parse_method
 
 
 def test_every_module_of_the_folder_is_an_app():
@@ -17,14 +18,20 @@ def test_every_module_of_the_folder_is_an_app():
 
 
 @pytest.mark.parametrize("app", list_apps(), ids=lambda app: app.name)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*known_methods(), "crd+kd", "at+prokt", "sp+rco", "ab+ta"])
 def test_every_app_resolves_to_a_whole_spec_under_every_method(app, method):
     spec = RunSpec.resolve(app.name, method)
     assert RunSpec.from_json(spec.to_json()) == spec
     assert app.default_teacher in app.teachers
     assert app.default_student in app.students
-    assert (spec.temperature is None) == (method == "student")
-    assert (spec.proximal_weight is None) == (method != "prokt")
+    parsed = parse_method(method)
+    assert (spec.temperature is None) == ("kd" not in parsed.matched)
+    assert (spec.proximal_weight is None) == (parsed.regime != "prokt")
+    assert (spec.anchors is None) == (parsed.regime != "rco")
+    assert (spec.assistants is None) == (parsed.regime != "ta")
+    assert (spec.first_stage_epochs is None) == (not parsed.has_first_stage)
+    assert set(spec.weights or {}) == set(parsed.matched)
+    assert (spec.label_weight is None) == (method == "student")
 
 
 def test_overrides_win_and_the_bound_replaces_the_weight():
@@ -52,6 +59,32 @@ def test_the_spec_of_a_fixed_teacher_does_not_depend_on_the_student():
     other = RunSpec.resolve("digits", "kd", student="cnn-large", epochs=9)
     assert one.of_teacher() == other.of_teacher()
     assert one.of_teacher() != RunSpec.resolve("digits", "kd", seed=1).of_teacher()
+
+
+def test_the_chain_of_assistants():
+    spec = RunSpec.resolve("digits", "ta", assistants=("cnn-large", "cnn-medium"), epochs=3)
+    assert RunSpec.from_json(spec.to_json()) == spec
+    one = spec.of_assistant()
+    assert (one.method, one.student, one.assistants) == ("ta", "cnn-medium", ("cnn-large",))
+    two = one.of_assistant()
+    assert (two.method, two.student, two.assistants) == ("kd", "cnn-large", None)
+    assert two.of_teacher() == spec.of_teacher() == RunSpec.resolve("digits", "kd").of_teacher()
+
+
+def test_weights_of_objectives():
+    spec = RunSpec.resolve("digits", "prokt", weights={"kd": 0.5}, label_weight=0.1)
+    assert (spec.weights, spec.label_weight) == ({"kd": 0.5}, 0.1)
+    with pytest.raises(ValueError, match="a weight of an objective of 'prokt' among kd"):
+        RunSpec.resolve("digits", "prokt", weights={"at": 0.5})
+    with pytest.raises(ValueError, match="--weight kd of at least 0"):
+        RunSpec.resolve("digits", "prokt", weights={"kd": -1.0})
+
+
+def test_methods_of_transformers_bring_a_pair_of_them():
+    spec = RunSpec.resolve("digits", "pkd")
+    assert (spec.teacher, spec.student) == ("transformer-large", "transformer-small")
+    assert RunSpec.resolve("digits", "pkd", student="cnn-small").student == "cnn-small"
+    assert RunSpec.resolve("digits", "at").student == "cnn-small"
 
 
 def test_other_packages_add_apps_by_entry_point(monkeypatch):

@@ -134,7 +134,7 @@ def test_methods_share_the_students_start_and_the_data_order(workplace):
         results[method] = record(folder)
     assert set(results["student"]["results"]["models"]) == {"student", "student (last epoch)"}
     assert "teacher" in results["kd"]["results"]["models"]
-    cached = list((workplace / "cache" / "teachers").glob("digits-*.keras"))
+    cached = list((workplace / "cache" / "teachers").glob("digits-*/model.keras"))
     assert len(cached) == 1
     before = cached[0].stat().st_mtime_ns
     second = workplace / "kd-again"

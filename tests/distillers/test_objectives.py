@@ -1,0 +1,213 @@
+"""What holds for every objective inside a distiller; a new row of the table is tested unasked."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_prokt import FrozenTeacherDistiller, MutualDistiller, ProKTDistiller, losses, models
+from keras_prokt.methods import OBJECTIVES
+from keras_prokt.models.loading import load_student
+
+BACKEND = keras.backend.backend()
+RNG = np.random.default_rng(0)
+COUNT, CLASSES = 24, 4
+X = RNG.uniform(size=(COUNT, 8, 8, 1)).astype("float32")
+Y = np.arange(COUNT) % CLASSES
+BATCHES = {"teacher": X, "student": X, "index": np.arange(COUNT, dtype="int32")}
+FIT = {"batch_size": 8, "shuffle": False, "verbose": 0}
+
+
+def pair(name):
+    keras.utils.set_random_seed(0)
+    kind = "transformer" if OBJECTIVES[name].kind == "transformer" else "cnn"
+    return [models.get(f"{kind}-{size}")(CLASSES, (8, 8, 1)) for size in ("large", "small")]
+
+
+def make(name, regime=FrozenTeacherDistiller, optimizer="adam", weight=None, **settings):
+    """A compiled distiller of one objective, as far as it belongs to the distillation."""
+    [objective] = losses.get(name)
+    if weight is not None:
+        objective.set_weight(weight)
+    objective.adapt(Y)
+    models_ = pair(name)
+    keras.utils.set_random_seed(1)
+    distiller = regime(*models_, objectives=[objective], **settings)
+    distiller.compile(optimizer)
+    return distiller
+
+
+def values(variables):
+    return [ops.convert_to_numpy(v).copy() for v in variables]
+
+
+def assert_equal(one, other):
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+class TestEveryObjective:
+    def test_training_moves_the_adapters_and_not_the_teacher(self, name):
+        distiller = make(name)
+        [objective] = distiller.objectives
+        teacher, adapters = (
+            values(distiller.teacher.variables),
+            values(objective.trainable_variables),
+        )
+        history = distiller.fit(BATCHES, Y, epochs=2, **FIT).history
+        assert np.isfinite(history["loss"]).all()
+        assert_equal(teacher, values(distiller.teacher.variables))
+        for before, after in zip(adapters, values(objective.trainable_variables), strict=True):
+            assert np.abs(before - after).max() > 0
+
+    def test_the_student_leaves_without_the_adapters(self, name, tmp_path):
+        distiller = make(name)
+        distiller.fit(BATCHES, Y, **FIT)
+        distiller.student.save(tmp_path / "student.keras")
+        student = load_student(tmp_path / "student.keras")
+        assert student.count_params() == pair(name)[1].count_params()
+        np.testing.assert_array_equal(
+            student.predict(X, verbose=0), distiller.predict(BATCHES, verbose=0)
+        )
+
+    def test_saving_keeps_everything_and_training_goes_on_exactly(self, name, tmp_path):
+        distiller = make(name)
+        distiller.fit(BATCHES, Y, **FIT)
+        distiller.save(tmp_path / "whole.keras")
+        loaded = keras.saving.load_model(tmp_path / "whole.keras")
+        for one in (distiller, loaded):
+            one.fit(BATCHES, Y, **FIT)
+        assert_equal(values(distiller.variables), values(loaded.variables))
+
+    def test_a_weight_of_zero_gives_no_gradient_and_can_be_raised_without_a_trace(self, name):
+        distiller = make(name, optimizer=keras.optimizers.SGD(1.0), weight=0.0)
+        before = values(distiller.trained_by_student)
+        distiller.fit(BATCHES, Y, **FIT)
+        assert_equal(before, values(distiller.trained_by_student))
+        function = distiller.train_function
+        distiller.objectives[0].set_weight(1e-3)
+        distiller.fit(BATCHES, Y, **FIT)
+        assert distiller.train_function is function
+        moved = zip(before, values(distiller.trained_by_student), strict=True)
+        assert any(np.abs(a - b).max() > 0 for a, b in moved)
+
+    def test_it_validates_or_says_nothing(self, name):
+        distiller = make(name)
+        data = ({"teacher": X, "student": X}, Y)
+        history = distiller.fit(BATCHES, Y, validation_data=data, **FIT).history
+        remembers = "index" in distiller.objectives[0].reads
+        assert ("val_student_loss" in history) != remembers
+        assert "val_student_accuracy" in history
+
+    @pytest.mark.parametrize("regime", [ProKTDistiller, MutualDistiller])
+    def test_joint_regimes(self, name, regime):
+        distiller = make(name, regime)
+        history = distiller.fit(BATCHES, Y, **FIT).history
+        assert np.isfinite(history["loss"]).all()
+        assert np.isfinite(history["teacher_loss"]).all()
+
+
+def counting(model, counts, role):
+    call = model.call
+
+    def counted(*args, **kwargs):
+        counts[role] += 1
+        return call(*args, **kwargs)
+
+    object.__setattr__(model, "call", counted)
+
+
+@pytest.mark.parametrize(
+    ("regime", "expected"),
+    [
+        (FrozenTeacherDistiller, {"teacher": 1, "student": 1}),
+        (ProKTDistiller, {"teacher": 2, "student": 1}),
+    ],
+)
+def test_four_objectives_cost_one_pass_a_network(regime, expected):
+    teacher, student = pair("kd")
+    distiller = regime(teacher, student, objectives="at+sp+pkt+kd", target_mode="training")
+    distiller.compile("adam", run_eagerly=True)
+    counts = {"teacher": 0, "student": 0}
+    counting(teacher, counts, "teacher")
+    counting(student, counts, "student")
+    logs = distiller.train_on_batch(X, Y, return_dict=True)
+    assert counts == expected
+    assert {"at", "sp", "pkt", "kd"} <= set(logs)
+    total = sum(float(o.weight) * logs[o.name] for o in distiller.objectives)
+    assert logs["student_loss"] == pytest.approx(total, rel=1e-4)
+
+
+def test_a_sum_of_objectives_is_what_the_weights_say():
+    keras.utils.set_random_seed(0)
+    teacher, student = pair("kd")
+    soft, similar = losses.SoftTargets(4.0, weight=0.5), losses.get("sp")[0]
+    similar.set_weight(2.0)
+    distiller = FrozenTeacherDistiller(
+        teacher, student, objectives=[soft, similar], label_weight=0.25
+    )
+    distiller.compile("sgd")
+    logs = distiller.train_on_batch(X, Y, return_dict=True)
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    twin = pair("kd")[1]
+    of_labels = float(cross_entropy(Y, twin(X, training=True)))
+    expected = 0.25 * of_labels + 0.5 * logs["kd"] + 2.0 * logs["sp"]
+    assert logs["loss"] == pytest.approx(expected, rel=1e-4)
+    distiller.set_label_weight(0.0)
+    logs = distiller.train_on_batch(X, Y, return_dict=True)
+    assert logs["loss"] == pytest.approx(0.5 * logs["kd"] + 2.0 * logs["sp"], rel=1e-4)
+
+
+def test_a_label_weight_that_leaves_zero_is_taken_up():
+    results = []
+    for start in (0.0, 0.7):
+        distiller = FrozenTeacherDistiller(*pair("kd"), label_weight=start)
+        distiller.compile("sgd")
+        distiller.make_train_function()
+        distiller.set_label_weight(0.7)
+        distiller.train_on_batch(X, Y)
+        results.append(distiller.student.get_weights())
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="either student_loss_weight or label_weight"):
+        FrozenTeacherDistiller(*pair("kd"), student_loss_weight=0.5, label_weight=0.5)
+    for weight in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="label_weight .* at least 0"):
+            FrozenTeacherDistiller(*pair("kd"), label_weight=weight)
+    with pytest.raises(ValueError, match="objectives of different names"):
+        FrozenTeacherDistiller(*pair("kd"), objectives=["kd", "kd"])
+
+
+class Branch(keras.Model):
+    """A subclassed model with a functional submodel in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                layers.Conv2D(4, 3, padding="same", activation="relu", name="one"),
+                layers.Conv2D(6, 3, 2, padding="same", activation="relu", name="two"),
+            ],
+            name="body",
+        )
+        self.pool = layers.GlobalAveragePooling2D()
+        self.head = layers.Dense(CLASSES)
+
+    def call(self, x):
+        return self.head(self.pool(self.body(x)))
+
+
+def test_a_users_own_models_need_no_names():
+    keras.utils.set_random_seed(0)
+    distiller = FrozenTeacherDistiller(
+        models.get("cnn-large")(CLASSES, (8, 8, 1)), Branch(), objectives="at+kd"
+    )
+    distiller.compile("adam")
+    history = distiller.fit(X, Y, validation_data=(X, Y), **FIT).history
+    assert {"at", "kd", "val_at", "val_kd"} <= set(history)
+    assert np.isfinite(history["loss"]).all()

@@ -1,0 +1,94 @@
+"""Every method through a whole run of the app `digits`, on real images, small."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_prokt.experiments.report import results_table
+from keras_prokt.experiments.run import resume, run
+from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.methods import known_methods, parse_method
+from keras_prokt.models.loading import load_student
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
+)
+METHODS = [*known_methods(), "crd+kd", "crd+prokt", "at+prokt", "fitnet+prokt", "sp+rco"]
+METHODS += ["tinybert+prokt", "ab+prokt", "pkd+kd", "at+dml"]
+SMALL = {"limit": 128, "batch_size": 32, "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def small_spec(method):
+    settings = parse_method(method).settings
+    more = {"teacher_epochs": 2, "anchors": 2, "first_stage_epochs": 1}
+    return RunSpec.resolve(
+        "digits", method, **SMALL, **{key: value for key, value in more.items() if key in settings}
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_ends_with_a_table_and_finite_numbers(method, tmp_path, cache):
+    spec = small_spec(method)
+    record = run(spec, tmp_path / "run", export=False, cache=cache)
+    table = results_table(record)
+    assert "student" in table and f"method {method}" in table
+    with (tmp_path / "run" / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    assert all(np.isfinite(float(value)) for row in rows for value in row.values() if value)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["method"] == method
+    names = set(record["results"]["models"])
+    assert ("teacher" in names) == (method != "student")
+    assert ("assistant cnn-medium" in names) == (parse_method(method).regime == "ta")
+    assert (tmp_path / "run" / "first_stage").exists() == parse_method(method).has_first_stage
+
+
+class _Killed(Exception):
+    pass
+
+
+class _KillAt(keras.callbacks.Callback):
+    """Ends the process's part of a run after a number of batches, as a kill would."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise _Killed
+
+
+@pytest.mark.parametrize(("method", "batches"), [("ft", 6), ("ft", 11), ("crd+prokt", 6)])
+def test_runs_with_adapters_and_two_stages_resume_exactly(
+    method, batches, tmp_path, cache, monkeypatch
+):
+    spec = small_spec(method)
+    if "first_stage_epochs" in parse_method(method).settings:
+        spec = RunSpec.resolve("digits", method, **SMALL, teacher_epochs=2, first_stage_epochs=2)
+    run(spec, tmp_path / "whole", export=False, cache=cache)
+
+    from keras_prokt.experiments import run as module
+
+    kill, fit = _KillAt(batches), module._fit
+
+    def killed_fit(distiller, task, epochs, callbacks, first_epoch=0):
+        return fit(distiller, task, epochs, [*callbacks, kill], first_epoch)
+
+    monkeypatch.setattr(module, "_fit", killed_fit)
+    with pytest.raises(_Killed):
+        run(spec, tmp_path / "killed", export=False, cache=cache)
+    monkeypatch.setattr(module, "_fit", fit)
+    resume(tmp_path / "killed", cache=cache)
+    students = [load_student(tmp_path / name / "student.keras") for name in ("whole", "killed")]
+    for one, other in zip(*(s.get_weights() for s in students), strict=True):
+        np.testing.assert_array_equal(one, other)
