@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_prokt.callbacks import (
+        ObjectiveSchedule,
         OnOptimizer,
         ProximalSchedule,
         ResumableBackup,
@@ -34,6 +35,7 @@ _HOME = {
     "Distiller": "distillers",
     "FrozenTeacherDistiller": "distillers",
     "MutualDistiller": "distillers",
+    "ObjectiveSchedule": "callbacks",
     "OnOptimizer": "callbacks",
     "ProKTDistiller": "distillers",
     "ProximalSchedule": "callbacks",
@@ -52,6 +54,7 @@ __all__ = [
     "Distiller",
     "FrozenTeacherDistiller",
     "MutualDistiller",
+    "ObjectiveSchedule",
     "OnOptimizer",
     "ProKTDistiller",
     "ProximalSchedule",
