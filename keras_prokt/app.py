@@ -31,9 +31,10 @@ class OptimizerRecipe:
     """An optimizer and its learning-rate schedule.
 
     Attributes:
-        name: Keras's name of the optimizer.
+        name: Keras's name of the optimizer, or "coupled_sgd" (`keras_prokt.optimizers`).
         learning_rate: The (first) learning rate.
-        schedule: "constant", or "linear" or "cosine" decay to 0 over the whole run.
+        schedule: "constant", or "linear" or "cosine" decay to 0 over the whole run, or "steps":
+            ×0.1 after 5/8, 6/8 and 7/8 of the run (epochs 150, 180 and 210 of 240).
         options: Further arguments of the optimizer, such as `global_clipnorm`.
     """
 
@@ -54,7 +55,16 @@ class OptimizerRecipe:
             "constant": lambda: first,
             "linear": lambda: schedules.PolynomialDecay(first, total_steps, end_learning_rate=0.0),
             "cosine": lambda: schedules.CosineDecay(first, total_steps),
+            # Keras keeps a value up to and with its boundary.
+            "steps": lambda: schedules.PiecewiseConstantDecay(
+                [total_steps * eighths // 8 - 1 for eighths in (5, 6, 7)],
+                [first * factor for factor in (1.0, 0.1, 0.01, 0.001)],
+            ),
         }[self.schedule]()
+        if self.name == "coupled_sgd":
+            from keras_prokt.optimizers import CoupledSGD
+
+            return CoupledSGD(rate, **self.options)
         return keras.optimizers.get(
             {"class_name": self.name, "config": {"learning_rate": rate, **self.options}}
         )
@@ -76,6 +86,10 @@ class Recipe:
         anchors: Checkpoints of the teacher's training for route-constrained optimization; 4 in
             the paper.
         first_stage_epochs: Epochs of the first stage of methods in two stages.
+        soft_target_weights: Weights (γ of the labels, α of the soft targets) where soft targets
+            of a fixed teacher are all that is matched.
+        trained_teacher_learning_rate: First learning rate of a teacher that has been trained
+            already and goes on training beside the student; `None` for the usual one.
     """
 
     epochs: int
@@ -88,6 +102,8 @@ class Recipe:
     temperature: float = 1.0
     anchors: int = 4
     first_stage_epochs: int = 1
+    soft_target_weights: tuple[float, float] = (0.0, 1.0)
+    trained_teacher_learning_rate: float | None = None
 
     def student_optimizer(self, student: str) -> OptimizerRecipe:
         """The optimizer of a student of a given name."""
@@ -107,6 +123,8 @@ class TaskRequest:
     seed: int
     limit: int | None = None
     data_dir: str | None = None
+    full_train: bool = False
+    """Whether to train on the validation examples too."""
 
 
 @dataclass
@@ -146,6 +164,7 @@ class App:
         default_student: Used if none is named.
         recipe: How to train.
         prepare: Loads the data and readies the models; raises `ValueError` on bad input.
+        pairs: Named pairs of teacher and student.
         assistants: Models between teacher and student for teacher assistants, the largest first.
         transformers: Teacher and student for methods that read transformer layers, if the default
             ones are no transformers.
@@ -160,6 +179,7 @@ class App:
     default_student: str
     recipe: Recipe
     prepare: Callable[[TaskRequest], Task]
+    pairs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     assistants: tuple[str, ...] = ()
     transformers: tuple[str, str] | None = None
     metric: str = "student_accuracy"

@@ -132,6 +132,8 @@ def apps() -> None:
     """List the apps: ready tasks with data, models and recipe."""
     for app in list_apps():
         click.echo(f"{app.name}: {app.summary}")
+        if app.pairs:
+            click.echo(f"  pairs: {', '.join(app.pairs)}")
         for role, known, default in (
             ("teachers", app.teachers, app.default_teacher),
             ("students", app.students, app.default_student),
@@ -177,6 +179,13 @@ def methods(name: str | None) -> None:
 @click.option("--method", default="prokt", show_default=True, help=METHOD_HELP)
 @click.option("--teacher", help="The teacher: a name of the app, or a preset or directory.")
 @click.option("--student", help="The student: a name of the app.")
+@click.option("--pair", help="A named pair of the app, such as vgg13-mobilenetv2 of cifar100.")
+@click.option(
+    "--teacher-init",
+    metavar="scratch|PATH",
+    help="Start from a trained teacher (.keras). Under prokt it then trains with a smaller step.",
+)
+@click.option("--full-train", is_flag=True, help="Train on the validation examples too.")
 @click.option("--lambda", "proximal_weight", type=float, help="λ in [0, 1) of prokt.")
 @click.option("--epsilon", "proximal_bound", type=float, help="ε > 0: the bounded form of prokt.")
 @click.option("--temperature", type=float, help="T of the soft targets.")
@@ -216,6 +225,8 @@ def run(out: str | None, export: bool, overwrite: bool, backend: str | None, **g
     """
     with _problems_in_one_line():
         app, method = given.pop("app"), given.pop("method")
+        if given["teacher_init"] == "scratch":
+            given["teacher_init"] = None
         given["weights"] = _parsed_weights(given["weights"])
         spec = RunSpec.resolve(app, method, backend=_use_backend(backend), **given)
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), app, method)

@@ -4,7 +4,7 @@ That is what exact resuming needs: a run continued in epoch 7 sees in epoch 7 wh
 uninterrupted run saw.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -15,6 +15,12 @@ LENGTH_STEP = 8
 
 SORTED_BATCHES = 50
 """Examples of this many batches are sorted by length together."""
+
+
+INDEX = "index"
+"""Key of the examples' positions among the inputs."""
+
+Transform = Callable[[np.ndarray, np.random.Generator | None], np.ndarray]
 
 
 class Batches:
@@ -28,6 +34,10 @@ class Batches:
         seed: Seed of the order.
         shuffle: Whether the order changes every epoch. Without, the order is that of the data.
         sample_weight: Weights `(n,)`, or `None`.
+        transform: Function `(values, generator)` that makes a batch of each input array out of
+            what is stored, such as augmented images out of uint8. `generator` is a
+            `numpy.random.Generator` seeded by seed, epoch and batch, the same on every backend,
+            or `None` where the data is not shuffled (evaluation).
 
     Raises:
         ValueError: If lengths differ, the batch size is not positive, or nothing is there.
@@ -52,6 +62,7 @@ class Batches:
         seed: int = 0,
         shuffle: bool = False,
         sample_weight: np.ndarray | None = None,
+        transform: Transform | None = None,
     ):
         if batch_size < 1:
             raise ValueError(f"Expected a batch size of at least 1, received {batch_size!r}.")
@@ -61,6 +72,7 @@ class Batches:
         self.seed = int(seed)
         self.shuffle = bool(shuffle)
         self.sample_weight = sample_weight
+        self.transform = transform
         leaves = _leaves(inputs)
         lengths = {len(leaf) for leaf in leaves} | {len(self.labels)}
         if len(lengths) != 1 or lengths == {0}:
@@ -85,13 +97,10 @@ class Batches:
     def limited(self, count: int) -> "Batches":
         """The first `count` examples in an order given by the seed alone."""
         keep = np.sort(np.random.default_rng([self.seed, 1]).permutation(self.num_examples)[:count])
-        return Batches(
-            _map(self.inputs, lambda leaf: _rows(leaf, keep)),
+        return self._like(
+            _map(self.inputs, _once(lambda leaf: _rows(leaf, keep))),
             self.labels[keep],
-            batch_size=self.batch_size,
-            seed=self.seed,
-            shuffle=self.shuffle,
-            sample_weight=None if self.sample_weight is None else self.sample_weight[keep],
+            None if self.sample_weight is None else self.sample_weight[keep],
         )
 
     def with_index(self) -> "Batches":
@@ -99,13 +108,18 @@ class Batches:
         inputs = self.inputs
         if not isinstance(inputs, dict) or "student" not in inputs:
             inputs = {"teacher": inputs, "student": inputs}
+        inputs = {**inputs, INDEX: np.arange(self.num_examples, dtype="int32")}
+        return self._like(inputs, self.labels, self.sample_weight)
+
+    def _like(self, inputs: Any, labels: np.ndarray, sample_weight: np.ndarray | None) -> "Batches":
         return Batches(
-            {**inputs, "index": np.arange(self.num_examples, dtype="int32")},
-            self.labels,
+            inputs,
+            labels,
             batch_size=self.batch_size,
             seed=self.seed,
             shuffle=self.shuffle,
-            sample_weight=self.sample_weight,
+            sample_weight=sample_weight,
+            transform=self.transform,
         )
 
     def batch_indices(self, epoch: int) -> list[np.ndarray]:
@@ -127,17 +141,28 @@ class Batches:
         ]
         return [batches[i] for i in generator.permutation(len(batches))]
 
-    def batch(self, indices: np.ndarray) -> tuple[Any, ...]:
+    def batch(
+        self, indices: np.ndarray, generator: np.random.Generator | None = None
+    ) -> tuple[Any, ...]:
         """The batch of the given examples, padded: `(inputs, labels[, sample_weight])`."""
-        inputs = _map(self.inputs, lambda leaf: _padded(_rows(leaf, indices)))
+
+        def of_leaf(leaf: Any) -> np.ndarray:
+            rows = _padded(_rows(leaf, indices))
+            if self.transform is None or leaf is index:
+                return rows
+            return self.transform(rows, generator)
+
+        index = self.inputs.get(INDEX) if isinstance(self.inputs, dict) else None
+        inputs = _map(self.inputs, _once(of_leaf))
         if self.sample_weight is None:
             return inputs, self.labels[indices]
         return inputs, self.labels[indices], self.sample_weight[indices]
 
     def epoch(self, epoch: int = 0) -> Iterator[tuple[Any, ...]]:
         """The batches of one epoch."""
-        for indices in self.batch_indices(epoch):
-            yield self.batch(indices)
+        for number, indices in enumerate(self.batch_indices(epoch)):
+            seed = [self.seed, 2, epoch, number]
+            yield self.batch(indices, np.random.default_rng(seed) if self.shuffle else None)
 
     def for_training(self, first_epoch: int = 0) -> Any:
         """What `fit(x=..., steps_per_epoch=len(self))` takes: epochs without end.
@@ -173,14 +198,12 @@ class Batches:
         import tensorflow as tf
 
         first = self.batch(np.arange(1))
-        ragged = {id(leaf) for leaf in _leaves(self.inputs) if isinstance(leaf, list)}
-        inputs = _map(
-            self.inputs,
-            lambda leaf: tf.TensorSpec(
-                (None, None) if id(leaf) in ragged else (None, *leaf.shape[1:]),
-                leaf[0].dtype,
-            ),
-        )
+        ragged = [isinstance(leaf, list) for leaf in _leaves(self.inputs)]
+        specs = [
+            tf.TensorSpec((None, None) if is_ragged else (None, *leaf.shape[1:]), leaf.dtype)
+            for is_ragged, leaf in zip(ragged, _leaves(first[0]), strict=True)
+        ]
+        inputs = _map(self.inputs, lambda leaf: specs.pop(0))
         others = [tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in first[1:]]
         dataset = tf.data.Dataset.from_generator(stream, output_signature=(inputs, *others))
         if cardinality is not None:
@@ -199,6 +222,18 @@ class _EvaluationBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         return self._batches.batch(self._indices[index])
+
+
+def _once(function: Any) -> Any:
+    """The function, called once for an array that stands in several places."""
+    results: dict[int, Any] = {}
+
+    def of_leaf(leaf: Any) -> Any:
+        if id(leaf) not in results:
+            results[id(leaf)] = function(leaf)
+        return results[id(leaf)]
+
+    return of_leaf
 
 
 def _leaves(inputs: Any) -> list[Any]:

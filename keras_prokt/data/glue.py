@@ -1,9 +1,10 @@
 """GLUE tasks, read from TensorFlow Datasets' own files."""
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
+
+from keras_prokt.data.tfds_files import read_split
 
 
 @dataclass(frozen=True)
@@ -99,39 +100,7 @@ def load_glue(
         raise ValueError(
             f"Expected split of {task} among {list(fields.splits)}, received {split!r}; choose one."
         )
-    # Read here and not left to TFDS, which looks at the variable only when it is imported.
-    data_dir = os.path.expanduser(
-        data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
-    )
-    prepare = (
-        "point --data-dir or TFDS_DATA_DIR to the data, or prepare it once with "
-        f"`tfds build glue/{task} --data_dir {data_dir}`."
-    )
-    missing = f"Expected prepared TFDS data of glue/{task} in {data_dir!r}, received "
-    # Before TFDS is imported: it takes seconds, and logs a warning of its own about this.
-    is_local = "://" not in data_dir
-    if is_local and not download and not os.path.isdir(os.path.join(data_dir, "glue", task)):
-        found = "no such directory" if not os.path.isdir(data_dir) else f"no glue/{task} there"
-        raise ValueError(f"{missing}{found}; {prepare}")
-
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-    from google.protobuf.json_format import ParseError
-
-    try:
-        builder = tfds.builder(f"glue/{task}", data_dir=data_dir)
-        if download:
-            builder.download_and_prepare()
-        if not builder.is_prepared():
-            raise ValueError(f"{missing}no version {builder.version} there; {prepare}")
-        # One batch of everything: example by example TFDS is much slower.
-        columns = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
-    except (OSError, ParseError, tf.errors.OpError) as error:
-        lines = str(error).splitlines() or [""]
-        raise ValueError(
-            f"Expected readable TFDS data of glue/{task} in {data_dir!r}, received "
-            f"{type(error).__name__}: {lines[0][:300]}; {prepare}"
-        ) from error
+    columns = read_split(f"glue/{task}", split, data_dir=data_dir, download=download)
     texts = [[text.decode("utf-8") for text in columns[name]] for name in fields.sentences]
     return GlueSplit(
         texts=texts[0],

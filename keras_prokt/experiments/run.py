@@ -115,6 +115,7 @@ def prepare(app: App, spec: RunSpec) -> Task:
             seed=spec.seed,
             limit=spec.limit,
             data_dir=spec.data_dir,
+            full_train=spec.full_train,
         )
     )
     reads = {
@@ -152,7 +153,7 @@ def build(app: App, task: Task, spec: RunSpec, cache: Path) -> Plan:
     before = _trained_before(app, task, spec, cache)
     teachers = dict(before.models)
     if regime.trains_teacher:
-        teachers = {"teacher": uniform_start(_seeded(task.build_teacher, spec.seed))}
+        teachers = {"teacher": _untrained_or_given_teacher(task, spec)}
     student = uniform_start(_seeded(task.build_student, spec.seed))
     keras.utils.set_random_seed(spec.seed)  # the adapters start the same after any teacher
     names = {**dict.fromkeys(method.objectives), **dict.fromkeys(method.matched)}
@@ -243,8 +244,16 @@ def _compile(distiller: Distiller, app: App, spec: RunSpec, steps: int) -> None:
     distiller.compile(**optimizers)
 
 
+def _untrained_or_given_teacher(task: Task, spec: RunSpec) -> keras.Model:
+    if spec.teacher_init is not None:
+        return load_student(spec.teacher_init)
+    return uniform_start(_seeded(task.build_teacher, spec.seed))
+
+
 def trained_teacher(app: App, task: Task, spec: RunSpec, cache: Path) -> keras.Model:
     """The fixed teacher of a run: trained on the labels once, then read from the cache."""
+    if spec.teacher_init is not None:
+        return load_student(spec.teacher_init)
     key = _teacher_key(app, spec)
     path = _cached(cache, spec, key) / "model.keras"
     if not path.is_file():

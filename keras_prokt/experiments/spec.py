@@ -8,8 +8,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from keras_prokt.app import App, get_app
-from keras_prokt.methods import OBJECTIVES, Method, known_methods, parse_method
+from keras_prokt.app import App, Recipe, get_app
+from keras_prokt.methods import (
+    FIXED,
+    OBJECTIVES,
+    REGIMES,
+    Method,
+    known_methods,
+    parse_method,
+)
 from keras_prokt.names import unknown_name
 
 _OPTION = {
@@ -23,8 +30,11 @@ _OPTION = {
     "anchors": "--anchors",
     "assistants": "--assistant",
     "first_stage_epochs": "--first-stage-epochs",
+    "teacher_init": "--teacher-init",
 }
 """Settings that only some methods have, and how they are typed."""
+
+_NOT_GIVEN = (None, (), {})
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,8 @@ class RunSpec:
         anchors: Checkpoints of the teacher's training that are targets in turn.
         assistants: Names of the models between teacher and student, the largest first.
         first_stage_epochs: Epochs of the stage before the distillation, of methods that have one.
+        teacher_init: File (`.keras`) of a teacher that has been trained; `None` to train one.
+        full_train: Whether to train on the validation examples too.
         limit: Number of training examples to use; `None` for all.
         data_dir: Directory of the data; `None` for the app's default.
         backend: "tensorflow", "jax" or "torch".
@@ -74,6 +86,8 @@ class RunSpec:
     anchors: int | None = None
     assistants: tuple[str, ...] | None = None
     first_stage_epochs: int | None = None
+    teacher_init: str | None = None
+    full_train: bool = False
     limit: int | None = None
     data_dir: str | None = None
     backend: str = "tensorflow"
@@ -90,7 +104,7 @@ class RunSpec:
         parsed = parse_method(method)
         settings = parsed.settings
         for name, option in _OPTION.items():
-            if overrides.get(name) and name not in settings:
+            if overrides.get(name) not in _NOT_GIVEN and name not in settings:
                 having = [m for m in known_methods() if name in parse_method(m).settings]
                 raise ValueError(
                     f"Expected no {option} with method {method!r}, received "
@@ -102,19 +116,22 @@ class RunSpec:
                 "adapts itself."
             )
         recipe = description.recipe
-        teacher, student = _default_pair(description, parsed)
+        teacher, student = _pair(description, parsed, overrides.pop("pair", None))
         student = overrides.get("student") or student
+        teacher_rate = recipe.teacher.learning_rate
+        if overrides.get("teacher_init") and REGIMES[parsed.regime].trains_teacher_along:
+            teacher_rate = recipe.trained_teacher_learning_rate or teacher_rate
         defaults = {
             "student": student,
             "student_learning_rate": recipe.student_optimizer(student).learning_rate,
-            "teacher_learning_rate": recipe.teacher.learning_rate,
+            "teacher_learning_rate": teacher_rate,
             "teacher": teacher,
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
             "seed": 0,
             "temperature": recipe.temperature,
             "teacher_epochs": recipe.teacher_epochs,
-            "label_weight": parsed.label_weight,
+            "label_weight": _label_weight(parsed, recipe),
             "anchors": recipe.anchors,
             "assistants": description.assistants,
             "first_stage_epochs": recipe.first_stage_epochs,
@@ -122,9 +139,9 @@ class RunSpec:
         }
         if overrides.get("proximal_bound") is None:
             defaults["proximal_weight"] = recipe.proximal_weight
-        given = {key: value for key, value in overrides.items() if value not in (None, (), {})}
+        given = {key: value for key, value in overrides.items() if value not in _NOT_GIVEN}
         if parsed.matched:
-            given["weights"] = _weights(parsed, given.get("weights", {}))
+            given["weights"] = _weights(parsed, recipe, given.get("weights", {}))
         values = {
             key: value
             for key, value in {**defaults, **given}.items()
@@ -210,8 +227,9 @@ class RunSpec:
             teacher_learning_rate=self.teacher_learning_rate,
             teacher_epochs=self.teacher_epochs,
             temperature=self.temperature,
-            weights={"kd": 1.0},
-            label_weight=0.0,
+            weights={"kd": recipe.soft_target_weights[1]},
+            label_weight=recipe.soft_target_weights[0],
+            teacher_init=self.teacher_init,
             assistants=tuple(before) or None,
         )
 
@@ -240,22 +258,42 @@ class RunSpec:
             raise ValueError(f"Expected a whole run spec, received one with {error}.") from error
 
 
-def _default_pair(app: App, method: Method) -> tuple[str, str]:
-    """Teacher and student of an app for a method, where the user names none."""
+def _pair(app: App, method: Method, name: str | None) -> tuple[str, str]:
+    """Teacher and student of an app for a method, where the user names none of them."""
+    if name is not None:
+        if name not in app.pairs:
+            raise ValueError(
+                unknown_name(f"a pair of app {app.name!r}", name, app.pairs)
+                if app.pairs
+                else f"Expected no --pair with app {app.name!r}, received {name!r}; it names none."
+            )
+        return app.pairs[name]
     of_transformers = [name for name in method.objectives if OBJECTIVES[name].kind == "transformer"]
     if of_transformers and app.transformers is not None:
         return app.transformers
     return app.default_teacher, app.default_student
 
 
-def _weights(method: Method, given: dict[str, float]) -> dict[str, float]:
+def _is_plain_distillation(method: Method) -> bool:
+    """Whether the outputs of a fixed teacher are all that is matched."""
+    return method.regime in (FIXED, "ta") and set(method.objectives) <= {"kd"}
+
+
+def _label_weight(method: Method, recipe: Recipe) -> float:
+    return recipe.soft_target_weights[0] if _is_plain_distillation(method) else method.label_weight
+
+
+def _weights(method: Method, recipe: Recipe, given: dict[str, float]) -> dict[str, float]:
     """The weight of every objective of the distillation."""
     for name in given:
         if name not in method.matched:
             raise ValueError(
                 unknown_name(f"a weight of an objective of {method.name!r}", name, method.matched)
             )
-    return {name: given.get(name, OBJECTIVES[name].weight) for name in method.matched}
+    weights = {name: OBJECTIVES[name].weight for name in method.matched}
+    if _is_plain_distillation(method):
+        weights["kd"] = recipe.soft_target_weights[1]
+    return {**weights, **given}
 
 
 def read_json(path: Path) -> dict[str, Any]:

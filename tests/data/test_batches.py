@@ -97,3 +97,41 @@ def test_sample_weights_travel_along():
 def test_refusals(kwargs, message):
     with pytest.raises(ValueError, match=message):
         Batches(**kwargs)
+
+
+def test_the_index_says_which_examples_a_batch_holds():
+    values = np.arange(10, dtype="float32")[:, None]
+    batches = Batches(values, np.arange(10), batch_size=4, shuffle=True).limited(8).with_index()
+    for inputs, labels in batches.epoch(0):
+        assert set(inputs) == {"teacher", "student", "index"}
+        np.testing.assert_array_equal(batches.labels[inputs["index"]], labels)
+        np.testing.assert_array_equal(inputs["student"][:, 0], labels)
+
+
+def test_a_transform_is_drawn_once_a_batch_by_seed_epoch_and_batch():
+    values = np.zeros((10, 3), "uint8")
+
+    def transform(rows, generator):
+        assert rows.dtype == "uint8"
+        noise = 0 if generator is None else generator.random(rows.shape)
+        return (rows + noise).astype("float32")
+
+    def stream(seed, epoch, shuffle=True):
+        batches = Batches(
+            {"teacher": values, "student": values},
+            np.arange(10),
+            batch_size=4,
+            seed=seed,
+            shuffle=shuffle,
+            transform=transform,
+        ).with_index()
+        parts = list(batches.epoch(epoch))
+        for inputs, _ in parts:
+            np.testing.assert_array_equal(inputs["teacher"], inputs["student"])
+            assert inputs["index"].dtype == "int32"
+        return np.concatenate([inputs["student"] for inputs, _ in parts])
+
+    np.testing.assert_array_equal(stream(0, 1), stream(0, 1))
+    assert not np.array_equal(stream(0, 1), stream(0, 2))
+    assert not np.array_equal(stream(0, 1), stream(1, 1))
+    assert not stream(0, 1, shuffle=False).any()

@@ -1,0 +1,62 @@
+"""Reads splits of data sets from TensorFlow Datasets' own files."""
+
+import os
+from typing import Any
+
+
+def tfds_directory(data_dir: str | None) -> str:
+    """The directory of the data: as given, `$TFDS_DATA_DIR`, or `~/tensorflow_datasets`."""
+    # Read here and not left to TFDS, which looks at the variable only when it is imported.
+    return os.path.expanduser(
+        data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
+    )
+
+
+def read_split(
+    name: str, split: str, *, data_dir: str | None = None, download: bool = False
+) -> dict[str, Any]:
+    """A whole split, in the order of the files.
+
+    Args:
+        name: Data set as TFDS calls it, such as `"glue/sst2"`.
+        split: One of its splits.
+        data_dir: Directory that holds the data set as TFDS writes it; see `tfds_directory`.
+        download: Whether to download and prepare the data into `data_dir` when it is not there
+            (TFDS then needs the package `importlib_resources`).
+
+    Returns:
+        Feature name -> array with one entry an example.
+
+    Raises:
+        ValueError: If the data is missing or unreadable.
+    """
+    data_dir = tfds_directory(data_dir)
+    prepare = (
+        "point --data-dir or TFDS_DATA_DIR to the data, or prepare it once with "
+        f"`tfds build {name} --data_dir {data_dir}`."
+    )
+    missing = f"Expected prepared TFDS data of {name} in {data_dir!r}, received "
+    # Before TFDS is imported: it takes seconds, and logs a warning of its own about this.
+    is_local = "://" not in data_dir
+    if is_local and not download and not os.path.isdir(os.path.join(data_dir, *name.split("/"))):
+        found = "no such directory" if not os.path.isdir(data_dir) else f"no {name} there"
+        raise ValueError(f"{missing}{found}; {prepare}")
+
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+    from google.protobuf.json_format import ParseError
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        if download:
+            builder.download_and_prepare()
+        if not builder.is_prepared():
+            raise ValueError(f"{missing}no version {builder.version} there; {prepare}")
+        # One batch of everything: example by example TFDS is much slower.
+        return tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+    except (OSError, ParseError, tf.errors.OpError) as error:
+        lines = str(error).splitlines() or [""]
+        raise ValueError(
+            f"Expected readable TFDS data of {name} in {data_dir!r}, received "
+            f"{type(error).__name__}: {lines[0][:300]}; {prepare}"
+        ) from error

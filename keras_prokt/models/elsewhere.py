@@ -1,0 +1,94 @@
+"""Networks that are not ours: keras.applications, keras-hub, a user's own function."""
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import keras
+
+from keras_prokt.names import unknown_name
+
+Builder = Callable[..., keras.Model]
+
+
+def builder_from(name: str) -> Builder:
+    """The builder that a name with a colon stands for.
+
+    Args:
+        name: `keras:ResNet50`, `hub:resnet_50_imagenet` or `my_package.networks:small`.
+
+    Returns:
+        A function of `num_classes` and `input_shape` that returns a model with logits. Those of
+        `keras.applications` start with fresh weights and have no preprocessing of their own;
+        those of keras-hub have their pretrained weights.
+
+    Raises:
+        ValueError: If there is nothing of that name.
+
+    Example:
+
+    >>> from keras_prokt.models.elsewhere import builder_from
+    >>> builder_from("keras:MobileNetV2")(10, (32, 32, 3)).output_shape
+    (None, 10)
+    """
+    source, _, rest = name.partition(":")
+    if source == "keras":
+        return _from_applications(rest)
+    if source == "hub":
+        return partial(_from_hub, rest)
+    return _from_function(source, rest)
+
+
+def _from_applications(name: str) -> Builder:
+    networks = {
+        key: value
+        for key, value in vars(keras.applications).items()
+        if callable(value) and key[0].isupper()
+    }
+    if name not in networks:
+        raise ValueError(unknown_name("a network of keras.applications", name, networks))
+
+    def build(num_classes: int, input_shape: tuple[int, int, int]) -> keras.Model:
+        return networks[name](
+            weights=None,
+            input_shape=input_shape,
+            classes=num_classes,
+            classifier_activation=None,
+        )
+
+    return build
+
+
+def _from_hub(preset: str, num_classes: int, input_shape: tuple[int, int, int]) -> keras.Model:
+    import keras_hub
+
+    try:
+        backbone = keras_hub.models.Backbone.from_preset(preset, image_shape=input_shape)
+    except Exception as error:  # whatever keras-hub and the network raise
+        line = (str(error).strip().splitlines() or [""])[0][:200]
+        raise ValueError(
+            f"Expected an image preset of keras-hub, received {preset!r} and "
+            f"{type(error).__name__}: {line}; check the name and the network connection."
+        ) from error
+    inputs = keras.Input(input_shape, name="image")
+    features: Any = backbone(inputs)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(features)
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(pooled)
+    return keras.Model(inputs, logits)
+
+
+def _from_function(module: str, function: str) -> Builder:
+    try:
+        build = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"Expected module:function of a builder, received {module!r}:{function!r} and "
+            f"{type(error).__name__}: {error}; the module has to be importable (PYTHONPATH)."
+        ) from error
+    if not callable(build):
+        raise ValueError(
+            f"Expected a function of num_classes and input_shape, received {module}:{function}, "
+            f"a {type(build).__name__}."
+        )
+    return build

@@ -1,0 +1,82 @@
+"""CIFAR-100: the arrays on disk, the split, augmentation and normalisation."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_prokt.data import cifar
+
+DATA = os.environ.get("TFDS_DATA_DIR")
+IMAGES = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3)).astype("uint8")
+
+
+@pytest.mark.skipif(
+    not DATA or not (Path(DATA) / "cifar100").is_dir(),
+    reason="needs CIFAR-100 in TFDS format in $TFDS_DATA_DIR",
+)
+def test_arrays_are_written_once_and_mapped(tmp_path):
+    first = cifar.load_cifar100("test", cache=tmp_path)
+    assert first.images.shape == (10_000, 32, 32, 3)
+    assert first.images.dtype == "uint8" and isinstance(first.images, np.memmap)
+    np.testing.assert_array_equal(np.bincount(first.labels), [100] * 100)
+    [folder] = (tmp_path / "data").iterdir()
+    written = (folder / "images.npy").stat().st_mtime_ns
+    again = cifar.load_cifar100("test", cache=tmp_path)
+    assert (folder / "images.npy").stat().st_mtime_ns == written
+    np.testing.assert_array_equal(first.images[:10], again.images[:10])
+
+    import tensorflow_datasets as tfds
+
+    stored = tfds.as_numpy(tfds.load("cifar100", split="test[:20]", data_dir=DATA, batch_size=-1))
+    np.testing.assert_array_equal(stored["image"], first.images[:20])
+    np.testing.assert_array_equal(stored["label"], first.labels[:20])
+
+
+def test_missing_data_is_one_clear_line(tmp_path):
+    with pytest.raises(ValueError, match="prepared TFDS data of cifar100 in"):
+        cifar.load_cifar100("test", data_dir=str(tmp_path), cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    with pytest.raises(ValueError, match="a split among train, test"):
+        cifar.load_cifar100("tset")
+
+
+def test_validation_examples_are_fixed_and_apart():
+    train, validation = cifar.split_validation(50_000)
+    assert (len(train), len(validation)) == (45_000, 5_000)
+    assert len(np.union1d(train, validation)) == 50_000
+    np.testing.assert_array_equal(validation, cifar.split_validation(50_000)[1])
+
+
+def test_normalisation_equals_its_definition():
+    expected = (IMAGES / 255.0 - np.array(cifar.MEAN)) / np.array(cifar.STANDARD_DEVIATION)
+    received = cifar.normalize(IMAGES)
+    assert received.dtype == "float32"
+    np.testing.assert_allclose(received, expected, atol=1e-5)
+
+
+def test_every_augmented_image_is_a_crop_of_its_own():
+    augmented = cifar.augment(IMAGES, np.random.default_rng(1))
+    padded = np.pad(IMAGES, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    found = []
+    for number, image in enumerate(augmented):
+        matches = []
+        for top in range(9):
+            for left in range(9):
+                crop = cifar.normalize(padded[number, top : top + 32, left : left + 32])
+                for flip, candidate in ((False, crop), (True, crop[:, ::-1])):
+                    if np.allclose(candidate, image):
+                        matches.append((top, left, flip))
+        assert len(matches) == 1
+        found += matches
+    assert len(set(found)) > 30  # an offset for each example, not for the batch
+    assert 10 < sum(flip for _, _, flip in found) < 40
+    tops = {top for top, _, _ in found}
+    assert min(tops) == 0 and max(tops) == 8
+
+
+def test_augmentation_is_a_function_of_the_generator():
+    one, same, other = (cifar.augment(IMAGES, np.random.default_rng(s)) for s in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
