@@ -217,7 +217,17 @@ def methods(name: str | None) -> None:
 @click.option("--backend", help="tensorflow, jax or torch. [default: $KERAS_BACKEND or tensorflow]")
 @click.option("--export/--no-export", default=True, help="Write the student as a SavedModel.")
 @click.option("--overwrite", is_flag=True, help="Replace the run folder if it exists.")
-def run(out: str | None, export: bool, overwrite: bool, backend: str | None, **given: Any) -> None:
+@click.option(
+    "--stop-after", metavar="9m", help="Save the state and stop after this time, for `resume`."
+)
+def run(
+    out: str | None,
+    export: bool,
+    overwrite: bool,
+    backend: str | None,
+    stop_after: str | None,
+    **given: Any,
+) -> None:
     """Distil a student, and keep everything in a run folder.
 
     Settings that are not given come from the app's recipe. A run that was stopped goes on with
@@ -231,10 +241,13 @@ def run(out: str | None, export: bool, overwrite: bool, backend: str | None, **g
         spec = RunSpec.resolve(app, method, backend=_use_backend(backend), **given)
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), app, method)
         folder.check_free(overwrite)
+        seconds = _seconds(stop_after)
         from keras_prokt.experiments.run import run as carry_out
 
         with _resume_hint(folder):
-            record = carry_out(spec, folder.path, overwrite=overwrite, export=export)
+            record = carry_out(
+                spec, folder.path, overwrite=overwrite, export=export, stop_after=seconds
+            )
     _print_results(folder, record)
 
 
@@ -253,7 +266,8 @@ def _parsed_weights(entries: tuple[str, ...]) -> dict[str, float]:
 
 @main.command()
 @click.argument("run")
-def resume(run: str) -> None:
+@click.option("--stop-after", metavar="9m", help="Save the state and stop after this time.")
+def resume(run: str, stop_after: str | None) -> None:
     """Continue a run that was stopped, exactly where it was."""
     with _problems_in_one_line():
         folder = RunFolder.existing(run)
@@ -261,7 +275,7 @@ def resume(run: str) -> None:
         from keras_prokt.experiments.run import resume as carry_on
 
         with _resume_hint(folder):
-            record = carry_on(folder.path)
+            record = carry_on(folder.path, stop_after=_seconds(stop_after))
     _print_results(folder, record)
 
 
@@ -311,7 +325,18 @@ def info(run: str) -> None:
     click.echo(f"keras_prokt {record['package']['version']}, {versions}")
 
 
+def _seconds(duration: str | None) -> float | None:
+    if duration is None:
+        return None
+    from keras_prokt.experiments.stopping import parse_duration
+
+    return parse_duration(duration)
+
+
 def _print_results(folder: RunFolder, record: dict[str, Any]) -> None:
+    if record["status"] != "completed":
+        click.echo(f"stopped; go on with `keras-prokt resume {folder.path}`")
+        return
     click.echo(results_table(record))
     click.echo(f"run folder: {folder.path}")
     if folder.saved_model.exists():

@@ -26,12 +26,14 @@ from keras_prokt.callbacks import (
     TeacherRoute,
     TrainingDynamics,
 )
+from keras_prokt.callbacks.replacing import replacing
 from keras_prokt.data.batches import Batches
 from keras_prokt.distillers import Distiller, FrozenTeacherDistiller, StudentOnly
 from keras_prokt.experiments.environment import describe_environment
 from keras_prokt.experiments.progress import Progress
 from keras_prokt.experiments.run_folder import RunFolder, write_text
 from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.experiments.stopping import Stopped, TimedBackup
 from keras_prokt.losses import Objective
 from keras_prokt.methods import REGIMES, parse_method
 from keras_prokt.models.loading import load_student
@@ -45,6 +47,7 @@ def run(
     overwrite: bool = False,
     export: bool = True,
     cache: str | Path | None = None,
+    stop_after: float | None = None,
 ) -> dict[str, Any]:
     """Carries out a run and keeps everything in a new folder.
 
@@ -54,18 +57,20 @@ def run(
         overwrite: Whether a run folder of that name may be replaced.
         export: Whether to write the student as a SavedModel.
         cache: Where fixed teachers are kept; see `teacher_cache`.
+        stop_after: Seconds after which the state is saved and the run left for `resume`.
 
     Returns:
-        The record, as in `run.json`.
+        The record, as in `run.json`; its status is "running" if the run was stopped.
 
     Raises:
         ValueError: On bad input; then nothing has been written.
     """
+    deadline = None if stop_after is None else time.monotonic() + stop_after
     folder = RunFolder(out)
     folder.check_free(overwrite)
     app = get_app(spec.app)
     task = prepare(app, spec)
-    plan = build(app, task, spec, teacher_cache(cache))
+    _check_before_training(app, task, spec)
     record = {
         "status": "running",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -77,16 +82,26 @@ def run(
         "export": export,
         **describe_environment(),
     }
-    folder.create(record)
-    return _carry_out(folder, record, app, task, spec, plan)
+    work = _Work(folder, teacher_cache(cache), deadline)
+    if spec.teacher_epochs is None:
+        plan = build(app, task, spec, work)
+        folder.create(record)
+    else:
+        # Training the teacher is a part of the run, with checkpoints in its folder.
+        folder.create(record)
+        plan = None
+    return _carry_out(work, record, app, task, spec, plan)
 
 
-def resume(out: str | Path, *, cache: str | Path | None = None) -> dict[str, Any]:
+def resume(
+    out: str | Path, *, cache: str | Path | None = None, stop_after: float | None = None
+) -> dict[str, Any]:
     """Continues a run that was stopped, at the step of its last checkpoint.
 
     Args:
         out: The run folder.
         cache: As in `run`.
+        stop_after: As in `run`.
 
     Returns:
         The record, as in `run.json`; of a completed run, the record that is there.
@@ -94,15 +109,34 @@ def resume(out: str | Path, *, cache: str | Path | None = None) -> dict[str, Any
     Raises:
         ValueError: If there is no run, or it was made with another backend.
     """
+    deadline = None if stop_after is None else time.monotonic() + stop_after
     folder = RunFolder.existing(out)
     record, spec = folder.read(), folder.spec()
     if record["status"] == "completed":
         return record
     check_backend(spec)
     app = get_app(spec.app)
-    task = prepare(app, spec)
-    plan = build(app, task, spec, teacher_cache(cache))
-    return _carry_out(folder, record, app, task, spec, plan)
+    work = _Work(folder, teacher_cache(cache), deadline)
+    return _carry_out(work, record, app, prepare(app, spec), spec, None)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Where a run works, and until when.
+
+    Attributes:
+        folder: The run folder.
+        cache: Folder of trained teachers.
+        deadline: Value of `time.monotonic()` at which to stop, or `None`.
+    """
+
+    folder: RunFolder
+    cache: Path
+    deadline: float | None = None
+
+    def backup(self, name: str = "") -> TimedBackup:
+        """The checkpoints of one training of the run."""
+        return TimedBackup(self.folder.checkpoint / name, self.deadline)
 
 
 def prepare(app: App, spec: RunSpec) -> Task:
@@ -145,12 +179,11 @@ class Plan:
     teachers: dict[str, keras.Model] = field(default_factory=dict)
 
 
-def build(app: App, task: Task, spec: RunSpec, cache: Path) -> Plan:
+def build(app: App, task: Task, spec: RunSpec, work: _Work) -> Plan:
     """What a run trains; trains what has to be there before: fixed teachers and assistants."""
     method = parse_method(spec.method)
     regime = getattr(distillers, REGIMES[method.regime].distiller)
-    _check_before_training(app, task, spec)
-    before = _trained_before(app, task, spec, cache)
+    before = _trained_before(app, task, spec, work)
     teachers = dict(before.models)
     if regime.trains_teacher:
         teachers = {"teacher": _untrained_or_given_teacher(task, spec)}
@@ -213,15 +246,15 @@ class _Before:
     callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
 
 
-def _trained_before(app: App, task: Task, spec: RunSpec, cache: Path) -> _Before:
+def _trained_before(app: App, task: Task, spec: RunSpec, work: _Work) -> _Before:
     if spec.teacher_epochs is None:
         return _Before()
     if spec.anchors is not None:
-        route = trained_route(app, task, spec, cache)
+        route = trained_route(app, task, spec, work)
         return _Before({"teacher": load_student(route[-1])}, [TeacherRoute(route)])
-    models = {"teacher": trained_teacher(app, task, spec, cache)}
+    models = {"teacher": trained_teacher(app, task, spec, work)}
     if spec.assistants is not None:
-        models[f"assistant {spec.assistants[-1]}"] = trained_assistant(app, spec, cache)
+        models[f"assistant {spec.assistants[-1]}"] = trained_assistant(app, spec, work)
     return _Before(models)
 
 
@@ -250,30 +283,31 @@ def _untrained_or_given_teacher(task: Task, spec: RunSpec) -> keras.Model:
     return uniform_start(_seeded(task.build_teacher, spec.seed))
 
 
-def trained_teacher(app: App, task: Task, spec: RunSpec, cache: Path) -> keras.Model:
+def trained_teacher(app: App, task: Task, spec: RunSpec, work: _Work) -> keras.Model:
     """The fixed teacher of a run: trained on the labels once, then read from the cache."""
     if spec.teacher_init is not None:
         return load_student(spec.teacher_init)
     key = _teacher_key(app, spec)
-    path = _cached(cache, spec, key) / "model.keras"
+    path = _cached(work, spec, key) / "model.keras"
     if not path.is_file():
-        _train_teacher(app, task, spec, path.parent, key, [spec.teacher_epochs], ["model.keras"])
+        _train_teacher(app, task, spec, work, path.parent, key, {spec.teacher_epochs: path.name})
     return load_student(path)
 
 
-def trained_route(app: App, task: Task, spec: RunSpec, cache: Path) -> list[Path]:
+def trained_route(app: App, task: Task, spec: RunSpec, work: _Work) -> list[Path]:
     """Files of the teacher at evenly spaced epochs of its training, from the cache if there."""
     count = spec.anchors
     key = {**_teacher_key(app, spec), "anchors": count}
-    folder = _cached(cache, spec, key)
+    folder = _cached(work, spec, key)
     names = [f"anchor-{number}.keras" for number in range(1, count + 1)]
     if not folder.is_dir():
         epochs = [spec.teacher_epochs * number // count for number in range(1, count + 1)]
-        _train_teacher(app, task, spec, folder, key, epochs, names)
+        files = dict(zip(epochs, names, strict=True))
+        _train_teacher(app, task, spec, work, folder, key, files)
     return [folder / name for name in names]
 
 
-def trained_assistant(app: App, spec: RunSpec, cache: Path) -> keras.Model:
+def trained_assistant(app: App, spec: RunSpec, work: _Work) -> keras.Model:
     """The student's teacher under teacher assistants, itself distilled; cached by its spec."""
     assistant = spec.of_assistant()
     recipe = app.recipe.student_optimizer(assistant.student)
@@ -282,11 +316,13 @@ def trained_assistant(app: App, spec: RunSpec, cache: Path) -> keras.Model:
         "optimizer": asdict(recipe),
         "teacher": _teacher_key(app, spec),
     }
-    folder = _cached(cache, assistant, key)
+    folder = _cached(work, assistant, key)
     if not folder.is_dir():
         task = prepare(app, assistant)
-        plan = build(app, task, assistant, cache)
-        _fit(plan.distiller, task, assistant.epochs, [Progress(f"assistant {assistant.student}")])
+        plan = build(app, task, assistant, work)
+        name = f"assistant-{assistant.student}"
+        callbacks = [work.backup(name), Progress(f"assistant {assistant.student}")]
+        _fit(plan.distiller, task, assistant.epochs, callbacks)
         with _new_folder(folder, key) as writing:
             plan.distiller.student.save(writing / "model.keras")
     return load_student(folder / "model.keras")
@@ -296,19 +332,24 @@ def _train_teacher(
     app: App,
     task: Task,
     spec: RunSpec,
+    work: _Work,
     folder: Path,
     key: dict[str, Any],
-    epochs: list[int],
-    names: list[str],
+    files: dict[int, str],
 ) -> None:
     """Trains a teacher on the labels and keeps it as it was after certain epochs."""
     teacher = uniform_start(_seeded(task.build_teacher, spec.seed))
     trainer = StudentOnly(teacher, student_inputs=functools.partial(inputs_of, role="teacher"))
     steps = spec.teacher_epochs * len(task.train)
     trainer.compile(optimizer=app.recipe.teacher.build(steps, spec.teacher_learning_rate))
+    # In the run folder until the last epoch is done: training may be stopped and resumed.
+    anchors = work.folder.checkpoint / "anchors"
+    anchors.mkdir(parents=True, exist_ok=True)
+    save = _SaveAfter({epoch: anchors / name for epoch, name in files.items()})
+    _fit(trainer, task, spec.teacher_epochs, [save, work.backup("teacher"), Progress("teacher")])
     with _new_folder(folder, key) as writing:
-        save = _SaveAfter({e: writing / n for e, n in zip(epochs, names, strict=True)})
-        _fit(trainer, task, spec.teacher_epochs, [save, Progress("teacher")])
+        for name in files.values():
+            shutil.copy(anchors / name, writing / name)
 
 
 class _SaveAfter(keras.callbacks.Callback):
@@ -320,16 +361,17 @@ class _SaveAfter(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch + 1 in self._files:
-            self.model.student.save(self._files[epoch + 1])
+            with replacing(self._files[epoch + 1]) as temporary:
+                self.model.student.save(temporary)
 
 
 def _teacher_key(app: App, spec: RunSpec) -> dict[str, Any]:
     return {"spec": spec.of_teacher().to_json(), "optimizer": asdict(app.recipe.teacher)}
 
 
-def _cached(cache: Path, spec: RunSpec, key: dict[str, Any]) -> Path:
+def _cached(work: _Work, spec: RunSpec, key: dict[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    return cache / f"{spec.app}-{digest}"
+    return work.cache / f"{spec.app}-{digest}"
 
 
 @contextlib.contextmanager
@@ -426,28 +468,24 @@ def inputs_of(x: Any, role: str) -> Any:
 
 
 def _carry_out(
-    folder: RunFolder,
+    work: _Work,
     record: dict[str, Any],
     app: App,
     task: Task,
     spec: RunSpec,
-    plan: Plan,
+    plan: Plan | None,
 ) -> dict[str, Any]:
     started = time.monotonic()
-    backup = ResumableBackup(folder.checkpoint)
-    first_epoch, _ = backup.position()
-    monitor = f"val_{app.metric}"
-    best = _best_so_far(folder, monitor, first_epoch)
-    checkpoint = StudentCheckpoint(
-        folder.student, monitor=monitor, initial_value_threshold=best["value"]
-    )
-    if plan.first_stage is not None and backup.position() == (0, 0):
-        _carry_out_first_stage(folder, task, spec, plan.first_stage)
-    callbacks = [checkpoint, TrainingDynamics(folder.path), *plan.callbacks, backup]
-    _fit(plan.distiller, task, spec.epochs, [*callbacks, Progress(spec.method)], first_epoch)
-    best = _best_so_far(folder, monitor, spec.epochs)
-
-    results = {"best_epoch": best["epoch"], "last_epoch": spec.epochs}
+    folder = work.folder
+    try:
+        plan = build(app, task, spec, work) if plan is None else plan
+        best_epoch = _train(work, app, task, spec, plan)
+    except Stopped:
+        seconds = record.get("wall_seconds", 0) + time.monotonic() - started
+        record = {**record, "wall_seconds": round(seconds, 2)}
+        folder.write({key: value for key, value in record.items() if key != "format"})
+        return folder.read()
+    results = {"best_epoch": best_epoch, "last_epoch": spec.epochs}
     results["models"] = _measure(folder, task, plan)
     if record["export"]:
         from keras_prokt.export import export_saved_model
@@ -468,22 +506,30 @@ def _carry_out(
     return folder.read()
 
 
-def _carry_out_first_stage(
-    folder: RunFolder, task: Task, spec: RunSpec, first_stage: Distiller
-) -> None:
-    backup = ResumableBackup(folder.checkpoint / "first_stage")
-    first_epoch, _ = backup.position()
-    callbacks = [TrainingDynamics(folder.path / "first_stage"), backup, Progress("first stage")]
-    _fit(first_stage, task, spec.first_stage_epochs, callbacks, first_epoch)
+def _train(work: _Work, app: App, task: Task, spec: RunSpec, plan: Plan) -> int:
+    """Trains all stages from where they are; returns the best epoch on validation, from 1."""
+    folder, backup, monitor = work.folder, work.backup(), f"val_{app.metric}"
+    position = backup.position()
+    if plan.first_stage is not None and position == (0, 0):
+        callbacks = [TrainingDynamics(folder.path / "first_stage"), work.backup("first_stage")]
+        callbacks.append(Progress("first stage"))
+        _fit(plan.first_stage, task, spec.first_stage_epochs, callbacks)
+    checkpoint = StudentCheckpoint(
+        folder.student,
+        monitor=monitor,
+        initial_value_threshold=_best_so_far(folder, monitor, position[0])["value"],
+    )
+    callbacks = [checkpoint, TrainingDynamics(folder.path), *plan.callbacks, backup]
+    _fit(plan.distiller, task, spec.epochs, [*callbacks, Progress(spec.method)])
+    return _best_so_far(folder, monitor, spec.epochs)["epoch"]
 
 
 def _fit(
-    distiller: Distiller,
-    task: Task,
-    epochs: int,
-    callbacks: list[keras.callbacks.Callback],
-    first_epoch: int = 0,
+    distiller: Distiller, task: Task, epochs: int, callbacks: list[keras.callbacks.Callback]
 ) -> None:
+    """Trains from the checkpoint of the `ResumableBackup` among the callbacks, if it has one."""
+    [backup] = [c for c in callbacks if isinstance(c, ResumableBackup)]
+    first_epoch, _ = backup.position()
     distiller.fit(
         task.train.for_training(first_epoch),
         steps_per_epoch=len(task.train),

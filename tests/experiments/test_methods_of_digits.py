@@ -81,8 +81,8 @@ def test_runs_with_adapters_and_two_stages_resume_exactly(
 
     kill, fit = _KillAt(batches), module._fit
 
-    def killed_fit(distiller, task, epochs, callbacks, first_epoch=0):
-        return fit(distiller, task, epochs, [*callbacks, kill], first_epoch)
+    def killed_fit(distiller, task, epochs, callbacks):
+        return fit(distiller, task, epochs, [*callbacks, kill])
 
     monkeypatch.setattr(module, "_fit", killed_fit)
     with pytest.raises(_Killed):
@@ -92,3 +92,27 @@ def test_runs_with_adapters_and_two_stages_resume_exactly(
     students = [load_student(tmp_path / name / "student.keras") for name in ("whole", "killed")]
     for one, other in zip(*(s.get_weights() for s in students), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("method", ["sp+rco", "ta"])
+def test_a_run_in_pieces_is_the_whole_run(method, tmp_path):
+    spec = small_spec(method)
+    run(spec, tmp_path / "whole", export=False, cache=tmp_path / "one")
+
+    # A deadline that has passed: each piece trains one batch, of the teacher's training as well.
+    out, other = tmp_path / "pieces", tmp_path / "other"
+    record = run(spec, out, export=False, cache=other, stop_after=0.0)
+    pieces = 1
+    while record["status"] != "completed":
+        assert pieces < 60
+        # Some end at once, others get further: different places in the epochs.
+        record = resume(out, cache=other, stop_after=0.0 if pieces in (1, 2, 5) else 2.0)
+        pieces += 1
+    assert pieces > 3
+    students = [load_student(tmp_path / name / "student.keras") for name in ("whole", "pieces")]
+    for one, two in zip(*(s.get_weights() for s in students), strict=True):
+        np.testing.assert_array_equal(one, two)
+    whole = json.loads((tmp_path / "whole" / "run.json").read_text())
+    assert record["results"]["best_epoch"] == whole["results"]["best_epoch"]
+    for name, model in whole["results"]["models"].items():
+        assert record["results"]["models"][name]["test"]["loss"] == model["test"]["loss"]
