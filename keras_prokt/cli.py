@@ -217,6 +217,7 @@ def methods(name: str | None) -> None:
 @click.option("--backend", help="tensorflow, jax or torch. [default: $KERAS_BACKEND or tensorflow]")
 @click.option("--export/--no-export", default=True, help="Write the student as a SavedModel.")
 @click.option("--overwrite", is_flag=True, help="Replace the run folder if it exists.")
+@click.option("--estimate", is_flag=True, help="Say what the run would cost, and do not run it.")
 @click.option(
     "--stop-after", metavar="9m", help="Save the state and stop after this time, for `resume`."
 )
@@ -226,6 +227,7 @@ def run(
     overwrite: bool,
     backend: str | None,
     stop_after: str | None,
+    estimate: bool,
     **given: Any,
 ) -> None:
     """Distil a student, and keep everything in a run folder.
@@ -241,6 +243,12 @@ def run(
         spec = RunSpec.resolve(app, method, backend=_use_backend(backend), **given)
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), app, method)
         folder.check_free(overwrite)
+        if estimate:
+            from keras_prokt.experiments.estimate import estimate as measure
+            from keras_prokt.experiments.estimate import estimate_table
+
+            click.echo(estimate_table(measure(spec)))
+            return
         seconds = _seconds(stop_after)
         from keras_prokt.experiments.run import run as carry_out
 

@@ -70,7 +70,7 @@ def run(
     folder.check_free(overwrite)
     app = get_app(spec.app)
     task = prepare(app, spec)
-    _check_before_training(app, task, spec)
+    check_before_training(app, task, spec)
     record = {
         "status": "running",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -82,7 +82,7 @@ def run(
         "export": export,
         **describe_environment(),
     }
-    work = _Work(folder, teacher_cache(cache), deadline)
+    work = Work(folder, teacher_cache(cache), deadline)
     if spec.teacher_epochs is None:
         plan = build(app, task, spec, work)
         folder.create(record)
@@ -116,12 +116,12 @@ def resume(
         return record
     check_backend(spec)
     app = get_app(spec.app)
-    work = _Work(folder, teacher_cache(cache), deadline)
+    work = Work(folder, teacher_cache(cache), deadline)
     return _carry_out(work, record, app, prepare(app, spec), spec, None)
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """Where a run works, and until when.
 
     Attributes:
@@ -179,11 +179,22 @@ class Plan:
     teachers: dict[str, keras.Model] = field(default_factory=dict)
 
 
-def build(app: App, task: Task, spec: RunSpec, work: _Work) -> Plan:
-    """What a run trains; trains what has to be there before: fixed teachers and assistants."""
+def build(app: App, task: Task, spec: RunSpec, work: Work, *, untrained: bool = False) -> Plan:
+    """What a run trains; trains what has to be there before: fixed teachers and assistants.
+
+    Args:
+        app: The app.
+        task: Its data and models.
+        spec: The run.
+        work: Where the run works.
+        untrained: Whether to leave those teachers untrained, to look at the plan only.
+    """
     method = parse_method(spec.method)
     regime = getattr(distillers, REGIMES[method.regime].distiller)
-    before = _trained_before(app, task, spec, work)
+    if untrained:
+        before = _untrained_before(app, task, spec)
+    else:
+        before = _trained_before(app, task, spec, work)
     teachers = dict(before.models)
     if regime.trains_teacher:
         teachers = {"teacher": _untrained_or_given_teacher(task, spec)}
@@ -219,23 +230,14 @@ def build(app: App, task: Task, spec: RunSpec, work: _Work) -> Plan:
     return Plan(distiller, first_stage, before.callbacks, teachers)
 
 
-def _check_before_training(app: App, task: Task, spec: RunSpec) -> None:
+def check_before_training(app: App, task: Task, spec: RunSpec) -> None:
     """Refuses what would only be seen after a teacher has been trained for hours."""
     method = parse_method(spec.method)
-    names = {*method.objectives, *method.matched}
-    if spec.teacher_epochs is None or (names <= {"kd"} and spec.assistants is None):
+    reads_outputs_alone = {*method.objectives, *method.matched} <= {"kd"}
+    if spec.teacher_epochs is None or (reads_outputs_alone and spec.assistants is None):
         return
-    build_teacher = task.build_teacher
-    if spec.assistants is not None:
-        build_teacher = prepare(app, spec.of_assistant()).build_student
-    objectives = [_objective(name, spec, task) for name in sorted(names)]
-    stages = [
-        [o for name, o in zip(sorted(names), objectives, strict=True) if name in method.matched]
-    ]
-    stages.append([first for o in objectives if (first := o.first_stage()) is not None])
-    teacher, student = build_teacher(), task.build_student()
-    for stage in stages:
-        FrozenTeacherDistiller(teacher, student, objectives=stage)
+    work = Work(RunFolder("unused"), Path("unused"))
+    build(app, task, spec, work, untrained=True)
 
 
 @dataclass
@@ -246,7 +248,7 @@ class _Before:
     callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
 
 
-def _trained_before(app: App, task: Task, spec: RunSpec, work: _Work) -> _Before:
+def _trained_before(app: App, task: Task, spec: RunSpec, work: Work) -> _Before:
     if spec.teacher_epochs is None:
         return _Before()
     if spec.anchors is not None:
@@ -255,6 +257,17 @@ def _trained_before(app: App, task: Task, spec: RunSpec, work: _Work) -> _Before
     models = {"teacher": trained_teacher(app, task, spec, work)}
     if spec.assistants is not None:
         models[f"assistant {spec.assistants[-1]}"] = trained_assistant(app, spec, work)
+    return _Before(models)
+
+
+def _untrained_before(app: App, task: Task, spec: RunSpec) -> _Before:
+    """Models of the same architectures in place of those that would be trained."""
+    if spec.teacher_epochs is None:
+        return _Before()
+    models = {"teacher": task.build_teacher()}
+    if spec.assistants is not None:
+        assistant = spec.assistants[-1]
+        models[f"assistant {assistant}"] = prepare(app, spec.of_assistant()).build_student()
     return _Before(models)
 
 
@@ -283,7 +296,7 @@ def _untrained_or_given_teacher(task: Task, spec: RunSpec) -> keras.Model:
     return uniform_start(_seeded(task.build_teacher, spec.seed))
 
 
-def trained_teacher(app: App, task: Task, spec: RunSpec, work: _Work) -> keras.Model:
+def trained_teacher(app: App, task: Task, spec: RunSpec, work: Work) -> keras.Model:
     """The fixed teacher of a run: trained on the labels once, then read from the cache."""
     if spec.teacher_init is not None:
         return load_student(spec.teacher_init)
@@ -294,7 +307,7 @@ def trained_teacher(app: App, task: Task, spec: RunSpec, work: _Work) -> keras.M
     return load_student(path)
 
 
-def trained_route(app: App, task: Task, spec: RunSpec, work: _Work) -> list[Path]:
+def trained_route(app: App, task: Task, spec: RunSpec, work: Work) -> list[Path]:
     """Files of the teacher at evenly spaced epochs of its training, from the cache if there."""
     count = spec.anchors
     key = {**_teacher_key(app, spec), "anchors": count}
@@ -307,7 +320,7 @@ def trained_route(app: App, task: Task, spec: RunSpec, work: _Work) -> list[Path
     return [folder / name for name in names]
 
 
-def trained_assistant(app: App, spec: RunSpec, work: _Work) -> keras.Model:
+def trained_assistant(app: App, spec: RunSpec, work: Work) -> keras.Model:
     """The student's teacher under teacher assistants, itself distilled; cached by its spec."""
     assistant = spec.of_assistant()
     recipe = app.recipe.student_optimizer(assistant.student)
@@ -332,14 +345,14 @@ def _train_teacher(
     app: App,
     task: Task,
     spec: RunSpec,
-    work: _Work,
+    work: Work,
     folder: Path,
     key: dict[str, Any],
     files: dict[int, str],
 ) -> None:
     """Trains a teacher on the labels and keeps it as it was after certain epochs."""
     teacher = uniform_start(_seeded(task.build_teacher, spec.seed))
-    trainer = StudentOnly(teacher, student_inputs=functools.partial(inputs_of, role="teacher"))
+    trainer = StudentOnly(teacher, student_inputs=teacher_part)
     steps = spec.teacher_epochs * len(task.train)
     trainer.compile(optimizer=app.recipe.teacher.build(steps, spec.teacher_learning_rate))
     # In the run folder until the last epoch is done: training may be stopped and resumed.
@@ -369,7 +382,7 @@ def _teacher_key(app: App, spec: RunSpec) -> dict[str, Any]:
     return {"spec": spec.of_teacher().to_json(), "optimizer": asdict(app.recipe.teacher)}
 
 
-def _cached(work: _Work, spec: RunSpec, key: dict[str, Any]) -> Path:
+def _cached(work: Work, spec: RunSpec, key: dict[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return work.cache / f"{spec.app}-{digest}"
 
@@ -461,6 +474,11 @@ def check_backend(spec: RunSpec) -> None:
         )
 
 
+def teacher_part(x: Any) -> Any:
+    """The part of a batch that the teacher reads."""
+    return inputs_of(x, "teacher")
+
+
 def inputs_of(x: Any, role: str) -> Any:
     """The part of a batch that one of the two models reads."""
     names_parts = isinstance(x, Mapping) and set(x) - {"index"} == {"teacher", "student"}
@@ -468,7 +486,7 @@ def inputs_of(x: Any, role: str) -> Any:
 
 
 def _carry_out(
-    work: _Work,
+    work: Work,
     record: dict[str, Any],
     app: App,
     task: Task,
@@ -506,7 +524,7 @@ def _carry_out(
     return folder.read()
 
 
-def _train(work: _Work, app: App, task: Task, spec: RunSpec, plan: Plan) -> int:
+def _train(work: Work, app: App, task: Task, spec: RunSpec, plan: Plan) -> int:
     """Trains all stages from where they are; returns the best epoch on validation, from 1."""
     folder, backup, monitor = work.folder, work.backup(), f"val_{app.metric}"
     position = backup.position()
