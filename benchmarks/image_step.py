@@ -1,0 +1,206 @@
+"""Claim: on CPU a ProKT step takes no longer than the same step in plain PyTorch.
+
+Three pairs of the paper's CIFAR-100 networks, batch 64: our step in TensorFlow graph mode beside
+`pytorch_prokt.py` (eager, channels last), in turn, each side in a process of its own that the
+other does not compete with. Printed: the ratio of the medians (claim: at most 1.0), images per
+second, our step over the sum of its parts (claim: at most 1.05; the parts are a training step of
+the teacher, a forward of it, a training step of the student, and the student's own forward that
+makes the proximal target), the floor of 4 F_T + 3 F_S forwards from the measured parts, and the
+peak memory of each side above its framework's start-up (claim: at most 1.2 times PyTorch's).
+
+    python benchmarks/image_step.py [--repeats 15] [--pairs wrn-16-2:mobilenet-v2]
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+PAIRS = ("wrn-40-2:shufflenet-v1", "vgg13:mobilenet-v2", "wrn-16-2:mobilenet-v2")
+BATCH, CLASSES, SHAPE = 64, 100, (32, 32, 3)
+WARM_UP = 3
+
+
+def peak_mebibytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def our_side(teacher_name: str, student_name: str) -> dict:
+    """Our step, and the parts it is made of, each a compiled function."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_prokt import ProKTDistiller, models
+    from keras_prokt.optimizers import CoupledSGD
+
+    np.asarray(
+        tf.function(lambda: tf.nn.conv2d(tf.ones((1, 8, 8, 3)), tf.ones((3, 3, 3, 3)), 1, "SAME"))()
+    )
+    start = peak_mebibytes()
+    generator = np.random.default_rng(0)
+    x = tf.constant(generator.normal(size=(BATCH, *SHAPE)).astype("float32"))
+    y = tf.constant(generator.integers(0, CLASSES, BATCH).astype("int32"))
+
+    def network(name):
+        return models.get(name)(CLASSES, SHAPE)
+
+    def training_step(model, rate):
+        optimizer = CoupledSGD(rate, momentum=0.9, l2=5e-4)
+        optimizer.build(model.trainable_variables)
+
+        @tf.function
+        def step():
+            with tf.GradientTape() as tape:
+                logits = model(x, training=True)
+                loss = tf.reduce_mean(
+                    tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
+                )
+            gradients = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+            return loss
+
+        return step
+
+    distiller = ProKTDistiller(network(teacher_name), network(student_name))
+    distiller.compile(
+        CoupledSGD(0.01, momentum=0.9, l2=5e-4),
+        teacher_optimizer=CoupledSGD(0.05, momentum=0.9, l2=5e-4),
+    )
+    distiller.make_train_function()
+    iterator = iter(tf.data.Dataset.from_tensors((x, y)).repeat())
+
+    def step():
+        return np.asarray(distiller.train_function(iterator)["loss"])
+
+    for _ in range(WARM_UP):
+        step()
+    peak = peak_mebibytes() - start
+    teacher, student = network(teacher_name), network(student_name)
+    forwards = [tf.function(lambda m=m: m(x, training=False)) for m in (teacher, student)]
+    train_teacher, train_student = training_step(teacher, 0.05), training_step(student, 0.01)
+    return {
+        "versions": f"keras {keras.version()}, tensorflow {tf.__version__}",
+        "peak": peak,
+        "calls": {
+            "step": step,
+            "teacher training step": lambda: np.asarray(train_teacher()),
+            "teacher forward": lambda: np.asarray(forwards[0]()),
+            "student forward": lambda: np.asarray(forwards[1]()),
+            "student training step": lambda: np.asarray(train_student()),
+        },
+    }
+
+
+def peer_side(teacher_name: str, student_name: str) -> dict:
+    """The PyTorch step."""
+    import torch
+    from pytorch_prokt import ProKT
+
+    torch.nn.functional.conv2d(torch.ones(1, 3, 8, 8), torch.ones(3, 3, 3, 3))
+    start = peak_mebibytes()
+    torch.manual_seed(0)
+    x = torch.randn(BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    y = torch.randint(0, CLASSES, (BATCH,))
+    method = ProKT(teacher_name, student_name)
+    for _ in range(WARM_UP):
+        method.step(x, y)
+    return {
+        "versions": f"torch {torch.__version__}",
+        "peak": peak_mebibytes() - start,
+        "calls": {"step": lambda: method.step(x, y)},
+    }
+
+
+def serve(side: str, pair: str) -> None:
+    """Answers each name on standard input with the seconds of that call."""
+    made = {"ours": our_side, "peer": peer_side}[side](*pair.split(":"))
+    calls = made.pop("calls")
+    print(json.dumps({**made, "calls": list(calls)}), flush=True)
+    for name in calls:
+        calls[name]()  # compiles
+    for line in sys.stdin:
+        started = time.perf_counter()
+        calls[line.strip()]()
+        print(time.perf_counter() - started, flush=True)
+
+
+class Side:
+    """A process that runs one side, a call at a time."""
+
+    def __init__(self, side: str, pair: str):
+        command = [sys.executable, __file__, "--side", side, "--pairs", pair]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        line = self.process.stdout.readline()
+        while not line.startswith("{"):
+            if not line:
+                raise SystemExit(f"the process of {side} ended with {self.process.wait()}")
+            line = self.process.stdout.readline()
+        self.about = json.loads(line)
+
+    def seconds(self, name: str) -> float:
+        self.process.stdin.write(f"{name}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(pair: str, repeats: int) -> None:
+    sides = {"ours": Side("ours", pair), "peer": Side("peer", pair)}
+    calls = [(s, name) for s, side in sides.items() for name in side.about["calls"]]
+    seconds: dict[tuple[str, str], list[float]] = {call: [] for call in calls}
+    for repeat in range(repeats + 1):
+        for side, name in calls:
+            value = sides[side].seconds(name)
+            if repeat:
+                seconds[side, name].append(value)
+    for side in sides.values():
+        side.close()
+    median = {call: statistics.median(values) for call, values in seconds.items()}
+    ours, peer = median["ours", "step"], median["peer", "step"]
+    parts = {
+        name: median["ours", name] for side, name in calls if side == "ours" and name != "step"
+    }
+    forward_t, forward_s = parts["teacher forward"], parts["student forward"]
+    floor = parts["teacher training step"] + forward_t + parts["student training step"]
+    peaks = {name: side.about["peak"] for name, side in sides.items()}
+    print(f"\n{pair.replace(':', ' -> ')}, batch {BATCH}")
+    print(f"  ours {1e3 * ours:.0f} ms, {BATCH / ours:.0f} images/s; PyTorch {1e3 * peer:.0f} ms")
+    print(f"  ratio to PyTorch {ours / peer:.3f} (claim: at most 1.0)")
+    detail = " + ".join(f"{name} {1e3 * value:.0f}" for name, value in parts.items())
+    print(f"  ratio to the sum of its parts {ours / sum(parts.values()):.3f} (claim: at most 1.05)")
+    print(f"    parts, ms: {detail}")
+    print(f"  floor of 4 F_T + 3 F_S from the parts {1e3 * floor:.0f} ms: {ours / floor:.3f} of it")
+    print(f"    F_T {1e3 * forward_t:.0f} ms, F_S {1e3 * forward_s:.0f} ms")
+    print(
+        f"  peak memory above start-up: ours {peaks['ours']:.0f} MiB, PyTorch {peaks['peer']:.0f} "
+        f"MiB, ratio {peaks['ours'] / peaks['peer']:.2f} (claim: at most 1.2)"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--pairs", default=",".join(PAIRS))
+    parser.add_argument("--side", choices=("ours", "peer"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.side:
+        serve(arguments.side, arguments.pairs)
+        return
+    print(f"{os.cpu_count()} cores; both sides use all of them, in turn")
+    for pair in arguments.pairs.split(","):
+        measure(pair, arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()
