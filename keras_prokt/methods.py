@@ -53,6 +53,151 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
         1.0,
         "any two classifiers",
     ),
+    "fitnet": ObjectiveCard(
+        "fitnet:FitNet",
+        "the feature map of stage 2, by a convolution trained with the student",
+        "Romero, Ballas, Kahou, Chassang, Gatta, Bengio: FitNets: Hints for Thin Deep Nets, "
+        "ICLR 2015, arXiv 1412.6550",
+        2015,
+        "features",
+        "stage 2",
+        100.0,
+        "networks whose stages 2 have the same size, or one twice the other",
+    ),
+    "at": ObjectiveCard(
+        "attention_transfer:AttentionTransfer",
+        "where in the image each stage is active",
+        "Zagoruyko, Komodakis: Paying More Attention to Attention: Improving the Performance of "
+        "Convolutional Neural Networks via Attention Transfer, ICLR 2017, arXiv 1612.03928",
+        2017,
+        "features",
+        "all stages",
+        1000.0,
+        "networks with convolutional stages, best with equally many",
+    ),
+    "sp": ObjectiveCard(
+        "similarity_preserving:SimilarityPreserving",
+        "which examples of the batch look alike at the last stage",
+        "Tung, Mori: Similarity-Preserving Knowledge Distillation, ICCV 2019, arXiv 1907.09682",
+        2019,
+        "relations",
+        "last stage",
+        3000.0,
+    ),
+    "cc": ObjectiveCard(
+        "correlation_congruence:CorrelationCongruence",
+        "embedded features, their errors in neighbouring examples together",
+        "Peng, Jin, Liu, Li, Wu, Liu, Zhou, Zhang: Correlation Congruence for Knowledge "
+        "Distillation, ICCV 2019, arXiv 1904.01802",
+        2019,
+        "relations",
+        "pooled features",
+        0.02,
+        "any two classifiers with a linear last layer",
+    ),
+    "vid": ObjectiveCard(
+        "variational_information:VariationalInformation",
+        "the feature map of each stage, as predicted with a learnt variance",
+        "Ahn, Hu, Damianou, Lawrence, Dai: Variational Information Distillation for Knowledge "
+        "Transfer, CVPR 2019, arXiv 1904.05835",
+        2019,
+        "features",
+        "all stages",
+        1.0,
+        "networks with convolutional stages, best with equally many",
+    ),
+    "rkd": ObjectiveCard(
+        "relational:Relational",
+        "distances and angles between the examples of the batch",
+        "Park, Kim, Lu, Cho: Relational Knowledge Distillation, CVPR 2019, arXiv 1904.05068",
+        2019,
+        "relations",
+        "pooled features",
+        1.0,
+        "any two classifiers with a linear last layer",
+    ),
+    "pkt": ObjectiveCard(
+        "probabilistic:Probabilistic",
+        "who is near whom in the batch, as probabilities",
+        "Passalis, Tefas: Learning Deep Representations with Probabilistic Knowledge Transfer, "
+        "ECCV 2018, arXiv 1803.10837",
+        2018,
+        "relations",
+        "pooled features",
+        30000.0,
+        "any two classifiers with a linear last layer",
+    ),
+    "nst": ObjectiveCard(
+        "neuron_selectivity:NeuronSelectivity",
+        "the patterns to which the channels of each stage respond, as a set",
+        "Huang, Wang: Like What You Like: Knowledge Distill via Neuron Selectivity Transfer, "
+        "arXiv 1707.01219",
+        2017,
+        "features",
+        "all stages",
+        50.0,
+        "networks with convolutional stages, best with equally many",
+    ),
+    "ab": ObjectiveCard(
+        "activation_boundary:ActivationBoundary",
+        "which neurons are on, before training: the student starts with the teacher's boundaries",
+        "Heo, Lee, Yun, Choi: Knowledge Transfer via Distillation of Activation Boundaries Formed "
+        "by Hidden Neurons, AAAI 2019, arXiv 1811.03233",
+        2019,
+        "initialisation",
+        "all stages, before the activation",
+        1.0,
+        "networks with convolutional stages, best with equally many",
+        first_stage="connectors and the student's features",
+        second_stage=(),
+    ),
+    "ft": ObjectiveCard(
+        "factor_transfer:FactorTransfer",
+        "a paraphrase of the last stage, which a translator learns with the student",
+        "Kim, Park, Kwak: Paraphrasing Complex Network: Network Compression via Factor Transfer, "
+        "NeurIPS 2018, arXiv 1802.04977",
+        2018,
+        "features",
+        "last stage",
+        200.0,
+        first_stage="a paraphraser of the teacher's features",
+        needs_fixed_teacher=True,
+    ),
+    "crd": ObjectiveCard(
+        "contrastive:ContrastiveRepresentation",
+        "embedded features, by which an example is told from examples of other classes",
+        "Tian, Krishnan, Isola: Contrastive Representation Distillation, ICLR 2020, "
+        "arXiv 1910.10699",
+        2020,
+        "contrast",
+        "pooled features, position of each example",
+        0.8,
+        "any two classifiers with a linear last layer",
+    ),
+    "pkd": ObjectiveCard(
+        "patient:Patient",
+        "the direction of the [CLS] state after each transformer layer but the last",
+        "Sun, Cheng, Gan, Liu: Patient Knowledge Distillation for BERT Model Compression, "
+        "EMNLP 2019, arXiv 1908.09355",
+        2019,
+        "transformer",
+        "[CLS] states of all layers but the last",
+        100.0,  # of the paper's 10, 100, 500, 1000
+        "transformers of the same width, a multiple of the student's layers in the teacher",
+    ),
+    "tinybert": ObjectiveCard(
+        "tinybert:TinyBert",
+        "embeddings, hidden states and attention, before training: then the outputs",
+        "Jiao, Yin, Shang, Jiang, Chen, Li, Wang, Liu: TinyBERT: Distilling BERT for Natural "
+        "Language Understanding, Findings of EMNLP 2020, arXiv 1909.10351",
+        2020,
+        "transformer",
+        "embeddings, hidden states and attention scores of all layers",
+        1.0,
+        "transformers with equally many heads, a multiple of the student's layers in the teacher",
+        first_stage="embeddings, hidden states and attention matrices",
+        second_stage=("kd",),
+    ),
 }
 """Objectives by the name that users type: a row a method."""
 
@@ -77,6 +222,11 @@ class Regime:
     label_weight: float | None = 0.0
 
     @property
+    def trains_teacher_along(self) -> bool:
+        """Whether the teacher is trained in the distillation itself."""
+        return "teacher_learning_rate" in self.settings and not self.trains_teacher_before
+
+    @property
     def trains_teacher_before(self) -> bool:
         """Whether the teacher is trained before the distillation and then fixed."""
         return "teacher_epochs" in self.settings
@@ -91,12 +241,12 @@ REGIMES: dict[str, Regime] = {
     "prokt": Regime(
         "teacher and student trained together, the teacher held near the student (this paper)",
         "ProKTDistiller",
-        frozenset({"teacher_learning_rate", "proximal_weight", "proximal_bound"}),
+        frozenset({"teacher_learning_rate", "teacher_init", "proximal_weight", "proximal_bound"}),
     ),
     FIXED: Regime(
         "a teacher trained first, then fixed (the default where a method names no regime)",
         "FrozenTeacherDistiller",
-        _TRAINED_BEFORE,
+        _TRAINED_BEFORE | {"teacher_init"},
         adds_soft_targets=False,
         label_weight=None,
     ),
@@ -108,12 +258,12 @@ REGIMES: dict[str, Regime] = {
     "ta": Regime(
         "a fixed teacher teaches an assistant, which teaches the student (Mirzadeh et al. 2020)",
         "FrozenTeacherDistiller",
-        _TRAINED_BEFORE | {"assistants"},
+        _TRAINED_BEFORE | {"teacher_init", "assistants"},
     ),
     "dml": Regime(
         "two networks learn the labels and each other's outputs (Zhang et al. 2018)",
         "MutualDistiller",
-        frozenset({"teacher_learning_rate"}),
+        frozenset({"teacher_learning_rate", "teacher_init"}),
         label_weight=1.0,
     ),
     "student": Regime(

@@ -3,8 +3,11 @@
 import importlib
 from typing import Any
 
+import keras
+
 from keras_prokt.losses.base import PARTS, Objective
 from keras_prokt.losses.divergence import kl_divergence, weighted_mean
+from keras_prokt.losses.keras_distillation import KerasLoss, as_keras_loss
 from keras_prokt.losses.label_loss import LabelLossOnLogits
 from keras_prokt.losses.soft_targets import SoftTargets, soft_target_loss
 from keras_prokt.methods import OBJECTIVES
@@ -32,7 +35,8 @@ def get(names: Any) -> list[Objective]:
 
     Args:
         names: A string such as `"kd"` or `"crd+kd"`, whose terms get the weights of
-            `keras_prokt.methods.OBJECTIVES`; an `Objective`; or a sequence of these.
+            `keras_prokt.methods.OBJECTIVES`; an `Objective`; a loss of `keras.distillation`; or a
+            sequence of these.
 
     Returns:
         The objectives, in order.
@@ -53,6 +57,8 @@ def get(names: Any) -> list[Objective]:
         ]
     if isinstance(names, Objective):
         return [names]
+    if isinstance(names, keras.distillation.DistillationLoss):
+        return [KerasLoss(names)]
     if isinstance(names, list | tuple):
         return [objective for name in names for objective in get(name)]
     raise ValueError(
@@ -62,11 +68,13 @@ def get(names: Any) -> list[Objective]:
 
 
 __all__ = [
+    "KerasLoss",
     "LOSSES",
     "LabelLossOnLogits",
     "Objective",
     "PARTS",
     "SoftTargets",
+    "as_keras_loss",
     "get",
     "kl_divergence",
     "objective_class",

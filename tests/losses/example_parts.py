@@ -7,7 +7,7 @@ CLASSES = 5
 LABELS = np.arange(EXAMPLES) % CLASSES
 
 _CHANNELS = {"teacher": (6, 8, 10), "student": (4, 5, 6)}
-_WIDTH = {"teacher": 8, "student": 6}
+_WIDTH = 8  # of both: objectives that compare states as they are know no other pair
 _LAYERS = {"teacher": 4, "student": 2}
 
 
@@ -25,7 +25,7 @@ def parts(role="student", batch=6, seed=0, index=None):
         normal(batch, size, size, channels)
         for size, channels in zip((8, 4, 2), _CHANNELS[role], strict=True)
     ]
-    width, count = _WIDTH[role], _LAYERS[role]
+    width, count = _WIDTH, _LAYERS[role]
     mask = np.ones((batch, 5), "float32")
     mask[0, 3:] = 0
     return {

@@ -38,6 +38,8 @@ class TestEveryObjective:
         objective = built(LOSSES[name](), of, of)
         if objective.trainable_variables:
             pytest.skip("its adapters have to learn the identity first")
+        if OBJECTIVES[name].kind == "initialisation":
+            pytest.skip("it wants the teacher's neurons on the same side, by a margin")
         least = value(objective, of, of).mean()
         np.testing.assert_allclose(least, 0, atol=1e-5)
         for seed in (1, 2, 3):
