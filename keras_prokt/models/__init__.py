@@ -12,6 +12,12 @@ from functools import partial
 import keras
 
 from keras_prokt.models.convolutional import convnet
+from keras_prokt.models.mobilenet_v2 import mobilenet_v2
+from keras_prokt.models.resnet import resnet_50, resnet_x4
+from keras_prokt.models.shufflenet_v1 import shufflenet_v1
+from keras_prokt.models.shufflenet_v2 import shufflenet_v2
+from keras_prokt.models.transformer import transformer
+from keras_prokt.models.vgg import vgg
 from keras_prokt.models.wide_resnet import wide_resnet
 from keras_prokt.names import unknown_name
 
@@ -21,13 +27,28 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     ),
     "cnn-medium": partial(convnet, widths=(16, 32), batch_normalization=True, name="cnn_medium"),
     "cnn-small": partial(convnet, widths=(6, 12), name="cnn_small"),
-    "wrn-16-2": partial(wide_resnet, 16, 2),
-    "wrn-40-2": partial(wide_resnet, 40, 2),
+    "mobilenet-v2": mobilenet_v2,
+    "resnet32x4": partial(resnet_x4, 32),
+    "resnet50": resnet_50,
+    "resnet8x4": partial(resnet_x4, 8),
+    "shufflenet-v1": shufflenet_v1,
+    "shufflenet-v2": shufflenet_v2,
+    "transformer-large": partial(transformer, num_layers=4, name="transformer_large"),
+    "transformer-small": partial(transformer, num_layers=2, name="transformer_small"),
+    "vgg13": partial(vgg, 2),
+    "vgg8": partial(vgg, 1),
+    "wrn-16-2": partial(wide_resnet, 16, width=2),
+    "wrn-40-2": partial(wide_resnet, 40, width=2),
 }
 
 
 def get(name: str) -> Callable[..., keras.Model]:
-    """The builder of a named network.
+    """The builder of a named network, which takes `num_classes` and `input_shape`.
+
+    Args:
+        name: A name in `MODELS`; `keras:ResNet50`, a network of `keras.applications` with fresh
+            weights; `hub:PRESET`, an image classifier of keras-hub; or `module:function`, a
+            builder of the user's own.
 
     Raises:
         ValueError: If the name is unknown; the message lists the known ones.
@@ -38,6 +59,10 @@ def get(name: str) -> Callable[..., keras.Model]:
     >>> models.get("cnn-small")(10, (8, 8, 1)).name
     'cnn_small'
     """
+    if name not in MODELS and ":" in name:
+        from keras_prokt.models.elsewhere import builder_from
+
+        return builder_from(name)
     if name not in MODELS:
         raise ValueError(unknown_name("a model", name, MODELS))
     return MODELS[name]

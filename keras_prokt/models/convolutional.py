@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from keras_prokt.models.batch_normalization import FusedBatchNormalization
+
 
 def convnet(
     num_classes: int,
@@ -43,7 +45,7 @@ def convnet(
         for convolution in range(convolutions):
             x = layers.Conv2D(width, 3, padding="same", use_bias=not batch_normalization)(x)
             if batch_normalization:
-                x = layers.BatchNormalization(momentum=0.9)(x)
+                x = FusedBatchNormalization(momentum=0.9)(x)
             is_last = convolution == convolutions - 1
             x = layers.ReLU(name=f"stage_{stage + 1}" if is_last else None)(x)
     x = layers.GlobalAveragePooling2D(name="pooled")(x)

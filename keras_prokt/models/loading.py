@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-_OWN_LAYERS = ("bert", "bilstm")
+_OWN_LAYERS = ("batch_normalization", "bert", "bilstm", "channel_groups", "transformer")
 """Modules of this package that register layers of their own."""
 
 

@@ -12,7 +12,7 @@ from keras_prokt.models.wide_resnet import wide_resnet
     ("depth", "trainable", "total"), [(40, 2_255_156, 2_260_564), (16, 703_284, None)]
 )
 def test_wide_resnets_have_the_published_size(depth, trainable, total):
-    model = wide_resnet(depth, 2)
+    model = wide_resnet(depth)
     counted = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     assert counted == trainable
     if total is not None:
@@ -20,7 +20,7 @@ def test_wide_resnets_have_the_published_size(depth, trainable, total):
 
 
 def test_wide_resnet_stages_and_shapes():
-    model = wide_resnet(16, 2, 100)
+    model = wide_resnet(16)
     shapes = {layer.output.shape[1:] for layer in model.layers if layer.name.startswith("add")}
     assert shapes == {(32, 32, 32), (16, 16, 64), (8, 8, 128)}
     assert model(np.zeros((2, 32, 32, 3), "float32")).shape == (2, 100)
@@ -28,13 +28,14 @@ def test_wide_resnet_stages_and_shapes():
 
 def test_depths_that_do_not_exist():
     with pytest.raises(ValueError, match=r"depth of 6n \+ 4"):
-        wide_resnet(18, 2)
+        wide_resnet(18)
 
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_every_model_takes_classes_and_shape_and_ends_in_logits(name):
-    model = models.get(name)(7, (32, 32, 1))
-    assert model.output_shape == (None, 7)
+    options = {} if name.startswith(("cnn", "transformer")) else {"width": 0.75}
+    model = models.get(name)(7, (16, 16, 1), name="small", **options)
+    assert (model.name, model.output_shape) == ("small", (None, 7))
     assert isinstance(model.layers[-1], keras.layers.Dense)
     assert model.layers[-1].activation is keras.activations.linear
 

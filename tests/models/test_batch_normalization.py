@@ -1,0 +1,243 @@
+"""The fused layer against Keras's: outputs, statistics, gradients; when which kernel runs.
+
+Each of these wrong versions was tried and failed here: the unbiased variance kept, the momentum
+swapped, ε left at the kernel's default; mask, trainable, axis, renorm or float64 not looked at; the
+output left in float32 under half precision.
+"""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_prokt.models.batch_normalization import FusedBatchNormalization
+
+TENSORFLOW = keras.backend.backend() == "tensorflow"
+on_tensorflow = pytest.mark.skipif(not TENSORFLOW, reason="the fused kernel is TensorFlow's")
+
+
+def images(*shape, offset=2.0, seed=0):
+    random = np.random.default_rng(seed)
+    # Channels of different scale and offset.
+    scale = np.linspace(0.5, 3.0, shape[-1])
+    return (random.normal(size=shape) * scale + offset * np.arange(shape[-1])).astype("float32")
+
+
+def both(shape, **options):
+    """Our layer and Keras's, built, with the same weights, none of them at its start."""
+    pair = [kind(**options) for kind in (FusedBatchNormalization, layers.BatchNormalization)]
+    random = np.random.default_rng(1)
+    for layer in pair:
+        layer.build(shape)
+    weights = [random.uniform(0.5, 1.5, v.shape).astype("float32") for v in pair[0].weights]
+    for layer in pair:
+        layer.set_weights(weights)
+    return pair
+
+
+def to_numpy(value):
+    return keras.ops.convert_to_numpy(keras.ops.cast(value, "float32"))
+
+
+def assert_same_training(pair, batches, tolerance=1e-5, call=lambda layer: layer):
+    """Both train on the batches and then infer, with the same results and statistics."""
+    outputs = []
+    for layer in pair:
+        run = call(lambda x, layer=layer: layer(x, training=True))
+        outputs.append([to_numpy(run(x)) for x in batches])
+        outputs[-1].append(to_numpy(layer(batches[0], training=False)))
+    for ours, theirs in zip(*outputs, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+    for ours, theirs in zip(pair[0].weights, pair[1].weights, strict=True):
+        assert ours.name == theirs.name
+        np.testing.assert_allclose(to_numpy(ours), to_numpy(theirs), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6, 3), (2, 1, 1, 3), (16, 8, 8, 4)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"momentum": 0.9, "epsilon": 1e-5},
+        {},
+        {"scale": False},
+        {"center": False, "momentum": 0.5},
+        {"scale": False, "center": False},
+    ],
+)
+def test_training_equals_keras(shape, options):
+    pair = both(shape, **options)
+    assert_same_training(pair, [images(*shape, seed=seed) for seed in range(3)])
+
+
+def test_statistics_by_hand():
+    layer = FusedBatchNormalization(momentum=0.75, epsilon=1e-5)
+    x = images(2, 3, 4, 5).astype("float64")
+    outputs = to_numpy(layer(x.astype("float32"), training=True))
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))  # divided by 24, not by 23
+    expected = (x - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(to_numpy(layer.moving_mean), 0.25 * mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(to_numpy(layer.moving_variance), 0.75 + 0.25 * variance, rtol=1e-5)
+
+
+@on_tensorflow
+def test_single_values_have_no_variance():
+    # Not against Keras, whose layer is 4e-5 off here: it subtracts mean / √ε from x / √ε.
+    layer, _ = both((1, 1, 1, 2), momentum=0.9, epsilon=1e-5)
+    before = to_numpy(layer.moving_variance)
+    outputs = layer(images(1, 1, 1, 2), training=True)
+    np.testing.assert_allclose(to_numpy(outputs)[0, 0, 0], to_numpy(layer.beta), atol=1e-6)
+    np.testing.assert_allclose(to_numpy(layer.moving_variance), 0.9 * before, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((6, 5), {}),
+        ((4, 3, 5), {}),
+        ((2, 3, 2, 3, 4), {}),
+        ((4, 3, 5, 6), {"axis": 1}),
+        ((4, 3, 5, 6), {"renorm": True}),
+    ],
+)
+def test_what_is_not_fused_equals_keras(shape, options):
+    pair = both(shape, momentum=0.9, **options)
+    assert_same_training(pair, [images(*shape, seed=seed) for seed in range(2)])
+
+
+def test_masks_are_honoured():
+    pair = both((4, 3, 3, 2))
+    mask = np.random.default_rng(2).uniform(size=(4, 3, 3)) < 0.6
+    ours, theirs = (to_numpy(layer(images(4, 3, 3, 2), training=True, mask=mask)) for layer in pair)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_frozen_layers_keep_their_statistics():
+    pair = both((4, 5, 5, 3))
+    for layer in pair:
+        layer.trainable = False
+    before = [to_numpy(v) for v in pair[0].weights]
+    assert_same_training(pair, [images(4, 5, 5, 3)])
+    for variable, value in zip(pair[0].weights, before, strict=True):
+        np.testing.assert_array_equal(to_numpy(variable), value)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "mixed_float16",
+        "mixed_bfloat16",
+        "float16",
+        pytest.param(
+            "float64",
+            marks=pytest.mark.skipif(
+                keras.backend.backend() == "jax", reason="JAX has no float64 unless told"
+            ),
+        ),
+    ],
+)
+def test_other_precisions_equal_keras(policy):
+    pair = both((8, 4, 4, 3), dtype=policy)
+    ours, theirs = (layer(images(8, 4, 4, 3), training=True) for layer in pair)
+    assert ours.dtype == theirs.dtype
+    # Half precision rounds the result: it may fall to either neighbour.
+    tolerance = {"mixed_bfloat16": 2**-7, "float64": 1e-5}.get(policy, 2**-9)
+    np.testing.assert_allclose(to_numpy(ours), to_numpy(theirs), rtol=tolerance, atol=1e-5)
+    for ours, theirs in zip(pair[0].weights, pair[1].weights, strict=True):
+        assert ours.dtype == theirs.dtype
+        exact = 1e-3 if policy == "float16" else 1e-5
+        np.testing.assert_allclose(to_numpy(ours), to_numpy(theirs), rtol=exact, atol=exact)
+
+
+def test_files_and_configuration(tmp_path):
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, FusedBatchNormalization(momentum=0.9, epsilon=1e-5)(inputs))
+    model(images(8, 4, 4, 3), training=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert type(loaded.layers[-1]) is FusedBatchNormalization
+    assert loaded.layers[-1].get_config() == model.layers[-1].get_config()
+    batch = images(3, 4, 4, 3)
+    np.testing.assert_array_equal(to_numpy(loaded(batch)), to_numpy(model(batch)))
+
+
+def kernels_in(layer, training, shape=(None, 4, 4, 3), **options):
+    import tensorflow as tf
+
+    function = tf.function(lambda x: layer(x, training=training, **options))
+    graph = function.get_concrete_function(tf.TensorSpec(shape, layer.compute_dtype)).graph
+    return "FusedBatchNormV3" in {operation.type for operation in graph.get_operations()}
+
+
+@on_tensorflow
+def test_the_fused_kernel_runs_in_training_only():
+    layer, _ = both((2, 4, 4, 3))
+    assert kernels_in(layer, training=True)
+    assert not kernels_in(layer, training=False)
+    layer.trainable = False
+    assert not kernels_in(layer, training=True)
+    assert kernels_in(both((2, 4, 4, 3), dtype="mixed_float16")[0], training=True)
+    for options in ({"dtype": "float64"}, {"axis": 1}, {"renorm": True}, {"synchronized": True}):
+        assert not kernels_in(both((2, 4, 4, 3), **options)[0], training=True)
+
+
+@on_tensorflow
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_compiled_steps_with_free_batches_equal_keras(jit_compile):
+    import tensorflow as tf
+
+    pair = both((2, 4, 4, 3), momentum=0.9)
+    signature = [tf.TensorSpec((None, 4, 4, 3), "float32")]
+
+    def call(function):
+        return tf.function(function, input_signature=signature, jit_compile=jit_compile)
+
+    assert_same_training(pair, [images(n, 4, 4, 3, seed=n) for n in (5, 1, 8)], call=call)
+
+
+@on_tensorflow
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
+def test_gradients_equal_keras(training, jit_compile, options):
+    import tensorflow as tf
+
+    x = tf.constant(images(4, 5, 6, 3))
+    # The sum of outputs alone has no gradient with respect to the inputs.
+    slope = tf.constant(np.random.default_rng(3).normal(size=x.shape).astype("float32"))
+    gradients = []
+    for layer in both(x.shape, epsilon=1e-5, **options):
+
+        @tf.function(jit_compile=jit_compile)
+        def step(x, layer=layer):
+            sources = [x, *(v.value for v in layer.trainable_variables)]
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                loss = tf.reduce_sum(slope * tf.square(layer(x, training=training)))
+            return tape.gradient(loss, sources)
+
+        gradients.append(step(x))
+    assert len(gradients[0]) == len(gradients[1]) == (3 if not options else 2)
+    for ours, theirs in zip(*gradients, strict=True):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * scale)
+
+
+@on_tensorflow
+def test_a_trained_model_is_that_of_keras():
+    results = []
+    for kind in (FusedBatchNormalization, layers.BatchNormalization):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((8, 8, 3))
+        x = layers.Conv2D(6, 3, use_bias=False)(inputs)
+        x = layers.ReLU()(kind(momentum=0.9, epsilon=1e-5)(x))
+        model = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+        model.compile(
+            keras.optimizers.SGD(0.05, momentum=0.9),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        # The last batch is smaller.
+        model.fit(images(42, 8, 8, 3), np.arange(42) % 4, batch_size=16, epochs=3, verbose=0)
+        results.append(model.get_weights())
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
