@@ -38,8 +38,8 @@ setup(
     extras_require={
         "jax": ["jax"],
         "torch": ["torch"],
-        "test": ["pytest>=8"],
-        "dev": ["pytest>=8", "ruff", "build", "transformers<5"],
+        "test": ["pytest>=8", "pytest-xdist"],
+        "dev": ["pytest>=8", "pytest-xdist", "ruff", "build", "transformers<5"],
     },
     entry_points={"console_scripts": ["keras-prokt = keras_prokt.cli:main"]},
 )
