@@ -579,9 +579,7 @@ class Distiller(keras.Model):
 
     # Parts of a step.
 
-    def record_forward(
-        self, model: keras.Model, inputs: Any, with_parts: bool = True
-    ) -> Recording:
+    def record_forward(self, model: keras.Model, inputs: Any, with_parts: bool = True) -> Recording:
         """A forward in training mode whose gradient can be taken later.
 
         Args:

@@ -105,9 +105,12 @@ class ActivationBoundary(Objective):
     def build_adapters(self, teacher: Shapes, student: Shapes) -> None:
         part = "pre_activations"
         check_feature_maps(self.id, teacher[part], student[part], part)
-        pairs = zip(teacher[part], student[part], strict=False)
+        pairs = list(zip(teacher[part], student[part], strict=False))
+        connectors = [_make_connector(*pair, f"stage_{n}") for n, pair in enumerate(pairs, 1)]
+        self.is_pooled = [layers is None for layers in connectors]
         self.connectors = [
-            _make_connector(*pair, name=f"stage_{number}") for number, pair in enumerate(pairs, 1)
+            _make_pooled_connector(*pair, f"stage_{n}") if layers is None else layers
+            for n, (pair, layers) in enumerate(zip(pairs, connectors, strict=True), 1)
         ]
 
     def call(
@@ -119,10 +122,9 @@ class ActivationBoundary(Objective):
         pairs = list(zip(teacher["pre_activations"], student["pre_activations"], strict=False))
         loss = 0.0
         for stage, (teacher_map, student_map) in enumerate(pairs, 1):
-            connector = self.connectors[stage - 1]
-            if _needs_pooling(teacher_map.shape, student_map.shape):
+            if self.is_pooled[stage - 1]:
                 teacher_map, student_map = to_same_size(teacher_map, student_map)
-            connected = run_in_turn(connector, student_map, training)
+            connected = run_in_turn(self.connectors[stage - 1], student_map, training)
             of_stage = activation_boundary_loss(teacher_map, connected, self.margin)
             loss = loss + 2.0 ** (stage - len(pairs)) * SCALE * of_stage
         return loss
@@ -131,18 +133,14 @@ class ActivationBoundary(Objective):
         return {**super().get_config(), "margin": self.margin}
 
 
-def _needs_pooling(teacher: Shape, student: Shape) -> bool:
-    """Whether none of the original's connectors fits the sizes."""
-    sizes = tuple(teacher[1:3]), tuple(student[1:3])
-    doubled = [tuple(2 * number for number in size) for size in sizes]
-    return sizes[0] != sizes[1] and doubled[0] != sizes[1] and doubled[1] != sizes[0]
-
-
-def _make_connector(teacher: Shape, student: Shape, name: str) -> Layers:
+def _make_connector(teacher: Shape, student: Shape, name: str) -> Layers | None:
+    """The original's connector, or `None` where it has none of a usual size."""
     if tuple(teacher[1:]) == tuple(student[1:]):
         return []
-    layers = regressor(teacher, student, name)
-    if layers is None:
-        layers = [convolution(student[3], teacher[3], 1, f"{name}_same"), normalization_layer(name)]
-        build_in_turn(layers, student)
+    return regressor(teacher, student, name)
+
+
+def _make_pooled_connector(teacher: Shape, student: Shape, name: str) -> Layers:
+    layers = [convolution(student[3], teacher[3], 1, f"{name}_same"), normalization_layer(name)]
+    build_in_turn(layers, student)
     return layers

@@ -8,17 +8,18 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from keras_prokt.losses.base import Objective, Parts, Tensor
+from keras_prokt.losses.base import Objective, Parts, Shapes, Tensor
 
-_EXAMPLE_SHAPES: dict[str, Any] = {
+_EXAMPLE_SHAPES: dict[str, tuple[int | None, ...]] = {
     "logits": (None, 3),
     "pooled": (None, 3),
-    "stages": [(None, 4, 4, 3), (None, 2, 2, 3)],
-    "hidden_states": [(None, None, 4), (None, None, 4)],
+    "stages": (None, 4, 4, 3),
+    "hidden_states": (None, None, 4),
     "embeddings": (None, None, 4),
-    "attentions": [(None, 2, None, None), (None, 2, None, None)],
-    "pre_activations": [(None, 4, 4, 3), (None, 2, 2, 3)],
+    "attentions": (None, 2, None, None),
+    "pre_activations": (None, 4, 4, 3),
 }
+_LISTS = ("stages", "hidden_states", "attentions", "pre_activations")
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -42,7 +43,8 @@ class KerasLoss(Objective):
         name: Name of the term in the logs; that of the loss's class by default.
 
     Raises:
-        ValueError: If it is no such loss.
+        ValueError: If it is no such loss; once the networks are known, if it cannot compare what it
+            reads of them.
 
     Example:
 
@@ -71,6 +73,8 @@ class KerasLoss(Objective):
             name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(loss).__name__).lower()
         super().__init__(weight=weight, name=name)
         self.loss = loss
+        named = [bool(self.own_taps(role)) for role in ("teacher", "student")]
+        self.reads = (*(["logits"] if not all(named) else []), *([self._key] if any(named) else []))
         if _is_kl_of_logits(loss):
             warnings.warn(
                 "keras.distillation.LogitsDistillation with its default loss takes the divergence "
@@ -88,10 +92,25 @@ class KerasLoss(Objective):
     def _key(self) -> str:
         return f"keras:{self.name}"
 
+    def build_adapters(self, teacher: Shapes, student: Shapes) -> None:
+        shapes = [self._output(of) for of in (teacher, student)]
+        try:
+            examples = [ops.zeros([8 if n is None else n for n in shape]) for shape in shapes]
+            self.loss.compute_loss(*examples)
+        except Exception as error:  # whatever a loss raises that was not made for these
+            raise ValueError(
+                f"Expected outputs that {type(self.loss).__name__} can compare, received the "
+                f"shapes {tuple(shapes[0])} of the teacher and {tuple(shapes[1])} of the student "
+                f"and {type(error).__name__}: {str(error).strip()}; name other layers."
+            ) from error
+
+    def _output(self, parts: Mapping[str, Any]) -> Any:
+        return parts[self._key] if self._key in parts else parts["logits"]
+
     def call(self, teacher: Parts, student: Parts) -> Tensor:
-        outputs = [parts.get(self._key, parts["logits"]) for parts in (teacher, student)]
+        outputs = [self._output(parts) for parts in (teacher, student)]
         value = ops.cast(self.loss.compute_loss(*outputs), "float32")
-        return ops.broadcast_to(value, (ops.shape(student["logits"])[0],))
+        return ops.broadcast_to(value, (ops.shape(outputs[1])[0],))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "loss": keras.saving.serialize_keras_object(self.loss)}
@@ -117,7 +136,8 @@ def as_keras_loss(
     """One of our objectives for `keras.distillation.Distiller(distillation_losses=...)`.
 
     Keras's contract is one tensor of each network and no variables: objectives on the logits, and
-    those on one part without adapters of their own.
+    those on one part without adapters of their own. One that reads all stages, such as `at`, sees
+    the layer that is named as the only one: give a loss for each stage.
 
     Args:
         objective: The objective. Its weight is left to Keras's `distillation_loss_weights`.
@@ -151,21 +171,27 @@ class ObjectiveLoss(keras.distillation.DistillationLoss):
         teacher_layer_name: str | None = None,
         student_layer_name: str | None = None,
     ):
+        if not isinstance(objective, Objective):
+            raise ValueError(
+                f"Expected an objective, received {type(objective).__name__}: {objective!r}; "
+                "losses.get(name)[0] gives one."
+            )
         self.objective = objective
         self.teacher_layer_name = teacher_layer_name
         self.student_layer_name = student_layer_name
         self._part = _only_part(objective)
         named = [teacher_layer_name is not None, student_layer_name is not None]
-        if self._part != "logits" and not all(named):
+        # Keras ignores a student's layer without one of the teacher.
+        if not all(named) and (self._part != "logits" or any(named)):
             raise ValueError(
-                f"Expected teacher_layer_name and student_layer_name for objective "
+                "Expected teacher_layer_name and student_layer_name for objective "
                 f"{objective.id!r}, which reads {self._part}, received {teacher_layer_name!r} and "
                 f"{student_layer_name!r}; name the layers that give them."
             )
 
     def compute_loss(self, teacher_outputs: Tensor, student_outputs: Tensor, **_: Any) -> Tensor:
         outputs = [ops.cast(o, "float32") for o in (teacher_outputs, student_outputs)]
-        if isinstance(_EXAMPLE_SHAPES[self._part], list):
+        if self._part in _LISTS:
             outputs = [[output] for output in outputs]
         return ops.mean(self.objective(*({self._part: output} for output in outputs)))
 
@@ -199,11 +225,14 @@ def _only_part(objective: Objective) -> str:
     if objective.first_stage() is not None:
         raise refuse("has a first stage of training")
     [part] = parts
-    trial = type(objective).from_config({**objective.get_config(), "shapes": None})
-    try:
-        trial.build_for({part: _EXAMPLE_SHAPES[part]}, {part: _EXAMPLE_SHAPES[part]})
-    except ValueError as error:
-        raise refuse(f"says: {error}") from error
-    if trial.trainable_variables:
-        raise refuse("trains adapters of its own")
+    shape = _EXAMPLE_SHAPES[part]
+    # Several layers first: what has adapters should not be asked for more of them.
+    for shapes in ([shape, shape], [shape]) if part in _LISTS else (shape,):
+        trial = type(objective).from_config({**objective.get_config(), "shapes": None})
+        try:
+            trial.build_for({part: shapes}, {part: shapes})
+        except ValueError as error:
+            raise refuse(f"says: {error}") from error
+        if trial.trainable_variables:
+            raise refuse("trains adapters of its own")
     return part

@@ -1,6 +1,14 @@
 """Contrastive representations equal the CRD codebase's loss and memory, written in NumPy.
 
-Mutants of the module that were tried by hand; each made a test of this file fail: @@
+Mutants of the module that were tried by hand; each made a test of this file fail: the sign of
+either term; mean for sum over the negatives; K missing in K/N, or counted with the positive; K/N
+missing in the numerator; the momentum the wrong way round; a memory that is not renormalised; an
+anchor against its own network's memory; the student remembered as the teacher, or not at all; an
+embedding that is not normalised; the temperature multiplied; Z divided by N, from a sum for a mean,
+of each batch, or of the other direction; gradients through Z; another row among all products; the
+own class drawn, at its edge, or with classes in another order; the last example never drawn; the
+same negatives in each step; memories that move in inference; replicas averaged; a random state that
+is not saved; another size of the initial memory.
 """
 
 import keras
@@ -215,6 +223,23 @@ def test_student_and_both_embeddings_are_trained(monkeypatch, batch, with_all):
     objective.student_embedding.bias.assign(np.zeros(5))
     for slopes in gradients_of_objective(objective, teacher, zeros, "pooled"):
         assert all(np.isfinite(slope).all() for slope in slopes)
+
+
+def test_no_gradient_goes_through_the_normalizers(monkeypatch):
+    teacher, student = parts("teacher"), parts()
+    objective = built(small(), teacher, student)
+    drawn = ops.convert_to_tensor(RNG.integers(0, EXAMPLES, size=(6, 7)))
+    monkeypatch.setattr(objective, "draw_negatives", lambda _: drawn)
+    memories = (objective.teacher_memory, objective.student_memory)
+    at_first = [ops.convert_to_numpy(memory).copy() for memory in memories]
+    slopes = []
+    for _ in range(2):  # with the normalizers of this batch, then with the same ones as constants
+        for memory, start in zip(memories, at_first, strict=True):
+            memory.assign(start)
+        of_pooled, of_weights = gradients_of_objective(objective, teacher, student, "pooled")
+        slopes.append([*of_pooled, *of_weights])
+    for one, other in zip(*slopes, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 X = RNG.normal(size=(24, 8, 8, 1)).astype("float32")

@@ -41,6 +41,10 @@ def test_the_default_of_keras_is_wrong_and_named_so():
         wrong = KerasLoss(LogitsDistillation(3.0))
     value = float(ops.mean(wrong({"logits": TEACHER}, {"logits": STUDENT})))
     assert abs(value - right) > 0.5 * right
+    # What it is: a divergence of the logits themselves, as if they were probabilities.
+    clipped = [np.clip(logits / 3, 1e-7, 1) for logits in (TEACHER, STUDENT)]
+    divergence = np.sum(clipped[0] * np.log(clipped[0] / clipped[1]), axis=-1)
+    assert value == pytest.approx(divergence.mean(), rel=1e-4)
     cured = KerasLoss(kl(3.0))
     value = float(ops.mean(cured({"logits": TEACHER}, {"logits": STUDENT})))
     assert value == pytest.approx(right, rel=1e-3)
@@ -62,7 +66,7 @@ def test_a_keras_loss_trains_in_our_distiller_and_reloads(loss, tmp_path):
         layer = getattr(loss, f"{name}_layer_name", None)
         at = model if layer is None else keras.Model(model.inputs[0], model.get_layer(layer).output)
         expected[name] = at(X)
-    value = float(loss.compute_loss(expected["teacher"], expected["student"]))
+    value = float(ops.convert_to_numpy(loss.compute_loss(expected["teacher"], expected["student"])))
     logs = distiller.train_on_batch(X, Y, return_dict=True)
     assert logs[distiller.objectives[0].name] == pytest.approx(value, rel=1e-4)
     distiller.save(tmp_path / "whole.keras")
@@ -100,8 +104,49 @@ def test_our_objective_trains_in_keras_distiller(objective, names):
         layer = names.get(f"{role}_layer_name")
         at = model if layer is None else keras.Model(model.inputs[0], model.get_layer(layer).output)
         inner[role] = {objective.reads[0]: at(X)}
-    expected = float(ops.mean(objective(inner["teacher"], inner["student"])))
+    expected = ops.convert_to_numpy(objective(inner["teacher"], inner["student"])).mean()
     assert float(logs["distillation_loss"]) == pytest.approx(expected, rel=1e-3, abs=1e-7)
+
+
+def test_a_step_in_keras_distiller_is_a_step_in_ours():
+    theirs = keras_distiller(as_keras_loss(SoftTargets(4.0)))
+    ours = FrozenTeacherDistiller(*pair(), temperature=4.0, student_loss_weight=0.5)
+    ours.compile("sgd")
+    logs = [one.train_on_batch(X, Y, return_dict=True) for one in (theirs, ours)]
+    assert float(logs[0]["loss"]) == pytest.approx(float(logs[1]["loss"]), rel=1e-5)
+    for one, other in zip(theirs.student.weights, ours.student.weights, strict=True):
+        one, other = ops.convert_to_numpy(one), ops.convert_to_numpy(other)
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_outputs_that_a_keras_loss_cannot_compare_are_refused_before_training():
+    def distiller(loss, **names):
+        names = {f"{role}_layer_name": name for role, name in names.items()}
+        return FrozenTeacherDistiller(*pair(), objectives=loss(**names))
+
+    shapes = r"FeatureDistillation can compare, received the shapes \(None, 8\) .* \(None, 5\)"
+    with pytest.raises(ValueError, match=shapes):
+        distiller(FeatureDistillation, teacher="hidden", student="hidden")
+    with pytest.raises(ValueError, match=r"shapes \(None, 3\) .* \(None, 5\) of the student"):
+        distiller(FeatureDistillation, student="hidden")
+    with pytest.raises(ValueError, match="layer 'nothing' .* received 0 calls"):
+        distiller(FeatureDistillation, teacher="nothing", student="hidden")
+    several = LogitsDistillation(3.0, loss=[keras.losses.KLDivergence(), None])
+    with pytest.raises(ValueError, match="LogitsDistillation can compare"):
+        FrozenTeacherDistiller(*pair(), objectives=several)
+
+
+def test_one_layer_of_a_network_and_the_output_of_the_other():
+    loss = FeatureDistillation("mse", teacher_layer_name="features", student_layer_name="features")
+    loss.teacher_layer_name = None
+    objective = KerasLoss(loss)
+    assert objective.reads == ("logits", "keras:feature_distillation")
+    received = objective(
+        {"logits": TEACHER}, {"logits": 0 * STUDENT, "keras:feature_distillation": STUDENT}
+    )
+    received = ops.convert_to_numpy(received)
+    np.testing.assert_allclose(received, np.mean((TEACHER - STUDENT) ** 2), rtol=1e-5)
+    assert received.shape == (16,)
 
 
 def test_our_objective_in_keras_reloads():
@@ -119,6 +164,7 @@ def test_our_objective_in_keras_reloads():
         ("ab", "has a first stage"),
         ("ft", "has a first stage"),
         ("tinybert", "reads embeddings, hidden_states, attentions"),
+        ("pkd", "at least 2 transformer layers"),
     ],
 )
 def test_what_keras_distiller_cannot_do_is_refused_with_the_reason(name, reason):
@@ -130,5 +176,9 @@ def test_what_keras_distiller_cannot_do_is_refused_with_the_reason(name, reason)
 def test_layers_have_to_be_named_for_features():
     with pytest.raises(ValueError, match="Expected teacher_layer_name and student_layer_name"):
         as_keras_loss(losses.get("sp")[0])
+    with pytest.raises(ValueError, match="received None and 'hidden'"):
+        as_keras_loss(SoftTargets(), student_layer_name="hidden")
+    with pytest.raises(ValueError, match="Expected an objective, received str: 'kd'; losses.get"):
+        as_keras_loss("kd")
     with pytest.raises(ValueError, match="Expected a keras.distillation.DistillationLoss"):
         KerasLoss("mse")
