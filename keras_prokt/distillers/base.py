@@ -580,15 +580,19 @@ class Distiller(keras.Model):
     # Parts of a step.
 
     def record_forward(self, model: keras.Model, inputs: Any, with_parts: bool = True) -> Recording:
-        """A forward in training mode whose gradient can be taken later.
+        """A forward whose gradient can be taken later, in training mode.
+
+        A student that no term of the loss trains (a first stage of adapters alone) runs in
+        inference mode: its moving statistics stay.
 
         Args:
             model: The teacher or the student.
             inputs: Its inputs.
             with_parts: Whether what the objectives read is wanted too.
         """
+        training = model is self.teacher or self._trains_student
         return record(
-            lambda: self._forward(model, inputs, training=True, with_parts=with_parts),
+            lambda: self._forward(model, inputs, training, with_parts),
             model.trainable_variables,
             self.variables,
         )

@@ -74,8 +74,8 @@ class ActivationBoundary(Objective):
         name: Name of the term in the logs.
 
     Raises:
-        ValueError: If the margin is out of range; once the networks are known, if their stages
-            have no stages that can be matched.
+        ValueError: If the margin is out of range; once the networks are known, if one of them has
+            no stages.
 
     Example:
 

@@ -108,6 +108,19 @@ class TestEveryObjective:
         assert np.isfinite(history["teacher_loss"]).all()
 
 
+def test_a_first_stage_of_adapters_alone_leaves_the_student_as_it_was():
+    keras.utils.set_random_seed(0)
+    student = models.get("cnn-large")(CLASSES, (8, 8, 1))  # with batch normalisation
+    first = losses.get("ft")[0].first_stage()
+    stage = FrozenTeacherDistiller(pair("ft")[0], student, objectives=first)
+    stage.compile("adam")
+    before, adapters = values(student.variables), values(first.trainable_variables)
+    stage.fit(X, Y, **FIT)
+    assert_equal(before, values(student.variables))
+    for one, other in zip(adapters, values(first.trainable_variables), strict=True):
+        assert np.abs(one - other).max() > 0
+
+
 def counting(model, counts, role):
     call = model.call
 
