@@ -1,0 +1,86 @@
+"""The app `cifar100`: its recipe, its pairs, and the real images."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_prokt.app import TaskRequest, get_app
+from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.models import MODELS
+
+DATA = os.environ.get("TFDS_DATA_DIR")
+needs_data = pytest.mark.skipif(
+    not DATA or not (Path(DATA) / "cifar100").is_dir(),
+    reason="needs CIFAR-100 in TFDS format in $TFDS_DATA_DIR",
+)
+
+
+def request(**more):
+    names = {"teacher": "wrn-16-2", "student": "mobilenet-v2"}
+    return TaskRequest(**names, batch_size=64, seed=0, data_dir=DATA, **more)
+
+
+@needs_data
+def test_images_are_augmented_in_training_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_PROKT_CACHE", str(tmp_path))
+    prepare = get_app("cifar100").prepare
+    task = prepare(request(limit=128))
+    counts = [b.num_examples for b in (task.train, task.validation, task.test)]
+    assert counts == [128, 5_000, 10_000]
+    (images, labels), (again, _) = (next(task.train.epoch(e)) for e in (0, 0))
+    assert images.shape == (64, 32, 32, 3) and images.dtype == "float32"
+    assert labels.shape == (64,) and labels.max() < 100
+    np.testing.assert_array_equal(images, again)
+    stored = task.validation.inputs[:64]
+    np.testing.assert_allclose(
+        next(task.validation.epoch())[0][0, 0, 0],
+        (stored[0, 0, 0] / 255 - [0.5071, 0.4867, 0.4408]) / [0.2675, 0.2565, 0.2761],
+        atol=1e-5,
+    )
+    whole = [prepare(request(full_train=f)).train for f in (False, True)]
+    assert [b.num_examples for b in whole] == [45_000, 50_000]
+    assert isinstance(whole[1].inputs, np.memmap)  # 150 MB stay on the disk
+
+
+def test_pairs_are_the_columns_of_the_table():
+    app = get_app("cifar100")
+    assert len(app.pairs) == 7
+    for teacher, student in app.pairs.values():
+        assert {teacher, student} <= set(MODELS) & set(app.teachers)
+    spec = RunSpec.resolve("cifar100", "prokt", pair="resnet50-vgg8")
+    assert (spec.teacher, spec.student) == ("resnet50", "vgg8")
+    with pytest.raises(ValueError, match="did you mean 'resnet50-vgg8'"):
+        RunSpec.resolve("cifar100", "prokt", pair="resnet50-vgg9")
+    with pytest.raises(ValueError, match="Expected no --pair with app 'digits'"):
+        RunSpec.resolve("digits", "prokt", pair="resnet50-vgg8")
+
+
+def test_the_recipe_of_the_table():
+    spec = RunSpec.resolve("cifar100", "kd", pair="vgg13-mobilenetv2")
+    assert (spec.label_weight, spec.weights, spec.temperature) == (0.1, {"kd": 0.9}, 4.0)
+    assert (spec.student_learning_rate, spec.teacher_learning_rate) == (0.01, 0.05)
+    assert (spec.epochs, spec.batch_size) == (240, 64)
+    assert RunSpec.resolve("cifar100", "kd", pair="resnet50-vgg8").student_learning_rate == 0.05
+    both = RunSpec.resolve("cifar100", "crd+kd")
+    assert (both.label_weight, both.weights) == (1.0, {"crd": 0.8, "kd": 1.0})
+    assert RunSpec.resolve("digits", "kd").label_weight == 0.0
+
+
+def test_a_trained_teacher_takes_smaller_steps_under_prokt():
+    given = {"teacher_init": "teacher.keras"}
+    assert RunSpec.resolve("cifar100", "prokt", **given).teacher_learning_rate == 1e-3
+    assert RunSpec.resolve("cifar100", "kd", **given).teacher_learning_rate == 0.05
+    faster = RunSpec.resolve("cifar100", "prokt", teacher_learning_rate=0.01, **given)
+    assert faster.teacher_learning_rate == 0.01
+    with pytest.raises(ValueError, match="no --teacher-init with method 'student'"):
+        RunSpec.resolve("cifar100", "student", **given)
+
+
+@needs_data
+def test_unknown_networks_are_refused():
+    with pytest.raises(ValueError, match="did you mean 'vgg13'"):
+        get_app("cifar100").prepare(
+            TaskRequest(teacher="vgg133", student="vgg8", batch_size=64, seed=0)
+        )
