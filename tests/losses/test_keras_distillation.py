@@ -87,6 +87,8 @@ def keras_distiller(loss):
     return distiller
 
 
+# Of the model by which Keras's distiller reads features.
+@pytest.mark.filterwarnings("ignore:The structure of .inputs. doesn't match:UserWarning")
 @pytest.mark.parametrize(
     ("objective", "names"),
     [

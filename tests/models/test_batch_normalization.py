@@ -1,8 +1,8 @@
 """The fused layer against Keras's: outputs, statistics, gradients; when which kernel runs.
 
 Each of these wrong versions was tried and failed here: the unbiased variance kept, the momentum
-swapped, ε left at the kernel's default; mask, trainable, axis, renorm, float64 or channels not looked
-at; the output left in float32 under half precision.
+swapped, ε left at the kernel's default; mask, trainable, axis, renorm, float64 or the number of
+channels not looked at; the output left in float32 under half precision.
 """
 
 import keras
