@@ -55,10 +55,10 @@ def _problems_in_one_line() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        from keras_prokt.distillers.faults import TrainingFault
-
         problem = UsageProblem(" ".join(str(error).split()))
-        if isinstance(error, TrainingFault):
+        # A fault can only have come from a module that is loaded; loading it would load Keras.
+        faults = sys.modules.get("keras_prokt.distillers.faults")
+        if faults is not None and isinstance(error, faults.TrainingFault):
             problem.exit_code = 1
         raise problem from error
 

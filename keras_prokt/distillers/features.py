@@ -312,7 +312,10 @@ def _stages(calls: Sequence[Call], given: Taps) -> list[str]:
     if named := _numbered(calls, "stage"):
         return named
     last: dict[tuple[int, int], str] = {}
+    attention = tuple(f"{path}/" for path in _attention_layers(calls))
     for call in calls:
+        if call.path.startswith(attention):
+            continue  # queries and keys have four dimensions too
         if not _is_float(call.outputs, 4) or isinstance(call.layer, keras.layers.ZeroPadding2D):
             continue
         size = tuple(call.outputs.shape[1:3])

@@ -232,6 +232,8 @@ def build(app: App, task: Task, spec: RunSpec, work: Work, *, untrained: bool = 
 
 def check_before_training(app: App, task: Task, spec: RunSpec) -> None:
     """Refuses what would only be seen after a teacher has been trained for hours."""
+    if spec.teacher_init is not None:
+        load_student(spec.teacher_init)
     method = parse_method(spec.method)
     reads_outputs_alone = {*method.objectives, *method.matched} <= {"kd"}
     if spec.teacher_epochs is None or (reads_outputs_alone and spec.assistants is None):

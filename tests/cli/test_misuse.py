@@ -48,6 +48,9 @@ def elsewhere(tmp_path, monkeypatch):
         (["--method", "rco", "--epochs", "3"], "--epochs of at least --anchors"),
         (["--method", "ta", "--assistant", "cnn-mdium"], "did you mean 'cnn-medium'"),
         (["--method", "pkd", "--student", "cnn-small"], "student whose hidden_states"),
+        (["--method", "at", "--teacher", "transformer-large"], "teacher whose stages"),
+        (["--method", "kd", "--teacher-init", "nowhere.keras"], "Expected a model file"),
+        (["--method", "prokt", "--teacher-init", "nowhere.keras"], "Expected a model file"),
         (["--student-learning-rate", "0"], "--student-learning-rate above 0"),
         (["--seed", "-1"], "--seed of at least 0"),
         (["--backend", "tensorflw"], "Expected a backend among"),
@@ -123,3 +126,19 @@ def test_help_teaches_and_imports_no_keras(arguments):
     assert result.returncode == 0, result.stderr
     assert time.perf_counter() - started < 10  # seconds mean that Keras was imported
     assert "keras-prokt run" in result.stdout or "--lambda" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["info", "nowhere"], ["resume", "nowhere"], ["evaluate", "."], ["methods", "crdd"]],
+)
+def test_other_commands_refuse_in_one_line_without_loading_keras(arguments, elsewhere):
+    program = (
+        "import sys; sys.modules['keras'] = None\n"
+        f"from keras_prokt.cli import main; main({arguments!r})"
+    )
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=elsewhere)
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == "" and len(result.stderr.splitlines()) == 1
+    assert "Expected" in result.stderr

@@ -141,6 +141,11 @@ def test_a_model_without_stages_lists_its_layers():
         FrozenTeacherDistiller(functional(), model, objectives=[Stages()])
 
 
+def test_queries_and_keys_are_no_feature_maps():
+    with pytest.raises(ValueError, match="student whose stages can be found"):
+        found(models.get("transformer-small")(5, (16, 16, 3)), ["stages"])
+
+
 def test_a_model_whose_resolution_goes_up_again_is_asked_for_names():
     model = keras.Sequential(
         [
