@@ -213,6 +213,8 @@ class Regime:
         adds_soft_targets: Whether soft targets belong to it whatever else is matched.
         label_weight: Weight γ of the labels in the student's loss; `None` for 0 beside soft
             targets alone and 1 beside anything else.
+        keeps_teacher: Whether one teacher with the same weights teaches from beginning to end.
+        starts_untrained: Whether it is a part of the method that neither network knows anything.
     """
 
     summary: str
@@ -220,6 +222,8 @@ class Regime:
     settings: frozenset[str] = frozenset()
     adds_soft_targets: bool = True
     label_weight: float | None = 0.0
+    keeps_teacher: bool = False
+    starts_untrained: bool = False
 
     @property
     def trains_teacher_along(self) -> bool:
@@ -249,6 +253,7 @@ REGIMES: dict[str, Regime] = {
         _TRAINED_BEFORE | {"teacher_init"},
         adds_soft_targets=False,
         label_weight=None,
+        keeps_teacher=True,
     ),
     "rco": Regime(
         "checkpoints of the teacher's own training as targets in turn (Jin et al. 2019)",
@@ -259,12 +264,14 @@ REGIMES: dict[str, Regime] = {
         "a fixed teacher teaches an assistant, which teaches the student (Mirzadeh et al. 2020)",
         "FrozenTeacherDistiller",
         _TRAINED_BEFORE | {"teacher_init", "assistants"},
+        keeps_teacher=True,
     ),
     "dml": Regime(
         "two networks learn the labels and each other's outputs (Zhang et al. 2018)",
         "MutualDistiller",
         frozenset({"teacher_learning_rate", "teacher_init"}),
         label_weight=1.0,
+        starts_untrained=True,
     ),
     "student": Regime(
         "the student alone, on the labels", "StudentOnly", adds_soft_targets=False, label_weight=1.0
@@ -367,18 +374,18 @@ def parse_method(name: str) -> Method:
 def _check_first_stages(name: str, objectives: tuple[str, ...], regime: str) -> None:
     for objective in objectives:
         card = OBJECTIVES[objective]
-        if card.first_stage is None or REGIMES[regime].trains_teacher_before and regime != "rco":
+        if card.first_stage is None:
             continue
-        if card.needs_fixed_teacher:
+        if card.needs_fixed_teacher and not REGIMES[regime].keeps_teacher:
             raise ValueError(
                 f"Expected {objective!r} with one fixed teacher, received {name!r}; its first "
                 f"stage ({card.first_stage}) fits the teacher it was trained on and no later one."
             )
-        if regime == "dml":
+        if REGIMES[regime].starts_untrained:
             raise ValueError(
                 f"Expected {objective!r} with a teacher that can be trained before, received "
                 f"{name!r}; its first stage ({card.first_stage}) needs one, and both networks of "
-                "'dml' start untrained."
+                f"{regime!r} start untrained."
             )
 
 

@@ -203,8 +203,8 @@ def build(app: App, task: Task, spec: RunSpec, work: Work, *, untrained: bool = 
     names = {**dict.fromkeys(method.objectives), **dict.fromkeys(method.matched)}
     objectives = {name: _objective(name, spec, task) for name in names}
     steps = spec.epochs * len(task.train)
-    if method.regime == "student":
-        distiller: Distiller = StudentOnly(student)
+    if not teachers:
+        distiller: Distiller = regime(student)
     else:
         settings = {
             name: value
