@@ -88,6 +88,7 @@ class Recipe:
         first_stage_epochs: Epochs of the first stage of methods in two stages.
         soft_target_weights: Weights (γ of the labels, α of the soft targets) where soft targets
             of a fixed teacher are all that is matched.
+        weights: Weights β of objectives that are not those of `keras_prokt.methods.OBJECTIVES`.
         trained_teacher_learning_rate: First learning rate of a teacher that has been trained
             already and goes on training beside the student; `None` for the usual one.
     """
@@ -103,6 +104,7 @@ class Recipe:
     anchors: int = 4
     first_stage_epochs: int = 1
     soft_target_weights: tuple[float, float] = (0.0, 1.0)
+    weights: Mapping[str, float] = field(default_factory=dict)
     trained_teacher_learning_rate: float | None = None
 
     def student_optimizer(self, student: str) -> OptimizerRecipe:

@@ -290,7 +290,7 @@ def _weights(method: Method, recipe: Recipe, given: dict[str, float]) -> dict[st
             raise ValueError(
                 unknown_name(f"a weight of an objective of {method.name!r}", name, method.matched)
             )
-    weights = {name: OBJECTIVES[name].weight for name in method.matched}
+    weights = {name: recipe.weights.get(name, OBJECTIVES[name].weight) for name in method.matched}
     if _is_plain_distillation(method):
         weights["kd"] = recipe.soft_target_weights[1]
     return {**weights, **given}

@@ -113,3 +113,9 @@ def test_optimizers_of_a_recipe(schedule):
     if schedule != "constant":
         optimizer.iterations.assign(10)
         assert float(optimizer.learning_rate) == pytest.approx(0.0, abs=1e-8)
+
+
+def test_a_recipe_has_its_own_weights_of_objectives():
+    assert RunSpec.resolve("digits", "at+kd").weights == {"at": 1.0, "kd": 1.0}
+    assert RunSpec.resolve("cifar100", "at+kd").weights == {"at": 1000.0, "kd": 1.0}
+    assert RunSpec.resolve("digits", "at+kd", weights={"at": 7.0}).weights["at"] == 7.0

@@ -162,6 +162,23 @@ def test_a_model_whose_resolution_goes_up_again_is_asked_for_names():
     assert found(model, ["stages"], {"stages": ["down"]})["stages"] == ["down"]
 
 
+@pytest.mark.parametrize("make", [functional, Subclassed, nested])
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax",
+    reason="JAX compiles every initializer of the large teacher; finding taps is not its business",
+)
+def test_a_teacher_of_keras_applications_and_any_student_without_naming_layers(make):
+    network = keras.applications.MobileNetV2(
+        weights=None, input_shape=(32, 32, 3), alpha=0.35, classes=5, classifier_activation=None
+    )
+    teacher = keras.Sequential([keras.Input((16, 16, 3)), layers.UpSampling2D(), network])
+    distiller = FrozenTeacherDistiller(teacher, make(), objectives="at+kd", label_weight=1.0)
+    distiller.compile("sgd")
+    logs = distiller.train_on_batch(X, np.arange(4), return_dict=True)
+    assert all(np.isfinite(float(value)) for value in logs.values())
+    assert logs["at"] > 0 and logs["kd"] > 0
+
+
 class Stages(Objective):
     """Reads the stages of both networks and matches their means."""
 
