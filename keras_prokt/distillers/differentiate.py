@@ -68,6 +68,21 @@ def without_gradient() -> AbstractContextManager[Any]:
     return nullcontext()
 
 
+def after(done: Tensor, inputs: Any) -> Any:
+    """The same inputs, once `done` has been computed.
+
+    TensorFlow runs what it can as soon as it can: without this the student's forward, which needs
+    nothing of the teacher, runs beside the teacher's, and the memory holds what the gradients of
+    both need at the same time. The other backends go through a step in order.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return inputs
+    import tensorflow as tf
+
+    with tf.control_dependencies([done]):
+        return tf.nest.map_structure(tf.identity, inputs)
+
+
 class _TensorFlowRecording(Recording):
     def __init__(self, forward, variables, all_variables):
         import tensorflow as tf

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_prokt.distillers.base import Batch, Distiller, Outputs, Step, scaled_optimizer
+from keras_prokt.distillers.differentiate import after
 from keras_prokt.distillers.joint_optimizer import JointOptimizer, apply_gradients
 from keras_prokt.distillers.model_checks import is_mode_free
 from keras_prokt.losses import kl_divergence, weighted_mean
@@ -108,7 +109,8 @@ class JointDistiller(Distiller):
 
         target = self.target_outputs(self.teacher, batch.teacher_inputs)
         if recording is None:
-            recording = self.record_forward(self.student, batch.student_inputs)
+            inputs = after(target.logits, batch.student_inputs)
+            recording = self.record_forward(self.student, inputs)
         loss, matched = self.update_student(batch, recording, target)
         self.optimizer.count_step()
         return Step(
@@ -137,7 +139,10 @@ class JointDistiller(Distiller):
                 loss = self.combine(loss, gap)
             return (loss + outputs.regularization) * scale, (loss, gap)
 
-        recording = self.record_forward(self.teacher, batch.teacher_inputs, with_parts=False)
+        inputs = batch.teacher_inputs
+        if student_target is not None:
+            inputs = after(student_target, inputs)
+        recording = self.record_forward(self.teacher, inputs, with_parts=False)
         (loss, gap), gradients = recording.gradients(loss_function)
         apply_gradients(self.optimizer.teacher, gradients, self.teacher.trainable_variables)
         self.after_teacher_update(gap)

@@ -59,13 +59,18 @@ class CoupledSGD(keras.optimizers.Optimizer):
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         rate = ops.cast(learning_rate, variable.dtype)
         step = ops.cast(gradient, variable.dtype)
+        if not self.momentum:
+            if self.l2:
+                step = ops.add(step, ops.multiply(variable, self.l2))
+            self.assign_sub(variable, ops.multiply(rate, step))
+            return
+        # In place, so that no more than one copy of a variable is made at a time.
+        momentum = self._momenta[self._get_variable_index(variable)]
+        self.assign(momentum, ops.multiply(momentum, self.momentum))
+        self.assign_add(momentum, step)
         if self.l2:
-            step = ops.add(step, ops.multiply(variable, self.l2))
-        if self.momentum:
-            momentum = self._momenta[self._get_variable_index(variable)]
-            step = ops.add(ops.multiply(momentum, self.momentum), step)
-            self.assign(momentum, step)
-        self.assign_sub(variable, ops.multiply(rate, step))
+            self.assign_add(momentum, ops.multiply(variable, self.l2))
+        self.assign_sub(variable, ops.multiply(rate, momentum))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum, "l2": self.l2}
