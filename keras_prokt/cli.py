@@ -215,6 +215,16 @@ def methods(name: str | None) -> None:
 @click.option("--data-dir", help="Directory of the data. [default: $TFDS_DATA_DIR]")
 @click.option("--out", help="The run folder. [default: runs/APP-METHOD-N]")
 @click.option("--backend", help="tensorflow, jax or torch. [default: $KERAS_BACKEND or tensorflow]")
+@click.option(
+    "--precision",
+    help="What the networks compute in: float32, bfloat16 or float16; weights and losses stay "
+    "float32. [default: float32]",
+)
+@click.option(
+    "--steps-per-execution",
+    type=int,
+    help="Steps sent to the device at once; a divisor of an epoch's steps. [default: 1]",
+)
 @click.option("--export/--no-export", default=True, help="Write the student as a SavedModel.")
 @click.option("--overwrite", is_flag=True, help="Replace the run folder if it exists.")
 @click.option("--estimate", is_flag=True, help="Say what the run would cost, and do not run it.")

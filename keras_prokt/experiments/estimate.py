@@ -81,12 +81,13 @@ def seconds_per_step(distiller: Distiller, batches: Batches) -> float:
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
             times.append(time.perf_counter())
 
-    steps = WARM_UP_STEPS + MEASURED_STEPS
+    at_once = distiller.steps_per_execution
+    steps = (WARM_UP_STEPS + MEASURED_STEPS) * at_once
     distiller.fit(
         batches.for_training(), steps_per_epoch=steps, epochs=1, callbacks=[Clock()], verbose=0
     )
     laps = [b - a for a, b in zip(times, times[1:], strict=False)]
-    return statistics.median(laps[WARM_UP_STEPS - 1 :])
+    return statistics.median(laps[WARM_UP_STEPS - 1 :]) / at_once
 
 
 def forward_flops(model: keras.Model, inputs: Any) -> int | None:

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,6 +152,14 @@ def prepare(app: App, spec: RunSpec) -> Task:
             full_train=spec.full_train,
         )
     )
+    if len(task.train) % spec.steps_per_execution:
+        divisors = [n for n in range(1, len(task.train) + 1) if len(task.train) % n == 0]
+        raise ValueError(
+            f"Expected --steps-per-execution that divides the {len(task.train)} steps of an epoch, "
+            f"received {spec.steps_per_execution}; use one of {', '.join(map(str, divisors))}."
+        )
+    task.build_teacher = _computing_in(spec.precision, task.build_teacher)
+    task.build_student = _computing_in(spec.precision, task.build_student)
     reads = {
         part
         for name in parse_method(spec.method).objectives
@@ -289,7 +297,7 @@ def _compile(distiller: Distiller, app: App, spec: RunSpec, steps: int) -> None:
     optimizers = {"optimizer": student}
     if distiller.trains_teacher:
         optimizers["teacher_optimizer"] = recipe.teacher.build(steps, spec.teacher_learning_rate)
-    distiller.compile(**optimizers)
+    distiller.compile(**optimizers, steps_per_execution=spec.steps_per_execution)
 
 
 def _untrained_or_given_teacher(task: Task, spec: RunSpec) -> keras.Model:
@@ -356,7 +364,10 @@ def _train_teacher(
     teacher = uniform_start(_seeded(task.build_teacher, spec.seed))
     trainer = StudentOnly(teacher, student_inputs=teacher_part)
     steps = spec.teacher_epochs * len(task.train)
-    trainer.compile(optimizer=app.recipe.teacher.build(steps, spec.teacher_learning_rate))
+    trainer.compile(
+        optimizer=app.recipe.teacher.build(steps, spec.teacher_learning_rate),
+        steps_per_execution=spec.steps_per_execution,
+    )
     # In the run folder until the last epoch is done: training may be stopped and resumed.
     anchors = work.folder.checkpoint / "anchors"
     anchors.mkdir(parents=True, exist_ok=True)
@@ -600,6 +611,22 @@ def _best_so_far(folder: RunFolder, monitor: str, before_epoch: int) -> dict[str
             ):
                 best = {"value": value, "epoch": int(row["epoch"]) + 1}
     return best
+
+
+def _computing_in(precision: str, build_model: Callable[[], keras.Model]) -> Any:
+    """The same function, with layers that compute in a precision and keep float32 weights."""
+    if precision == "float32":
+        return build_model
+
+    def build() -> keras.Model:
+        usual = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(f"mixed_{precision}")
+        try:
+            return build_model()
+        finally:
+            keras.config.set_dtype_policy(usual)
+
+    return build
 
 
 def _seeded(build_model: Any, seed: int) -> keras.Model:

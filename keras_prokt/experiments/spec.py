@@ -34,6 +34,9 @@ _OPTION = {
 }
 """Settings that only some methods have, and how they are typed."""
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""What the networks compute in; weights, logits and losses are float32 with each of them."""
+
 _NOT_GIVEN = (None, (), {})
 
 
@@ -66,6 +69,9 @@ class RunSpec:
         limit: Number of training examples to use; `None` for all.
         data_dir: Directory of the data; `None` for the app's default.
         backend: "tensorflow", "jax" or "torch".
+        precision: What the networks compute in, of `PRECISIONS`.
+        steps_per_execution: Steps that are sent to the device at once; a divisor of the steps of
+            an epoch.
     """
 
     app: str
@@ -91,6 +97,8 @@ class RunSpec:
     limit: int | None = None
     data_dir: str | None = None
     backend: str = "tensorflow"
+    precision: str = "float32"
+    steps_per_execution: int = 1
 
     @classmethod
     def resolve(cls, app: str, method: str, **overrides: Any) -> Self:
@@ -157,12 +165,20 @@ class RunSpec:
             "teacher_epochs",
             "anchors",
             "first_stage_epochs",
+            "steps_per_execution",
         ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(
                     f"Expected --{name.replace('_', '-')} of at least 1, received {value!r}."
                 )
+        if self.precision not in PRECISIONS:
+            raise ValueError(unknown_name("a precision", self.precision, PRECISIONS))
+        if self.backend == "torch" and self.steps_per_execution > 1:
+            raise ValueError(
+                "Expected --steps-per-execution 1 on PyTorch, received "
+                f"{self.steps_per_execution}; Keras knows it on TensorFlow and JAX alone."
+            )
         if self.seed < 0:
             raise ValueError(f"Expected --seed of at least 0, received {self.seed!r}.")
         if self.proximal_weight is not None and not 0 <= self.proximal_weight < 1:

@@ -2,13 +2,15 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
+from keras_prokt.app import get_app
 from keras_prokt.experiments.report import results_table
-from keras_prokt.experiments.run import resume, run
+from keras_prokt.experiments.run import prepare, resume, run
 from keras_prokt.experiments.spec import RunSpec
 from keras_prokt.methods import known_methods, parse_method
 from keras_prokt.models.loading import load_student
@@ -116,3 +118,31 @@ def test_a_run_in_pieces_is_the_whole_run(method, tmp_path):
     assert record["results"]["best_epoch"] == whole["results"]["best_epoch"]
     for name, model in whole["results"]["models"].items():
         assert record["results"]["models"][name]["test"]["loss"] == model["test"]["loss"]
+
+
+@pytest.mark.parametrize("method", ["prokt", "at+kd"])
+def test_half_precision_and_many_steps_at_once(method, tmp_path, cache):
+    spec = replace(small_spec(method), precision="bfloat16", steps_per_execution=2)
+    task = prepare(get_app("digits"), spec)
+    assert task.build_student().compute_dtype == "bfloat16"
+    assert task.build_student().variable_dtype == keras.config.dtype_policy().name == "float32"
+    record = run(spec, tmp_path / "run", cache=cache)
+    assert all(np.isfinite(m["test"]["loss"]) for m in record["results"]["models"].values())
+    assert (tmp_path / "run" / "saved_model" / "1" / "saved_model.pb").is_file()
+
+
+def test_many_steps_at_once_are_the_same_steps(tmp_path, cache):
+    records = []
+    for steps in (1, 2):
+        spec = replace(small_spec("prokt"), steps_per_execution=steps)
+        run(spec, tmp_path / str(steps), export=False, cache=cache)
+        records.append(load_student(tmp_path / str(steps) / "student.keras").get_weights())
+    for one, other in zip(*records, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    with pytest.raises(ValueError, match="divides the 4 steps of an epoch.*use one of 1, 2, 4"):
+        run(replace(spec, steps_per_execution=3), tmp_path / "3")
+    assert not (tmp_path / "3").exists()
+    with pytest.raises(ValueError, match="did you mean 'bfloat16'"):
+        replace(spec, precision="bfloat61")
+    with pytest.raises(ValueError, match="TensorFlow and JAX alone"):
+        replace(spec, backend="torch")
