@@ -11,6 +11,7 @@ import numpy as np
 import keras
 from keras import layers
 from keras_prokt import ProKTDistiller
+from keras_prokt.optimizers import CoupledSGD
 
 x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
 y = (x[:, 0] > 0).astype("int32") + (x[:, 1] > 0)
@@ -22,7 +23,7 @@ def network(units):
 def train(data, **settings):
     keras.utils.set_random_seed(0)
     distiller = ProKTDistiller(network(16), network(6), **settings)
-    distiller.compile(keras.optimizers.SGD(0.05, momentum=0.9))
+    distiller.compile(CoupledSGD(0.05, momentum=0.9, l2=1e-3))
     history = distiller.fit(**data, epochs=2, verbose=0).history
     return distiller.get_weights(), {name: values[-1] for name, values in history.items()}
 
