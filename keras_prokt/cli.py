@@ -17,7 +17,12 @@ import click
 
 from keras_prokt import __version__
 from keras_prokt.app import list_apps
-from keras_prokt.experiments.report import format_table, method_card, results_table
+from keras_prokt.experiments.report import (
+    comparison_table,
+    format_table,
+    method_card,
+    results_table,
+)
 from keras_prokt.experiments.run_folder import RunFolder
 from keras_prokt.experiments.spec import RunSpec
 from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES
@@ -341,6 +346,16 @@ def info(run: str) -> None:
         f"started {record['started']} on {hardware['cores']} cores of {hardware['processor']}"
     )
     click.echo(f"keras_prokt {record['package']['version']}, {versions}")
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True)
+def compare(runs: tuple[str, ...]) -> None:
+    """Compare runs: one row for those that differ in the seed alone, mean ± standard error."""
+    with _problems_in_one_line():
+        records = [RunFolder.existing(run).read() for run in runs]
+        table = comparison_table(records)
+    click.echo(table)
 
 
 def _seconds(duration: str | None) -> float | None:

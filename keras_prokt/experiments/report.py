@@ -1,5 +1,8 @@
 """Results as tables for people. Imports no Keras."""
 
+import json
+import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from keras_prokt.methods import OBJECTIVES, REGIMES, parse_method
@@ -53,6 +56,77 @@ def results_table(record: dict[str, Any]) -> str:
             f"trained in {record['training_seconds']:.1f} s",
         ]
     )
+
+
+def comparison_table(records: Sequence[dict[str, Any]]) -> str:
+    """Several runs side by side: a row for those that differ in the seed alone.
+
+    Args:
+        records: As in `run.json`, of completed runs of one app.
+
+    Returns:
+        What the runs have in common, and a table of the student's accuracy (of the epoch that is
+        best on validation): mean over the seeds ± its standard error `s / √n`, where `s` is the
+        standard deviation with `n − 1`.
+
+    Raises:
+        ValueError: If a run is not completed, or the runs are of several apps.
+    """
+    for record in records:
+        if record["status"] != "completed":
+            raise ValueError(
+                f"Expected completed runs, received one with status {record['status']!r}; finish "
+                "it with `keras-prokt resume`."
+            )
+    apps = sorted({record["spec"]["app"] for record in records})
+    if len(apps) != 1:
+        raise ValueError(
+            f"Expected runs of one app, received {', '.join(apps) or 'none'}; compare the runs of "
+            "each app by themselves."
+        )
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        settings = {k: v for k, v in record["spec"].items() if k not in ("seed", "data_dir")}
+        groups.setdefault(json.dumps(settings), []).append(record)
+    of_groups = [json.loads(key) for key in groups]
+    names = sorted({name for settings in of_groups for name in settings})
+    shared = {
+        name: of_groups[0].get(name)
+        for name in names
+        if all(settings.get(name) == of_groups[0].get(name) for settings in of_groups)
+    }
+    rows = []
+    for settings, members in zip(of_groups, groups.values(), strict=True):
+        own = [f"{n} {_short(settings.get(n))}" for n in names if n not in {*shared, "method"}]
+        seeds = sorted(record["spec"]["seed"] for record in members)
+        rows.append(
+            [
+                settings["method"],
+                *(_mean_and_error(members, part) for part in ("validation", "test")),
+                ", ".join(map(str, seeds)),
+                ", ".join(text for text in own if not text.endswith(" –")),
+            ]
+        )
+    head = ", ".join(f"{name} {_short(value)}" for name, value in shared.items() if value)
+    columns = ["method", "validation", "test", "seeds", "settings"]
+    return f"{head}\n\n{format_table(columns, rows, left=True)}"
+
+
+def _mean_and_error(records: Sequence[dict[str, Any]], part: str) -> str:
+    parts = [record["results"]["models"]["student"].get(part) for record in records]
+    if not all(parts):
+        return "–"
+    values = [values["accuracy"] for values in parts]
+    if len(values) == 1:
+        return f"{values[0]:.4f}"
+    error = statistics.stdev(values) / len(values) ** 0.5
+    return f"{statistics.mean(values):.4f} ± {error:.4f}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={number:g}" for key, number in value.items())
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def method_card(name: str) -> str:
