@@ -1,10 +1,12 @@
-"""The bi-LSTM: size, masking, saving, export."""
+"""The bi-LSTM and its form for pairs: size, masking, saving, export."""
 
 import keras
 import numpy as np
 import pytest
 
-from keras_prokt.models.bilstm import MaskedMaxPooling, bilstm
+from keras_prokt.models.bilstm import MaskedMaxPooling, bilstm, bilstm_pair
+from keras_prokt.models.loading import load_student
+from keras_prokt.models.uniform_start import uniform_start
 
 SMALL = {"vocabulary_size": 50, "embedding_dim": 8, "units": 6}
 
@@ -169,5 +171,83 @@ def test_float32_logits_under_mixed_precision():
     ],
 )
 def test_wrong_arguments(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        bilstm(**{"num_classes": 2, **arguments})
+    for build in (bilstm, bilstm_pair):
+        with pytest.raises(ValueError, match=message):
+            build(**{"num_classes": 2, **arguments})
+
+
+@pytest.fixture
+def pair_model():
+    model = bilstm_pair(3, **SMALL)
+    model.get_layer("token_embedding").embeddings.assign(np.random.normal(size=(50, 8)))
+    return model
+
+
+SECOND_ROWS = [[2, 12, 3], [2, 30, 31, 32, 33, 34, 35, 3], [2, 5, 6, 3]]
+
+
+def pairs_of(rows, second_rows, length, second_length):
+    second = batch_of(second_rows, second_length)
+    return {
+        **batch_of(rows, length),
+        **{f"{name}_pair": values for name, values in second.items()},
+    }
+
+
+def test_number_of_parameters_of_the_pair_form():
+    # In place of the 600 · 2 + 2 of the single form, 2,400 · 600 + 600 and 600 · 2 + 2: the
+    # authors' 12.04 M.
+    expected = 9_156_600 + 1_442_400 + 1_440_600 + 1_202
+    assert bilstm_pair(2).count_params() == expected == 12_040_802
+
+
+def test_inputs_and_output_of_the_pair_form(pair_model):
+    names = ["token_ids", "padding_mask", "token_ids_pair", "padding_mask_pair"]
+    assert list(pair_model.input) == names
+    assert pair_model.output.shape == (None, 3)
+    assert pair_model.layers[-1].name == "logits" and pair_model.layers[-1].dtype == "float32"
+    assert getattr(pair_model.output, "_keras_mask", None) is None
+
+
+def test_padding_of_pairs_does_not_change_logits(pair_model):
+    short = logits(pair_model, pairs_of(ROWS, SECOND_ROWS, 7, 8))
+    for lengths in ((24, 8), (7, 24), (16, 16)):
+        padded = logits(pair_model, pairs_of(ROWS, SECOND_ROWS, *lengths))
+        np.testing.assert_allclose(short, padded, atol=1e-5)
+
+
+def test_other_pairs_do_not_change_logits(pair_model):
+    together = logits(pair_model, pairs_of(ROWS, SECOND_ROWS, 8, 8))
+    alone = [
+        logits(pair_model, pairs_of([row], [second], len(row), len(second)))
+        for row, second in zip(ROWS, SECOND_ROWS, strict=True)
+    ]
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
+
+
+def test_a_pair_without_real_positions_stays_finite(pair_model):
+    assert np.isfinite(logits(pair_model, pairs_of([[2, 3], []], [[], []], 4, 4))).all()
+
+
+def test_both_sentences_of_a_pair_go_through_the_encoder_of_the_single_form(model, pair_model):
+    layers = ("token_embedding", "bidirectional")
+    for name in layers:
+        model.get_layer(name).set_weights(pair_model.get_layer(name).get_weights())
+    encoder = keras.Model(model.input, model.get_layer("logits").input)
+    u = logits(encoder, batch_of(ROWS, 9)).astype("float64")
+    v = logits(encoder, batch_of(SECOND_ROWS, 9)).astype("float64")
+    assert np.abs(u - v).max() > 0.1
+    hidden_kernel, hidden_bias = pair_model.get_layer("hidden").get_weights()
+    kernel, bias = pair_model.get_layer("logits").get_weights()
+    hidden = np.concatenate([u, v, np.abs(u - v), u * v], axis=1) @ hidden_kernel + hidden_bias
+    np.testing.assert_allclose(
+        logits(pair_model, pairs_of(ROWS, SECOND_ROWS, 8, 8)), hidden @ kernel + bias, atol=1e-5
+    )
+
+
+def test_saving_the_pair_form(pair_model, tmp_path):
+    pair_model.save(tmp_path / "model.keras")
+    batch = pairs_of(ROWS, SECOND_ROWS, 8, 8)
+    again = load_student(tmp_path / "model.keras")
+    np.testing.assert_array_equal(logits(again, batch), logits(pair_model, batch))
+    assert not logits(uniform_start(again), batch).any()
