@@ -20,6 +20,7 @@ Tensor = Any
 _HALF = ("float16", "bfloat16")
 _SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _TEXT_FEATURES = ("token_ids", "padding_mask", "segment_ids")
+_SEPARATE_FEATURES = ("token_ids", "padding_mask", "token_ids_pair", "padding_mask_pair")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class TextFrontEnd:
     """How raw strings become the inputs of a text student: BERT's WordPiece tokenisation.
 
     `[CLS] text [SEP]`, for pairs `[CLS] first [SEP] second [SEP]` (Devlin et al. 2019, section
-    3), as `keras_prokt.data.text.tokenize` does it before training.
+    3), as `keras_prokt.data.text.tokenize` does it before training. A student of pairs with an
+    input `token_ids_pair` gets `[CLS] first [SEP]` and `[CLS] second [SEP]` separately.
 
     Args:
         vocabulary: The word pieces in the order of their ids, or the path of a `vocab.txt` with
@@ -149,7 +151,8 @@ def export_saved_model(
             `(batch, classes)`.
         directory: Parent of the version directories; made if it is not there.
         text: How strings become the student's inputs `token_ids`, `padding_mask` and
-            `segment_ids`, of which it reads one or more.
+            `segment_ids`, of which it reads one or more; for pairs also `token_ids`,
+            `padding_mask`, `token_ids_pair` and `padding_mask_pair`.
 
     Returns:
         The new version directory, `directory/1` for the first.
@@ -241,15 +244,21 @@ def _named_inputs(student: keras.Model) -> dict[str, keras.KerasTensor]:
 
 
 def _check_text_inputs(inputs: Mapping[str, keras.KerasTensor], text: TextFrontEnd) -> None:
+    known = _SEPARATE_FEATURES if _reads_separately(inputs, text) else _TEXT_FEATURES
     for name, tensor in inputs.items():
         lengths = (None, text.max_length)
-        if name not in _TEXT_FEATURES or tensor.ndim != 2 or tensor.shape[1] not in lengths:
+        if name not in known or tensor.ndim != 2 or tensor.shape[1] not in lengths:
             raise ValueError(
-                f"Expected a text student that reads {', '.join(_TEXT_FEATURES)} of shape "
+                f"Expected a text student that reads {', '.join(known)} of shape "
                 f"(batch, None) or (batch, {text.max_length}), received input {name!r} of shape "
                 f"{tensor.shape}; rename the input, set max_length to its length, or leave text "
                 "out."
             )
+
+
+def _reads_separately(inputs: Mapping[str, keras.KerasTensor], text: TextFrontEnd) -> bool:
+    """Whether the two texts of a pair are sequences of their own for the student."""
+    return text.pair and "token_ids_pair" in inputs
 
 
 def _tokenizer_in_graph(
@@ -269,19 +278,28 @@ def _tokenizer_in_graph(
         pad_value=tokenizer.pad_token_id,
     )
 
-    def to_features(texts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        token_ids, segment_ids = pack(tuple(tokenizer(texts[key]) for key in text.signature_inputs))
+    def of_sequence(*columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        token_ids, segment_ids = pack(tuple(tokenizer(column) for column in columns))
         padding_mask = ops.cast(ops.not_equal(token_ids, tokenizer.pad_token_id), "int32")
-        features = dict(zip(_TEXT_FEATURES, (token_ids, padding_mask, segment_ids), strict=True))
-        longest = ops.max(ops.sum(padding_mask, axis=1), initial=0)
-        return {
-            # Where lengths are free, no further than the longest text of the batch: most texts
-            # are much shorter than max_length.
-            name: ops.cast(
-                features[name] if tensor.shape[1] else features[name][:, :longest], tensor.dtype
-            )
-            for name, tensor in inputs.items()
-        }
+        return token_ids, padding_mask, segment_ids
+
+    def to_features(texts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        columns = [texts[key] for key in text.signature_inputs]
+        if _reads_separately(inputs, text):
+            names = (_SEPARATE_FEATURES[:2], _SEPARATE_FEATURES[2:])
+            sequences = [of_sequence(column)[:2] for column in columns]
+        else:
+            names, sequences = (_TEXT_FEATURES,), [of_sequence(*columns)]
+        features = {}
+        for keys, sequence in zip(names, sequences, strict=True):
+            longest = ops.max(ops.sum(sequence[1], axis=1), initial=0)
+            for key, values in zip(keys, sequence, strict=True):
+                if key in inputs:
+                    # Where lengths are free, no further than the longest text of the batch: most
+                    # texts are much shorter than max_length.
+                    values = values if inputs[key].shape[1] else values[:, :longest]
+                    features[key] = ops.cast(values, inputs[key].dtype)
+        return features
 
     return to_features
 

@@ -13,7 +13,7 @@ import pytest
 from keras import layers, ops
 
 from keras_prokt.export import TextFrontEnd, export_saved_model
-from keras_prokt.models.bilstm import bilstm
+from keras_prokt.models.bilstm import bilstm, bilstm_pair
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES += ["a", "cafe", "fine", "film", "very", "un", "##like", "##ly", "dull", ",", "!"]
@@ -310,6 +310,30 @@ def test_serve_text_equals_tokenising_outside(tmp_path, length, pair, cased):
         features = tokenized(text, *batch)
         wanted = {name: features[name] for name in student.input}
         assert_served(result, softmax(student, wanted))
+
+
+def test_serve_text_of_pairs_read_separately(tmp_path):
+    text = TextFrontEnd(PIECES, max_length=12, pair=True)
+    student = bilstm_pair(2, vocabulary_size=len(PIECES), embedding_dim=6, units=5)
+    student.get_layer("token_embedding").embeddings.assign(
+        np.random.default_rng(0).normal(size=(len(PIECES), 6))
+    )
+    path = export_saved_model(student, tmp_path / "served", text=text)
+    batches = [(TEXTS, SECONDS), (SECONDS[:1], TEXTS[1:2])]
+    served, _ = serve(
+        path,
+        *({"text": strings(one), "text_pair": strings(two)} for one, two in batches),
+        signature="serve_text",
+        with_text=True,
+    )
+    for result, (one, two) in zip(served, batches, strict=True):
+        first, second = tokenized(text, one), tokenized(text, two)
+        names = ("token_ids", "padding_mask")
+        inputs = {name: first[name] for name in names}
+        inputs |= {f"{name}_pair": second[name] for name in names}
+        assert_served(result, softmax(student, inputs))
+    with pytest.raises(ValueError, match="segment_ids of shape .* input 'padding_mask_pair'"):
+        export_saved_model(student, tmp_path / "served", text=TextFrontEnd(PIECES))
 
 
 def test_serve_text_takes_an_empty_batch(tmp_path):
