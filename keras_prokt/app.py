@@ -142,6 +142,9 @@ class Task:
         build_teacher: Makes the untrained (or pretrained) teacher.
         build_student: Makes the student.
         text: How raw strings become the student's inputs, for serving; `None` for images.
+        metrics: What is reported on each held-out part, "accuracy" or of
+            `keras_prokt.experiments.metrics.METRICS`, in the order of the results table.
+        more_validation: Other parts that are reported and decide nothing, by name.
     """
 
     train: "Batches"
@@ -151,6 +154,8 @@ class Task:
     build_teacher: Callable[[], "keras.Model"]
     build_student: Callable[[], "keras.Model"]
     text: "TextFrontEnd | None" = None
+    metrics: tuple[str, ...] = ("accuracy",)
+    more_validation: "Mapping[str, Batches]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

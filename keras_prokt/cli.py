@@ -313,10 +313,10 @@ def evaluate(run: str) -> None:
 
         results = evaluate_run(run)
     rows = [
-        [name, f"{r['accuracy']:.4f}", f"{r['loss']:.4f}", f"{r['seconds']:.3f}"]
-        for name, r in results.items()
+        [name, *(f"{value:.{3 if key == 'seconds' else 4}f}" for key, value in measured.items())]
+        for name, measured in results.items()
     ]
-    click.echo(format_table(["student on", "accuracy", "loss", "seconds"], rows))
+    click.echo(format_table(["student on", *results["validation"]], rows))
 
 
 @main.command()

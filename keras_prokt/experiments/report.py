@@ -2,10 +2,22 @@
 
 import json
 import statistics
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from keras_prokt.methods import OBJECTIVES, REGIMES, parse_method
+
+
+class _Column(NamedTuple):
+    """A metric on a held-out part of the data."""
+
+    heading: str
+    part: str
+    metric: str
+
+    def value(self, model: dict[str, Any]) -> float | None:
+        """Of a model, `None` if it was not measured."""
+        return model.get(self.part, {}).get(self.metric)
 
 
 def results_table(record: dict[str, Any]) -> str:
@@ -15,8 +27,8 @@ def results_table(record: dict[str, Any]) -> str:
         record: As in `run.json`.
 
     Returns:
-        A table of validation and test accuracy, parameters, bytes and seconds (one pass over
-        the held-out data), and what the run was.
+        A table of the metrics on validation and test data, parameters, bytes and seconds (one
+        pass over the held-out data), and what the run was.
     """
     spec = record["spec"]
     setting = [f"{spec['app']}", f"method {spec['method']}", f"seed {spec['seed']}"]
@@ -28,19 +40,20 @@ def results_table(record: dict[str, Any]) -> str:
         return f"{head}\nstatus: {record['status']}"
     results = record["results"]
     rows = []
+    measured = _measured(results["models"].values())
     for name, model in sorted(results["models"].items(), reverse=True):
-        held_out = [model.get("validation"), model.get("test")]
-        seconds = sum(part["seconds"] for part in held_out if part)
+        values = [column.value(model) for column in measured]
         rows.append(
             [
                 name,
-                *(f"{part['accuracy']:.4f}" if part else "–" for part in held_out),
+                *("–" if value is None else f"{value:.4f}" for value in values),
                 f"{model['parameters']:,}",
                 f"{model['bytes']:,}",
-                f"{seconds:.3f}",
+                f"{sum(part['seconds'] for part in model.values() if isinstance(part, dict)):.3f}",
             ]
         )
-    columns = ["model", "validation", "test", "parameters", "bytes", "seconds"]
+    headings = [column.heading for column in measured]
+    columns = ["model", *headings, "parameters", "bytes", "seconds"]
     names = {"teacher": spec["teacher"], "student": spec["student"]}
     used = ", ".join(f"{role} {n}" for role, n in names.items() if role in results["models"])
     examples = ", ".join(f"{count:,} {part}" for part, count in record["examples"].items())
@@ -49,7 +62,7 @@ def results_table(record: dict[str, Any]) -> str:
             head,
             f"{used}; student: epoch {results['best_epoch']} of {results['last_epoch']}, the best "
             "on validation",
-            f"examples: {examples}; seconds: one pass over validation and test",
+            f"examples: {examples}; seconds: one pass over the held-out data",
             "",
             format_table(columns, rows),
             "",
@@ -65,7 +78,7 @@ def comparison_table(records: Sequence[dict[str, Any]]) -> str:
         records: As in `run.json`, of completed runs of one app.
 
     Returns:
-        What the runs have in common, and a table of the student's accuracy (of the epoch that is
+        What the runs have in common, and a table of the student's metrics (of the epoch that is
         best on validation): mean over the seeds ± its standard error `s / √n`, where `s` is the
         standard deviation with `n − 1`.
 
@@ -95,6 +108,7 @@ def comparison_table(records: Sequence[dict[str, Any]]) -> str:
         for name in names
         if all(settings.get(name) == of_groups[0].get(name) for settings in of_groups)
     }
+    measured = _measured(record["results"]["models"]["student"] for record in records)
     rows = []
     for settings, members in zip(of_groups, groups.values(), strict=True):
         own = [f"{n} {_short(settings.get(n))}" for n in names if n not in {*shared, "method"}]
@@ -102,21 +116,21 @@ def comparison_table(records: Sequence[dict[str, Any]]) -> str:
         rows.append(
             [
                 settings["method"],
-                *(_mean_and_error(members, part) for part in ("validation", "test")),
+                *(_mean_and_error(members, column) for column in measured),
                 ", ".join(map(str, seeds)),
                 ", ".join(text for text in own if not text.endswith(" –")),
             ]
         )
     head = ", ".join(f"{name} {_short(value)}" for name, value in shared.items() if value)
-    columns = ["method", "validation", "test", "seeds", "settings"]
+    headings = [column.heading for column in measured]
+    columns = ["method", *headings, "seeds", "settings"]
     return f"{head}\n\n{format_table(columns, rows, left=True)}"
 
 
-def _mean_and_error(records: Sequence[dict[str, Any]], part: str) -> str:
-    parts = [record["results"]["models"]["student"].get(part) for record in records]
-    if not all(parts):
+def _mean_and_error(records: Sequence[dict[str, Any]], column: _Column) -> str:
+    values = [column.value(record["results"]["models"]["student"]) for record in records]
+    if None in values:
         return "–"
-    values = [values["accuracy"] for values in parts]
     if len(values) == 1:
         return f"{values[0]:.4f}"
     error = statistics.stdev(values) / len(values) ** 0.5
@@ -127,6 +141,21 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key}={number:g}" for key, number in value.items())
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _measured(models: Iterable[dict[str, Any]]) -> list[_Column]:
+    """What models were measured on; of validation and test, where none was, the accuracy."""
+    metrics = {"validation": ["accuracy"], "test": ["accuracy"]}
+    for model in models:
+        for part, measured in model.items():
+            if isinstance(measured, dict):
+                metrics[part] = [name for name in measured if name not in ("loss", "seconds")]
+    metrics["test"] = metrics.pop("test")  # the last one
+    return [
+        _Column(part if names == ["accuracy"] else f"{part} {name}", part, name)
+        for part, names in metrics.items()
+        for name in names
+    ]
 
 
 def method_card(name: str) -> str:

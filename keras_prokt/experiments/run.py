@@ -30,6 +30,7 @@ from keras_prokt.callbacks.replacing import replacing
 from keras_prokt.data.batches import Batches
 from keras_prokt.distillers import Distiller, FrozenTeacherDistiller, StudentOnly
 from keras_prokt.experiments.environment import describe_environment
+from keras_prokt.experiments.metrics import get as get_metrics
 from keras_prokt.experiments.progress import Progress
 from keras_prokt.experiments.run_folder import RunFolder, write_text
 from keras_prokt.experiments.spec import RunSpec
@@ -421,19 +422,22 @@ def teacher_cache(cache: str | Path | None = None) -> Path:
     return Path(cache).expanduser() / "teachers"
 
 
-def evaluate(model: keras.Model, batches: Batches, role: str) -> dict[str, float]:
-    """Accuracy and loss of one model.
+def evaluate(
+    model: keras.Model, batches: Batches, role: str, metrics: tuple[str, ...] = ("accuracy",)
+) -> dict[str, float]:
+    """Metrics and loss of one model.
 
     Args:
         model: A model that outputs logits.
         batches: The data.
         role: "teacher" or "student": which part of the inputs the model reads.
+        metrics: "accuracy" and names of `keras_prokt.experiments.metrics.METRICS`.
 
     Returns:
-        `accuracy`, `loss` (cross entropy on the labels) and `seconds` of the pass.
+        The metrics by name, `loss` (cross entropy on the labels) and `seconds` of the pass.
     """
     wrapper = StudentOnly(model, student_inputs=functools.partial(inputs_of, role=role))
-    wrapper.compile()
+    wrapper.compile(metrics=get_metrics(metrics))
     data = batches.for_evaluation()
     # Compiles, so that the time is that of the pass: on TensorFlow once for all shapes.
     first = 1 if keras.backend.backend() == "tensorflow" else None
@@ -441,17 +445,19 @@ def evaluate(model: keras.Model, batches: Batches, role: str) -> dict[str, float
     started = time.perf_counter()
     logs = wrapper.evaluate(data, verbose=0, return_dict=True)
     seconds = time.perf_counter() - started
-    return {"accuracy": logs["student_accuracy"], "loss": logs["loss"], "seconds": seconds}
+    measured = {**logs, "accuracy": logs["student_accuracy"], "seconds": seconds}
+    return {name: measured[name] for name in (*metrics, "loss", "seconds")}
 
 
 def evaluate_run(out: str | Path) -> dict[str, Any]:
-    """Evaluates the saved student of a run on validation and test data."""
+    """Evaluates the saved student of a run on all held-out data."""
     folder = RunFolder.existing(out)
     spec = folder.spec()
     student = saved_student(folder)
     task = prepare(get_app(spec.app), spec)
     return {
-        name: evaluate(student, batches, "student") for name, batches in _held_out(task).items()
+        name: evaluate(student, batches, "student", task.metrics)
+        for name, batches in _held_out(task).items()
     }
 
 
@@ -574,7 +580,7 @@ def _fit(
 
 
 def _measure(folder: RunFolder, task: Task, plan: Plan) -> dict[str, Any]:
-    """All models on validation and test data, and their size."""
+    """All models on all held-out data, and their size."""
     measured = {"student": _measure_model(saved_student(folder), task, "student")}
     measured["student (last epoch)"] = _measure_model(plan.distiller.student, task, "student")
     for name, model in plan.teachers.items():
@@ -587,7 +593,10 @@ def _measure_model(model: keras.Model, task: Task, role: str) -> dict[str, Any]:
     return {
         "parameters": model.count_params(),
         "bytes": int(sum(np.prod(w.shape) * np.dtype(w.dtype).itemsize for w in weights)),
-        **{name: evaluate(model, data, role) for name, data in _held_out(task).items()},
+        **{
+            name: evaluate(model, data, role, task.metrics)
+            for name, data in _held_out(task).items()
+        },
     }
 
 
@@ -596,7 +605,8 @@ def _held_out(task: Task) -> dict[str, Batches]:
 
 
 def _all_batches(task: Task) -> dict[str, Batches]:
-    parts = {"train": task.train, "validation": task.validation, "test": task.test}
+    parts = {"train": task.train, "validation": task.validation, **task.more_validation}
+    parts["test"] = task.test
     return {name: batches for name, batches in parts.items() if batches is not None}
 
 
