@@ -48,7 +48,10 @@ def test_public_names_exist_and_are_documented():
         _ = keras_prokt.nothing
 
 
-@pytest.mark.parametrize("module", ["keras_prokt", "keras_prokt.cli", "keras_prokt.app"])
+@pytest.mark.parametrize(
+    "module",
+    ["keras_prokt", "keras_prokt.cli", "keras_prokt.app", "keras_prokt.text_classification"],
+)
 def test_light_modules_import_no_keras(module):
     code = f"import sys, {module}; print('keras' in sys.modules, 'tensorflow' in sys.modules)"
     result = subprocess.run(

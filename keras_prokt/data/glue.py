@@ -1,10 +1,13 @@
 """GLUE tasks, read from TensorFlow Datasets' own files."""
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from keras_prokt.data.tfds_files import read_split
+
+if TYPE_CHECKING:
+    # Apps import this module to be listed, which is to take no time.
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ class GlueSplit:
 
     texts: list[str]
     second: list[str] | None
-    labels: np.ndarray
-    idx: np.ndarray
+    labels: "np.ndarray"
+    idx: "np.ndarray"
 
     def __len__(self) -> int:
         return len(self.texts)

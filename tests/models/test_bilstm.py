@@ -153,12 +153,14 @@ def test_export(model, tmp_path):
 def test_float32_logits_under_mixed_precision():
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:
-        model = bilstm(2, **SMALL)
+        models = bilstm(2, **SMALL), bilstm_pair(2, **SMALL)
     finally:
         keras.mixed_precision.set_dtype_policy("float32")
-    output = model(batch_of([*ROWS, []], 8))
-    assert keras.backend.standardize_dtype(output.dtype) == "float32"
-    assert np.isfinite(keras.ops.convert_to_numpy(output)).all()
+    batches = batch_of([*ROWS, []], 8), pairs_of([*ROWS, []], [*SECOND_ROWS, []], 8, 8)
+    for model, batch in zip(models, batches, strict=True):
+        output = model(batch)
+        assert keras.backend.standardize_dtype(output.dtype) == "float32"
+        assert np.isfinite(keras.ops.convert_to_numpy(output)).all()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,246 @@
+"""The GLUE apps on pairs: small data in TFDS format with a small BERT, and the real MRPC."""
+
+import functools
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_prokt import load_student
+from keras_prokt.app import TaskRequest, get_app
+from keras_prokt.data.glue import load_glue
+from keras_prokt.experiments.run import evaluate_run, run
+from keras_prokt.experiments.spec import RunSpec
+
+DATA = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+MINILM = os.environ.get("MINILM_DIR", "")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="tested on the default backend"
+)
+
+WORDS = ["is", "a", "fine", "film", "dull", "very", "what", "?", "not", "bad"]
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+CLS, SEP = PIECES.index("[CLS]"), PIECES.index("[SEP]")
+LABELS = {
+    "qqp": ["not_duplicate", "duplicate"],
+    "mnli": ["entailment", "neutral", "contradiction"],
+    "qnli": ["entailment", "not_entailment"],
+}
+SENTENCES = {
+    "qqp": ("question1", "question2"),
+    "mnli": ("premise", "hypothesis"),
+    "qnli": ("question", "sentence"),
+}
+COUNTS = {"train": 12, "validation": 7, "test": 3}
+COUNTS |= {"validation_matched": 7, "validation_mismatched": 5}
+COUNTS |= {"test_matched": 3, "test_mismatched": 2}
+
+
+def split_names(task):
+    suffixes = ("_matched", "_mismatched") if task == "mnli" else ("",)
+    return ["train", *(f"{part}{suffix}" for part in ("validation", "test") for suffix in suffixes)]
+
+
+def rows_of(task, split):
+    """Rows as TFDS stores them, the label by its name; hidden in test splits."""
+    random = np.random.default_rng(sorted(COUNTS).index(split))
+    for idx in range(COUNTS[split]):
+        texts = [" ".join(random.choice(WORDS, size=random.integers(2, 9))) for _ in range(2)]
+        label = -1 if split.startswith("test") else LABELS[task][idx % len(LABELS[task])]
+        yield idx, {**dict(zip(SENTENCES[task], texts, strict=True)), "label": label, "idx": idx}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """QQP, MNLI and QNLI in miniature, written by TFDS with its own schemas."""
+    import tensorflow_datasets as tfds
+
+    folder = str(tmp_path_factory.mktemp("tfds"))
+    for task in LABELS:
+        builder = tfds.builder(f"glue/{task}", data_dir=folder)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                type(builder),
+                "_split_generators",
+                lambda self, manager, task=task: {s: rows_of(task, s) for s in split_names(task)},
+            )
+            builder.download_and_prepare()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    """A BERT of two small layers with random weights."""
+    from keras_hub.models import BertBackbone, BertTokenizer
+
+    keras.utils.set_random_seed(0)
+    folder = str(tmp_path_factory.mktemp("bert"))
+    BertBackbone(
+        vocabulary_size=len(PIECES),
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=8,
+        intermediate_dim=16,
+        max_sequence_length=128,
+    ).save_to_preset(folder)
+    BertTokenizer(PIECES, lowercase=True, strip_accents=True).save_to_preset(folder)
+    return folder
+
+
+@functools.cache
+def prepared(task, data_dir, bert, **changes):
+    values = {"teacher": bert, "student": "bilstm", "batch_size": 4, "seed": 0}
+    request = TaskRequest(**{**values, **changes}, data_dir=data_dir)
+    return get_app(f"glue-{task}").prepare(request)
+
+
+def real(ids):
+    return [row[row != 0].tolist() for row in ids]
+
+
+@pytest.mark.parametrize("task", LABELS)
+def test_labels_and_splits(data_dir, bert, task):
+    prepared_task = prepared(task, data_dir, bert)
+    assert prepared_task.class_names == LABELS[task]
+    assert (prepared_task.train.num_examples, prepared_task.validation.num_examples) == (12, 7)
+    # The rows go round the label names in their order.
+    counts = np.bincount(prepared_task.validation.labels, minlength=len(LABELS[task]))
+    assert counts.tolist() == ([3, 2, 2] if task == "mnli" else [4, 3])
+    assert prepared_task.test is None
+    more = {name: part.num_examples for name, part in prepared_task.more_validation.items()}
+    assert more == ({"validation_mismatched": 5} if task == "mnli" else {})
+    assert prepared_task.metrics == (("f1", "accuracy") if task == "qqp" else ("accuracy",))
+    assert prepared_task.build_teacher().output.shape[1] == len(LABELS[task])
+
+
+@pytest.mark.parametrize("task", LABELS)
+def test_every_pair_keeps_its_label(data_dir, task):
+    split = load_glue(task, split_names(task)[1], data_dir=data_dir)
+    labels = {idx: row["label"] for idx, row in rows_of(task, split_names(task)[1])}
+    assert {i: LABELS[task][n] for i, n in zip(split.idx, split.labels, strict=True)} == labels
+    test = load_glue(task, split_names(task)[-1], data_dir=data_dir)
+    assert set(test.labels.tolist()) == {-1}
+
+
+@pytest.mark.parametrize("task", LABELS)
+def test_the_teacher_reads_pairs_jointly_and_the_bilstm_separately(data_dir, bert, task):
+    validation = prepared(task, data_dir, bert).validation
+    x, _ = validation.batch(np.arange(validation.num_examples))
+    assert set(x["teacher"]) == {"token_ids", "padding_mask", "segment_ids"}
+    names = {"token_ids", "padding_mask", "token_ids_pair", "padding_mask_pair"}
+    assert set(x["student"]) == names
+    joint = real(x["teacher"]["token_ids"])
+    first, second = real(x["student"]["token_ids"]), real(x["student"]["token_ids_pair"])
+    for row, (one, two, whole) in enumerate(zip(first, second, joint, strict=True)):
+        assert one[0] == two[0] == CLS and one[-1] == two[-1] == SEP
+        assert whole == one + two[1:]
+        segments = x["teacher"]["segment_ids"][row][: len(whole)].tolist()
+        assert segments == [0] * len(one) + [1] * (len(two) - 1)
+        assert x["teacher"]["padding_mask"][row].sum() == len(whole)
+        assert x["student"]["padding_mask"][row].sum() == len(one)
+        assert x["student"]["padding_mask_pair"][row].sum() == len(two)
+    # TFDS shuffles what it writes.
+    split = split_names(task)[1]
+    written = [[row[name] for name in SENTENCES[task]] for _, row in rows_of(task, split)]
+    read = [
+        [" ".join(PIECES[i] for i in ids[1:-1]) for ids in pair]
+        for pair in zip(first, second, strict=True)
+    ]
+    assert sorted(read) == sorted(written)
+
+
+@pytest.mark.parametrize("student", ["bert-1", "PRESET"])
+def test_berts_read_pairs_jointly(data_dir, bert, student):
+    student = bert if student == "PRESET" else student
+    task = prepared("qnli", data_dir, bert, student=student)
+    x, _ = next(task.train.epoch(0))
+    for name, values in x["teacher"].items():
+        np.testing.assert_array_equal(x["student"][name], values)
+    assert task.build_student()(x["student"]).shape == (4, 2)
+    assert task.text.pair
+
+
+@pytest.mark.parametrize("app", ["mrpc", "qqp", "mnli", "qnli"])
+def test_unknown_students_are_named(app):
+    with pytest.raises(ValueError, match="did you mean 'bilstm'"):
+        prepared(app, None, "x", student="bilsm")
+
+
+def independent_f1(labels, predicted):
+    """Harmonic mean of precision and recall of class 1, counted one by one."""
+    pairs = list(zip(labels.tolist(), predicted.tolist(), strict=True))
+    hits = pairs.count((1, 1))
+    if not hits:
+        return 0.0
+    precision, recall = hits / (hits + pairs.count((0, 1))), hits / (hits + pairs.count((1, 0)))
+    return 2 * precision * recall / (precision + recall)
+
+
+def predictions(folder, batches):
+    student = load_student(folder / "student.keras")
+    logits = [student.predict_on_batch(x["student"]) for x, _ in batches.epoch(0)]
+    return np.concatenate(logits).argmax(-1)
+
+
+def spec_of(app, teacher, **changes):
+    settings = {"epochs": 1, "batch_size": 4, **changes}
+    return RunSpec.resolve(app, "prokt", teacher=teacher, **settings)
+
+
+@pytest.mark.parametrize(("task", "student"), [("qqp", "bilstm"), ("qnli", "bert-1")])
+def test_a_run(data_dir, bert, tmp_path, task, student):
+    spec = spec_of(f"glue-{task}", bert, student=student, data_dir=data_dir)
+    record = run(spec, tmp_path / "run", export=False)
+    metrics = ["f1", "accuracy"] if task == "qqp" else ["accuracy"]
+    for model in ("teacher", "student"):
+        measured = record["results"]["models"][model]
+        assert list(measured["validation"]) == [*metrics, "loss", "seconds"]
+        assert "test" not in measured
+    batches = prepared(task, data_dir, bert, student=student).validation
+    predicted = predictions(tmp_path / "run", batches)
+    reported = record["results"]["models"]["student"]["validation"]
+    assert reported["accuracy"] == pytest.approx(np.mean(predicted == batches.labels))
+    if task == "qqp":
+        assert reported["f1"] == pytest.approx(independent_f1(batches.labels, predicted))
+
+
+def test_a_run_of_mnli_reports_both_validation_splits(data_dir, bert, tmp_path):
+    spec = spec_of("glue-mnli", bert, data_dir=data_dir)
+    record = run(spec, tmp_path / "run", export=False)
+    assert record["examples"] == {"train": 12, "validation": 7, "validation_mismatched": 5}
+    reported = record["results"]["models"]["student"]
+    task = prepared("mnli", data_dir, bert)
+    parts = {"validation": task.validation, **task.more_validation}
+    for name, batches in parts.items():
+        accuracy = np.mean(predictions(tmp_path / "run", batches) == batches.labels)
+        assert reported[name]["accuracy"] == pytest.approx(accuracy)
+    assert list(evaluate_run(tmp_path / "run")) == list(parts)
+
+
+@pytest.mark.skipif(not (DATA / "glue" / "mrpc").is_dir(), reason="needs MRPC in TFDS_DATA_DIR")
+@pytest.mark.skipif(not MINILM, reason="needs an encoder in MINILM_DIR")
+def test_a_run_of_the_real_mrpc_serves_raw_pairs(tmp_path):
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401
+
+    spec = spec_of("glue-mrpc", MINILM, batch_size=32, limit=32)
+    record = run(spec, tmp_path / "run")
+    assert record["examples"] == {"train": 32, "validation": 408}
+    reported = record["results"]["models"]["student"]
+    assert reported["parameters"] == 12_040_802
+    batches = prepared("mrpc", None, MINILM, batch_size=64, limit=32).validation
+    predicted = predictions(tmp_path / "run", batches)
+    assert reported["validation"]["f1"] == pytest.approx(independent_f1(batches.labels, predicted))
+    assert reported["validation"]["accuracy"] == pytest.approx(np.mean(predicted == batches.labels))
+
+    texts = load_glue("mrpc", "validation")
+    loaded = tf.saved_model.load(str(tmp_path / "run" / "saved_model" / "1"))
+    served = loaded.signatures["serve_text"](
+        text=tf.constant(texts.texts[:5]), text_pair=tf.constant(texts.second[:5])
+    )
+    x, _ = batches.batch(np.arange(5))
+    logits = load_student(tmp_path / "run" / "student.keras").predict(x["student"], verbose=0)
+    expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
