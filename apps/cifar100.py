@@ -107,4 +107,5 @@ APP = App(
     prepare=prepare,
     pairs=PAIRS,
     assistants=("wrn-16-2",),
+    can_train_on_validation=True,
 )

@@ -175,6 +175,8 @@ class App:
         assistants: Models between teacher and student for teacher assistants, the largest first.
         transformers: Teacher and student for methods that read transformer layers, if the default
             ones are no transformers.
+        can_train_on_validation: Whether the app has the protocol of `--full-train`, in which the
+            validation examples are trained on too.
         metric: What the best student is chosen by on validation, as in the logs.
     """
 
@@ -189,6 +191,7 @@ class App:
     pairs: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     assistants: tuple[str, ...] = ()
     transformers: tuple[str, str] | None = None
+    can_train_on_validation: bool = False
     metric: str = "student_accuracy"
 
 

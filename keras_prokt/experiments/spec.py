@@ -123,6 +123,11 @@ class RunSpec:
                 "Expected either --lambda or --epsilon, received both; with a bound the weight "
                 "adapts itself."
             )
+        if overrides.get("full_train") and not description.can_train_on_validation:
+            raise ValueError(
+                f"Expected no --full-train with app {app!r}, received it; its validation examples "
+                "are never trained on."
+            )
         recipe = description.recipe
         teacher, student = _pair(description, parsed, overrides.pop("pair", None))
         student = overrides.get("student") or student

@@ -115,6 +115,12 @@ def test_optimizers_of_a_recipe(schedule):
         assert float(optimizer.learning_rate) == pytest.approx(0.0, abs=1e-8)
 
 
+def test_full_train_is_refused_where_there_is_no_such_protocol():
+    assert RunSpec.resolve("cifar100", "kd", full_train=True).full_train
+    with pytest.raises(ValueError, match="no --full-train with app 'digits'"):
+        RunSpec.resolve("digits", "kd", full_train=True)
+
+
 def test_a_recipe_has_its_own_weights_of_objectives():
     assert RunSpec.resolve("digits", "at+kd").weights == {"at": 1.0, "kd": 1.0}
     assert RunSpec.resolve("cifar100", "at+kd").weights == {"at": 1000.0, "kd": 1.0}
