@@ -5,7 +5,9 @@ On the JAX and torch backends `export_saved_model` runs this in a process of its
 
 import argparse
 import importlib
+import json
 import sys
+from pathlib import Path
 
 import keras
 
@@ -30,6 +32,7 @@ def main() -> None:
     parser.add_argument("--text-strip-accents", action=argparse.BooleanOptionalAction)
     parser.add_argument("--text-max-length", type=int, default=TextFrontEnd.max_length)
     parser.add_argument("--text-pair", action="store_true", help="serve_text takes pairs")
+    parser.add_argument("--class-names", metavar="FILE", help="adds class_name: a JSON list")
     given = parser.parse_args()
     try:
         for module in given.modules:
@@ -41,8 +44,14 @@ def main() -> None:
             max_length=given.text_max_length,
             pair=given.text_pair,
         )
+        class_names = None
+        if given.class_names:
+            class_names = json.loads(Path(given.class_names).read_text(encoding="utf-8"))
         student = keras.saving.load_model(given.student, compile=False, safe_mode=True)
-        print(export_saved_model(student, given.directory, text=text or None))
+        path = export_saved_model(
+            student, given.directory, text=text or None, class_names=class_names
+        )
+        print(path)
     # Keras reports layers that it cannot rebuild as TypeError, in many lines.
     except (ImportError, OSError, TypeError, ValueError) as error:
         sys.exit(f"error: {' '.join(str(error).split())[:500]}")

@@ -1,5 +1,6 @@
 """The student alone as a SavedModel for TensorFlow Serving, from any backend."""
 
+import json
 import os
 import re
 import subprocess
@@ -124,7 +125,11 @@ class TextFrontEnd:
 
 
 def export_saved_model(
-    student: keras.Model, directory: str | Path, *, text: TextFrontEnd | None = None
+    student: keras.Model,
+    directory: str | Path,
+    *,
+    text: TextFrontEnd | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Path:
     """Writes the student alone as a SavedModel, in a new version directory.
 
@@ -136,7 +141,8 @@ def export_saved_model(
 
     - `serving_default`: the student's inputs by the names given to `keras.Input` (`inputs` for a
       single one without a name) -> `probabilities`, float32 `(batch, classes)`, the softmax of
-      the logits, and `label`, int64 `(batch,)`, the most probable class.
+      the logits, and `label`, int64 `(batch,)`, the most probable class; with `class_names` also
+      `class_name`, its name as a UTF-8 string `(batch,)`.
     - `serve_text`, with `text`: raw UTF-8 strings `text` (and `text_pair`), each `(batch,)` ->
       the same outputs. The tokenizer is part of the graph, in operations of TensorFlow Text: the
       stock TensorFlow Serving links them, a Python process must `import tensorflow_text` before
@@ -153,13 +159,15 @@ def export_saved_model(
         text: How strings become the student's inputs `token_ids`, `padding_mask` and
             `segment_ids`, of which it reads one or more; for pairs also `token_ids`,
             `padding_mask`, `token_ids_pair` and `padding_mask_pair`.
+        class_names: Names of the classes, in the order of the logits.
 
     Returns:
         The new version directory, `directory/1` for the first.
 
     Raises:
         ValueError: If the student has no known inputs, does not end in logits, does not suit
-            `text` or cannot be rebuilt, or `directory` is a file. Nothing is left behind.
+            `text` or cannot be rebuilt, `class_names` are not as many strings as there are
+            classes, or `directory` is a file. Nothing is left behind.
 
     Example:
 
@@ -179,8 +187,10 @@ def export_saved_model(
     inputs = _named_inputs(student)
     if text is not None:
         _check_text_inputs(inputs, text)
+    if class_names is not None:
+        _check_class_names(student, class_names)
     if keras.backend.backend() != "tensorflow":
-        return _export_in_tensorflow_process(student, directory, text)
+        return _export_in_tensorflow_process(student, directory, text, class_names)
 
     import tensorflow as tf
 
@@ -191,10 +201,11 @@ def export_saved_model(
     def serving_default(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         values = keras.tree.pack_sequence_as(structure, [features[name] for name in inputs])
         logits = ops.cast(keras.tree.flatten(student(values, training=False))[0], "float32")
-        return {
-            "probabilities": ops.softmax(logits),
-            "label": ops.cast(ops.argmax(logits, axis=-1), "int64"),
-        }
+        label = ops.cast(ops.argmax(logits, axis=-1), "int64")
+        outputs = {"probabilities": ops.softmax(logits), "label": label}
+        if class_names is not None:
+            outputs["class_name"] = tf.gather(tf.constant(list(class_names)), label)
+        return outputs
 
     archive = keras.export.ExportArchive()
     # The student is not track()ed: the archive would take its metrics' variables as well.
@@ -254,6 +265,16 @@ def _check_text_inputs(inputs: Mapping[str, keras.KerasTensor], text: TextFrontE
                 f"{tensor.shape}; rename the input, set max_length to its length, or leave text "
                 "out."
             )
+
+
+def _check_class_names(student: keras.Model, class_names: Sequence[str]) -> None:
+    classes = student.outputs[0].shape[-1]
+    is_list = not isinstance(class_names, str) and all(isinstance(n, str) for n in class_names)
+    if not is_list or len(class_names) != classes:
+        raise ValueError(
+            f"Expected class_names to be {classes} strings, one a class of {student.name!r}, "
+            f"received {class_names!r}; list them in the order of the logits."
+        )
 
 
 def _reads_separately(inputs: Mapping[str, keras.KerasTensor], text: TextFrontEnd) -> bool:
@@ -352,13 +373,20 @@ def _move_to_next_version(unfinished: Path, directory: Path) -> Path:
 
 
 def _export_in_tensorflow_process(
-    student: keras.Model, directory: Path, text: TextFrontEnd | None
+    student: keras.Model,
+    directory: Path,
+    text: TextFrontEnd | None,
+    class_names: Sequence[str] | None,
 ) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "student.keras"
         student.save(file)
         command = [sys.executable, "-m", "keras_prokt.export", str(file), str(directory)]
         command += [f"--import={module}" for module in _modules_of_custom_objects(student)]
+        if class_names is not None:
+            names = Path(scratch) / "class_names.json"
+            names.write_text(json.dumps(list(class_names)), encoding="utf-8")
+            command += [f"--class-names={names}"]
         if text is not None:
             vocabulary = Path(scratch) / "vocab.txt"
             vocabulary.write_text("\n".join(text.vocabulary), encoding="utf-8")

@@ -42,7 +42,9 @@ for key, value in np.load(inputs).items():
 results = {}
 for batch, features in batches.items():
     for name, value in serve(**features).items():
-        results[f"{batch}/{name}"] = value.numpy()
+        value = value.numpy()
+        # Strings of one width, because objects would have to be pickled.
+        results[f"{batch}/{name}"] = value.astype("S") if value.dtype == object else value
 results["signatures/names"] = np.array(sorted(model.signatures))
 np.savez(outputs, **results)
 """
@@ -62,10 +64,11 @@ def serve(path, *batches, signature="serving_default", with_text=False):
     run_python("-c", SERVER, path, signature, inputs, outputs, text_ops)
     with np.load(outputs) as results:
         names = list(results["signatures/names"])
-        served = [
-            {name: results[f"{i}/{name}"] for name in ("probabilities", "label")}
-            for i in range(len(batches))
-        ]
+        served = [{} for _ in batches]
+        for key in results.files:
+            batch, name = key.split("/")
+            if batch != "signatures":
+                served[int(batch)][name] = results[key]
     return served, names
 
 
@@ -85,7 +88,11 @@ def softmax(student, inputs):
     return np.asarray(ops.convert_to_numpy(ops.softmax(student(inputs, training=False))))
 
 
-def assert_served(served, expected):
+def assert_served(served, expected, class_names=None):
+    assert set(served) == {"probabilities", "label"} | ({"class_name"} if class_names else set())
+    if class_names:
+        names = [name.decode() for name in served["class_name"]]
+        assert names == [class_names[label] for label in expected.argmax(-1)]
     assert served["probabilities"].dtype == np.float32
     assert served["label"].dtype == np.int64
     assert served["label"].shape == expected.shape[:1]
@@ -163,6 +170,24 @@ def test_a_process_without_keras_gives_the_numbers_of_the_keras_file(tmp_path):
     loaded = keras.models.load_model(tmp_path / "student.keras")
     for result, batch in zip(served, batches, strict=True):
         assert_served(result, softmax(loaded, batch))
+
+
+NAMES = ["schön", "line\nbreak", "👎"]
+
+
+def test_class_names_are_served_where_they_are_known(tmp_path):
+    student = image_student()
+    path = export_saved_model(student, tmp_path, class_names=NAMES)
+    served, _ = serve(path, {"image": images(64)})
+    assert_served(served[0], softmax(student, images(64)), NAMES)
+    assert len(set(served[0]["class_name"])) > 1
+
+
+@pytest.mark.parametrize("names", [["a", "b"], "abc", ["a", "b", 3]])
+def test_class_names_are_one_string_a_class(tmp_path, names):
+    with pytest.raises(ValueError, match="Expected class_names to be 3 strings"):
+        export_saved_model(dense_student(), tmp_path / "served", class_names=names)
+    assert everything_below(tmp_path) == []
 
 
 def test_only_the_students_weights_are_inside(tmp_path):
@@ -358,7 +383,8 @@ features = dict(np.load(f"{folder}/features.npz"))
 logits = student(features, training=False)
 np.savez(f"{folder}/here.npz", keras.ops.convert_to_numpy(keras.ops.softmax(logits)))
 text = TextFrontEnd(pieces, max_length=9) if pieces else None
-print(export_saved_model(student, f"{folder}/served", text=text))
+names = ["schön", "line\\nbreak"]
+print(export_saved_model(student, f"{folder}/served", text=text, class_names=names))
 if pieces:
     sys.exit()
 inputs = keras.Input((2,), name="features")
@@ -389,7 +415,7 @@ def test_other_backends_export_through_a_tensorflow_process(tmp_path, backend, w
     signature = "serve_text" if with_text else "serving_default"
     served, _ = serve(path, features, signature=signature, with_text=with_text)
     with np.load(tmp_path / "here.npz") as results:
-        assert_served(served[0], results["arr_0"])
+        assert_served(served[0], results["arr_0"], NAMES[:2])
 
     if not with_text:
         assert "TensorFlow process" in refusal[0] and "Lambda" in refusal[0]
