@@ -117,7 +117,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TaskRequest:
-    """What an app is asked to prepare."""
+    """What an app is asked to prepare; the fields are those of `RunSpec`."""
 
     teacher: str
     student: str
@@ -127,6 +127,11 @@ class TaskRequest:
     data_dir: str | None = None
     full_train: bool = False
     """Whether to train on the validation examples too."""
+    dataset: str | None = None
+    text_columns: tuple[str, ...] | None = None
+    label_column: str | None = None
+    validation: str | None = None
+    test: str | None = None
 
 
 @dataclass
@@ -177,6 +182,7 @@ class App:
             ones are no transformers.
         can_train_on_validation: Whether the app has the protocol of `--full-train`, in which the
             validation examples are trained on too.
+        reads_table: Whether the data is the user's own: `--dataset` and what goes with it.
         metric: What the best student is chosen by on validation, as in the logs.
     """
 
@@ -192,6 +198,7 @@ class App:
     assistants: tuple[str, ...] = ()
     transformers: tuple[str, str] | None = None
     can_train_on_validation: bool = False
+    reads_table: bool = False
     metric: str = "student_accuracy"
 
 

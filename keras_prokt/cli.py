@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import click
 
 from keras_prokt import __version__
 from keras_prokt.app import list_apps
+from keras_prokt.data.table import DuplicateTexts
 from keras_prokt.experiments.report import (
     comparison_table,
     format_table,
@@ -58,7 +60,8 @@ class _Group(click.Group):
 def _problems_in_one_line() -> Iterator[None]:
     """Turns the library's `ValueError`s into one line each; a failed run exits with 1."""
     try:
-        yield
+        with _data_warnings_in_one_line():
+            yield
     except ValueError as error:
         problem = UsageProblem(" ".join(str(error).split()))
         # A fault can only have come from a module that is loaded; loading it would load Keras.
@@ -66,6 +69,22 @@ def _problems_in_one_line() -> Iterator[None]:
         if faults is not None and isinstance(error, faults.TrainingFault):
             problem.exit_code = 1
         raise problem from error
+
+
+@contextlib.contextmanager
+def _data_warnings_in_one_line() -> Iterator[None]:
+    """Shows what the library warns of in the user's data without a place in its source."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, DuplicateTexts):
+                click.echo(f"keras-prokt: warning: {message}", err=True)
+            else:
+                usual(message, category, *place)
+
+        warnings.showwarning = show
+        yield
 
 
 @contextlib.contextmanager
@@ -218,6 +237,11 @@ def methods(name: str | None) -> None:
 @click.option("--seed", type=int, help="Seed of weights, dropout and data order. [default: 0]")
 @click.option("--limit", type=int, help="Use so many training examples.")
 @click.option("--data-dir", help="Directory of the data. [default: $TFDS_DATA_DIR]")
+@click.option("--dataset", help="Your table: .csv, .tsv, .jsonl, .parquet or tfds:NAME; app text.")
+@click.option("--text", "text_columns", help="Its column of texts; of pairs FIRST,SECOND.")
+@click.option("--label", "label_column", help="Its column of labels.")
+@click.option("--validation", help="A table to validate on. [default: a tenth of the rows]")
+@click.option("--test", help="A table to test on. [default: a tenth, unless --validation]")
 @click.option("--out", help="The run folder. [default: runs/APP-METHOD-N]")
 @click.option("--backend", help="tensorflow, jax or torch. [default: $KERAS_BACKEND or tensorflow]")
 @click.option(
@@ -255,6 +279,9 @@ def run(
         if given["teacher_init"] == "scratch":
             given["teacher_init"] = None
         given["weights"] = _parsed_weights(given["weights"])
+        if given["text_columns"] is not None:
+            columns = given["text_columns"].split(",")
+            given["text_columns"] = tuple(column.strip() for column in columns)
         spec = RunSpec.resolve(app, method, backend=_use_backend(backend), **given)
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), app, method)
         folder.check_free(overwrite)

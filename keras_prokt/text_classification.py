@@ -1,15 +1,15 @@
-"""What the GLUE apps share: BERT into a bi-LSTM or a smaller BERT, for sentences and pairs.
+"""What the apps on text share: BERT into a bi-LSTM or a smaller BERT, for sentences and pairs.
 
 Imports no Keras, so that apps can be listed at once.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
-from keras_prokt.data.glue import GLUE_TASKS, GlueSplit, load_glue
+from keras_prokt.data.glue import GLUE_TASKS, load_glue
 from keras_prokt.names import unknown_name
 
 if TYPE_CHECKING:
@@ -39,24 +39,48 @@ SEPARATE_INPUTS = (*SENTENCE_INPUTS, "token_ids_pair", "padding_mask_pair")
 
 
 def glue_app(task: str, summary: str) -> App:
-    """The app of a GLUE task, with the authors' recipe.
-
-    The teacher and the students cut from a BERT read `[CLS] first [SEP] second [SEP]`, the
-    bi-LSTM of a task of pairs reads `[CLS] first [SEP]` and `[CLS] second [SEP]` by themselves.
+    """The app of a GLUE task, named `glue-` and the task.
 
     Args:
         task: A key of `keras_prokt.data.glue.GLUE_TASKS`.
         summary: One line for the list of apps.
 
     Returns:
-        The app, named `glue-` and the task.
+        The app.
     """
     is_pair = len(GLUE_TASKS[task].sentences) == 2
+    bilstm = BILSTM_PAIR if is_pair else BILSTM
+    return text_app(f"glue-{task}", summary, partial(prepare_glue, task), bilstm=bilstm)
+
+
+def text_app(
+    name: str,
+    summary: str,
+    prepare: Callable[[TaskRequest], Task],
+    *,
+    bilstm: str = BILSTM,
+    reads_table: bool = False,
+) -> App:
+    """An app that classifies sentences or pairs, with the authors' models and recipe.
+
+    The teacher and the students cut from a BERT read `[CLS] first [SEP] second [SEP]`, the
+    bi-LSTM of a task of pairs reads `[CLS] first [SEP]` and `[CLS] second [SEP]` by themselves.
+
+    Args:
+        name: What users type.
+        summary: One line for the list of apps.
+        prepare: Loads the data and readies the models, by `student_of` and `text_task`.
+        bilstm: What the student `bilstm` is.
+        reads_table: Whether the data is the user's own.
+
+    Returns:
+        The app.
+    """
     return App(
-        name=f"glue-{task}",
+        name=name,
         summary=summary,
         teachers=TEACHERS,
-        students={"bilstm": BILSTM_PAIR if is_pair else BILSTM, **OTHER_STUDENTS},
+        students={"bilstm": bilstm, **OTHER_STUDENTS},
         default_teacher="bert_base_en_uncased",
         default_student="bilstm",
         assistants=("bert-6",),
@@ -69,65 +93,109 @@ def glue_app(task: str, summary: str) -> App:
             students={"bilstm": _adamw(1e-3)},
             teacher_epochs=4,
         ),
-        prepare=partial(prepare, task),
+        prepare=prepare,
+        reads_table=reads_table,
     )
 
 
-def prepare(task: str, request: TaskRequest) -> Task:
+def prepare_glue(task: str, request: TaskRequest) -> Task:
     """Loads a GLUE task and its word pieces, and readies both models.
 
     The first validation split decides, the others are reported under their own names. There is
     no test data: GLUE does not publish its labels.
     """
-    from keras_prokt.export import TextFrontEnd
-    from keras_prokt.models.bert import bert_tokenizer
-
     description = GLUE_TASKS[task]
-    labels = list(description.labels)
-    is_pair = len(description.sentences) == 2
-    student = _student(request, len(labels), is_pair)
+    student = student_of(request, is_pair=len(description.sentences) == 2)
     names = [name for name in description.splits if not name.startswith("test")]
-    splits = {name: load_glue(task, name, data_dir=request.data_dir) for name in names}
-    tokenizers = {"teacher": bert_tokenizer(request.teacher)}
-    tokenizers["student"] = tokenizers["teacher"]
-    if student.preset != request.teacher:
-        tokenizers["student"] = bert_tokenizer(student.preset)
-    train, validation, *more = (
-        _batches(splits[name], tokenizers, student.inputs, request, shuffle=name == "train")
-        for name in names
-    )
-    return Task(
-        train=train,
-        validation=validation,
-        test=None,
-        class_names=labels,
-        build_teacher=lambda: _bert(request.teacher, len(labels)),
-        build_student=student.build,
-        text=TextFrontEnd.from_tokenizer(
-            tokenizers["student"], max_length=MAX_LENGTH, pair=is_pair
-        ),
-        metrics=description.metrics,
-        more_validation=dict(zip(names[2:], more, strict=True)),
-    )
+    parts = {}
+    for name in names:
+        split = load_glue(task, name, data_dir=request.data_dir)
+        columns = [split.texts] if split.second is None else [split.texts, split.second]
+        parts["validation" if name == names[1] else name] = TextPart(columns, split.labels)
+    return text_task(request, student, list(description.labels), parts, metrics=description.metrics)
 
 
-class _Student(NamedTuple):
-    build: Callable[[], Any]
+class TextPart(NamedTuple):
+    """One part of a data set: a list of texts a column, one or two, and class numbers."""
+
+    columns: Sequence[Sequence[str]]
+    labels: Sequence[int]
+
+
+class TextStudent(NamedTuple):
+    """A student of a task on text."""
+
+    build: Callable[[int], Any]
+    """Makes it for so many classes."""
     inputs: tuple[str, ...]
     preset: str
     """Where its word pieces come from."""
 
 
-def _student(request: TaskRequest, num_classes: int, is_pair: bool) -> _Student:
+def text_task(
+    request: TaskRequest,
+    student: TextStudent,
+    class_names: list[str],
+    parts: Mapping[str, TextPart],
+    *,
+    metrics: tuple[str, ...] = ("accuracy",),
+) -> Task:
+    """The task of texts in memory: makes word pieces and readies both models.
+
+    Args:
+        request: What the app is asked for.
+        student: The student, of `student_of`.
+        class_names: Names of the classes, in the order of their numbers.
+        parts: "train", "validation", if there is one "test", and others that decide nothing.
+        metrics: As in `Task`.
+
+    Returns:
+        The task.
+
+    Raises:
+        ValueError: If the teacher or the student has no word pieces that can be read.
+    """
+    from keras_prokt.export import TextFrontEnd
+    from keras_prokt.models.bert import bert_tokenizer
+
+    tokenizers = {"teacher": bert_tokenizer(request.teacher)}
+    tokenizers["student"] = tokenizers["teacher"]
+    if student.preset != request.teacher:
+        tokenizers["student"] = bert_tokenizer(student.preset)
+    batches = {
+        name: _batches(part, tokenizers, student.inputs, request, shuffle=name == "train")
+        for name, part in parts.items()
+    }
+    return Task(
+        train=batches.pop("train"),
+        validation=batches.pop("validation"),
+        test=batches.pop("test", None),
+        class_names=class_names,
+        build_teacher=lambda: _bert(request.teacher, len(class_names)),
+        build_student=lambda: student.build(len(class_names)),
+        text=TextFrontEnd.from_tokenizer(
+            tokenizers["student"], max_length=MAX_LENGTH, pair=len(parts["train"].columns) == 2
+        ),
+        metrics=metrics,
+        more_validation=batches,
+    )
+
+
+def student_of(request: TaskRequest, *, is_pair: bool) -> TextStudent:
+    """The student that is asked for.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
     name, teacher = request.student, request.teacher
     if name == "bilstm":
         inputs = SEPARATE_INPUTS if is_pair else SENTENCE_INPUTS
-        return _Student(lambda: _bilstm(teacher, num_classes, is_pair), inputs, teacher)
+        return TextStudent(lambda classes: _bilstm(teacher, classes, is_pair), inputs, teacher)
     if re.fullmatch(r"bert-[1-9]\d*", name):
         layers = int(name.removeprefix("bert-"))
-        return _Student(lambda: _bert(teacher, num_classes, layers), JOINT_INPUTS, teacher)
+        return TextStudent(lambda classes: _bert(teacher, classes, layers), JOINT_INPUTS, teacher)
     if "/" in name or name.startswith("bert_"):
-        return _Student(lambda: _bert(name, num_classes), JOINT_INPUTS, name)
+        return TextStudent(lambda classes: _bert(name, classes), JOINT_INPUTS, name)
     known = ["bilstm", "bert-6", "bert-3"]
     raise ValueError(unknown_name("a student", name, known, " or a BERT preset or directory"))
 
@@ -147,7 +215,7 @@ def _bert(preset: str, num_classes: int, layers: int | None = None) -> Any:
 
 
 def _batches(
-    split: GlueSplit,
+    part: TextPart,
     tokenizers: dict[str, Any],
     student_inputs: tuple[str, ...],
     request: TaskRequest,
@@ -158,13 +226,11 @@ def _batches(
 
     from keras_prokt.data.batches import Batches
 
-    keep = np.arange(len(split))
+    keep = np.arange(len(part.labels))
     if shuffle and request.limit is not None:
         # Before tokenising: the rest would be tokenised for nothing.
         keep = np.sort(np.random.default_rng([request.seed, 1]).permutation(keep)[: request.limit])
-    columns = [[split.texts[i] for i in keep]]
-    if split.second is not None:
-        columns.append([split.second[i] for i in keep])
+    columns = [[column[i] for i in keep] for column in part.columns]
     teacher = _read_jointly(tokenizers["teacher"], *columns)
     if student_inputs == SEPARATE_INPUTS:
         student = _read_separately(tokenizers["student"], *columns)
@@ -174,7 +240,7 @@ def _batches(
         student = _read_jointly(tokenizers["student"], *columns)
     return Batches(
         {"teacher": teacher, "student": {name: student[name] for name in student_inputs}},
-        split.labels[keep],
+        np.asarray(part.labels, dtype="int32")[keep],
         batch_size=request.batch_size,
         seed=request.seed,
         shuffle=shuffle,

@@ -1,6 +1,8 @@
 """Reads splits of data sets from TensorFlow Datasets' own files."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -30,33 +32,62 @@ def read_split(
     Raises:
         ValueError: If the data is missing or unreadable.
     """
+    builder = prepared_builder(name, data_dir=data_dir, download=download)
+    import tensorflow_datasets as tfds
+
+    with _unreadable_data_named(name, data_dir):
+        # One batch of everything: example by example TFDS is much slower.
+        return tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+
+
+def prepared_builder(name: str, *, data_dir: str | None = None, download: bool = False) -> Any:
+    """TFDS's own description of a data set that is there; its `info` names features and splits.
+
+    Args: as `read_split`.
+
+    Returns:
+        The builder.
+
+    Raises:
+        ValueError: If the data is missing or unreadable.
+    """
+    advice = _how_to_prepare(name, data_dir)
     data_dir = tfds_directory(data_dir)
-    prepare = (
-        "point --data-dir or TFDS_DATA_DIR to the data, or prepare it once with "
-        f"`tfds build {name} --data_dir {data_dir}`."
-    )
     missing = f"Expected prepared TFDS data of {name} in {data_dir!r}, received "
     # Before TFDS is imported: it takes seconds, and logs a warning of its own about this.
     is_local = "://" not in data_dir
     if is_local and not download and not os.path.isdir(os.path.join(data_dir, *name.split("/"))):
         found = "no such directory" if not os.path.isdir(data_dir) else f"no {name} there"
-        raise ValueError(f"{missing}{found}; {prepare}")
+        raise ValueError(f"{missing}{found}; {advice}")
 
-    import tensorflow as tf
     import tensorflow_datasets as tfds
-    from google.protobuf.json_format import ParseError
 
-    try:
+    with _unreadable_data_named(name, data_dir):
         builder = tfds.builder(name, data_dir=data_dir)
         if download:
             builder.download_and_prepare()
         if not builder.is_prepared():
-            raise ValueError(f"{missing}no version {builder.version} there; {prepare}")
-        # One batch of everything: example by example TFDS is much slower.
-        return tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+            raise ValueError(f"{missing}no version {builder.version} there; {advice}")
+        return builder
+
+
+@contextlib.contextmanager
+def _unreadable_data_named(name: str, data_dir: str | None) -> Iterator[None]:
+    import tensorflow as tf
+    from google.protobuf.json_format import ParseError
+
+    try:
+        yield
     except (OSError, ParseError, tf.errors.OpError) as error:
         lines = str(error).splitlines() or [""]
         raise ValueError(
-            f"Expected readable TFDS data of {name} in {data_dir!r}, received "
-            f"{type(error).__name__}: {lines[0][:300]}; {prepare}"
+            f"Expected readable TFDS data of {name} in {tfds_directory(data_dir)!r}, received "
+            f"{type(error).__name__}: {lines[0][:300]}; {_how_to_prepare(name, data_dir)}"
         ) from error
+
+
+def _how_to_prepare(name: str, data_dir: str | None) -> str:
+    return (
+        "point --data-dir or TFDS_DATA_DIR to the data, or prepare it once with "
+        f"`tfds build {name} --data_dir {tfds_directory(data_dir)}`."
+    )

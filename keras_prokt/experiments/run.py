@@ -76,6 +76,8 @@ def run(
         "status": "running",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "spec": spec.to_json(),
+        "data": _digests(spec),
+        "class_names": task.class_names,
         "optimizers": {
             "teacher": asdict(app.recipe.teacher),
             "student": asdict(app.recipe.student_optimizer(spec.student)),
@@ -118,7 +120,7 @@ def resume(
     check_backend(spec)
     app = get_app(spec.app)
     work = Work(folder, teacher_cache(cache), deadline)
-    return _carry_out(work, record, app, prepare(app, spec), spec, None)
+    return _carry_out(work, record, app, prepare_again(folder), spec, None)
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,11 @@ def prepare(app: App, spec: RunSpec) -> Task:
             limit=spec.limit,
             data_dir=spec.data_dir,
             full_train=spec.full_train,
+            dataset=spec.dataset,
+            text_columns=spec.text_columns,
+            label_column=spec.label_column,
+            validation=spec.validation,
+            test=spec.test,
         )
     )
     if len(task.train) % spec.steps_per_execution:
@@ -169,6 +176,33 @@ def prepare(app: App, spec: RunSpec) -> Task:
     if "index" in reads:
         task.train = task.train.with_index()
     return task
+
+
+def prepare_again(folder: RunFolder) -> Task:
+    """The data and models of a run that was started before.
+
+    Raises:
+        ValueError: If the user's own data has changed since.
+    """
+    record, spec = folder.read(), folder.spec()
+    task = prepare(get_app(spec.app), spec)
+    started_with = record.get("data", {})
+    for name, digest in _digests(spec).items():
+        if started_with.get(name) != digest:
+            raise ValueError(
+                f"Expected the {name} with which the run was started, received another file at "
+                f"{getattr(spec, name)!r}; restore it, or start a new run."
+            )
+    return task
+
+
+def _digests(spec: RunSpec) -> dict[str, str]:
+    """SHA-256 of the user's own files, by the name of their field in the spec."""
+    digests = {}
+    for name, path in spec.table_files().items():
+        with open(path, "rb") as file:
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 @dataclass
@@ -393,7 +427,8 @@ class _SaveAfter(keras.callbacks.Callback):
 
 
 def _teacher_key(app: App, spec: RunSpec) -> dict[str, Any]:
-    return {"spec": spec.of_teacher().to_json(), "optimizer": asdict(app.recipe.teacher)}
+    key = {"spec": spec.of_teacher().to_json(), "optimizer": asdict(app.recipe.teacher)}
+    return {**key, "data": _digests(spec)}
 
 
 def _cached(work: Work, spec: RunSpec, key: dict[str, Any]) -> Path:
@@ -452,9 +487,8 @@ def evaluate(
 def evaluate_run(out: str | Path) -> dict[str, Any]:
     """Evaluates the saved student of a run on all held-out data."""
     folder = RunFolder.existing(out)
-    spec = folder.spec()
     student = saved_student(folder)
-    task = prepare(get_app(spec.app), spec)
+    task = prepare_again(folder)
     return {
         name: evaluate(student, batches, "student", task.metrics)
         for name, batches in _held_out(task).items()
@@ -480,10 +514,11 @@ def export_run(out: str | Path) -> Path:
     from keras_prokt.export import export_saved_model
 
     folder = RunFolder.existing(out)
-    spec = folder.spec()
     student = saved_student(folder)
-    text = prepare(get_app(spec.app), spec).text
-    return export_saved_model(student, folder.saved_model, text=text)
+    task = prepare_again(folder)
+    return export_saved_model(
+        student, folder.saved_model, text=task.text, class_names=task.class_names
+    )
 
 
 def check_backend(spec: RunSpec) -> None:
@@ -530,7 +565,12 @@ def _carry_out(
         from keras_prokt.export import export_saved_model
 
         shutil.rmtree(folder.saved_model, ignore_errors=True)
-        export_saved_model(saved_student(folder), folder.saved_model, text=task.text)
+        export_saved_model(
+            saved_student(folder),
+            folder.saved_model,
+            text=task.text,
+            class_names=task.class_names,
+        )
     with folder.history.open(newline="") as file:
         training_seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
     record = {

@@ -4,11 +4,13 @@ This module imports no Keras.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 from keras_prokt.app import App, Recipe, get_app
+from keras_prokt.data.table import TFDS
 from keras_prokt.methods import (
     FIXED,
     OBJECTIVES,
@@ -33,6 +35,17 @@ _OPTION = {
     "teacher_init": "--teacher-init",
 }
 """Settings that only some methods have, and how they are typed."""
+
+_TABLE_OPTION = {
+    "dataset": "--dataset",
+    "text_columns": "--text",
+    "label_column": "--label",
+    "validation": "--validation",
+    "test": "--test",
+}
+"""Settings that only apps on the user's own table have, and how they are typed."""
+
+_TABLE_FILES = ("dataset", "validation", "test")
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 """What the networks compute in; weights, logits and losses are float32 with each of them."""
@@ -68,6 +81,12 @@ class RunSpec:
         full_train: Whether to train on the validation examples too.
         limit: Number of training examples to use; `None` for all.
         data_dir: Directory of the data; `None` for the app's default.
+        dataset: The table to train on, an absolute path, or `tfds:` and the name of a set of
+            TensorFlow Datasets; of apps on the user's own data.
+        text_columns: Its column of texts, or the two of pairs.
+        label_column: Its column of labels.
+        validation: A table to validate on, an absolute path.
+        test: A table to test on, an absolute path.
         backend: "tensorflow", "jax" or "torch".
         precision: What the networks compute in, of `PRECISIONS`.
         steps_per_execution: Steps that are sent to the device at once; a divisor of the steps of
@@ -96,6 +115,11 @@ class RunSpec:
     full_train: bool = False
     limit: int | None = None
     data_dir: str | None = None
+    dataset: str | None = None
+    text_columns: tuple[str, ...] | None = None
+    label_column: str | None = None
+    validation: str | None = None
+    test: str | None = None
     backend: str = "tensorflow"
     precision: str = "float32"
     steps_per_execution: int = 1
@@ -128,6 +152,7 @@ class RunSpec:
                 f"Expected no --full-train with app {app!r}, received it; its validation examples "
                 "are never trained on."
             )
+        _check_table_options(description, overrides)
         recipe = description.recipe
         teacher, student = _pair(description, parsed, overrides.pop("pair", None))
         student = overrides.get("student") or student
@@ -153,6 +178,9 @@ class RunSpec:
         if overrides.get("proximal_bound") is None:
             defaults["proximal_weight"] = recipe.proximal_weight
         given = {key: value for key, value in overrides.items() if value not in _NOT_GIVEN}
+        for name in _TABLE_FILES:
+            if name in given:
+                given[name] = _absolute(given[name])
         if parsed.matched:
             given["weights"] = _weights(parsed, recipe, given.get("weights", {}))
         values = {
@@ -221,6 +249,13 @@ class RunSpec:
                 "Expected at least one --assistant with method 'ta', received none; "
                 "`keras-prokt apps` lists the models of the app."
             )
+        if self.text_columns is not None:
+            _check_columns(self.text_columns, self.label_column)
+
+    def table_files(self) -> dict[str, str]:
+        """The user's own files that the run reads, by the name of the field."""
+        files = {name: getattr(self, name) for name in _TABLE_FILES}
+        return {k: v for k, v in files.items() if v is not None and not v.startswith(TFDS)}
 
     def of_teacher(self) -> Self:
         """The run that trains the fixed teacher of this one; the key of the teacher cache."""
@@ -271,12 +306,49 @@ class RunSpec:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"Expected spec keys among {sorted(known)}, received {unknown}.")
-        if values.get("assistants") is not None:
-            values = {**values, "assistants": tuple(values["assistants"])}
+        for name in ("assistants", "text_columns"):
+            if values.get(name) is not None:
+                values = {**values, name: tuple(values[name])}
         try:
             return cls(**values)
         except TypeError as error:
             raise ValueError(f"Expected a whole run spec, received one with {error}.") from error
+
+
+def _check_table_options(app: App, overrides: dict[str, Any]) -> None:
+    """Refuses tables where the app brings its own data, and half a description of a table."""
+    given = {name: overrides.get(name) for name in _TABLE_OPTION}
+    given = {name: value for name, value in given.items() if value not in _NOT_GIVEN}
+    if not app.reads_table:
+        for name, value in given.items():
+            raise ValueError(
+                f"Expected no {_TABLE_OPTION[name]} with app {app.name!r}, received {value!r}; "
+                "the app brings its own data: use --app text for yours."
+            )
+    for name in ("dataset", "text_columns", "label_column"):
+        if given and name not in given:
+            raise ValueError(
+                f"Expected --dataset FILE, --text COLUMN and --label COLUMN, received no "
+                f"{_TABLE_OPTION[name]}; add it."
+            )
+
+
+def _check_columns(text_columns: tuple[str, ...], label_column: str | None) -> None:
+    if len(text_columns) > 2 or not all(text_columns):
+        raise ValueError(
+            f"Expected --text COLUMN, or --text FIRST,SECOND for pairs, received "
+            f"{','.join(text_columns)!r}; name one or two columns."
+        )
+    if len({*text_columns, label_column}) <= len(text_columns):
+        raise ValueError(
+            f"Expected different columns in --text and --label, received {','.join(text_columns)!r}"
+            f" and {label_column!r}; name each once."
+        )
+
+
+def _absolute(path: str) -> str:
+    """The same file from any folder, so that a run can be resumed from any."""
+    return path if path.startswith(TFDS) else os.path.abspath(os.path.expanduser(path))
 
 
 def _pair(app: App, method: Method, name: str | None) -> tuple[str, str]:

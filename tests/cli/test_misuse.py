@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from keras_prokt.cli import main
 
+TABLE = ["--app", "text", "--dataset", "x.csv"]
+
 
 def invoke(*arguments):
     return CliRunner().invoke(main, list(arguments))
@@ -55,6 +57,13 @@ def elsewhere(tmp_path, monkeypatch):
         (["--seed", "-1"], "--seed of at least 0"),
         (["--backend", "tensorflw"], "Expected a backend among"),
         (["--data-dir", "/nowhere"], "no data directory for app 'digits'"),
+        (["--dataset", "x.csv"], "no --dataset with app 'digits'"),
+        (["--app", "cifar100", "--label", "y"], "no --label with app 'cifar100'"),
+        (["--app", "text"], "--label COLUMN with app 'text', received none"),
+        (["--app", "text", "--dataset", "x.csv", "--text", "y"], "received no --label"),
+        ([*TABLE, "--text", "a,b,c", "--label", "y"], "--text FIRST,SECOND for pairs"),
+        ([*TABLE, "--text", "a", "--label", "a"], "different columns in --text and --label"),
+        ([*TABLE, "--text", "a", "--label", "y"], "x.csv' where there is none"),
         (["--app", "glue-sst2", "--data-dir", "/nowhere", "--teacher", "x"], "Expected"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -1,0 +1,505 @@
+"""Texts and labels of the user's own table, or of any text set of TensorFlow Datasets.
+
+This module imports no NumPy and no Keras, so that apps can be listed at once.
+"""
+
+import csv
+import io
+import json
+import random
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from keras_prokt.data.tfds_files import prepared_builder, read_split
+from keras_prokt.names import unknown_name
+
+TFDS = "tfds:"
+"""What the name of a set of TensorFlow Datasets begins with, in place of a path."""
+
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+
+SPLIT_SEED = 0
+"""Seed of the choice of held-out rows; fixed, so that all runs choose on the same ones."""
+
+HELD_OUT_SHARE = 0.1
+"""Share of the rows of each class that makes up one held-out part."""
+
+
+class DuplicateTexts(UserWarning):
+    """The same text is in two parts that should have none in common."""
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Texts with their labels in memory.
+
+    Args:
+        source: What messages call it: the path of the file, or the name of the set and its split.
+        texts: A list of texts a column, one or two.
+        labels: The name of each row's class.
+        numbers: Where each row begins: its line in the file or its number, from 1.
+        unit: What `numbers` count, "line" or "row".
+    """
+
+    source: str
+    texts: tuple[list[str], ...]
+    labels: list[str]
+    numbers: list[int]
+    unit: str = "line"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def place(self, row: int) -> str:
+        """Where a row (from 0) is, for messages."""
+        return f"{self.source}, {self.unit} {self.numbers[row]}"
+
+    def rows(self, keep: Sequence[int]) -> "TextTable":
+        """The table of some of the rows."""
+        return replace(
+            self,
+            texts=tuple([column[i] for i in keep] for column in self.texts),
+            labels=[self.labels[i] for i in keep],
+            numbers=[self.numbers[i] for i in keep],
+        )
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """All parts of a data set.
+
+    Args:
+        class_names: Names of the classes, in the order of their numbers.
+        parts: "train", "validation" and, unless there is none, "test".
+    """
+
+    class_names: list[str]
+    parts: Mapping[str, TextTable]
+
+    def labels(self, part: str) -> list[int]:
+        """The number of each row's class."""
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        return [numbers[label] for label in self.parts[part].labels]
+
+
+def load_texts(
+    dataset: str,
+    *,
+    text_columns: Sequence[str],
+    label_column: str,
+    validation: str | None = None,
+    test: str | None = None,
+    data_dir: str | None = None,
+) -> LabelledTexts:
+    """Reads a labelled data set of texts and cuts off what it has not held out.
+
+    Without a validation part, a tenth of the rows of each class becomes one, and without a test
+    part either another tenth becomes that, chosen by `SPLIT_SEED` alone. With a validation part
+    and no test part there is no test part.
+
+    Args:
+        dataset: A file as `read_table` reads it, or `tfds:` and the name of a set of TensorFlow
+            Datasets, whose splits "train", "validation" and "test" are used, a test split with
+            hidden labels excepted.
+        text_columns: The column of the texts, or the two of pairs.
+        label_column: The column of the labels.
+        validation: A file with the same columns to validate on.
+        test: A file with the same columns to test on.
+        data_dir: Directory of the sets of TensorFlow Datasets; see `tfds_directory`.
+
+    Returns:
+        The parts and the class names: those of TensorFlow Datasets, otherwise sorted, numerically
+        if all are integers.
+
+    Raises:
+        ValueError: As `read_table`; also if training has a single class, a held-out part has a
+            class that training lacks, or a class has too few rows to be divided. Messages name the
+            file and the line.
+
+    Example:
+
+    ```python
+    data = load_texts("reviews.csv", text_columns=["body"], label_column="stars")
+    data.class_names, data.parts["train"].texts[0][:3], data.labels("train")[:3]
+    ```
+    """
+    held_out = {"validation": validation, "test": test}
+    given = {name: path for name, path in held_out.items() if path is not None}
+    columns = (*text_columns, label_column)
+    class_names = None
+    if dataset.startswith(TFDS):
+        if given:
+            raise ValueError(
+                f"Expected no --{next(iter(given))} with a set of TensorFlow Datasets, received "
+                f"{next(iter(given.values()))!r}; its own splits are used."
+            )
+        parts, class_names = _tfds_parts(dataset.removeprefix(TFDS), columns, data_dir)
+    else:
+        parts = {
+            name: read_table(path, text_columns=text_columns, label_column=label_column)
+            for name, path in {"train": dataset, **given}.items()
+        }
+    train = parts["train"]
+    present = _sorted_names(train.labels)
+    if len(present) < 2:
+        raise ValueError(
+            f"Expected at least two classes in column {label_column!r}, received {present[0]!r} in "
+            f"each of the {len(train)} rows of {train.source}; choose another column with --label."
+        )
+    class_names = class_names or present
+    for name in held_out:
+        if name in parts:
+            _check_known_labels(parts[name], class_names)
+    if "validation" not in parts:
+        parts |= split_table(train, [name for name in held_out if name not in parts])
+    _warn_of_duplicates(parts)
+    return LabelledTexts(class_names, parts)
+
+
+def read_table(path: str | Path, *, text_columns: Sequence[str], label_column: str) -> TextTable:
+    """Reads texts and labels from a file.
+
+    The suffix says the format: `.csv` and `.tsv` with a header, where fields in double quotes may
+    hold separators, line breaks and doubled quotes; `.jsonl` with an object a line; `.parquet`,
+    which needs the package `pyarrow`. Text is UTF-8, with or without a byte-order mark. Wholly
+    empty rows are skipped.
+
+    Args:
+        path: The file.
+        text_columns: The column of the texts, or the two of pairs.
+        label_column: The column of the labels: integers or strings, without spaces around them.
+
+    Returns:
+        The rows in the order of the file.
+
+    Raises:
+        ValueError: If the file is missing, unreadable, of another format or without rows, a column
+            is missing, a text or a label is empty or of another kind, or a row has more or fewer
+            fields than the header. The message names the file and the line.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> from keras_prokt.data.table import read_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "reviews.csv")
+    ...     _ = path.write_text('stars,body\\n5,"Good,\\nreally"\\n1,Bad\\n')
+    ...     table = read_table(path, text_columns=["body"], label_column="stars")
+    >>> table.texts, table.labels, table.numbers
+    ((['Good,\\nreally', 'Bad'],), ['5', '1'], [2, 4])
+    """
+    path = Path(path)
+    columns = (*text_columns, label_column)
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(
+            f"Expected a file with a suffix among {', '.join(FORMATS)}, received {str(path)!r}; "
+            f"convert the file, or write {TFDS}NAME for a set of TensorFlow Datasets."
+        )
+    if not path.is_file():
+        raise ValueError(
+            f"Expected a file of texts and labels, received {str(path)!r} where there is none; "
+            "check the path."
+        )
+    if suffix == ".parquet":
+        return _table(str(path), columns, _parquet_rows(path, columns), "row")
+    content = _decoded(path)
+    if suffix == ".jsonl":
+        rows = _jsonl_rows(str(path), content, columns)
+    else:
+        rows = _csv_rows(str(path), content, columns, "\t" if suffix == ".tsv" else ",")
+    return _table(str(path), columns, rows, "line")
+
+
+def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTable]:
+    """Cuts held-out parts off a table, a tenth of each class for each of them.
+
+    Args:
+        table: The rows.
+        held_out: Names of the parts to cut off.
+
+    Returns:
+        The parts by name, and under "train" the rest, in the order of the table. Every part has at
+        least one row of every class.
+
+    Raises:
+        ValueError: If a class has fewer rows than there are parts.
+    """
+    rows_of: dict[str, list[int]] = {}
+    for row, label in enumerate(table.labels):
+        rows_of.setdefault(label, []).append(row)
+    names = ("train", *held_out)
+    keep: dict[str, list[int]] = {name: [] for name in names}
+    generator = random.Random(SPLIT_SEED)
+    for label in _sorted_names(rows_of):
+        rows = rows_of[label]
+        if len(rows) < len(names):
+            raise ValueError(
+                f"Expected at least {len(names)} rows of each class to divide into "
+                f"{', '.join(names)}, received {len(rows)} of {label!r}, the first at "
+                f"{table.place(rows[0])}; add rows, correct the label, or give --validation FILE."
+            )
+        # Of this module's generators only random() is promised to stay the same.
+        order = [row for _, row in sorted((generator.random(), row) for row in rows)]
+        size = max(1, round(len(rows) * HELD_OUT_SHARE))
+        for name in held_out:
+            keep[name] += order[:size]
+            order = order[size:]
+        keep["train"] += order
+    return {name: table.rows(sorted(rows)) for name, rows in keep.items()}
+
+
+def _table(
+    source: str, columns: Sequence[str], rows: Iterable[tuple[int, Sequence[Any]]], unit: str
+) -> TextTable:
+    """The table of rows that hold the values of the columns, the label last."""
+    *text_columns, label_column = columns
+    table = TextTable(source, tuple([] for _ in text_columns), [], [], unit)
+    for number, (*texts, label) in rows:
+        place = f"{source}, {unit} {number}"
+        for column, name, value in zip(table.texts, text_columns, texts, strict=True):
+            column.append(_checked_text(value, name, place))
+        table.labels.append(_checked_label(label, label_column, place))
+        table.numbers.append(number)
+    if not table.labels:
+        raise ValueError(f"Expected rows of texts and labels, received none in {source}; add rows.")
+    return table
+
+
+def _checked_text(value: Any, column: str, place: str) -> str:
+    if _is_blank(value):
+        raise ValueError(
+            f"Expected a text in column {column!r}, received an empty one at {place}; fill it in "
+            "or remove the row."
+        )
+    if not isinstance(value, str):
+        raise ValueError(
+            f"Expected a text in column {column!r}, received {value!r} ({type(value).__name__}) at "
+            f"{place}; write it as a string, or choose another column with --text."
+        )
+    _check_characters(value, column, place)
+    return value
+
+
+def _checked_label(value: Any, column: str, place: str) -> str:
+    if _is_blank(value):
+        raise ValueError(
+            f"Expected a label in column {column!r}, received an empty one at {place}; fill it in "
+            "or remove the row."
+        )
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(
+            f"Expected a label that is an integer or a string in column {column!r}, received "
+            f"{value!r} ({type(value).__name__}) at {place}; write it as one of these."
+        )
+    label = str(value).strip()
+    _check_characters(label, column, place)
+    return label
+
+
+def _check_characters(value: str, column: str, place: str) -> None:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"Expected whole characters in column {column!r}, received half of a surrogate pair "
+            f"({value[error.start]!r}) at {place}; write the character itself or both halves."
+        ) from error
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _decoded(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-8")
+        line = len(re.findall(r"\r\n|\r|\n", before)) + 1
+        raise ValueError(
+            f"Expected text in UTF-8, received the byte 0x{error.object[error.start]:02x} at "
+            f"{path}, line {line}; save the file in UTF-8."
+        ) from error
+    except OSError as error:
+        raise ValueError(
+            f"Expected a readable file, received {str(path)!r} ({error.strerror}); check its "
+            "permissions."
+        ) from error
+
+
+def _csv_rows(
+    source: str, content: str, columns: Sequence[str], delimiter: str
+) -> Iterator[tuple[int, list[str]]]:
+    records = _csv_records(source, content, delimiter)
+    line, header = next(records, (1, None))
+    if header is None:
+        raise ValueError(
+            f"Expected a header with the names of the columns, received nothing in {source}; "
+            "write it into line 1."
+        )
+    header = [name.strip() for name in header]
+    place = f"{source}, line {line}"
+    _check_columns(columns, header, place)
+    for name in columns:
+        if header.count(name) > 1:
+            raise ValueError(
+                f"Expected one column {name!r}, received {header.count(name)} at {place}; rename "
+                "all but one."
+            )
+    positions = [header.index(name) for name in columns]
+    for line, fields in records:
+        if len(fields) != len(header):
+            raise ValueError(
+                f"Expected {len(header)} fields as in the header, received {len(fields)} at "
+                f"{source}, line {line}; put fields that hold a separator or a line break in "
+                "double quotes."
+            )
+        yield line, [fields[position] for position in positions]
+
+
+def _csv_records(source: str, content: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Every record that is not wholly empty, with the line in which it begins."""
+    # Without translation, so that line breaks inside fields stay what they are.
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        for fields in reader:
+            if not all(map(_is_blank, fields)):
+                yield line, fields
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(
+            f"Expected fields separated by {delimiter!r}, received a record that cannot be read "
+            f"({error}) at {source}, line {line}; close its double quotes, and write quotes inside "
+            "a quoted field twice."
+        ) from error
+
+
+def _jsonl_rows(
+    source: str, content: str, columns: Sequence[str]
+) -> Iterator[tuple[int, list[Any]]]:
+    # Not by splitlines: strings may hold the other line separators of Unicode.
+    for line, entry in enumerate(content.split("\n"), start=1):
+        if not entry.strip():
+            continue
+        place = f"{source}, line {line}"
+        try:
+            record = json.loads(entry)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(
+                f"Expected a JSON object a line, received one that cannot be read ({error}) at "
+                f"{place}; correct the line."
+            ) from error
+        if not isinstance(record, dict):
+            raise ValueError(
+                f"Expected a JSON object a line, received {type(record).__name__} at {place}; "
+                "write the columns as the keys of an object."
+            )
+        if all(map(_is_blank, record.values())):
+            continue
+        _check_columns(columns, record, place)
+        yield line, [record[name] for name in columns]
+
+
+def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[Any]]]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ValueError(
+            f"Expected the package pyarrow to read {str(path)!r}, received an environment without "
+            "it; install it with `pip install pyarrow`, or convert the file to .csv."
+        ) from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            _check_columns(columns, file.schema_arrow.names, str(path))
+            content = file.read(columns=list(columns)).to_pydict()
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"Expected a Parquet file, received {str(path)!r} ({reason}); write it again."
+        ) from error
+    for row, values in enumerate(zip(*(content[name] for name in columns), strict=True), start=1):
+        if not all(map(_is_blank, values)):
+            yield row, list(values)
+
+
+def _tfds_parts(
+    name: str, columns: Sequence[str], data_dir: str | None
+) -> tuple[dict[str, TextTable], list[str] | None]:
+    """The splits of a set of TensorFlow Datasets, and its class names if it has any."""
+    info = prepared_builder(name, data_dir=data_dir).info
+    _check_columns(columns, info.features, f"{TFDS}{name}")
+    if "train" not in info.splits:
+        raise ValueError(
+            f"Expected a set with a split 'train', received {TFDS}{name} with "
+            f"{', '.join(info.splits)}; choose another set."
+        )
+    class_names = getattr(info.features[columns[-1]], "names", None)
+    parts = {}
+    for split in ("train", "validation", "test"):
+        if split not in info.splits:
+            continue
+        arrays = read_split(name, split, data_dir=data_dir)
+        values = [[_plain(value) for value in arrays[column]] for column in columns]
+        if class_names is not None:
+            if split == "test" and set(values[-1]) == {-1}:
+                continue
+            values[-1] = [class_names[i] if i >= 0 else None for i in values[-1]]
+        rows = enumerate(zip(*values, strict=True), start=1)
+        parts[split] = _table(f"{TFDS}{name} {split}", columns, rows, "row")
+    return parts, class_names
+
+
+def _plain(value: Any) -> Any:
+    """A value of an array as a plain one; bytes as text."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _check_columns(columns: Iterable[str], known: Iterable[str], place: str) -> None:
+    known = list(known)
+    for name in columns:
+        if name not in known:
+            raise ValueError(unknown_name(f"a column at {place}", name, known))
+
+
+def _sorted_names(labels: Iterable[str]) -> list[str]:
+    """The different labels, sorted; numerically if all are integers."""
+    names = sorted(set(labels))
+    if all(re.fullmatch(r"[+-]?[0-9]{1,4000}", name) for name in names):
+        names.sort(key=int)
+    return names
+
+
+def _check_known_labels(table: TextTable, class_names: Sequence[str]) -> None:
+    for row, label in enumerate(table.labels):
+        if label not in class_names:
+            kind = f"a label at {table.place(row)} that training has,"
+            raise ValueError(unknown_name(kind, label, class_names))
+
+
+def _warn_of_duplicates(parts: Mapping[str, TextTable]) -> None:
+    seen: set[tuple[str, ...]] = set()
+    for name in ("train", "validation", "test"):
+        if name not in parts:
+            continue
+        table = parts[name]
+        texts = [tuple(text.strip() for text in row) for row in zip(*table.texts, strict=True)]
+        repeated = [row for row, text in enumerate(texts) if text in seen]
+        if repeated:
+            count = "1 text" if len(repeated) == 1 else f"{len(repeated)} texts"
+            warnings.warn(
+                f"Expected the {name} part to have no text of the parts before it, received "
+                f"{count} again, the first at {table.place(repeated[0])}; remove duplicates, or "
+                "results will look too good.",
+                DuplicateTexts,
+                stacklevel=3,
+            )
+        seen.update(texts)

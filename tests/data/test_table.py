@@ -1,0 +1,274 @@
+"""Tables of texts and labels: what is read, what is refused, and where the message points."""
+
+import csv
+import json
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from keras_prokt.data.table import DuplicateTexts, load_texts, read_table, split_table
+
+COLUMNS = {"text_columns": ["body"], "label_column": "stars"}
+LABELS = ("bad", "good", "mixed")
+ROWS = 20_000
+
+
+def text_of(row):
+    return f'{row}: she said "fine", twice,\nin 2 lines 🙂' if row % 3 == 0 else f"{row}: plain é"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """20,000 rows with all that CSV allows, with a line break and an empty row here and there."""
+    path = tmp_path_factory.mktemp("table") / "large.csv"
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "body", "stars"])
+        for row in range(ROWS):
+            writer.writerow([row, text_of(row), LABELS[row % 7 % 3]])
+            if row % 1000 == 0:
+                file.write("\r\n,,\r\n")
+    return path
+
+
+def write(folder, content, name="table.csv"):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(path, **columns):
+    return read_table(path, **{**COLUMNS, **columns})
+
+
+def load(path, **more):
+    return load_texts(str(path), **{**COLUMNS, **more})
+
+
+def rows(*labels, start=0):
+    return "body,stars\n" + "".join(f"t{start + i},{label}\n" for i, label in enumerate(labels))
+
+
+def test_a_large_table_with_all_that_csv_allows(large):
+    table = read(large)
+    assert len(table) == ROWS
+    assert table.texts == ([text_of(row) for row in range(ROWS)],)
+    assert table.labels == [LABELS[row % 7 % 3] for row in range(ROWS)]
+    lines = large.read_text(encoding="utf-8-sig").replace("\r\n", "\n").split("\n")
+    for row in (0, 1, 2, 3, 1000, 1001, ROWS - 1):
+        assert f"{row}: " in lines[table.numbers[row] - 1]
+
+
+def test_the_split_is_stratified_and_always_the_same(large):
+    one, other = load(large), load(large)
+    assert one.class_names == list(LABELS)
+    assert one.parts == other.parts
+    sizes = {name: len(part) for name, part in one.parts.items()}
+    assert sum(sizes.values()) == ROWS
+    total = Counter(read(large).labels)
+    for name, share in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
+        counts = Counter(one.parts[name].labels)
+        assert all(abs(counts[label] - share * total[label]) <= 1 for label in LABELS)
+    texts = [text for part in one.parts.values() for text in part.texts[0]]
+    assert len(set(texts)) == ROWS
+    assert one.labels("test")[:5] == [LABELS.index(n) for n in one.parts["test"].labels[:5]]
+
+
+def test_the_rows_that_are_held_out_are_these(tmp_path):
+    path = write(tmp_path, rows(*["a", "b"] * 10))
+    parts = load(path).parts
+    assert [parts[name].numbers for name in ("validation", "test")] == [[8, 13], [7, 16]]
+
+
+def test_tsv_jsonl_and_parquet_give_the_same(tmp_path):
+    records = [{"body": 'a "b"\tc\nd', "stars": 3}, {"body": "🙂 \u2028 é", "stars": 11}]
+    with (tmp_path / "t.tsv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t")
+        writer.writerows([["stars", "body"], *([r["stars"], r["body"]] for r in records)])
+    lines = [json.dumps(records[0]), "", "{}", json.dumps(records[1], ensure_ascii=False)]
+    write(tmp_path, "\r\n".join(lines), "t.JSONL")
+    names = ["t.tsv", "t.JSONL"]
+    tables = [read(tmp_path / name) for name in names]
+    assert [table.numbers for table in tables] == [[2, 4], [1, 4]]
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to write Parquet")
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.Table.from_pylist(records), tmp_path / "t.parquet")
+    tables.append(read(tmp_path / "t.parquet"))
+    for table in tables:
+        assert table.texts == ([r["body"] for r in records],)
+        assert table.labels == ["3", "11"]
+
+
+def test_parquet_problems(tmp_path, monkeypatch):
+    path = write(tmp_path, "no such thing", "t.parquet")
+    if pytest.importorskip("pyarrow", reason="needs pyarrow"):
+        with pytest.raises(ValueError, match="Expected a Parquet file"):
+            read(path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ValueError, match="install it with `pip install pyarrow`"):
+        read(path)
+
+
+def test_pairs(tmp_path):
+    path = write(tmp_path, "a,b,y\n1,2,3\n")
+    table = read_table(path, text_columns=["b", "a"], label_column="y")
+    assert (table.texts, table.labels) == ((["2"], ["1"]), ["3"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["10", "9", "-1"], ["-1", "9", "10"]),
+        (["10", "9", "b"], ["10", "9", "b"]),
+        ([" good ", "bad", "good"], ["bad", "good"]),
+    ],
+)
+def test_class_names_are_sorted(tmp_path, labels, expected):
+    assert load(write(tmp_path, rows(*labels * 3))).class_names == expected
+
+
+HEAD = 'body,stars\n"two\nlines",1\n\n'
+TRAIN = rows(*["a", "b"] * 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("bdy,stars\na,1\n", r"line 1 among bdy, stars; received 'body'; did you mean 'bdy'\?"),
+        ("body,body,stars\na,b,1\n", "one column 'body', received 2 at .*, line 1"),
+        (HEAD + " ,2\n", r"a text in column 'body', received an empty one at .*, line 5;"),
+        (HEAD + "b,\n", r"a label in column 'stars', received an empty one at .*, line 5;"),
+        (HEAD + "b,2,3\n", "2 fields as in the header, received 3 at .*, line 5;"),
+        (HEAD + "b\n", "2 fields as in the header, received 1 at .*, line 5;"),
+        (HEAD + 'b,"2\n\n\n', "cannot be read .* at .*, line 5; close its double quotes"),
+        (HEAD + '"b" c,2\n', "cannot be read .* at .*, line 5;"),
+        (HEAD.encode() + "b\nné,2".encode("latin-1"), "the byte 0xe9 at .*, line 6; save the file"),
+        (b"\xef\xbb\xbf" + HEAD.encode() + b"\xe9", "the byte 0xe9 at .*, line 5"),
+        (TRAIN.encode("utf-16"), "the byte 0xff at .*, line 1"),
+        ("", "a header .* received nothing"),
+        ("body,stars\n\n,\n", "rows of texts and labels, received none in .*table.csv"),
+        (rows("a", "a", "a"), "at least two classes in column 'stars', received 'a' in each of"),
+        (rows(*"aaabbcaab"), "at least 3 rows of each class .* received 1 of 'c', .*, line 7;"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_is_named_with_its_line(tmp_path, content, message):
+    with pytest.raises(ValueError, match=message) as error:
+        load(write(tmp_path, content))
+    assert "\n" not in str(error.value).replace("\\n", "")
+    assert str(error.value).startswith("Expected ") and ";" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"body": "b"}', "column at .*, line 3 among body; received 'stars'"),
+        ('{"body": 5, "stars": 1}', r"received 5 \(int\) at .*, line 3; write it as a string"),
+        ('{"body": null, "stars": 1}', "received an empty one at .*, line 3"),
+        ('{"body": "b", "stars": 1.5}', r"an integer or a string .* 1.5 \(float\) at .*, line 3"),
+        ('{"body": "b", "stars": true}', r"received True \(bool\) at .*, line 3"),
+        ('{"body": "\\ud83d", "stars": 1}', "half of a surrogate pair .* at .*, line 3"),
+        ('{"body": ', "JSON object a line, received one that cannot be read .*, line 3"),
+        ("[1]", "JSON object a line, received list at .*, line 3"),
+    ],
+)
+def test_what_is_wrong_with_a_jsonl_is_named_with_its_line(tmp_path, line, message):
+    path = write(tmp_path, f'{{"body": "a", "stars": 1}}\n\n{line}\n', "t.jsonl")
+    with pytest.raises(ValueError, match=message):
+        read(path)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ValueError, match=r"a suffix among .csv, .tsv, .jsonl, .parquet, received"):
+        read(tmp_path / "table.xlsx")
+    for name in ("none.csv", "folder.csv"):
+        (tmp_path / "folder.csv").mkdir(exist_ok=True)
+        with pytest.raises(ValueError, match=f"{name}' where there is none; check the path"):
+            read(tmp_path / name)
+
+
+def test_given_parts(tmp_path):
+    train = write(tmp_path, TRAIN)
+    validation = write(tmp_path, rows("b", start=50), "validation.csv")
+    test = write(tmp_path, rows("a", "a", start=60), "test.csv")
+    sizes = {
+        ("validation",): {"train": 6, "validation": 1},
+        ("test",): {"train": 4, "validation": 2, "test": 2},
+        ("validation", "test"): {"train": 6, "validation": 1, "test": 2},
+    }
+    for given, expected in sizes.items():
+        files = {"validation": str(validation), "test": str(test)}
+        data = load(train, **{name: files[name] for name in given})
+        assert {name: len(part) for name, part in data.parts.items()} == expected
+    with pytest.raises(ValueError, match="no --test with a set of TensorFlow Datasets"):
+        load("tfds:glue/cola", test=str(test))
+
+
+def test_labels_that_training_lacks_are_refused(tmp_path):
+    other = write(tmp_path, "body,stars\nx,a\ny,B\n", "other.csv")
+    for part in ("validation", "test"):
+        with pytest.raises(ValueError, match="other.csv, line 3 that training has, among a, b"):
+            load(write(tmp_path, TRAIN), **{part: str(other)})
+
+
+def test_texts_in_two_parts_are_a_warning(tmp_path):
+    other = write(tmp_path, "body,stars\nnew,a\nt2,b\nt3,b\n", "other.csv")
+    with pytest.warns(DuplicateTexts, match="received 2 texts again, .*other.csv, line 3;"):
+        load(write(tmp_path, TRAIN), validation=str(other))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(write(tmp_path, TRAIN), validation=str(write(tmp_path, rows("a", start=50), "v.csv")))
+
+
+def test_every_part_has_every_class(tmp_path):
+    parts = split_table(read(write(tmp_path, TRAIN)), ["validation", "test"])
+    assert [sorted(set(part.labels)) for part in parts.values()] == [["a", "b"]] * 3
+    assert sorted(n for part in parts.values() for n in part.numbers) == list(range(2, 8))
+
+
+@pytest.fixture
+def tfds_directory(tmp_path):
+    """CoLA in miniature, written by TFDS with its own schema; the labels of the test are hidden."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+
+    def rows_of(split, count):
+        for idx in range(count):
+            label = -1 if split == "test" else idx % 2
+            yield idx, {"sentence": f"{split} {idx} é", "label": label, "idx": idx}
+
+    def splits(builder, manager):
+        counts = {"train": 8, "validation": 4, "test": 2}
+        return {split: rows_of(split, count) for split, count in counts.items()}
+
+    builder = tfds.builder("glue/cola", data_dir=tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(builder), "_split_generators", splits)
+        builder.download_and_prepare()
+    return str(tmp_path)
+
+
+def test_a_set_of_tensorflow_datasets(tfds_directory):
+    columns = {"text_columns": ["sentence"], "label_column": "label", "data_dir": tfds_directory}
+    data = load_texts("tfds:glue/cola", **columns)
+    assert data.class_names == ["unacceptable", "acceptable"]
+    assert {name: len(part) for name, part in data.parts.items()} == {"train": 8, "validation": 4}
+    numbers = [int(text.split()[1]) for text in data.parts["train"].texts[0]]
+    assert sorted(numbers) == list(range(8))
+    assert data.labels("train") == [number % 2 for number in numbers]
+    with pytest.raises(ValueError, match="did you mean 'sentence'"):
+        load_texts("tfds:glue/cola", **{**columns, "text_columns": ["sentense"]})
+    with pytest.raises(ValueError, match=r"received \d \(int\) at tfds:glue/cola train, row 1"):
+        load_texts("tfds:glue/cola", **{**columns, "text_columns": ["idx"]})
+    with pytest.raises(ValueError, match="no glue/colla there"):
+        load_texts("tfds:glue/colla", **columns)
+
+
+def test_the_reader_imports_no_numpy_and_no_keras():
+    code = "import sys, keras_prokt.data.table, keras_prokt_apps.text\n"
+    code += "assert not {'numpy', 'keras', 'tensorflow', 'pyarrow'} & set(sys.modules)"
+    folder = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder)
