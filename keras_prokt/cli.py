@@ -247,7 +247,7 @@ def methods(name: str | None) -> None:
 @click.option(
     "--precision",
     help="What the networks compute in: float32, bfloat16 or float16; weights and losses stay "
-    "float32. [default: float32]",
+    "float32, and a teacher given by --teacher-init what it is. [default: float32]",
 )
 @click.option(
     "--steps-per-execution",

@@ -271,11 +271,7 @@ def _table(
 
 
 def _checked_text(value: Any, column: str, place: str) -> str:
-    if _is_blank(value):
-        raise ValueError(
-            f"Expected a text in column {column!r}, received an empty one at {place}; fill it in "
-            "or remove the row."
-        )
+    _check_filled("a text", value, column, place)
     if not isinstance(value, str):
         raise ValueError(
             f"Expected a text in column {column!r}, received {value!r} ({type(value).__name__}) at "
@@ -286,11 +282,7 @@ def _checked_text(value: Any, column: str, place: str) -> str:
 
 
 def _checked_label(value: Any, column: str, place: str) -> str:
-    if _is_blank(value):
-        raise ValueError(
-            f"Expected a label in column {column!r}, received an empty one at {place}; fill it in "
-            "or remove the row."
-        )
+    _check_filled("a label", value, column, place)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(
             f"Expected a label that is an integer or a string in column {column!r}, received "
@@ -299,6 +291,14 @@ def _checked_label(value: Any, column: str, place: str) -> str:
     label = str(value).strip()
     _check_characters(label, column, place)
     return label
+
+
+def _check_filled(what: str, value: Any, column: str, place: str) -> None:
+    if _is_blank(value):
+        raise ValueError(
+            f"Expected {what} in column {column!r}, received an empty one at {place}; fill it in "
+            "or remove the row."
+        )
 
 
 def _check_characters(value: str, column: str, place: str) -> None:

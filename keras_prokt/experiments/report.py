@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from keras_prokt.experiments.spec import RunSpec
 from keras_prokt.methods import OBJECTIVES, REGIMES, parse_method
 
 
@@ -83,7 +84,8 @@ def comparison_table(records: Sequence[dict[str, Any]]) -> str:
         standard deviation with `n − 1`.
 
     Raises:
-        ValueError: If a run is not completed, or the runs are of several apps.
+        ValueError: If a run is not completed, the runs are of several apps, or two of a row have
+            the same seed.
     """
     for record in records:
         if record["status"] != "completed":
@@ -99,32 +101,46 @@ def comparison_table(records: Sequence[dict[str, Any]]) -> str:
         )
     groups: dict[str, list[dict[str, Any]]] = {}
     for record in records:
-        settings = {k: v for k, v in record["spec"].items() if k not in ("seed", "data_dir")}
+        # Through the spec, so that a setting which a record is too old to have is the default.
+        settings = RunSpec.from_json(record["spec"]).to_json()
+        settings = {k: v for k, v in settings.items() if k not in ("seed", "data_dir")}
+        settings["data"] = record.get("data") or None
         groups.setdefault(json.dumps(settings), []).append(record)
+    for members in groups.values():
+        _check_seeds_differ(members)
     of_groups = [json.loads(key) for key in groups]
-    names = sorted({name for settings in of_groups for name in settings})
     shared = {
-        name: of_groups[0].get(name)
-        for name in names
-        if all(settings.get(name) == of_groups[0].get(name) for settings in of_groups)
+        name: value
+        for name, value in of_groups[0].items()
+        if all(settings[name] == value for settings in of_groups)
     }
     measured = _measured(record["results"]["models"]["student"] for record in records)
     rows = []
     for settings, members in zip(of_groups, groups.values(), strict=True):
-        own = [f"{n} {_short(settings.get(n))}" for n in names if n not in {*shared, "method"}]
+        own = {k: v for k, v in settings.items() if k not in {*shared, "method"}}
         seeds = sorted(record["spec"]["seed"] for record in members)
         rows.append(
             [
                 settings["method"],
                 *(_mean_and_error(members, column) for column in measured),
                 ", ".join(map(str, seeds)),
-                ", ".join(text for text in own if not text.endswith(" –")),
+                _listed(own),
             ]
         )
-    head = ", ".join(f"{name} {_short(value)}" for name, value in shared.items() if value)
     headings = [column.heading for column in measured]
     columns = ["method", *headings, "seeds", "settings"]
-    return f"{head}\n\n{format_table(columns, rows, left=True)}"
+    return f"{_listed(shared)}\n\n{format_table(columns, rows, left=True)}"
+
+
+def _check_seeds_differ(records: Sequence[dict[str, Any]]) -> None:
+    seeds = [record["spec"]["seed"] for record in records]
+    for seed in set(seeds):
+        if seeds.count(seed) > 1:
+            raise ValueError(
+                f"Expected one run for each seed, received {seeds.count(seed)} of method "
+                f"{records[0]['spec']['method']!r} with seed {seed} and the same settings; they "
+                "are no independent runs: leave all but one out."
+            )
 
 
 def _mean_and_error(records: Sequence[dict[str, Any]], column: _Column) -> str:
@@ -137,10 +153,16 @@ def _mean_and_error(records: Sequence[dict[str, Any]], column: _Column) -> str:
     return f"{statistics.mean(values):.4f} ± {error:.4f}"
 
 
+def _listed(settings: dict[str, Any]) -> str:
+    """Settings in one line, without those that are not there or off."""
+    there = {k: v for k, v in settings.items() if v is not None and v is not False}
+    return ", ".join(f"{name} {_short(value)}" for name, value in there.items())
+
+
 def _short(value: Any) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{key}={number:g}" for key, number in value.items())
-    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        return " ".join(f"{key}={_short(of_key)}" for key, of_key in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _measured(models: Iterable[dict[str, Any]]) -> list[_Column]:

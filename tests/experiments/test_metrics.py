@@ -110,8 +110,9 @@ def test_a_column_a_part_in_the_results_table():
 
 def test_a_column_a_metric_in_the_comparison_of_runs():
     records = []
-    for f1, accuracy in ((0.8, 0.7), (0.6, 0.75)):
+    for seed, f1, accuracy in ((0, 0.8, 0.7), (1, 0.6, 0.75)):
         run = record({})
+        run["spec"]["seed"] = seed
         measured = {"f1": f1, "accuracy": accuracy, "loss": 1.0, "seconds": 1.0}
         run["results"]["models"] = {"student": {"validation": measured}}
         records.append(run)

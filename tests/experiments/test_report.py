@@ -47,6 +47,24 @@ def test_settings_that_differ_make_rows():
     assert "proximal_weight 0.5" in table and "epochs 40" in table.splitlines()[0]
 
 
+def test_a_setting_of_zero_is_shown_and_old_records_have_the_defaults():
+    old = record("prokt", 1, proximal_weight=0.0)
+    del old["spec"]["precision"]
+    table = comparison_table([record("prokt", 0, proximal_weight=0.0), old])
+    assert len(table.splitlines()) == 5
+    assert "proximal_weight 0" in table.splitlines()[0] and "0, 1" in table
+
+
+def test_one_run_does_not_count_twice():
+    with pytest.raises(ValueError, match="one run for each seed, received 2 of method 'kd' with"):
+        comparison_table([record("kd", 0), record("kd", 0), record("prokt", 0)])
+    # Two versions of a user's table are two data sets.
+    first, second = record("kd", 0), record("kd", 0)
+    first["data"], second["data"] = {"dataset": "aa"}, {"dataset": "bb"}
+    table = comparison_table([first, second])
+    assert len(table.splitlines()) == 6 and "data dataset=bb" in table
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path):
     unfinished = {**copy.deepcopy(record("kd", 0)), "status": "running"}
     with pytest.raises(ValueError, match="completed runs, received one with status 'running'"):
