@@ -43,6 +43,10 @@ class GroupedConvolution(keras.layers.Conv2D):
         is_pointwise = {*self.kernel_size, *self.strides} == {1}
         if self.groups == 1 or not is_pointwise or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)
+        # The gradient splits the inputs again, instead of keeping the groups in memory beside them.
+        return keras.remat(self._products)(inputs, kernel)
+
+    def _products(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         shape = ops.shape(inputs)
         # Positions in one dimension: a product of matrices with more of them is a loop.
         groups = ops.split(ops.reshape(inputs, (-1, shape[-1])), self.groups, axis=-1)
