@@ -44,7 +44,7 @@ class GroupedConvolution(keras.layers.Conv2D):
         if self.groups == 1 or not is_pointwise or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)
         # The gradient splits the inputs again, instead of keeping the groups in memory beside them.
-        return keras.remat(self._products)(inputs, kernel)
+        return keras.remat(self._products)(inputs, ops.convert_to_tensor(kernel))
 
     def _products(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         shape = ops.shape(inputs)
