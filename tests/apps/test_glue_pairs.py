@@ -72,22 +72,8 @@ def data_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    """A BERT of two small layers with random weights."""
-    from keras_hub.models import BertBackbone, BertTokenizer
-
-    keras.utils.set_random_seed(0)
-    folder = str(tmp_path_factory.mktemp("bert"))
-    BertBackbone(
-        vocabulary_size=len(PIECES),
-        num_layers=2,
-        num_heads=2,
-        hidden_dim=8,
-        intermediate_dim=16,
-        max_sequence_length=128,
-    ).save_to_preset(folder)
-    BertTokenizer(PIECES, lowercase=True, strip_accents=True).save_to_preset(folder)
-    return folder
+def bert(make_bert):
+    return make_bert(WORDS)
 
 
 @functools.cache
