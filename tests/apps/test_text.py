@@ -12,8 +12,9 @@ import pytest
 
 from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
+from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.text import tokenize
-from keras_prokt.experiments.run import Work, prepare, trained_teacher
+from keras_prokt.experiments.run import Work, prepare, run, trained_teacher
 from keras_prokt.experiments.run_folder import RunFolder
 from keras_prokt.experiments.spec import RunSpec
 from keras_prokt.models.bert import bert_tokenizer
@@ -149,6 +150,20 @@ def test_a_run_on_pairs_gives_class_names_for_raw_pairs(bert, tmp_path):
     np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 1e-3  # the texts count
     assert served["class_name"] == [record["class_names"][i] for i in logits.argmax(-1)]
+
+
+def test_a_narrow_student_learns_the_teachers_states(table, bert, tmp_path):
+    settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
+    settings |= {"epochs": 1, "teacher_epochs": 1, "first_stage_epochs": 2}
+    spec = RunSpec.resolve("text", "tinybert", teacher=bert, student="bert-1-4", **settings)
+    record = run(spec, tmp_path / "run", export=False, cache=tmp_path / "cache")
+    student = load_student(tmp_path / "run" / "student.keras").get_layer("backbone")
+    assert (student.num_layers, student.hidden_dim, student.num_heads) == (1, 4, 2)
+    models = record["results"]["models"]
+    assert models["student"]["parameters"] < models["teacher"]["parameters"]
+    history = read_history(tmp_path / "run" / "first_stage" / "history.csv")
+    losses = [float(row["student_loss"]) for row in history]
+    assert losses[1] < losses[0]
 
 
 def test_a_changed_table_has_another_teacher(table, bert, tmp_path):

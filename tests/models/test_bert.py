@@ -247,6 +247,19 @@ def test_teacher_and_cut_student_share_no_variable(preset):
     assert not {id(v) for v in teacher.variables} & {id(v) for v in student.variables}
 
 
+def test_another_width(preset):
+    model = bert_classifier(preset, 2, layers=4, width=6, load_weights=False)
+    backbone = model.get_layer("backbone")
+    assert type(backbone) is ExactGeluBertBackbone
+    received = (backbone.num_layers, backbone.num_heads, backbone.hidden_dim, backbone.dropout)
+    assert received == (4, 2, 6, 0.25)
+    # Embeddings with their norm, four layers with four times the width inside, pooler, classifier.
+    tables, norm = (len(WORDS) + 24 + 2) * 6, 2 * 6
+    layer = 4 * (6 * 6 + 6) + (6 * 24 + 24) + (24 * 6 + 6) + 2 * norm
+    assert model.count_params() == tables + norm + 4 * layer + (6 * 6 + 6) + (6 * 2 + 2)
+    assert model(random_batch(len(WORDS))).shape == (4, 2)
+
+
 def test_evenly_spaced_layers():
     assert evenly_spaced_layers(12, 6) == [1, 3, 5, 7, 9, 11]
     assert evenly_spaced_layers(12, 12) == list(range(12))
@@ -360,6 +373,8 @@ def test_checkpoints_keras_hub_would_load_wrongly(tmp_path, settings, message):
     [
         ({"num_classes": 1}, "num_classes of at least 2, received 1"),
         ({"dropout": 1.0}, r"dropout in \[0, 1\), received 1.0"),
+        ({"width": 8}, "load_weights=False with a width, received width=8"),
+        ({"width": 7, "load_weights": False}, "2 attention heads, received 7; the nearest is 8"),
         ({"layers": 0}, "layers from 1 to 6.*received 0"),
         ({"layers": [3, 1]}, r"ascending indices from 0 to 5, received \[3, 1\]"),
         ({"layers": [1, 6]}, r"ascending indices from 0 to 5, received \[1, 6\]"),
