@@ -280,7 +280,10 @@ def check_before_training(app: App, task: Task, spec: RunSpec) -> None:
         load_student(spec.teacher_init)
     method = parse_method(spec.method)
     reads_outputs_alone = {*method.objectives, *method.matched} <= {"kd"}
-    if spec.teacher_epochs is None or (reads_outputs_alone and spec.assistants is None):
+    if spec.teacher_epochs is None:
+        return
+    if reads_outputs_alone and spec.assistants is None:
+        task.build_student()
         return
     work = Work(RunFolder("unused"), Path("unused"))
     build(app, task, spec, work, untrained=True)

@@ -152,6 +152,26 @@ def test_a_run_on_pairs_gives_class_names_for_raw_pairs(bert, tmp_path):
     assert served["class_name"] == [record["class_names"][i] for i in logits.argmax(-1)]
 
 
+@pytest.mark.parametrize(
+    ("method", "student", "message"),
+    [
+        ("pkd+kd", "bilstm", "received 'bilstm'; use another student"),
+        ("tinybert+prokt", "bilstm", "received 'bilstm'; use another student"),
+        ("pkd+kd", "bert-2-4", "8 features of the teacher and 4 of the student"),
+        ("kd", "bert-3", "layers from 1 to 2 .*, received 3"),
+        ("kd", "bert-1-5", "a multiple of the preset's 2 attention heads, received 5"),
+    ],
+)
+def test_students_that_do_not_suit_are_refused_before_a_teacher_is_trained(
+    table, bert, tmp_path, method, student, message
+):
+    settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
+    spec = RunSpec.resolve("text", method, teacher=bert, student=student, **settings)
+    with pytest.raises(ValueError, match=message):
+        run(spec, tmp_path / "run", cache=tmp_path / "cache")
+    assert list(tmp_path.iterdir()) == [table]
+
+
 def test_a_narrow_student_learns_the_teachers_states(table, bert, tmp_path):
     settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
     settings |= {"epochs": 1, "teacher_epochs": 1, "first_stage_epochs": 2}
