@@ -148,7 +148,8 @@ class Task:
         build_student: Makes the student.
         text: How raw strings become the student's inputs, for serving; `None` for images.
         metrics: What is reported on each held-out part, "accuracy" or of
-            `keras_prokt.experiments.metrics.METRICS`, in the order of the results table.
+            `keras_prokt.experiments.metrics.METRICS`, in the order of the results table. The best
+            student on validation is that of the epoch with the highest value of the first.
         more_validation: Other parts that are reported and decide nothing, by name.
     """
 
@@ -183,7 +184,6 @@ class App:
         can_train_on_validation: Whether the app has the protocol of `--full-train`, in which the
             validation examples are trained on too.
         reads_table: Whether the data is the user's own: `--dataset` and what goes with it.
-        metric: What the best student is chosen by on validation, as in the logs.
     """
 
     name: str
@@ -199,7 +199,6 @@ class App:
     transformers: tuple[str, str] | None = None
     can_train_on_validation: bool = False
     reads_table: bool = False
-    metric: str = "student_accuracy"
 
 
 def list_apps() -> list[App]:

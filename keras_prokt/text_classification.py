@@ -30,6 +30,8 @@ BILSTM_PAIR = (
 )
 OTHER_STUDENTS = {
     "bert-K": "every (n / K)-th of the teacher's n layers with its weights, such as bert-6",
+    "bert-K-W": "K layers of width W, the teacher's number of heads, random weights, for method "
+    "tinybert, such as bert-4-312",
     "PRESET": "a keras-hub BERT preset, an hf:// handle or a local directory",
 }
 
@@ -191,12 +193,14 @@ def student_of(request: TaskRequest, *, is_pair: bool) -> TextStudent:
     if name == "bilstm":
         inputs = SEPARATE_INPUTS if is_pair else SENTENCE_INPUTS
         return TextStudent(lambda classes: _bilstm(teacher, classes, is_pair), inputs, teacher)
-    if re.fullmatch(r"bert-[1-9]\d*", name):
-        layers = int(name.removeprefix("bert-"))
-        return TextStudent(lambda classes: _bert(teacher, classes, layers), JOINT_INPUTS, teacher)
+    if match := re.fullmatch(r"bert-([1-9]\d*)(?:-([1-9]\d*))?", name):
+        layers, width = (None if number is None else int(number) for number in match.groups())
+        return TextStudent(
+            lambda classes: _bert(teacher, classes, layers, width), JOINT_INPUTS, teacher
+        )
     if "/" in name or name.startswith("bert_"):
         return TextStudent(lambda classes: _bert(name, classes), JOINT_INPUTS, name)
-    known = ["bilstm", "bert-6", "bert-3"]
+    known = ["bilstm", "bert-6", "bert-3", "bert-4-312"]
     raise ValueError(unknown_name("a student", name, known, " or a BERT preset or directory"))
 
 
@@ -208,10 +212,15 @@ def _bilstm(preset: str, num_classes: int, is_pair: bool) -> Any:
     return build(num_classes, vocabulary_size=bert_tokenizer(preset).vocabulary_size())
 
 
-def _bert(preset: str, num_classes: int, layers: int | None = None) -> Any:
+def _bert(
+    preset: str, num_classes: int, layers: int | None = None, width: int | None = None
+) -> Any:
     from keras_prokt.models.bert import bert_classifier
 
-    return bert_classifier(preset, num_classes, layers=layers)
+    # Of another width, the teacher's weights do not fit.
+    return bert_classifier(
+        preset, num_classes, layers=layers, width=width, load_weights=width is None
+    )
 
 
 def _batches(

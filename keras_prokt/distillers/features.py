@@ -215,7 +215,7 @@ def find_taps(
             )
             raise ValueError(
                 f"Expected a {role} whose {part} can be found ({PARTS[part]}), received "
-                f"{model.name!r}; name the layers, {role}_taps={{{part!r}: "
+                f"{model.name!r}; use another {role}, or name the layers, {role}_taps={{{part!r}: "
                 f"{[] if part in LISTS else ''!r}}}, among: {layers}."
             )
         taps[part] = found

@@ -10,6 +10,7 @@ from keras_prokt.names import unknown_name
 Tensor = Any
 
 
+@keras.saving.register_keras_serializable(package="keras_prokt")
 class F1(keras.metrics.Metric):
     """F1 of class 1 from the logits of two classes.
 
@@ -58,13 +59,27 @@ class F1(keras.metrics.Metric):
     def result(self) -> Tensor:
         return ops.divide_no_nan(2.0 * self._true_positives, self._positives)
 
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
 
 METRICS = {"f1": F1}
-"""Metrics besides the accuracy, which every evaluation has."""
+"""Metrics besides the accuracy, which every distiller reports."""
+
+
+def log_name(name: str) -> str:
+    """What a metric of the student is called in the logs."""
+    return f"student_{name}"
 
 
 def get(names: tuple[str, ...]) -> list[keras.metrics.Metric]:
-    """New metrics for an evaluation, those of `names` that are not the accuracy.
+    """New metrics of the student, to compile a distiller with, by the names of an app.
+
+    Args:
+        names: "accuracy", which is left out, and names of `METRICS`.
+
+    Returns:
+        The metrics, called by `log_name`.
 
     Raises:
         ValueError: If a name is unknown; the message lists the known ones.
@@ -72,4 +87,4 @@ def get(names: tuple[str, ...]) -> list[keras.metrics.Metric]:
     for name in names:
         if name != "accuracy" and name not in METRICS:
             raise ValueError(unknown_name("a metric", name, ["accuracy", *METRICS]))
-    return [METRICS[name]() for name in names if name != "accuracy"]
+    return [METRICS[name](log_name(name)) for name in names if name != "accuracy"]

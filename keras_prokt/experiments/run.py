@@ -31,6 +31,7 @@ from keras_prokt.data.batches import Batches
 from keras_prokt.distillers import Distiller, FrozenTeacherDistiller, StudentOnly
 from keras_prokt.experiments.environment import describe_environment
 from keras_prokt.experiments.metrics import get as get_metrics
+from keras_prokt.experiments.metrics import log_name
 from keras_prokt.experiments.progress import Progress
 from keras_prokt.experiments.run_folder import RunFolder, write_text
 from keras_prokt.experiments.spec import RunSpec
@@ -262,14 +263,14 @@ def build(app: App, task: Task, spec: RunSpec, work: Work, *, untrained: bool = 
             label_weight=spec.label_weight,
             **settings,
         )
-    _compile(distiller, app, spec, steps)
+    _compile(distiller, app, task, spec, steps)
     first_stage = None
     first = [o for name in method.objectives if (o := objectives[name].first_stage()) is not None]
     if first:
         first_stage = FrozenTeacherDistiller(
             list(before.models.values())[-1], student, objectives=first, name="first_stage"
         )
-        _compile(first_stage, app, spec, spec.first_stage_epochs * len(task.train))
+        _compile(first_stage, app, task, spec, spec.first_stage_epochs * len(task.train))
     return Plan(distiller, first_stage, before.callbacks, teachers)
 
 
@@ -279,7 +280,10 @@ def check_before_training(app: App, task: Task, spec: RunSpec) -> None:
         load_student(spec.teacher_init)
     method = parse_method(spec.method)
     reads_outputs_alone = {*method.objectives, *method.matched} <= {"kd"}
-    if spec.teacher_epochs is None or (reads_outputs_alone and spec.assistants is None):
+    if spec.teacher_epochs is None:
+        return
+    if reads_outputs_alone and spec.assistants is None:
+        task.build_student()
         return
     work = Work(RunFolder("unused"), Path("unused"))
     build(app, task, spec, work, untrained=True)
@@ -326,13 +330,17 @@ def _objective(name: str, spec: RunSpec, task: Task) -> Objective:
     return objective
 
 
-def _compile(distiller: Distiller, app: App, spec: RunSpec, steps: int) -> None:
+def _compile(distiller: Distiller, app: App, task: Task, spec: RunSpec, steps: int) -> None:
     recipe = app.recipe
     student = recipe.student_optimizer(spec.student).build(steps, spec.student_learning_rate)
     optimizers = {"optimizer": student}
     if distiller.trains_teacher:
         optimizers["teacher_optimizer"] = recipe.teacher.build(steps, spec.teacher_learning_rate)
-    distiller.compile(**optimizers, steps_per_execution=spec.steps_per_execution)
+    distiller.compile(
+        **optimizers,
+        metrics=get_metrics(task.metrics),
+        steps_per_execution=spec.steps_per_execution,
+    )
 
 
 def _untrained_or_given_teacher(task: Task, spec: RunSpec) -> keras.Model:
@@ -480,8 +488,8 @@ def evaluate(
     started = time.perf_counter()
     logs = wrapper.evaluate(data, verbose=0, return_dict=True)
     seconds = time.perf_counter() - started
-    measured = {**logs, "accuracy": logs["student_accuracy"], "seconds": seconds}
-    return {name: measured[name] for name in (*metrics, "loss", "seconds")}
+    measured = {name: logs[log_name(name)] for name in metrics}
+    return {**measured, "loss": logs["loss"], "seconds": seconds}
 
 
 def evaluate_run(out: str | Path) -> dict[str, Any]:
@@ -553,7 +561,7 @@ def _carry_out(
     folder = work.folder
     try:
         plan = build(app, task, spec, work) if plan is None else plan
-        best_epoch = _train(work, app, task, spec, plan)
+        best_epoch = _train(work, task, spec, plan)
     except Stopped:
         seconds = record.get("wall_seconds", 0) + time.monotonic() - started
         record = {**record, "wall_seconds": round(seconds, 2)}
@@ -585,9 +593,9 @@ def _carry_out(
     return folder.read()
 
 
-def _train(work: Work, app: App, task: Task, spec: RunSpec, plan: Plan) -> int:
+def _train(work: Work, task: Task, spec: RunSpec, plan: Plan) -> int:
     """Trains all stages from where they are; returns the best epoch on validation, from 1."""
-    folder, backup, monitor = work.folder, work.backup(), f"val_{app.metric}"
+    folder, backup, monitor = work.folder, work.backup(), f"val_{log_name(task.metrics[0])}"
     position = backup.position()
     if plan.first_stage is not None and position == (0, 0):
         callbacks = [TrainingDynamics(folder.path / "first_stage"), work.backup("first_stage")]

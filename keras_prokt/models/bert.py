@@ -94,6 +94,7 @@ def bert_classifier(
     num_classes: int,
     *,
     layers: Sequence[int] | int | None = None,
+    width: int | None = None,
     dropout: float = 0.1,
     load_weights: bool = True,
     name: str = "bert_classifier",
@@ -113,6 +114,9 @@ def bert_classifier(
             integer k: k evenly spaced ones that end with the last (`evenly_spaced_layers`; 6 of
             12 are 1, 3, 5, 7, 9, 11). A sequence: these indices, ascending from 0. Embeddings
             and pooler are copied as they are.
+        width: Another hidden size, for students such as TinyBERT's (Jiao et al. 2020, arXiv
+            1909.10351): a multiple of the preset's attention heads, which are kept in number.
+            The feed-forward blocks are four times as wide. Only with `load_weights=False`.
         dropout: Rate on the pooled output before the classifier, in [0, 1).
         load_weights: `False` gives the same architecture with fresh weights.
         name: Name of the model.
@@ -131,6 +135,9 @@ def bert_classifier(
     ```python
     teacher = bert_classifier("bert_base_en_uncased", num_classes=2)
     student = bert_classifier("bert_base_en_uncased", num_classes=2, layers=6)
+    narrow = bert_classifier(
+        "bert_base_en_uncased", num_classes=2, layers=4, width=312, load_weights=False
+    )
     ```
     """
     if num_classes < 2:
@@ -140,7 +147,14 @@ def bert_classifier(
         )
     if not 0 <= dropout < 1:
         raise ValueError(f"Expected dropout in [0, 1), received {dropout}; pass e.g. 0.1.")
+    if width is not None and load_weights:
+        raise ValueError(
+            f"Expected load_weights=False with a width, received width={width}; the preset's "
+            "weights fit its own width alone."
+        )
     backbone = _load_backbone(preset, load_weights)
+    if width is not None:
+        backbone = _of_width(backbone, width)
     if layers is not None:
         backbone = _keep_layers(backbone, _layer_indices(layers, backbone.num_layers))
 
@@ -251,6 +265,18 @@ def _layer_indices(layers: Sequence[int] | int, num_layers: int) -> list[int]:
             f"{list(layers)}; list each layer to keep once, in order."
         )
     return indices
+
+
+def _of_width(backbone: BertBackbone, width: int) -> BertBackbone:
+    """The same architecture at another width, with fresh weights."""
+    heads = backbone.num_heads
+    if width < 1 or width % heads:
+        raise ValueError(
+            f"Expected a width that is a multiple of the preset's {heads} attention heads, "
+            f"received {width}; the nearest is {max(1, round(width / heads)) * heads}."
+        )
+    changes = {"hidden_dim": width, "intermediate_dim": 4 * width}
+    return type(backbone).from_config({**backbone.get_config(), **changes})
 
 
 def _keep_layers(backbone: BertBackbone, indices: list[int]) -> BertBackbone:

@@ -10,6 +10,7 @@ import pytest
 
 from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
+from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.glue import load_glue
 from keras_prokt.experiments.run import evaluate_run, run
 from keras_prokt.experiments.spec import RunSpec
@@ -71,22 +72,8 @@ def data_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    """A BERT of two small layers with random weights."""
-    from keras_hub.models import BertBackbone, BertTokenizer
-
-    keras.utils.set_random_seed(0)
-    folder = str(tmp_path_factory.mktemp("bert"))
-    BertBackbone(
-        vocabulary_size=len(PIECES),
-        num_layers=2,
-        num_heads=2,
-        hidden_dim=8,
-        intermediate_dim=16,
-        max_sequence_length=128,
-    ).save_to_preset(folder)
-    BertTokenizer(PIECES, lowercase=True, strip_accents=True).save_to_preset(folder)
-    return folder
+def bert(make_bert):
+    return make_bert(WORDS)
 
 
 @functools.cache
@@ -191,7 +178,8 @@ def spec_of(app, teacher, **changes):
 
 @pytest.mark.parametrize(("task", "student"), [("qqp", "bilstm"), ("qnli", "bert-1")])
 def test_a_run(data_dir, bert, tmp_path, task, student):
-    spec = spec_of(f"glue-{task}", bert, student=student, data_dir=data_dir)
+    epochs = 8 if task == "qqp" else 1
+    spec = spec_of(f"glue-{task}", bert, student=student, data_dir=data_dir, epochs=epochs)
     record = run(spec, tmp_path / "run", export=False)
     metrics = ["f1", "accuracy"] if task == "qqp" else ["accuracy"]
     for model in ("teacher", "student"):
@@ -204,6 +192,15 @@ def test_a_run(data_dir, bert, tmp_path, task, student):
     assert reported["accuracy"] == pytest.approx(np.mean(predicted == batches.labels))
     if task == "qqp":
         assert reported["f1"] == pytest.approx(independent_f1(batches.labels, predicted))
+        history = read_history(tmp_path / "run" / "history.csv")
+        f1, accuracy = (
+            [float(row[f"val_student_{name}"]) for row in history] for name in ("f1", "accuracy")
+        )
+        # The best epoch is that of the first metric, here not the one of the best accuracy.
+        best = np.argmax(f1)
+        assert best != np.argmax(accuracy)
+        assert record["results"]["best_epoch"] == best + 1
+        assert (reported["f1"], reported["accuracy"]) == pytest.approx((f1[best], accuracy[best]))
 
 
 def test_a_run_of_mnli_reports_both_validation_splits(data_dir, bert, tmp_path):

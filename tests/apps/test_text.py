@@ -1,4 +1,4 @@
-"""App `text`: a small table through the command line, up to class names for raw strings."""
+"""App `text`: tables through the command line, up to class names for raw strings."""
 
 import csv
 import json
@@ -7,18 +7,27 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 
+from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
+from keras_prokt.callbacks.training_dynamics import read_history
+from keras_prokt.data.text import tokenize
+from keras_prokt.experiments.run import Work, prepare, run, trained_teacher
+from keras_prokt.experiments.run_folder import RunFolder
+from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.models.bert import bert_tokenizer
 
-MINILM = os.environ.get("MINILM_DIR", "")
-pytestmark = [
-    pytest.mark.skipif(not MINILM, reason="needs an encoder in MINILM_DIR"),
-    pytest.mark.skipif(
-        keras.backend.backend() != "tensorflow", reason="tested on the default backend"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="tested on the default backend"
+)
 WORDS = {"schlecht 👎": "awful", "good": "lovely", "so-so": "average"}
+
+
+@pytest.fixture(scope="module")
+def bert(make_bert):
+    return make_bert(["an", "film", "number", ",", "title", *WORDS.values(), *map(str, range(60))])
 
 
 @pytest.fixture
@@ -41,9 +50,27 @@ def keras_prokt(*arguments, cwd):
     )
 
 
-def test_pairs_are_read_by_both_models(table):
+def serve(folder, **columns):
+    """The outputs of `serve_text` of a run's SavedModel, in another process."""
+    program = (
+        "import json, sys, tensorflow as tf, tensorflow_text\n"
+        "path, columns = sys.argv[1], json.loads(sys.argv[2])\n"
+        "model = tf.saved_model.load(path)\n"
+        "columns = {name: tf.constant(texts) for name, texts in columns.items()}\n"
+        "served = model.signatures['serve_text'](**columns)\n"
+        "served = {name: values.numpy().tolist() for name, values in served.items()}\n"
+        "served['class_name'] = [name.decode() for name in served['class_name']]\n"
+        "print(json.dumps(served))"
+    )
+    command = [sys.executable, "-c", program, str(folder / "saved_model" / "1")]
+    result = subprocess.run([*command, json.dumps(columns)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_pairs_are_read_by_both_models(table, bert):
     request = TaskRequest(
-        teacher=MINILM,
+        teacher=bert,
         student="bilstm",
         batch_size=4,
         seed=0,
@@ -63,9 +90,9 @@ def test_pairs_are_read_by_both_models(table):
     assert y.dtype == "int32"
 
 
-def test_a_run_gives_class_names_for_raw_strings(table, tmp_path):
+def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path):
     arguments = ["--app", "text", "--dataset", table.name, "--text", "body", "--label", "stars"]
-    arguments += ["--teacher", MINILM, "--student", "bilstm", "--epochs", "1", "--out", "run"]
+    arguments += ["--teacher", bert, "--student", "bilstm", "--epochs", "1", "--out", "run"]
     result = keras_prokt("run", *arguments, "--stop-after", "1s", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
@@ -86,35 +113,115 @@ def test_a_run_gives_class_names_for_raw_strings(table, tmp_path):
     record = json.loads((folder / "run.json").read_text())
     assert record["examples"] == {"train": 48, "validation": 6, "test": 6}
 
-    texts = ["an awful film", "lovely", "average 🙂\nfilm"]
-    serve = (
-        "import json, tensorflow as tf, tensorflow_text\n"
-        f"model = tf.saved_model.load({str(folder / 'saved_model' / '1')!r})\n"
-        f"served = model.signatures['serve_text'](text=tf.constant({texts!r}))\n"
-        "names = [name.decode() for name in served['class_name'].numpy()]\n"
-        "print(json.dumps([names, served['label'].numpy().tolist(), sorted(served)]))"
-    )
-    served = subprocess.run([sys.executable, "-c", serve], capture_output=True, text=True)
-    assert served.returncode == 0, served.stderr
-    names, labels, outputs = json.loads(served.stdout)
-    assert outputs == ["class_name", "label", "probabilities"]
-    assert names == [record["class_names"][label] for label in labels]
+    served = serve(folder, text=["an awful film", "lovely", "average 🙂\nfilm"])
+    assert sorted(served) == ["class_name", "label", "probabilities"]
+    assert served["class_name"] == [record["class_names"][label] for label in served["label"]]
 
 
-def test_problems_of_a_table_are_one_line_and_nothing_is_written(table, tmp_path):
+def test_a_run_on_pairs_gives_class_names_for_raw_pairs(bert, tmp_path):
+    path = tmp_path / "pairs.tsv"
+    texts = {f"an {word} film": label for label, word in WORDS.items()}
+    pairs = [(one, two) for one in texts for two in texts]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t")
+        writer.writerow(["one", "two", "of_one"])
+        writer.writerows(8 * [(one, two, texts[one]) for one, two in pairs])
+    arguments = ["--app", "text", "--dataset", path, "--text", "two, one", "--label", "of_one"]
+    arguments += ["--teacher", bert, "--student", "bert-1", "--batch-size", "4", "--epochs", "1"]
+    # Large steps, so that different pairs get different probabilities.
+    arguments += ["--student-learning-rate", "0.01", "--teacher-learning-rate", "0.01"]
+    arguments += ["--out", "run"]
+    result = keras_prokt("run", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["class_names"] == sorted(WORDS)
+    assert "test" in record["results"]["models"]["student"]
+
+    one, two = zip(*pairs, strict=True)
+    served = serve(tmp_path / "run", text=two, text_pair=one)
+    tokens = tokenize(bert_tokenizer(bert), two, second=one)
+    inputs = {
+        "token_ids": np.stack(tokens.token_ids),
+        "padding_mask": np.ones((len(pairs), 9), "int32"),
+        "segment_ids": np.stack(tokens.segment_ids),
+    }
+    logits = load_student(tmp_path / "run" / "student.keras").predict(inputs, verbose=0)
+    expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 1e-3  # the texts count
+    assert served["class_name"] == [record["class_names"][i] for i in logits.argmax(-1)]
+
+
+@pytest.mark.parametrize(
+    ("method", "student", "message"),
+    [
+        ("pkd+kd", "bilstm", "received 'bilstm'; use another student"),
+        ("tinybert+prokt", "bilstm", "received 'bilstm'; use another student"),
+        ("pkd+kd", "bert-2-4", "8 features of the teacher and 4 of the student"),
+        ("kd", "bert-3", "layers from 1 to 2 .*, received 3"),
+        ("kd", "bert-1-5", "a multiple of the preset's 2 attention heads, received 5"),
+    ],
+)
+def test_students_that_do_not_suit_are_refused_before_a_teacher_is_trained(
+    table, bert, tmp_path, method, student, message
+):
+    settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
+    spec = RunSpec.resolve("text", method, teacher=bert, student=student, **settings)
+    with pytest.raises(ValueError, match=message):
+        run(spec, tmp_path / "run", cache=tmp_path / "cache")
+    assert list(tmp_path.iterdir()) == [table]
+
+
+def test_a_narrow_student_learns_the_teachers_states(table, bert, tmp_path):
+    settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
+    settings |= {"epochs": 1, "teacher_epochs": 1, "first_stage_epochs": 2}
+    spec = RunSpec.resolve("text", "tinybert", teacher=bert, student="bert-1-4", **settings)
+    record = run(spec, tmp_path / "run", export=False, cache=tmp_path / "cache")
+    student = load_student(tmp_path / "run" / "student.keras").get_layer("backbone")
+    assert (student.num_layers, student.hidden_dim, student.num_heads) == (1, 4, 2)
+    models = record["results"]["models"]
+    assert models["student"]["parameters"] < models["teacher"]["parameters"]
+    history = read_history(tmp_path / "run" / "first_stage" / "history.csv")
+    losses = [float(row["student_loss"]) for row in history]
+    assert losses[1] < losses[0]
+
+
+def test_a_changed_table_has_another_teacher(table, bert, tmp_path):
+    settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
+    spec = RunSpec.resolve("text", "kd", teacher=bert, teacher_epochs=1, **settings)
+    app = get_app("text")
+    task = prepare(app, spec)
+
+    def cached_teachers(name):
+        work = Work(RunFolder(tmp_path / name), tmp_path / "cache")
+        trained_teacher(app, task, spec, work)
+        return {path.name for path in (tmp_path / "cache").iterdir()}
+
+    first = cached_teachers("first")
+    assert len(first) == 1
+    assert cached_teachers("again") == first
+    content = table.read_bytes()
+    table.write_bytes(content.replace(b"number 7 film", b"number 8 film"))
+    changed = cached_teachers("changed")
+    assert len(changed) == 2 and first < changed
+    table.write_bytes(content)
+    assert cached_teachers("restored") == changed
+
+
+def test_problems_of_a_table_are_one_line_and_nothing_is_written(table, bert, tmp_path):
     with table.open("a") as file:
         file.write("title,,good\n")
     arguments = ["--app", "text", "--dataset", table, "--text", "body", "--label", "stars"]
-    result = keras_prokt("run", *arguments, "--teacher", MINILM, cwd=tmp_path)
+    result = keras_prokt("run", *arguments, "--teacher", bert, cwd=tmp_path)
     assert result.returncode == 2
     assert f"received an empty one at {table}, line 122;" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == [table]
 
 
-def test_duplicate_texts_are_one_line_of_warning(table, tmp_path):
+def test_duplicate_texts_are_one_line_of_warning(table, bert, tmp_path):
     arguments = ["--app", "text", "--dataset", table, "--text", "body", "--label", "stars"]
-    arguments += ["--validation", table, "--teacher", MINILM, "--epochs", "1", "--estimate"]
+    arguments += ["--validation", table, "--teacher", bert, "--epochs", "1", "--estimate"]
     result = keras_prokt("run", *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "keras-prokt: warning: Expected the validation part" in result.stderr

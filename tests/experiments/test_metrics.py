@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_prokt import ProKTDistiller
 from keras_prokt.data.batches import Batches
 from keras_prokt.experiments.metrics import F1, get
 from keras_prokt.experiments.report import comparison_table, results_table
@@ -62,6 +63,32 @@ def test_weights_of_examples_count():
     logits = np.eye(2, dtype="float32")[[1, 1, 0]]
     metric.update_state(np.array([1, 0, 1]), logits, sample_weight=np.array([2.0, 1.0, 0.0]))
     assert float(metric.result()) == pytest.approx(4 / 5)
+
+
+def test_f1_of_every_epoch_is_of_the_whole_split():
+    labels, predicted = np.array([1, 1, 1, 0, 0, 0, 0, 0]), [1, 1, 0, 1, 0, 0, 0, 0]
+    batches = Batches(3 * np.eye(2, dtype="float32")[predicted], labels, batch_size=3)
+    distiller = ProKTDistiller(identity_model(), identity_model())
+    unchanging = keras.optimizers.SGD(0.0)
+    distiller.compile(optimizer=unchanging, metrics=get(("f1", "accuracy")))
+    history = distiller.fit(
+        batches.for_training(),
+        steps_per_epoch=len(batches),
+        epochs=2,
+        validation_data=batches.for_evaluation(),
+        verbose=0,
+    ).history
+    # 2 TP / (2 TP + FP + FN) with 2, 1 and 1; the mean over the three batches would be 4/15.
+    for name in ("student_f1", "val_student_f1"):
+        assert history[name] == pytest.approx([4 / 6, 4 / 6])
+    assert history["val_student_accuracy"] == pytest.approx([6 / 8, 6 / 8])
+
+
+def test_f1_is_saved_and_loaded():
+    [metric] = get(("f1",))
+    config = keras.saving.serialize_keras_object(metric)
+    again = keras.saving.deserialize_keras_object(config)
+    assert isinstance(again, F1) and again.name == metric.name == "student_f1"
 
 
 def test_what_has_no_f1_and_unknown_metrics():

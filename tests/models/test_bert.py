@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from keras_hub.models import BertBackbone
 from safetensors.numpy import save_file
 
+from keras_prokt.data.text import tokenize
+from keras_prokt.export import TextFrontEnd, export_saved_model
 from keras_prokt.models.bert import (
     ExactGeluBertBackbone,
     bert_classifier,
@@ -37,8 +40,10 @@ SENTENCES = [
     "A naïve über-fan would rate it 10/10",
     "why?",
     "an utterly compelling `who wrote it' in which the reputation of the most famous author "
-    "who ever lived comes into question.",
+    "who ever lived comes into question. " * 8,
 ]
+PAIRS = (SENTENCES[-3:], ["Why NOT?", "Voilà: it isn't.", "it's slow -- very, very slow."])
+MAX_LENGTH = 128
 
 
 def write_preset(folder: Path, **settings) -> str:
@@ -117,8 +122,16 @@ def random_batch(vocabulary_size, length=12, batch=4):
     }
 
 
+class States(NamedTuple):
+    """What BERT computes on a batch."""
+
+    states: list[np.ndarray]
+    """Embeddings and the output of each layer, `(batch, length, features)`."""
+    pooled: np.ndarray
+
+
 def reference_states(preset, batch):
-    """Hidden states and pooled output of transformers' own BERT."""
+    """The states of transformers' own BERT."""
     torch = pytest.importorskip("torch", reason="transformers' BERT runs on torch")
     transformers = pytest.importorskip("transformers", reason="the independent implementation")
     model = transformers.AutoModel.from_pretrained(preset, attn_implementation="eager").eval()
@@ -127,15 +140,28 @@ def reference_states(preset, batch):
             input_ids=torch.tensor(batch["token_ids"]),
             attention_mask=torch.tensor(batch["padding_mask"]),
             token_type_ids=torch.tensor(batch["segment_ids"]),
+            output_hidden_states=True,
         )
-    return outputs.last_hidden_state.numpy(), outputs.pooler_output.numpy()
+    return States([state.numpy() for state in outputs.hidden_states], outputs.pooler_output.numpy())
+
+
+def states_of(model, batch):
+    backbone = model.get_layer("backbone")
+    layers = [backbone.get_layer("embeddings_dropout"), *backbone.transformer_layers]
+    pooled = backbone.output["pooled_output"]
+    inner = keras.Model(backbone.input, [*(layer.output for layer in layers), pooled])
+    *states, pooled = map(to_numpy, inner(batch, training=False))
+    return States(states, pooled)
 
 
 def largest_differences(model, batch, reference):
-    outputs = model.get_layer("backbone")(batch, training=False)
-    states, pooled = to_numpy(outputs["sequence_output"]), to_numpy(outputs["pooled_output"])
-    real = batch["padding_mask"].astype(bool)
-    return np.abs(states - reference[0])[real].max(), np.abs(pooled - reference[1]).max()
+    """Of each state at real positions, and of the pooled output."""
+    own, real = states_of(model, batch), batch["padding_mask"].astype(bool)
+    pairs = zip(own.states, reference.states, strict=True)
+    return [
+        *(np.abs(state - expected)[real].max() for state, expected in pairs),
+        np.abs(own.pooled - reference.pooled).max(),
+    ]
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "gelu_pytorch_tanh"])
@@ -219,6 +245,19 @@ def test_kept_layers_are_the_teachers(preset, layers, kept):
 def test_teacher_and_cut_student_share_no_variable(preset):
     teacher, student = bert_classifier(preset, 2), bert_classifier(preset, 2, layers=3)
     assert not {id(v) for v in teacher.variables} & {id(v) for v in student.variables}
+
+
+def test_another_width(preset):
+    model = bert_classifier(preset, 2, layers=4, width=6, load_weights=False)
+    backbone = model.get_layer("backbone")
+    assert type(backbone) is ExactGeluBertBackbone
+    received = (backbone.num_layers, backbone.num_heads, backbone.hidden_dim, backbone.dropout)
+    assert received == (4, 2, 6, 0.25)
+    # Embeddings with their norm, four layers with four times the width inside, pooler, classifier.
+    tables, norm = (len(WORDS) + 24 + 2) * 6, 2 * 6
+    layer = 4 * (6 * 6 + 6) + (6 * 24 + 24) + (24 * 6 + 6) + 2 * norm
+    assert model.count_params() == tables + norm + 4 * layer + (6 * 6 + 6) + (6 * 2 + 2)
+    assert model(random_batch(len(WORDS))).shape == (4, 2)
 
 
 def test_evenly_spaced_layers():
@@ -334,6 +373,8 @@ def test_checkpoints_keras_hub_would_load_wrongly(tmp_path, settings, message):
     [
         ({"num_classes": 1}, "num_classes of at least 2, received 1"),
         ({"dropout": 1.0}, r"dropout in \[0, 1\), received 1.0"),
+        ({"width": 8}, "load_weights=False with a width, received width=8"),
+        ({"width": 7, "load_weights": False}, "2 attention heads, received 7; the nearest is 8"),
         ({"layers": 0}, "layers from 1 to 6.*received 0"),
         ({"layers": [3, 1]}, r"ascending indices from 0 to 5, received \[3, 1\]"),
         ({"layers": [1, 6]}, r"ascending indices from 0 to 5, received \[1, 6\]"),
@@ -345,29 +386,67 @@ def test_wrong_arguments(preset, arguments, message):
         bert_classifier(preset, **{"num_classes": 2, **arguments})
 
 
-@needs_minilm
-def test_minilm_equals_transformers_before_and_after_saving(tmp_path):
-    transformers = pytest.importorskip("transformers", reason="the independent implementation")
-    encoded = transformers.AutoTokenizer.from_pretrained(MINILM)(
-        SENTENCES, padding=True, return_tensors="np"
-    )
+@pytest.fixture(scope="module")
+def minilm():
+    """The real checkpoint with logits as far apart as those of a trained classifier."""
+    model = bert_classifier(MINILM, 3)
+    kernel = np.random.default_rng(0).normal(0, 1.0, (384, 3))
+    model.get_layer("logits").set_weights([kernel, np.zeros(3)])
+    return model
+
+
+def tokenized(texts, second=None):
+    return tokenize(bert_tokenizer(MINILM), texts, second=second, max_length=MAX_LENGTH)
+
+
+def padded(tokens):
+    """A batch of token ids, padded to the longest."""
+    width = max(tokens.lengths)
     batch = {
-        "token_ids": encoded["input_ids"].astype("int32"),
-        "padding_mask": encoded["attention_mask"].astype("int32"),
-        "segment_ids": encoded["token_type_ids"].astype("int32"),
+        "token_ids": tokens.token_ids,
+        "padding_mask": [np.ones_like(row) for row in tokens.token_ids],
+        "segment_ids": tokens.segment_ids,
     }
-    reference = reference_states(MINILM, batch)
-    model = bert_classifier(MINILM, 2)
-    assert max(largest_differences(model, batch, reference)) < 1e-4
-    model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
-    assert max(largest_differences(again, batch, reference)) < 1e-4
+    return {k: np.stack([np.pad(r, (0, width - len(r))) for r in v]) for k, v in batch.items()}
 
 
 @needs_minilm
-def test_minilm_word_pieces_equal_transformers():
+@pytest.mark.parametrize("columns", [(SENTENCES,), PAIRS], ids=["sentences", "pairs"])
+def test_minilm_equals_transformers_before_and_after_saving(minilm, tmp_path, columns):
     transformers = pytest.importorskip("transformers", reason="the independent implementation")
-    expected = transformers.AutoTokenizer.from_pretrained(MINILM)(
-        SENTENCES, add_special_tokens=False
-    )["input_ids"]
-    assert word_pieces(bert_tokenizer(MINILM), SENTENCES) == expected
+    encode = transformers.AutoTokenizer.from_pretrained(MINILM)
+    expected = encode(*columns, truncation=True, max_length=MAX_LENGTH)
+    tokens = tokenized(*columns)
+    assert [row.tolist() for row in tokens.token_ids] == expected["input_ids"]
+    assert [row.tolist() for row in tokens.segment_ids] == expected["token_type_ids"]
+    assert max(tokens.lengths) == MAX_LENGTH  # one text is cut
+
+    batch = padded(tokens)
+    reference = reference_states(MINILM, batch)
+    assert len(reference.states) == 7
+    minilm.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    for model in (minilm, again):
+        assert max(largest_differences(model, batch, reference)) < 1e-4
+
+
+@needs_minilm
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModel from TensorFlow")
+@pytest.mark.parametrize("columns", [(SENTENCES,), PAIRS], ids=["sentences", "pairs"])
+def test_minilm_served_from_raw_strings_has_the_logits_of_the_model(minilm, tmp_path, columns):
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401
+
+    text = TextFrontEnd.from_tokenizer(
+        bert_tokenizer(MINILM), max_length=MAX_LENGTH, pair=len(columns) == 2
+    )
+    loaded = tf.saved_model.load(export_saved_model(minilm, tmp_path, text=text))
+    strings = dict(zip(text.signature_inputs, map(tf.constant, columns), strict=True))
+    logits = to_numpy(minilm(padded(tokenized(*columns))))
+    assert np.ptp(logits, axis=0).min() > 0.5
+    # The logarithm of a probability is its logit but for a constant of the example.
+    served = np.log(loaded.signatures["serve_text"](**strings)["probabilities"])
+    differences = (logits - logits.mean(-1, keepdims=True)) - (
+        served - served.mean(-1, keepdims=True)
+    )
+    assert np.abs(differences).max() < 1e-4
