@@ -18,6 +18,7 @@ import click
 
 from keras_prokt import __version__
 from keras_prokt.app import list_apps
+from keras_prokt.data.glue import UnofficialRows
 from keras_prokt.data.table import DuplicateTexts
 from keras_prokt.experiments.report import (
     comparison_table,
@@ -78,7 +79,7 @@ def _data_warnings_in_one_line() -> Iterator[None]:
         usual = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *place: Any) -> None:
-            if issubclass(category, DuplicateTexts):
+            if issubclass(category, (DuplicateTexts, UnofficialRows)):
                 click.echo(f"keras-prokt: warning: {message}", err=True)
             else:
                 usual(message, category, *place)
@@ -344,6 +345,40 @@ def evaluate(run: str) -> None:
         for name, measured in results.items()
     ]
     click.echo(format_table(["student on", *results["validation"]], rows))
+
+
+@main.command()
+@click.argument("run")
+@click.option("--glue", metavar="FOLDER", help="Where the files go; made if there is none.")
+@click.option("--data-dir", help="Directory of the data. [default: that of the run]")
+def predict(run: str, glue: str | None, data_dir: str | None) -> None:
+    """Write the files of a run on a GLUE task that GLUE's site takes.
+
+    They hold what the saved student says of the test examples, whose labels GLUE hides. Runs on
+    other tasks fill the same folder; submission.zip in it holds all of GLUE's files that lie
+    there, checked, and what is still missing is named.
+
+    \b
+      keras-prokt predict runs/glue-sst2-prokt-1 --glue submission
+      keras-prokt predict runs/glue-mnli-prokt-1 --glue submission
+    """
+    with _problems_in_one_line():
+        folder = RunFolder.existing(run)
+        if glue is None:
+            raise UsageProblem(
+                "Expected --glue FOLDER, received none; name the folder of the submission, such "
+                f"as `keras-prokt predict {run} --glue submission`."
+            )
+        _use_backend(folder.spec().backend)
+        from keras_prokt.experiments.submission import write_submission
+
+        submission = write_submission(run, glue, data_dir=data_dir)
+    for name, rows in submission.rows.items():
+        click.echo(f"{name}: {rows} rows")
+    click.echo(f"zip: {submission.archive}")
+    if submission.missing:
+        missing = ", ".join(submission.missing)
+        click.echo(f"missing, and GLUE's site refuses the zip without: {missing}")
 
 
 @main.command()

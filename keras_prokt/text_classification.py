@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
-from keras_prokt.data.glue import GLUE_TASKS, load_glue
+from keras_prokt.data.glue import GLUE_TASKS, GlueSplit, load_glue
 from keras_prokt.names import unknown_name
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ OTHER_STUDENTS = {
     "tinybert, such as bert-4-312",
     "PRESET": "a keras-hub BERT preset, an hf:// handle or a local directory",
 }
+
+GLUE_APPS = {f"glue-{task}": task for task in GLUE_TASKS}
+"""The apps of GLUE tasks: name -> task."""
 
 JOINT_INPUTS = ("token_ids", "padding_mask", "segment_ids")
 SENTENCE_INPUTS = ("token_ids", "padding_mask")
@@ -112,9 +115,58 @@ def prepare_glue(task: str, request: TaskRequest) -> Task:
     parts = {}
     for name in names:
         split = load_glue(task, name, data_dir=request.data_dir)
-        columns = [split.texts] if split.second is None else [split.texts, split.second]
-        parts["validation" if name == names[1] else name] = TextPart(columns, split.labels)
+        parts["validation" if name == names[1] else name] = TextPart(split.columns, split.labels)
     return text_task(request, student, list(description.labels), parts, metrics=description.metrics)
+
+
+def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
+    """The test data of a GLUE task as the student reads it; no teacher and no training data.
+
+    Args:
+        task: A key of `keras_prokt.data.glue.GLUE_TASKS`.
+        request: What the app was asked for.
+
+    Returns:
+        Name of the file in submissions -> batches of the student's inputs, the longest first.
+        Where labels are usual stands GLUE's own number of each example, `idx`.
+
+    Raises:
+        ValueError: If the data or the word pieces are missing or unreadable, or the examples are
+            not numbered from 0.
+    """
+    from keras_prokt.models.bert import bert_tokenizer
+
+    description = GLUE_TASKS[task]
+    student = student_of(request, is_pair=len(description.sentences) == 2)
+    splits = {
+        name: load_glue(task, split, data_dir=request.data_dir)
+        for split, name in description.files.items()
+    }
+    for name, split in splits.items():
+        if sorted(split.idx.tolist()) != list(range(len(split))):
+            raise ValueError(
+                f"Expected test data of glue/{task} whose idx are 0 to {len(split) - 1}, each "
+                f"once, received others for {name}; prepare the whole test split."
+            )
+    tokenizer = bert_tokenizer(student.preset)
+    return {
+        name: _numbered_batches(split, tokenizer, student.inputs, request.batch_size)
+        for name, split in splits.items()
+    }
+
+
+def _numbered_batches(
+    split: GlueSplit, tokenizer: Any, names: tuple[str, ...], batch_size: int
+) -> "Batches":
+    import numpy as np
+
+    from keras_prokt.data.batches import Batches
+
+    inputs = _read(tokenizer, names, split.columns)
+    lengths = np.max([[len(row) for row in rows] for rows in inputs.values()], axis=0)
+    order = np.argsort(-lengths, kind="stable")
+    inputs = {name: [rows[i] for i in order] for name, rows in inputs.items()}
+    return Batches(inputs, split.idx[order], batch_size=batch_size)
 
 
 class TextPart(NamedTuple):
@@ -241,19 +293,26 @@ def _batches(
         keep = np.sort(np.random.default_rng([request.seed, 1]).permutation(keep)[: request.limit])
     columns = [[column[i] for i in keep] for column in part.columns]
     teacher = _read_jointly(tokenizers["teacher"], *columns)
-    if student_inputs == SEPARATE_INPUTS:
-        student = _read_separately(tokenizers["student"], *columns)
-    elif tokenizers["student"] is tokenizers["teacher"]:
-        student = teacher
+    if student_inputs != SEPARATE_INPUTS and tokenizers["student"] is tokenizers["teacher"]:
+        student = {name: teacher[name] for name in student_inputs}
     else:
-        student = _read_jointly(tokenizers["student"], *columns)
+        student = _read(tokenizers["student"], student_inputs, columns)
     return Batches(
-        {"teacher": teacher, "student": {name: student[name] for name in student_inputs}},
+        {"teacher": teacher, "student": student},
         np.asarray(part.labels, dtype="int32")[keep],
         batch_size=request.batch_size,
         seed=request.seed,
         shuffle=shuffle,
     )
+
+
+def _read(
+    tokenizer: Any, names: tuple[str, ...], columns: Sequence[Sequence[str]]
+) -> dict[str, list[Any]]:
+    """The inputs of those names."""
+    read = _read_separately if names == SEPARATE_INPUTS else _read_jointly
+    tokens = read(tokenizer, *columns)
+    return {name: tokens[name] for name in names}
 
 
 def _read_jointly(

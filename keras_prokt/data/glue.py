@@ -1,5 +1,6 @@
 """GLUE tasks, read from TensorFlow Datasets' own files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,43 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+_INFERENCE = ("entailment", "neutral", "contradiction")
+_INFERENCE_OR_NOT = ("entailment", "not_entailment")
+
+
+@dataclass(frozen=True)
+class GlueFile:
+    """What one file of a submission to GLUE looks like.
+
+    Args:
+        rows: Examples of GLUE's own test set.
+        predictions: What it writes for each label number, or `None` for any number.
+    """
+
+    rows: int
+    predictions: tuple[str, ...] | None = ("0", "1")
+
+
+GLUE_FILES = {
+    "CoLA.tsv": GlueFile(1_063),
+    "SST-2.tsv": GlueFile(1_821),
+    "MRPC.tsv": GlueFile(1_725),
+    "STS-B.tsv": GlueFile(1_379, None),
+    "QQP.tsv": GlueFile(390_965),
+    "MNLI-m.tsv": GlueFile(9_796, _INFERENCE),
+    "MNLI-mm.tsv": GlueFile(9_847, _INFERENCE),
+    "QNLI.tsv": GlueFile(5_463, _INFERENCE_OR_NOT),
+    "RTE.tsv": GlueFile(3_000, _INFERENCE_OR_NOT),
+    "WNLI.tsv": GlueFile(146),
+    "AX.tsv": GlueFile(1_104, _INFERENCE),
+}
+"""All files of a submission to GLUE, by name, those of tasks without an app as well."""
+
+
+class UnofficialRows(UserWarning):
+    """A file of a submission has another number of rows than GLUE's own test set."""
+
+
 @dataclass(frozen=True)
 class GlueTask:
     """What one GLUE task looks like.
@@ -17,27 +55,36 @@ class GlueTask:
     Args:
         sentences: Names of its text fields in TFDS, one or two.
         labels: Names of the classes, by label number.
+        files: Name in `GLUE_FILES` of the predictions for each test split.
         metrics: What the GLUE benchmark reports, of `"accuracy"` and `"f1"`.
         splits: Names of its splits. The labels of test splits are -1, as GLUE publishes them.
     """
 
     sentences: tuple[str, ...]
     labels: tuple[str, ...]
+    files: Mapping[str, str]
     metrics: tuple[str, ...] = ("accuracy",)
     splits: tuple[str, ...] = ("train", "validation", "test")
 
 
 GLUE_TASKS = {
-    "sst2": GlueTask(("sentence",), ("negative", "positive")),
+    "sst2": GlueTask(("sentence",), ("negative", "positive"), {"test": "SST-2.tsv"}),
     "mrpc": GlueTask(
-        ("sentence1", "sentence2"), ("not_equivalent", "equivalent"), metrics=("f1", "accuracy")
+        ("sentence1", "sentence2"),
+        ("not_equivalent", "equivalent"),
+        {"test": "MRPC.tsv"},
+        metrics=("f1", "accuracy"),
     ),
     "qqp": GlueTask(
-        ("question1", "question2"), ("not_duplicate", "duplicate"), metrics=("f1", "accuracy")
+        ("question1", "question2"),
+        ("not_duplicate", "duplicate"),
+        {"test": "QQP.tsv"},
+        metrics=("f1", "accuracy"),
     ),
     "mnli": GlueTask(
         ("premise", "hypothesis"),
-        ("entailment", "neutral", "contradiction"),
+        _INFERENCE,
+        {"test_matched": "MNLI-m.tsv", "test_mismatched": "MNLI-mm.tsv"},
         splits=(
             "train",
             "validation_matched",
@@ -46,7 +93,7 @@ GLUE_TASKS = {
             "test_mismatched",
         ),
     ),
-    "qnli": GlueTask(("question", "sentence"), ("entailment", "not_entailment")),
+    "qnli": GlueTask(("question", "sentence"), _INFERENCE_OR_NOT, {"test": "QNLI.tsv"}),
 }
 
 
@@ -68,6 +115,11 @@ class GlueSplit:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def columns(self) -> list[list[str]]:
+        """The texts, a list a sentence: one, or two of pairs."""
+        return [self.texts] if self.second is None else [self.texts, self.second]
 
 
 def load_glue(

@@ -30,9 +30,14 @@ def read_split(
         Feature name -> array with one entry an example.
 
     Raises:
-        ValueError: If the data is missing or unreadable.
+        ValueError: If the data or the split is missing or unreadable.
     """
     builder = prepared_builder(name, data_dir=data_dir, download=download)
+    if split not in builder.info.splits:
+        raise ValueError(
+            f"Expected the split {split!r} of {name} in {tfds_directory(data_dir)!r}, received "
+            f"{', '.join(builder.info.splits)}; {_how_to_prepare(name, data_dir)}"
+        )
     import tensorflow_datasets as tfds
 
     with _unreadable_data_named(name, data_dir):

@@ -143,24 +143,27 @@ class Work:
         return TimedBackup(self.folder.checkpoint / name, self.deadline)
 
 
+def task_request(app: App, spec: RunSpec) -> TaskRequest:
+    """What a run asks its app for."""
+    return TaskRequest(
+        teacher=spec.teacher or app.default_teacher,
+        student=spec.student,
+        batch_size=spec.batch_size,
+        seed=spec.seed,
+        limit=spec.limit,
+        data_dir=spec.data_dir,
+        full_train=spec.full_train,
+        dataset=spec.dataset,
+        text_columns=spec.text_columns,
+        label_column=spec.label_column,
+        validation=spec.validation,
+        test=spec.test,
+    )
+
+
 def prepare(app: App, spec: RunSpec) -> Task:
     """The data and models of a run."""
-    task = app.prepare(
-        TaskRequest(
-            teacher=spec.teacher or app.default_teacher,
-            student=spec.student,
-            batch_size=spec.batch_size,
-            seed=spec.seed,
-            limit=spec.limit,
-            data_dir=spec.data_dir,
-            full_train=spec.full_train,
-            dataset=spec.dataset,
-            text_columns=spec.text_columns,
-            label_column=spec.label_column,
-            validation=spec.validation,
-            test=spec.test,
-        )
-    )
+    task = app.prepare(task_request(app, spec))
     if len(task.train) % spec.steps_per_execution:
         divisors = [n for n in range(1, len(task.train) + 1) if len(task.train) % n == 0]
         raise ValueError(

@@ -7,6 +7,17 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from small_glue import (
+    CLS,
+    LABELS,
+    PIECES,
+    SENTENCES,
+    SEP,
+    rows_of,
+    split_names,
+    write_bert,
+    write_glue,
+)
 
 from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
@@ -21,59 +32,21 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tested on the default backend"
 )
 
-WORDS = ["is", "a", "fine", "film", "dull", "very", "what", "?", "not", "bad"]
-PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-CLS, SEP = PIECES.index("[CLS]"), PIECES.index("[SEP]")
-LABELS = {
-    "qqp": ["not_duplicate", "duplicate"],
-    "mnli": ["entailment", "neutral", "contradiction"],
-    "qnli": ["entailment", "not_entailment"],
-}
-SENTENCES = {
-    "qqp": ("question1", "question2"),
-    "mnli": ("premise", "hypothesis"),
-    "qnli": ("question", "sentence"),
-}
-COUNTS = {"train": 12, "validation": 7, "test": 3}
-COUNTS |= {"validation_matched": 7, "validation_mismatched": 5}
-COUNTS |= {"test_matched": 3, "test_mismatched": 2}
-
-
-def split_names(task):
-    suffixes = ("_matched", "_mismatched") if task == "mnli" else ("",)
-    return ["train", *(f"{part}{suffix}" for part in ("validation", "test") for suffix in suffixes)]
-
-
-def rows_of(task, split):
-    """Rows as TFDS stores them, the label by its name; hidden in test splits."""
-    random = np.random.default_rng(sorted(COUNTS).index(split))
-    for idx in range(COUNTS[split]):
-        texts = [" ".join(random.choice(WORDS, size=random.integers(2, 9))) for _ in range(2)]
-        label = -1 if split.startswith("test") else LABELS[task][idx % len(LABELS[task])]
-        yield idx, {**dict(zip(SENTENCES[task], texts, strict=True)), "label": label, "idx": idx}
+TASKS = ("qqp", "mnli", "qnli")
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """QQP, MNLI and QNLI in miniature, written by TFDS with its own schemas."""
-    import tensorflow_datasets as tfds
-
     folder = str(tmp_path_factory.mktemp("tfds"))
-    for task in LABELS:
-        builder = tfds.builder(f"glue/{task}", data_dir=folder)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                type(builder),
-                "_split_generators",
-                lambda self, manager, task=task: {s: rows_of(task, s) for s in split_names(task)},
-            )
-            builder.download_and_prepare()
+    write_glue(folder, TASKS)
     return folder
 
 
 @pytest.fixture(scope="module")
-def bert(make_bert):
-    return make_bert(WORDS)
+def bert(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("bert"))
+    write_bert(folder)
+    return folder
 
 
 @functools.cache
@@ -87,7 +60,7 @@ def real(ids):
     return [row[row != 0].tolist() for row in ids]
 
 
-@pytest.mark.parametrize("task", LABELS)
+@pytest.mark.parametrize("task", TASKS)
 def test_labels_and_splits(data_dir, bert, task):
     prepared_task = prepared(task, data_dir, bert)
     assert prepared_task.class_names == LABELS[task]
@@ -102,7 +75,7 @@ def test_labels_and_splits(data_dir, bert, task):
     assert prepared_task.build_teacher().output.shape[1] == len(LABELS[task])
 
 
-@pytest.mark.parametrize("task", LABELS)
+@pytest.mark.parametrize("task", TASKS)
 def test_every_pair_keeps_its_label(data_dir, task):
     split = load_glue(task, split_names(task)[1], data_dir=data_dir)
     labels = {idx: row["label"] for idx, row in rows_of(task, split_names(task)[1])}
@@ -111,7 +84,7 @@ def test_every_pair_keeps_its_label(data_dir, task):
     assert set(test.labels.tolist()) == {-1}
 
 
-@pytest.mark.parametrize("task", LABELS)
+@pytest.mark.parametrize("task", TASKS)
 def test_the_teacher_reads_pairs_jointly_and_the_bilstm_separately(data_dir, bert, task):
     validation = prepared(task, data_dir, bert).validation
     x, _ = validation.batch(np.arange(validation.num_examples))

@@ -9,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from small_glue import write_bert
 
 from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
@@ -26,8 +27,12 @@ WORDS = {"schlecht 👎": "awful", "good": "lovely", "so-so": "average"}
 
 
 @pytest.fixture(scope="module")
-def bert(make_bert):
-    return make_bert(["an", "film", "number", ",", "title", *WORDS.values(), *map(str, range(60))])
+def bert(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("bert"))
+    write_bert(
+        folder, ["an", "film", "number", ",", "title", *WORDS.values(), *map(str, range(60))]
+    )
+    return folder
 
 
 @pytest.fixture

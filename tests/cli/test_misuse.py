@@ -96,7 +96,7 @@ def test_an_existing_folder_is_not_overwritten(elsewhere):
     assert (folder / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("command", ["resume", "evaluate", "export", "info"])
+@pytest.mark.parametrize("command", ["resume", "evaluate", "export", "info", "predict"])
 def test_commands_on_a_folder_that_is_no_run(command, elsewhere):
     result = invoke(command, str(elsewhere))
     assert result.exit_code == 2
@@ -139,7 +139,13 @@ def test_help_teaches_and_imports_no_keras(arguments):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["info", "nowhere"], ["resume", "nowhere"], ["evaluate", "."], ["methods", "crdd"]],
+    [
+        ["info", "nowhere"],
+        ["resume", "nowhere"],
+        ["evaluate", "."],
+        ["predict", "nowhere"],
+        ["methods", "crdd"],
+    ],
 )
 def test_other_commands_refuse_in_one_line_without_loading_keras(arguments, elsewhere):
     program = (
