@@ -6,9 +6,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import pytest
+from small_glue import write_bert
 
 
 @pytest.fixture(autouse=True)
 def seeded():
     """The same random numbers in every test, whatever ran before."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory):
+    """A directory with a small BERT that reads the words of `small_glue`."""
+    folder = str(tmp_path_factory.mktemp("bert"))
+    write_bert(folder)
+    return folder

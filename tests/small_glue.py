@@ -56,15 +56,15 @@ def write_glue(folder, tasks, *, splits=split_names, rows=rows_of):
             builder.download_and_prepare()
 
 
-def write_bert(folder, words=WORDS):
-    """A BERT of two small layers with random weights, which reads `words`."""
+def write_bert(folder, words=WORDS, num_layers=2):
+    """A BERT of small layers with random weights, which reads `words`."""
     from keras_hub.models import BertBackbone, BertTokenizer
 
     pieces = [*PIECES[: -len(WORDS)], *words]
     keras.utils.set_random_seed(0)
     backbone = BertBackbone(
         vocabulary_size=len(pieces),
-        num_layers=2,
+        num_layers=num_layers,
         num_heads=2,
         hidden_dim=8,
         intermediate_dim=16,

@@ -15,7 +15,6 @@ from small_glue import (
     SEP,
     rows_of,
     split_names,
-    write_bert,
     write_glue,
 )
 
@@ -39,13 +38,6 @@ TASKS = ("qqp", "mnli", "qnli")
 def data_dir(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("tfds"))
     write_glue(folder, TASKS)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("bert"))
-    write_bert(folder)
     return folder
 
 

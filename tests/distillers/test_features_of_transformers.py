@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from small_glue import write_bert
 
 from keras_prokt import FrozenTeacherDistiller, ProKTDistiller, losses, models
 from keras_prokt.distillers import features
@@ -23,24 +24,10 @@ Y = np.array([0, 1, 1, 0])
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
-    """A directory with a tiny BERT of four layers, as `bert_classifier` reads it."""
-    from keras_hub.models import BertBackbone
-
-    keras.utils.set_random_seed(0)
-    backbone = BertBackbone(
-        vocabulary_size=30,
-        num_layers=4,
-        num_heads=2,
-        hidden_dim=8,
-        intermediate_dim=16,
-        max_sequence_length=12,
-        dropout=0.1,
-    )
-    for variable in backbone.trainable_variables:  # trained weights are larger than 0.02
-        variable.assign(variable + keras.random.normal(variable.shape, stddev=0.5))
-    directory = tmp_path_factory.mktemp("bert")
-    backbone.save_to_preset(directory)
-    return str(directory)
+    """A directory with a small BERT of four layers, as `bert_classifier` reads it."""
+    directory = str(tmp_path_factory.mktemp("bert"))
+    write_bert(directory, [f"word_{i}" for i in range(25)], num_layers=4)
+    return directory
 
 
 def read(model, inputs, wanted=PARTS):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from small_glue import CLS, LABELS, PIECES, SENTENCES, SEP, rows_of, write_bert, write_glue
+from small_glue import CLS, LABELS, PIECES, SENTENCES, SEP, rows_of, write_glue
 
 from keras_prokt.app import get_app
 from keras_prokt.cli import main
@@ -55,13 +55,6 @@ STUDENTS = [(task, "bilstm") for task in FILES] + [("mnli", "bert-1")]
 def data_dir(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("tfds"))
     write_glue(folder, FILES)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("bert"))
-    write_bert(folder)
     return folder
 
 
