@@ -373,7 +373,7 @@ class Distiller(keras.Model):
         # Keras passes this flag when `fit` validates.
         self._evaluates_jointly = bool(kwargs.get("_use_cached_eval_dataset"))
         if not self._evaluates_jointly:
-            x = self._prepare(x, y, kwargs.get("sample_weight"))
+            x = self._prepare(x, y, kwargs.get("sample_weight"), roles=("student",))
         return super().evaluate(x, y, *args, **kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:
@@ -713,17 +713,44 @@ class Distiller(keras.Model):
             return x.get(role, x)
         return x
 
-    def _prepare(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
-        """Builds what is not built and checks arrays; returns the data to go on with."""
+    def _prepare(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        roles: Sequence[str] = ("teacher", "student"),
+    ) -> Any:
+        """Builds what is not built and checks arrays; returns the data to go on with.
+
+        Args:
+            x: As in `fit`.
+            y: As in `fit`.
+            sample_weight: As in `fit`.
+            roles: Which of the models read it.
+        """
         if not self.built:
             inputs, x = data_checks.first_inputs(x)
             self._build_from(inputs)
+        self._check_shapes(x, roles)
         data_checks.check_arrays(x, y, sample_weight, self.num_classes)
         return x
+
+    def _check_shapes(
+        self, x: Any, roles: Sequence[str] = ("teacher", "student"), which: str = ""
+    ) -> None:
+        x = data_checks.visible_inputs(x)
+        models = {role: model for role, model in self._models().items() if role in roles}
+        for role, model in models.items():
+            function = self._teacher_inputs if role == "teacher" else self._student_inputs
+            # What a function of the user's makes of them is seen inside the step.
+            if x is not None and function is None and getattr(model, "inputs", None):
+                expected = _symbolic_inputs(model)
+                model_checks.check_input_shapes(role, expected, self._inputs_of(role, x), which)
 
     def _check_validation(self, validation_data: Any) -> None:
         if isinstance(validation_data, tuple):
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation_data)
+            self._check_shapes(x, which="validation ")
             data_checks.check_arrays(x, y, sample_weight, self.num_classes, "validation ")
 
     def _build_from(self, inputs: Any) -> None:

@@ -35,6 +35,13 @@ def first_inputs(data: Any) -> tuple[Any, Any]:
     return keras.tree.map_structure(_symbolic, inputs), data
 
 
+def visible_inputs(data: Any) -> Any:
+    """The inputs, or their specs, where they can be seen without drawing a batch, else `None`."""
+    if hasattr(data, "element_spec"):
+        return keras.utils.unpack_x_y_sample_weight(data.element_spec)[0]
+    return data if _is_structure_of_arrays(data) else None
+
+
 def has_own_order(data: Any) -> bool:
     """Whether data comes in batches of its own, which Keras cannot shuffle."""
     return hasattr(data, "element_spec") or isinstance(data, types.GeneratorType)

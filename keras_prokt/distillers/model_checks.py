@@ -1,6 +1,7 @@
 """Checks of two models against each other, before anything is trained."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -49,6 +50,50 @@ def check_pair(teacher: keras.Model | None, student: keras.Model) -> None:
     widths = {role: output_width(model) for role, model in models.items()}
     if None not in widths.values():
         check_widths(**widths)
+
+
+def check_input_shapes(role: str, expected: Any, received: Any, which: str = "") -> None:
+    """Refuses inputs of another shape than a model was made for, as far as both are known.
+
+    Args:
+        role: "teacher" or "student".
+        expected: Symbolic inputs of the model.
+        received: Arrays or their specs; what does not stand for one of `expected` is passed over.
+        which: Prefix of the data in the message, such as `"validation "`.
+
+    Raises:
+        ValueError: With both shapes.
+    """
+    if isinstance(expected, Mapping):
+        names = [name for name in expected if isinstance(received, Mapping) and name in received]
+        pairs = [(expected[name], received[name]) for name in names]
+    elif isinstance(expected, list | tuple):
+        is_alike = isinstance(received, list | tuple) and len(received) == len(expected)
+        pairs = list(zip(expected, received, strict=True)) if is_alike else []
+    else:
+        pairs = [(expected, received)]
+    for wanted, given in pairs:
+        # A tf.data spec may leave even the number of dimensions open.
+        shape = getattr(given, "shape", None)
+        if shape is None or getattr(shape, "rank", 0) is None:
+            continue
+        if not _is_fitting(tuple(wanted.shape), tuple(shape)):
+            raise ValueError(
+                f"Expected {which}inputs of the {role} of shape {tuple(wanted.shape)}, received "
+                f"{tuple(shape)}; reshape or batch the data, or name the {role}'s part of it "
+                f"({role}_inputs=)."
+            )
+
+
+def _is_fitting(expected: tuple[int | None, ...], received: tuple[int | None, ...]) -> bool:
+    """Whether the shapes agree but for the batch; Keras adds and drops a last dimension of 1."""
+    if len(received) == len(expected) + 1 and received[-1] == 1:
+        received = received[:-1]
+    elif len(received) == len(expected) - 1 and expected[-1] == 1:
+        expected = expected[:-1]
+    return len(expected) == len(received) and all(
+        a == b or None in (a, b) for a, b in zip(expected[1:], received[1:], strict=True)
+    )
 
 
 def check_widths(teacher: int, student: int) -> None:

@@ -1,5 +1,7 @@
 """What a distiller refuses, and that it says what to do."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -196,6 +198,46 @@ def test_a_fault_stops_before_other_callbacks_see_the_step():
     with pytest.raises(TrainingFault):
         compiled().fit(batches_with(labels=labels), callbacks=[watch], verbose=0)
     assert seen == []
+
+
+@pytest.mark.parametrize("shape", [(32, 5), (32,), (32, 2, 2), (32, 4, 2, 1)])
+def test_inputs_of_another_shape(shape):
+    x = np.zeros(shape, "float32")
+    message = rf"inputs of the teacher of shape \(None, 4\), received {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=message):
+        compiled().fit(x, Y, verbose=0)
+    with pytest.raises(ValueError, match=message.replace("inputs", "validation inputs", 1)):
+        compiled().fit(X, Y, validation_data=(x, Y), verbose=0)
+    with pytest.raises(ValueError, match=message.replace("teacher", "student")):
+        compiled().evaluate(x, Y, verbose=0)
+
+
+def test_inputs_of_models_that_read_different_ones():
+    a, b = keras.Input((4,), name="a"), keras.Input((2,), name="b")
+    teacher = keras.Model({"a": a, "b": b}, layers.Dense(3)(layers.concatenate([a, b])))
+    distiller = ProKTDistiller(teacher, network())
+    distiller.compile("adam")
+    pair = {"a": X, "b": X[:, :2]}
+    distiller.fit({"teacher": pair, "student": X}, Y, verbose=0)
+    distiller.evaluate(X, Y, verbose=0)  # of the student alone
+    with pytest.raises(
+        ValueError, match=r"inputs of the teacher of shape \(None, 2\), .* \(32, 4\)"
+    ):
+        distiller.fit({"teacher": {**pair, "b": X}, "student": X}, Y, verbose=0)
+
+
+def test_a_last_dimension_of_one_is_left_to_keras():
+    compiled().fit(X[..., None], Y, verbose=0)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="shapes of tf.data")
+def test_tf_data_that_is_not_batched():
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensor_slices((X, Y))
+    with pytest.raises(ValueError, match=r"received \(4,\); reshape or batch the data"):
+        compiled().fit(data, verbose=0)
+    compiled().fit(data.batch(8), verbose=0)
 
 
 def test_labels_are_required():
