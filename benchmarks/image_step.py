@@ -12,25 +12,18 @@ peak memory of each side above its framework's start-up (claim: at most 1.2 time
 """
 
 import argparse
-import json
 import os
-import resource
 import statistics
-import subprocess
-import sys
-import time
+
+from sides import Side, in_turn, peak_mebibytes, serve
 
 PAIRS = ("wrn-40-2:shufflenet-v1", "vgg13:mobilenet-v2", "wrn-16-2:mobilenet-v2")
 BATCH, CLASSES, SHAPE = 64, 100, (32, 32, 3)
 WARM_UP = 3
 
 
-def peak_mebibytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def our_side(teacher_name: str, student_name: str) -> dict:
-    """Our step, and the parts it is made of, each a compiled function."""
+def our_side(teacher_name: str, student_name: str) -> None:
+    """Serves our step, and the parts it is made of, each a compiled function."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
@@ -85,21 +78,22 @@ def our_side(teacher_name: str, student_name: str) -> dict:
     teacher, student = network(teacher_name), network(student_name)
     forwards = [tf.function(lambda m=m: m(x, training=False)) for m in (teacher, student)]
     train_teacher, train_student = training_step(teacher, 0.05), training_step(student, 0.01)
-    return {
-        "versions": f"keras {keras.version()}, tensorflow {tf.__version__}",
-        "peak": peak,
-        "calls": {
-            "step": step,
-            "teacher training step": lambda: np.asarray(train_teacher()),
-            "teacher forward": lambda: np.asarray(forwards[0]()),
-            "student forward": lambda: np.asarray(forwards[1]()),
-            "student training step": lambda: np.asarray(train_student()),
-        },
+    calls = {
+        "step": step,
+        "teacher training step": lambda: np.asarray(train_teacher()),
+        "teacher forward": lambda: np.asarray(forwards[0]()),
+        "student forward": lambda: np.asarray(forwards[1]()),
+        "student training step": lambda: np.asarray(train_student()),
     }
+    for call in calls.values():
+        call()  # compiles
+    serve(
+        {"versions": f"keras {keras.version()}, tensorflow {tf.__version__}", "peak": peak}, calls
+    )
 
 
-def peer_side(teacher_name: str, student_name: str) -> dict:
-    """The PyTorch step."""
+def peer_side(teacher_name: str, student_name: str) -> None:
+    """Serves the PyTorch step."""
     import torch
     from pytorch_prokt import ProKT
 
@@ -111,65 +105,19 @@ def peer_side(teacher_name: str, student_name: str) -> dict:
     method = ProKT(teacher_name, student_name)
     for _ in range(WARM_UP):
         method.step(x, y)
-    return {
-        "versions": f"torch {torch.__version__}",
-        "peak": peak_mebibytes() - start,
-        "calls": {"step": lambda: method.step(x, y)},
-    }
-
-
-def serve(side: str, pair: str) -> None:
-    """Answers each name on standard input with the seconds of that call."""
-    made = {"ours": our_side, "peer": peer_side}[side](*pair.split(":"))
-    calls = made.pop("calls")
-    print(json.dumps({**made, "calls": list(calls)}), flush=True)
-    for name in calls:
-        calls[name]()  # compiles
-    for line in sys.stdin:
-        started = time.perf_counter()
-        calls[line.strip()]()
-        print(time.perf_counter() - started, flush=True)
-
-
-class Side:
-    """A process that runs one side, a call at a time."""
-
-    def __init__(self, side: str, pair: str):
-        command = [sys.executable, __file__, "--side", side, "--pairs", pair]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        line = self.process.stdout.readline()
-        while not line.startswith("{"):
-            if not line:
-                raise SystemExit(f"the process of {side} ended with {self.process.wait()}")
-            line = self.process.stdout.readline()
-        self.about = json.loads(line)
-
-    def seconds(self, name: str) -> float:
-        self.process.stdin.write(f"{name}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
+    about = {"versions": f"torch {torch.__version__}", "peak": peak_mebibytes() - start}
+    serve(about, {"step": lambda: method.step(x, y)})
 
 
 def measure(pair: str, repeats: int) -> None:
-    sides = {"ours": Side("ours", pair), "peer": Side("peer", pair)}
-    calls = [(s, name) for s, side in sides.items() for name in side.about["calls"]]
-    seconds: dict[tuple[str, str], list[float]] = {call: [] for call in calls}
-    for repeat in range(repeats + 1):
-        for side, name in calls:
-            value = sides[side].seconds(name)
-            if repeat:
-                seconds[side, name].append(value)
+    sides = {side: Side(__file__, "--side", side, "--pairs", pair) for side in ("ours", "peer")}
+    seconds = in_turn(sides, repeats)
     for side in sides.values():
         side.close()
     median = {call: statistics.median(values) for call, values in seconds.items()}
     ours, peer = median["ours", "step"], median["peer", "step"]
     parts = {
-        name: median["ours", name] for side, name in calls if side == "ours" and name != "step"
+        name: median["ours", name] for side, name in seconds if side == "ours" and name != "step"
     }
     forward_t, forward_s = parts["teacher forward"], parts["student forward"]
     floor = parts["teacher training step"] + forward_t + parts["student training step"]
@@ -195,7 +143,7 @@ def main() -> None:
     parser.add_argument("--side", choices=("ours", "peer"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
-        serve(arguments.side, arguments.pairs)
+        {"ours": our_side, "peer": peer_side}[arguments.side](*arguments.pairs.split(":"))
         return
     print(f"{os.cpu_count()} cores; both sides use all of them, in turn")
     for pair in arguments.pairs.split(","):

@@ -12,7 +12,6 @@ for each objective asked for, above what it held before the models were made.
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from sides import peak_mebibytes
 
 from keras_prokt import FrozenTeacherDistiller, losses, models
 from keras_prokt.methods import OBJECTIVES
@@ -67,10 +67,6 @@ def make(name: str, settings: dict):
     batch = ({"teacher": x, "student": x, "index": index}, y)
     iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
     return lambda: np.asarray(distiller.train_function(iterator)["loss"])
-
-
-def peak_mebibytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure_memory(name: str, settings: dict) -> float:

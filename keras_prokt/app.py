@@ -80,7 +80,8 @@ class Recipe:
         teacher: The teacher's optimizer.
         student: The student's optimizer.
         students: Optimizers of students that need another one, by name or pattern (`bert-*`).
-        teacher_epochs: Epochs in which a fixed teacher is trained before distillation.
+        teacher_epochs: Epochs in which a fixed teacher is trained before distillation. A run of
+            fewer epochs than `epochs` shortens this and `first_stage_epochs` in proportion.
         proximal_weight: λ of ProKT.
         temperature: T of the soft targets.
         anchors: Checkpoints of the teacher's training for route-constrained optimization; 4 in

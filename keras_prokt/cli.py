@@ -231,7 +231,11 @@ def methods(name: str | None) -> None:
 )
 @click.option("--first-stage-epochs", type=int, help="Epochs of ab's, ft's and tinybert's stage 1.")
 @click.option("--epochs", type=int, help="Epochs of distillation.")
-@click.option("--teacher-epochs", type=int, help="Epochs of kd's teacher, trained before.")
+@click.option(
+    "--teacher-epochs",
+    type=int,
+    help="Epochs of kd's teacher, trained before; fewer epochs of the run make these fewer too.",
+)
 @click.option("--batch-size", type=int, help="Examples a step.")
 @click.option("--student-learning-rate", type=float, help="The student's first learning rate.")
 @click.option("--teacher-learning-rate", type=float, help="The teacher's first learning rate.")

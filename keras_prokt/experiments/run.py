@@ -571,7 +571,7 @@ def _carry_out(
         folder.write({key: value for key, value in record.items() if key != "format"})
         return folder.read()
     results = {"best_epoch": best_epoch, "last_epoch": spec.epochs}
-    results["models"] = _measure(folder, task, plan)
+    results["models"] = _measure(folder, task, plan, best_is_last=best_epoch == spec.epochs)
     if record["export"]:
         from keras_prokt.export import export_saved_model
 
@@ -630,10 +630,11 @@ def _fit(
     )
 
 
-def _measure(folder: RunFolder, task: Task, plan: Plan) -> dict[str, Any]:
+def _measure(folder: RunFolder, task: Task, plan: Plan, *, best_is_last: bool) -> dict[str, Any]:
     """All models on all held-out data, and their size."""
-    measured = {"student": _measure_model(saved_student(folder), task, "student")}
-    measured["student (last epoch)"] = _measure_model(plan.distiller.student, task, "student")
+    best = _measure_model(saved_student(folder), task, "student")
+    last = best if best_is_last else _measure_model(plan.distiller.student, task, "student")
+    measured = {"student": best, "student (last epoch)": last}
     for name, model in plan.teachers.items():
         measured[name] = _measure_model(model, task, "teacher")
     return measured

@@ -168,12 +168,10 @@ class RunSpec:
             "batch_size": recipe.batch_size,
             "seed": 0,
             "temperature": recipe.temperature,
-            "teacher_epochs": recipe.teacher_epochs,
             "label_weight": _label_weight(parsed, recipe),
-            "anchors": recipe.anchors,
             "assistants": description.assistants,
-            "first_stage_epochs": recipe.first_stage_epochs,
             "backend": "tensorflow",
+            **_epochs_before(recipe, overrides),
         }
         if overrides.get("proximal_bound") is None:
             defaults["proximal_weight"] = recipe.proximal_weight
@@ -370,6 +368,22 @@ def _pair(app: App, method: Method, name: str | None) -> tuple[str, str]:
 def _is_plain_distillation(method: Method) -> bool:
     """Whether the outputs of a fixed teacher are all that is matched."""
     return method.regime in (FIXED, "ta") and set(method.objectives) <= {"kd"}
+
+
+def _epochs_before(recipe: Recipe, overrides: dict[str, Any]) -> dict[str, int]:
+    """What is trained before the distillation: of a run of fewer epochs so much the less.
+
+    Two epochs of a recipe of 240 to try something are not 240 epochs of its teacher.
+    """
+    epochs = overrides.get("epochs") or recipe.epochs
+    share = min(1.0, max(epochs, 0) / recipe.epochs)
+    teacher_epochs = max(1, round(share * recipe.teacher_epochs))
+    longest = min(epochs, overrides.get("teacher_epochs") or teacher_epochs)
+    return {
+        "teacher_epochs": teacher_epochs,
+        "first_stage_epochs": max(1, round(share * recipe.first_stage_epochs)),
+        "anchors": max(1, min(recipe.anchors, longest)),
+    }
 
 
 def _label_weight(method: Method, recipe: Recipe) -> float:

@@ -1,0 +1,76 @@
+"""What the comparisons share: each side in a process of its own, called in turn.
+
+A side is a script that, started with some arguments, calls `serve`; the comparison starts it as
+`Side` and asks for one call at a time, so that no side competes with another for the cores.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def peak_mebibytes() -> float:
+    """The most memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def serve(
+    about: Mapping[str, Any], calls: Mapping[str, Callable[[], Any]], start: float = 0.0
+) -> None:
+    """Tells about the side, then answers names on standard input: each with that call's seconds.
+
+    "peak" is answered with the peak memory so far above `start`, both in MiB.
+    """
+    print(json.dumps({**about, "calls": list(calls)}), flush=True)
+    for line in sys.stdin:
+        name = line.strip()
+        if name == "peak":
+            print(peak_mebibytes() - start, flush=True)
+            continue
+        started = time.perf_counter()
+        calls[name]()
+        print(time.perf_counter() - started, flush=True)
+
+
+class Side:
+    """A process that runs one side, a call at a time."""
+
+    def __init__(self, script: str, *arguments: str):
+        pipe = subprocess.PIPE
+        command = [sys.executable, script, *arguments]
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        line = self.process.stdout.readline()
+        while not line.startswith("{"):
+            if not line:
+                raise SystemExit(f"{' '.join(command)} ended with {self.process.wait()}")
+            line = self.process.stdout.readline()
+        self.about = json.loads(line)
+
+    def ask(self, name: str) -> float:
+        """Seconds of a call, or MiB for "peak"."""
+        self.process.stdin.write(f"{name}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def in_turn(sides: Mapping[str, Side], repeats: int) -> dict[tuple[str, str], list[float]]:
+    """Seconds of every call of every side, one after another, `repeats` times.
+
+    A first round is not counted.
+    """
+    calls = [(name, call) for name, side in sides.items() for call in side.about["calls"]]
+    seconds: dict[tuple[str, str], list[float]] = {call: [] for call in calls}
+    for repeat in range(repeats + 1):
+        for name, call in calls:
+            value = sides[name].ask(call)
+            if repeat:
+                seconds[name, call].append(value)
+    return seconds
