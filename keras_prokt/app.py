@@ -31,7 +31,8 @@ class OptimizerRecipe:
     """An optimizer and its learning-rate schedule.
 
     Attributes:
-        name: Keras's name of the optimizer, or "coupled_sgd" (`keras_prokt.optimizers`).
+        name: Keras's name of the optimizer, or "coupled_sgd"; that and "adam" are
+            those of `keras_prokt.optimizers`.
         learning_rate: The (first) learning rate.
         schedule: "constant", or "linear" or "cosine" decay to 0 over the whole run, or "steps":
             ×0.1 after 5/8, 6/8 and 7/8 of the run (epochs 150, 180 and 210 of 240).
@@ -61,10 +62,11 @@ class OptimizerRecipe:
                 [first * factor for factor in (1.0, 0.1, 0.01, 0.001)],
             ),
         }[self.schedule]()
-        if self.name == "coupled_sgd":
-            from keras_prokt.optimizers import CoupledSGD
+        from keras_prokt import optimizers
 
-            return CoupledSGD(rate, **self.options)
+        ours = {"coupled_sgd": optimizers.CoupledSGD, "adam": optimizers.FusedAdam}
+        if self.name in ours:
+            return ours[self.name](rate, **self.options)
         return keras.optimizers.get(
             {"class_name": self.name, "config": {"learning_rate": rate, **self.options}}
         )

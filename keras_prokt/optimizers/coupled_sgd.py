@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.optimizers.tensorflow_kernels import resource_handle
+
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
 class CoupledSGD(keras.optimizers.Optimizer):
@@ -86,13 +88,9 @@ def _apply_fused(variable: Any, momentum: Any, rate: Any, step: Any, factor: flo
 
     if tf.distribute.has_strategy():  # variables are then several, one on each device
         return False
-    # Keras hands over TensorFlow's variable here and keeps its own for the momentum.
-    of_weight, of_momentum = (
-        (v.value if isinstance(v, keras.Variable) else v).handle for v in (variable, momentum)
-    )
     tf.raw_ops.ResourceApplyMomentum(
-        var=of_weight,
-        accum=of_momentum,
+        var=resource_handle(variable),
+        accum=resource_handle(momentum),
         lr=rate,
         grad=step,
         momentum=tf.cast(factor, step.dtype),

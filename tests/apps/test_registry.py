@@ -55,14 +55,14 @@ def test_students_have_their_own_learning_rate():
 
 
 def test_the_spec_of_a_fixed_teacher_does_not_depend_on_the_student():
-    one = RunSpec.resolve("digits", "kd", student="cnn-small", temperature=4.0, epochs=3)
-    other = RunSpec.resolve("digits", "kd", student="cnn-large", epochs=9)
+    one = RunSpec.resolve("digits", "kd", student="cnn-small", temperature=4.0, epochs=50)
+    other = RunSpec.resolve("digits", "kd", student="cnn-large", epochs=90)
     assert one.of_teacher() == other.of_teacher()
     assert one.of_teacher() != RunSpec.resolve("digits", "kd", seed=1).of_teacher()
 
 
 def test_the_chain_of_assistants():
-    spec = RunSpec.resolve("digits", "ta", assistants=("cnn-large", "cnn-medium"), epochs=3)
+    spec = RunSpec.resolve("digits", "ta", assistants=("cnn-large", "cnn-medium"), epochs=50)
     assert RunSpec.from_json(spec.to_json()) == spec
     one = spec.of_assistant()
     assert (one.method, one.student, one.assistants) == ("ta", "cnn-medium", ("cnn-large",))
@@ -125,3 +125,21 @@ def test_a_recipe_has_its_own_weights_of_objectives():
     assert RunSpec.resolve("digits", "at+kd").weights == {"at": 1.0, "kd": 1.0}
     assert RunSpec.resolve("cifar100", "at+kd").weights == {"at": 1000.0, "kd": 1.0}
     assert RunSpec.resolve("digits", "at+kd", weights={"at": 7.0}).weights["at"] == 7.0
+
+
+def test_a_short_run_shortens_what_is_trained_before_it():
+    def before(method, **settings):
+        spec = RunSpec.resolve("cifar100", method, **settings)
+        return spec.teacher_epochs, spec.first_stage_epochs, spec.anchors
+
+    assert before("ab+rco") == (240, 30, 4)
+    assert before("ab+rco", epochs=24) == (24, 3, 4)
+    assert before("ab+rco", epochs=2) == (2, 1, 2)
+    assert before("ab+rco", epochs=1) == (1, 1, 1)
+    assert before("ab+rco", epochs=480) == (240, 30, 4)
+    assert before("ab+rco", epochs=24, teacher_epochs=3) == (3, 3, 3)
+    assert before("ab+rco", epochs=24, first_stage_epochs=9, anchors=2) == (24, 9, 2)
+    with pytest.raises(ValueError, match="--epochs of at least 1"):
+        before("rco", epochs=0)
+    with pytest.raises(ValueError, match="--epochs of at least --anchors"):
+        before("rco", epochs=2, anchors=3)
