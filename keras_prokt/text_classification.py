@@ -320,9 +320,9 @@ def _read_jointly(
 ) -> dict[str, list[Any]]:
     import numpy as np
 
-    from keras_prokt.data.text import tokenize
+    from keras_prokt.data.text import tokenize_once
 
-    tokens = tokenize(tokenizer, texts, second=second, max_length=MAX_LENGTH)
+    tokens = tokenize_once(tokenizer, texts, second=second, max_length=MAX_LENGTH)
     padding_mask = [np.ones_like(row) for row in tokens.token_ids]
     values = (tokens.token_ids, padding_mask, tokens.segment_ids)
     return dict(zip(JOINT_INPUTS, values, strict=True))

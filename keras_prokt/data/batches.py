@@ -141,6 +141,27 @@ class Batches:
         ]
         return [batches[i] for i in generator.permutation(len(batches))]
 
+    def lengths(self) -> dict[str, float] | None:
+        """How long ragged inputs are, and what padding them costs in the first epoch.
+
+        Returns:
+            `mean` and `longest` of the examples' lengths, `padded_lengths`, how many lengths the
+            batches have (compiled steps, where shapes are compiled), and `padding`, the share of
+            their positions that is padding. Of an example with several inputs the longest counts.
+            `None` where no input is ragged.
+        """
+        if self._lengths is None:
+            return None
+        batches = [self._lengths[indices] for indices in self.batch_indices(0)]
+        padded = [_padded_length(lengths.max()) for lengths in batches]
+        positions = sum(p * len(lengths) for p, lengths in zip(padded, batches, strict=True))
+        return {
+            "mean": round(float(self._lengths.mean()), 2),
+            "longest": int(self._lengths.max()),
+            "padded_lengths": len(set(padded)),
+            "padding": round(1 - int(self._lengths.sum()) / positions, 4),
+        }
+
     def batch(
         self, indices: np.ndarray, generator: np.random.Generator | None = None
     ) -> tuple[Any, ...]:
@@ -255,9 +276,12 @@ def _rows(leaf: Any, indices: np.ndarray) -> Any:
 def _padded(rows: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     if isinstance(rows, np.ndarray):
         return rows
-    longest = max(len(row) for row in rows)
-    length = -(-longest // LENGTH_STEP) * LENGTH_STEP
+    length = _padded_length(max(len(row) for row in rows))
     padded = np.zeros((len(rows), length), dtype=rows[0].dtype)
     for row, values in zip(padded, rows, strict=True):
         row[: len(values)] = values
     return padded
+
+
+def _padded_length(longest: int) -> int:
+    return int(-(-longest // LENGTH_STEP) * LENGTH_STEP)

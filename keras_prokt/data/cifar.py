@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from keras_prokt.data.cache import cache_folder, new_folder
 from keras_prokt.data.tfds_files import read_split, tfds_directory
 
 MEAN = (0.5071, 0.4867, 0.4408)
@@ -57,11 +57,9 @@ def load_cifar100(split: str, *, data_dir: str | None = None, cache: Path | None
     if split not in SPLITS:
         raise ValueError(f"Expected a split among {', '.join(SPLITS)}, received {split!r}.")
     source = tfds_directory(data_dir)
-    if cache is None:
-        cache = Path(os.environ.get("KERAS_PROKT_CACHE", "~/.cache/keras_prokt")).expanduser()
     # Data from elsewhere is other data.
     digest = hashlib.sha256(os.path.realpath(source).encode()).hexdigest()[:8]
-    folder = cache / "data" / f"cifar100-{digest}-{split}"
+    folder = cache_folder(cache) / "data" / f"cifar100-{digest}-{split}"
     if not folder.is_dir():
         _write_arrays(split, source, folder)
     images = np.load(folder / "images.npy", mmap_mode="r")
@@ -118,15 +116,9 @@ def augment(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 def _write_arrays(split: str, source: str, folder: Path) -> None:
     images, labels = _read_tfds(split, source)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder.parent) as scratch:
-        writing = Path(scratch) / folder.name
-        writing.mkdir()
+    with new_folder(folder) as writing:
         np.save(writing / "images.npy", images)
         np.save(writing / "labels.npy", labels)
-        # Another process may have been quicker with the same data.
-        if not folder.exists():
-            os.replace(writing, folder)
 
 
 def _read_tfds(split: str, source: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,19 @@
 """Texts to word-piece ids, once, before training."""
 
+import hashlib
+import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from keras_prokt.data.cache import cache_folder, new_folder
+
+WORTH_KEEPING = 10_000
+"""Texts from which on their ids are kept on disk; fewer take about a second."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,62 @@ def tokenize(
         token_ids += [row[:length].copy() for row, length in zip(ids, lengths, strict=True)]
         segment_ids += [row[:length].copy() for row, length in zip(segments, lengths, strict=True)]
     return TokenizedText(token_ids, segment_ids)
+
+
+def tokenize_once(
+    tokenizer: Any,
+    texts: Sequence[str] | np.ndarray,
+    *,
+    second: Sequence[str] | np.ndarray | None = None,
+    max_length: int = 128,
+    cache: Path | None = None,
+) -> TokenizedText:
+    """`tokenize`, with the ids of long lists kept on disk and read from there the next time.
+
+    Lists of fewer than `WORTH_KEEPING` texts are tokenized each time. What is kept is found by
+    the SHA-256 of the texts, the vocabulary, the tokenizer's settings and `max_length`.
+
+    Args:
+        tokenizer: As in `tokenize`, as all but the last.
+        texts: The texts.
+        second: The second texts of pairs.
+        max_length: Longest result.
+        cache: Where the ids are kept; `None`: `$KERAS_PROKT_CACHE` or `~/.cache/keras_prokt`.
+
+    Returns:
+        As `tokenize`.
+
+    Raises:
+        ValueError: As `tokenize`.
+    """
+    if len(texts) < WORTH_KEEPING:
+        return tokenize(tokenizer, texts, second=second, max_length=max_length)
+    digest = _digest(tokenizer, texts, second, max_length)
+    folder = cache_folder(cache) / "data" / f"tokens-{digest}"
+    if not folder.is_dir():
+        tokens = tokenize(tokenizer, texts, second=second, max_length=max_length)
+        with new_folder(folder) as writing:
+            np.save(writing / "lengths.npy", tokens.lengths)
+            np.save(writing / "token_ids.npy", np.concatenate(tokens.token_ids))
+            np.save(writing / "segment_ids.npy", np.concatenate(tokens.segment_ids))
+        return tokens
+    ends = np.cumsum(np.load(folder / "lengths.npy"))[:-1]
+    token_ids, segment_ids = (
+        np.split(np.load(folder / f"{name}.npy"), ends) for name in ("token_ids", "segment_ids")
+    )
+    return TokenizedText(token_ids, segment_ids)
+
+
+def _digest(tokenizer: Any, texts: Any, second: Any, max_length: int) -> str:
+    import keras_hub
+
+    settings = {**tokenizer.get_config(), "vocabulary": tokenizer.get_vocabulary()}
+    about = [keras_hub.__version__, max_length, second is None, len(texts), settings]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
+    for text in itertools.chain(texts, () if second is None else second):
+        data = text if isinstance(text, bytes) else str(text).encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()[:32]
 
 
 def _check_strings(argument: str, texts: Sequence[str] | np.ndarray) -> None:

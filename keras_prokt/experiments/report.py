@@ -64,12 +64,22 @@ def results_table(record: dict[str, Any]) -> str:
             f"{used}; student: epoch {results['best_epoch']} of {results['last_epoch']}, the best "
             "on validation",
             f"examples: {examples}; seconds: one pass over the held-out data",
+            *_lengths(record.get("lengths")),
             "",
             format_table(columns, rows),
             "",
             f"trained in {record['training_seconds']:.1f} s",
         ]
     )
+
+
+def _lengths(lengths: dict[str, float] | None) -> list[str]:
+    if lengths is None:
+        return []
+    return [
+        f"lengths: {lengths['mean']:.1f} on average, at most {lengths['longest']}; batches of "
+        f"{lengths['padded_lengths']} lengths, {lengths['padding']:.1%} of positions padding"
+    ]
 
 
 def comparison_table(records: Sequence[dict[str, Any]]) -> str:

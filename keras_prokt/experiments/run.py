@@ -1,15 +1,12 @@
 """Carries out a run: data, models, training, evaluation, export, and the record of it."""
 
-import contextlib
 import csv
 import functools
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +25,7 @@ from keras_prokt.callbacks import (
 )
 from keras_prokt.callbacks.replacing import replacing
 from keras_prokt.data.batches import Batches
+from keras_prokt.data.cache import cache_folder, new_folder
 from keras_prokt.distillers import Distiller, FrozenTeacherDistiller, StudentOnly
 from keras_prokt.experiments.environment import describe_environment
 from keras_prokt.experiments.metrics import get as get_metrics
@@ -392,7 +390,8 @@ def trained_assistant(app: App, spec: RunSpec, work: Work) -> keras.Model:
         name = f"assistant-{assistant.student}"
         callbacks = [work.backup(name), Progress(f"assistant {assistant.student}")]
         _fit(plan.distiller, task, assistant.epochs, callbacks)
-        with _new_folder(folder, key) as writing:
+        with new_folder(folder) as writing:
+            write_text(writing / "key.json", json.dumps(key, indent=2) + "\n")
             plan.distiller.student.save(writing / "model.keras")
     return load_student(folder / "model.keras")
 
@@ -419,7 +418,8 @@ def _train_teacher(
     anchors.mkdir(parents=True, exist_ok=True)
     save = _SaveAfter({epoch: anchors / name for epoch, name in files.items()})
     _fit(trainer, task, spec.teacher_epochs, [save, work.backup("teacher"), Progress("teacher")])
-    with _new_folder(folder, key) as writing:
+    with new_folder(folder) as writing:
+        write_text(writing / "key.json", json.dumps(key, indent=2) + "\n")
         for name in files.values():
             shutil.copy(anchors / name, writing / name)
 
@@ -447,25 +447,9 @@ def _cached(work: Work, spec: RunSpec, key: dict[str, Any]) -> Path:
     return work.cache / f"{spec.app}-{digest}"
 
 
-@contextlib.contextmanager
-def _new_folder(folder: Path, key: dict[str, Any]) -> Iterator[Path]:
-    """A folder of the cache, written under another name and renamed when the block has ended."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder.parent) as scratch:
-        writing = Path(scratch) / folder.name
-        writing.mkdir()
-        write_text(writing / "key.json", json.dumps(key, indent=2) + "\n")
-        yield writing
-        # Another process may have been quicker; both have trained the same.
-        if not folder.exists():
-            os.replace(writing, folder)
-
-
 def teacher_cache(cache: str | Path | None = None) -> Path:
     """Folder of trained teachers: as given, or `$KERAS_PROKT_CACHE`, or `~/.cache/keras_prokt`."""
-    if cache is None:
-        cache = os.environ.get("KERAS_PROKT_CACHE", "~/.cache/keras_prokt")
-    return Path(cache).expanduser() / "teachers"
+    return cache_folder(cache) / "teachers"
 
 
 def evaluate(
@@ -590,6 +574,7 @@ def _carry_out(
         "training_seconds": round(training_seconds, 2),
         "wall_seconds": round(record.get("wall_seconds", 0) + time.monotonic() - started, 2),
         "examples": {name: b.num_examples for name, b in _all_batches(task).items()},
+        "lengths": task.train.lengths(),
         "results": results,
     }
     folder.write({key: value for key, value in record.items() if key != "format"})

@@ -135,3 +135,16 @@ def test_a_transform_is_drawn_once_a_batch_by_seed_epoch_and_batch():
     assert not np.array_equal(stream(0, 1), stream(0, 2))
     assert not np.array_equal(stream(0, 1), stream(1, 1))
     assert not stream(0, 1, shuffle=False).any()
+
+
+def test_lengths_and_padding():
+    rows = [np.ones(n, "int32") for n in (3, 8, 9, 1)]
+    batches = Batches({"a": rows, "b": [row[:1] for row in rows]}, np.zeros(4), batch_size=2)
+    # Batches of 8 and of 16 positions an example; the longest input of each example counts.
+    assert batches.lengths() == {
+        "mean": 5.25,
+        "longest": 9,
+        "padded_lengths": 2,
+        "padding": round(1 - 21 / (2 * 8 + 2 * 16), 4),
+    }
+    assert Batches(np.zeros((4, 2)), np.zeros(4), batch_size=2).lengths() is None

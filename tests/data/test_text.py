@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from keras_hub.models import BertTokenizer
 
+from keras_prokt.data import text as text_module
 from keras_prokt.data.glue import load_glue
-from keras_prokt.data.text import tokenize
+from keras_prokt.data.text import tokenize, tokenize_once
 from keras_prokt.models.bert import bert_tokenizer
 
 MINILM = os.environ.get("MINILM_DIR", "")
@@ -107,3 +108,40 @@ def test_real_texts_equal_transformers(task, max_length):
     for i in plain:
         assert result.token_ids[i].tolist() == expected["input_ids"][i]
         assert result.segment_ids[i].tolist() == expected["token_type_ids"][i]
+
+
+def test_long_lists_are_tokenized_once(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_module, "WORTH_KEEPING", 3)
+    first, second = ["a b", "", "ad zzz", "a"], ["c", "b c", "a", "ad"]
+
+    def kept():
+        return sorted(path.name for path in (tmp_path / "data").glob("*"))
+
+    made = tokenize_once(tokenizer, first, second=second, cache=tmp_path)
+    assert len(kept()) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(text_module, "tokenize", None)  # not called again
+        read = tokenize_once(tokenizer, first, second=second, cache=tmp_path)
+    direct = tokenize(tokenizer, first, second=second)
+    for tokens in (made, read):
+        assert as_lists(tokens.token_ids) == as_lists(direct.token_ids)
+        assert as_lists(tokens.segment_ids) == as_lists(direct.segment_ids)
+    assert read.token_ids[0].dtype == np.int32
+
+    other_words = BertTokenizer(vocabulary=[*WORDS, "zzz"])
+    with_accents = BertTokenizer(vocabulary=WORDS, strip_accents=True)
+    for changed in (
+        dict(second=second, max_length=64),
+        dict(second=second[::-1]),
+        dict(),
+        dict(second=second, tokenizer=other_words),
+        dict(second=second, tokenizer=with_accents),
+    ):
+        before = len(kept())
+        tokenize_once(changed.pop("tokenizer", tokenizer), first, cache=tmp_path, **changed)
+        assert len(kept()) == before + 1
+    # Not by what the texts are when joined.
+    tokenize_once(tokenizer, ["a ", "b", "ad zzz", "a"], cache=tmp_path)
+    assert len(kept()) == before + 2
+    tokenize_once(tokenizer, first[:2], cache=tmp_path)
+    assert len(kept()) == before + 2

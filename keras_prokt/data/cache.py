@@ -1,0 +1,27 @@
+"""What is kept on disk between runs: each folder is there as a whole or not at all."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def cache_folder(cache: str | Path | None = None) -> Path:
+    """The folder of everything kept: as given, `$KERAS_PROKT_CACHE` or `~/.cache/keras_prokt`."""
+    if cache is None:
+        cache = os.environ.get("KERAS_PROKT_CACHE", "~/.cache/keras_prokt")
+    return Path(cache).expanduser()
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into, renamed to `folder` when the block has ended without an error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder.parent) as scratch:
+        writing = Path(scratch) / folder.name
+        writing.mkdir()
+        yield writing
+        # Another process may have been quicker; both have made the same.
+        if not folder.exists():
+            os.replace(writing, folder)
