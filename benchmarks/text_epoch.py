@@ -134,7 +134,13 @@ def measure(options: list[str], repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--teacher", required=True, help="a BERT in a Hugging Face directory")
+    minilm = os.environ.get("MINILM_DIR")
+    parser.add_argument(
+        "--teacher",
+        default=minilm,
+        required=minilm is None,
+        help="a BERT in a Hugging Face directory [default: $MINILM_DIR]",
+    )
     parser.add_argument("--data-dir", default=os.environ.get("TFDS_DATA_DIR"))
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--side", choices=(*STEPS, "texts"), help=argparse.SUPPRESS)
