@@ -29,11 +29,7 @@ def cache(tmp_path_factory):
 
 
 def small_spec(method):
-    settings = parse_method(method).settings
-    more = {"teacher_epochs": 2, "anchors": 2, "first_stage_epochs": 1}
-    return RunSpec.resolve(
-        "digits", method, **SMALL, **{key: value for key, value in more.items() if key in settings}
-    )
+    return RunSpec.resolve("digits", method, **SMALL)
 
 
 @pytest.mark.parametrize("method", METHODS)
