@@ -371,6 +371,11 @@ def trained_route(app: App, task: Task, spec: RunSpec, work: Work) -> list[Path]
         epochs = [spec.teacher_epochs * number // count for number in range(1, count + 1)]
         files = dict(zip(epochs, names, strict=True))
         _train_teacher(app, task, spec, work, folder, key, files)
+        # The last anchor is the teacher of the methods without anchors.
+        key = _teacher_key(app, spec)
+        with new_folder(_cached(work, spec, key)) as writing:
+            write_text(writing / "key.json", json.dumps(key, indent=2) + "\n")
+            shutil.copy(folder / names[-1], writing / "model.keras")
     return [folder / name for name in names]
 
 

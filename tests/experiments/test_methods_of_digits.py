@@ -92,6 +92,18 @@ def test_runs_with_adapters_and_two_stages_resume_exactly(
         np.testing.assert_array_equal(one, other)
 
 
+def test_the_last_anchor_is_the_teacher_of_other_methods(tmp_path, monkeypatch):
+    from keras_prokt.experiments import run as module
+
+    run(small_spec("kd"), tmp_path / "alone", export=False, cache=tmp_path / "one")
+    run(small_spec("rco"), tmp_path / "route", export=False, cache=tmp_path / "other")
+    monkeypatch.setattr(module, "_train_teacher", None)  # not trained again
+    run(small_spec("kd"), tmp_path / "after", export=False, cache=tmp_path / "other")
+    students = [load_student(tmp_path / name / "student.keras") for name in ("alone", "after")]
+    for one, other in zip(*(s.get_weights() for s in students), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("method", ["sp+rco", "ta"])
 def test_a_run_in_pieces_is_the_whole_run(method, tmp_path):
     spec = small_spec(method)
