@@ -47,7 +47,7 @@ def elsewhere(tmp_path, monkeypatch):
         (["--weight", "at=1"], "a weight of an objective of 'prokt'"),
         (["--label-weight", "-1"], "--label-weight of at least 0"),
         (["--anchors", "2"], "no --anchors with method 'prokt'"),
-        (["--method", "rco", "--epochs", "3"], "--epochs of at least --anchors"),
+        (["--method", "rco", "--epochs", "3", "--anchors", "4"], "--epochs of at least --anchors"),
         (["--method", "ta", "--assistant", "cnn-mdium"], "did you mean 'cnn-medium'"),
         (["--method", "pkd", "--student", "cnn-small"], "student whose hidden_states"),
         (["--method", "at", "--teacher", "transformer-large"], "teacher whose stages"),
