@@ -1,7 +1,8 @@
 """The peer of `text_epoch.py`: ProKT of a BERT into a bi-LSTM in plain PyTorch and transformers.
 
-As a user would write it: texts tokenized once, random batches padded to their longest text, packed
-sequences so that the LSTM sees no padding, AdamW with a linear schedule and clipped gradients.
+As a user would write it: texts tokenized once, batches padded to their longest text, packed
+sequences so that the LSTM sees no padding, fused AdamW with a linear schedule and clipped
+gradients. Batches are random, or of similar lengths in random order.
 """
 
 import torch
@@ -37,27 +38,40 @@ class BiLSTM(nn.Module):
         return self.head(states.max(1).values)
 
 
+def batches_by_length(rows, batch_size, group=50):
+    """Random rows, sorted by length within groups of batches; the batches in random order."""
+    order, batches = torch.randperm(len(rows)).tolist(), []
+    for start in range(0, len(order), group * batch_size):
+        part = order[start : start + group * batch_size]
+        part.sort(key=lambda row: len(rows[row]["input_ids"]))
+        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    return [batches[i] for i in torch.randperm(len(batches)).tolist()]
+
+
 class TextProKT:
     """Algorithm 1 of ProKT over endless shuffled epochs; `step` takes one step."""
 
-    def __init__(self, preset, texts, labels, batch_size=32, proximal_weight=0.3, epochs=6):
+    def __init__(self, preset, texts, labels, batch_size=32, *, by_length=False, epochs=6):
         tokenizer = AutoTokenizer.from_pretrained(preset)
         tokens = tokenizer(texts, truncation=True, max_length=128)
         rows = [
             {"input_ids": ids, "labels": label}
             for ids, label in zip(tokens["input_ids"], labels, strict=True)
         ]
-        self.loader = DataLoader(
-            rows, batch_size, shuffle=True, collate_fn=DataCollatorWithPadding(tokenizer)
-        )
+        order = {"batch_size": batch_size, "shuffle": True}
+        if by_length:
+            order = {"batch_sampler": batches_by_length(rows, batch_size)}
+        self.loader = DataLoader(rows, collate_fn=DataCollatorWithPadding(tokenizer), **order)
         self.batches = iter(self.loader)
         self.teacher = AutoModelForSequenceClassification.from_pretrained(preset, num_labels=2)
         self.student = BiLSTM(len(tokenizer))
-        self.weight = proximal_weight
+        self.weight = 0.3
         self.optimizers, self.schedules = [], []
         for model, rate in ((self.teacher, 3e-5), (self.student, 1e-3)):
             model.train()
-            optimizer = torch.optim.AdamW(model.parameters(), lr=rate, eps=1e-8, weight_decay=0.0)
+            optimizer = torch.optim.AdamW(
+                model.parameters(), lr=rate, eps=1e-8, weight_decay=0.0, fused=True
+            )
             steps = epochs * len(self.loader)
             self.optimizers.append(optimizer)
             self.schedules.append(get_linear_schedule_with_warmup(optimizer, 0, steps))

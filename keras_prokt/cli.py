@@ -234,7 +234,8 @@ def methods(name: str | None) -> None:
 @click.option(
     "--teacher-epochs",
     type=int,
-    help="Epochs of kd's teacher, trained before; fewer epochs of the run make these fewer too.",
+    help="Epochs of kd's teacher, trained before. [default: the recipe's, in proportion to "
+    "--epochs]",
 )
 @click.option("--batch-size", type=int, help="Examples a step.")
 @click.option("--student-learning-rate", type=float, help="The student's first learning rate.")

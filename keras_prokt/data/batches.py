@@ -146,7 +146,7 @@ class Batches:
 
         Returns:
             `mean` and `longest` of the examples' lengths, `padded_lengths`, how many lengths the
-            batches have (compiled steps, where shapes are compiled), and `padding`, the share of
+            batches have, and `padding`, the share of
             their positions that is padding. Of an example with several inputs the longest counts.
             `None` where no input is ragged.
         """

@@ -22,6 +22,9 @@ def new_folder(folder: Path) -> Iterator[Path]:
         writing = Path(scratch) / folder.name
         writing.mkdir()
         yield writing
-        # Another process may have been quicker; both have made the same.
-        if not folder.exists():
+        try:
             os.replace(writing, folder)
+        except OSError:
+            # Another process may have been quicker; both have made the same.
+            if not folder.is_dir():
+                raise

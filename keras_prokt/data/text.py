@@ -1,5 +1,6 @@
 """Texts to word-piece ids, once, before training."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -11,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from keras_prokt.data.cache import cache_folder, new_folder
+
+FORMAT = 1
+"""To be raised when `tokenize` gives other ids."""
 
 WORTH_KEEPING = 10_000
 """Texts from which on their ids are kept on disk; fewer take about a second."""
@@ -137,7 +141,8 @@ def tokenize_once(
     """`tokenize`, with the ids of long lists kept on disk and read from there the next time.
 
     Lists of fewer than `WORTH_KEEPING` texts are tokenized each time. What is kept is found by
-    the SHA-256 of the texts, the vocabulary, the tokenizer's settings and `max_length`.
+    the SHA-256 of the texts, the vocabulary, the tokenizer's settings, `max_length` and the
+    versions of what tokenizes. Where it cannot be written, it is not kept.
 
     Args:
         tokenizer: As in `tokenize`, as all but the last.
@@ -158,7 +163,8 @@ def tokenize_once(
     folder = cache_folder(cache) / "data" / f"tokens-{digest}"
     if not folder.is_dir():
         tokens = tokenize(tokenizer, texts, second=second, max_length=max_length)
-        with new_folder(folder) as writing:
+        # A full or read-only disk costs the next run a minute, and this one nothing.
+        with contextlib.suppress(OSError), new_folder(folder) as writing:
             np.save(writing / "lengths.npy", tokens.lengths)
             np.save(writing / "token_ids.npy", np.concatenate(tokens.token_ids))
             np.save(writing / "segment_ids.npy", np.concatenate(tokens.segment_ids))
@@ -172,9 +178,13 @@ def tokenize_once(
 
 def _digest(tokenizer: Any, texts: Any, second: Any, max_length: int) -> str:
     import keras_hub
+    import tensorflow_text
 
-    settings = {**tokenizer.get_config(), "vocabulary": tokenizer.get_vocabulary()}
-    about = [keras_hub.__version__, max_length, second is None, len(texts), settings]
+    # Keras counts the names up.
+    settings = {k: v for k, v in tokenizer.get_config().items() if k not in ("name", "trainable")}
+    settings["vocabulary"] = tokenizer.get_vocabulary()
+    versions = [FORMAT, keras_hub.__version__, tensorflow_text.__version__]
+    about = [versions, max_length, second is None, len(texts), settings]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
     for text in itertools.chain(texts, () if second is None else second):
         data = text if isinstance(text, bytes) else str(text).encode()

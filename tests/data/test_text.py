@@ -121,7 +121,8 @@ def test_long_lists_are_tokenized_once(tokenizer, tmp_path, monkeypatch):
     assert len(kept()) == 1
     with monkeypatch.context() as patch:
         patch.setattr(text_module, "tokenize", None)  # not called again
-        read = tokenize_once(tokenizer, first, second=second, cache=tmp_path)
+        again = BertTokenizer(vocabulary=WORDS)
+        read = tokenize_once(again, first, second=second, cache=tmp_path)
     direct = tokenize(tokenizer, first, second=second)
     for tokens in (made, read):
         assert as_lists(tokens.token_ids) == as_lists(direct.token_ids)
@@ -145,3 +146,10 @@ def test_long_lists_are_tokenized_once(tokenizer, tmp_path, monkeypatch):
     assert len(kept()) == before + 2
     tokenize_once(tokenizer, first[:2], cache=tmp_path)
     assert len(kept()) == before + 2
+
+
+def test_where_ids_cannot_be_kept_they_are_made_each_time(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_module, "WORTH_KEEPING", 1)
+    (tmp_path / "data").write_text("a file where the folder would be")
+    result = tokenize_once(tokenizer, ["a b"], cache=tmp_path)
+    assert as_lists(result.token_ids) == [[2, 5, 6, 3]]

@@ -1,4 +1,4 @@
-"""The fused Adam against Keras's own and PyTorch's, and in every setting where it is not fused.
+"""The fused Adam against Keras's own and PyTorch's, under every option of Keras's.
 
 Mutants tried by hand, each of which failed here: the powers of the betas swapped; the step count
 one too low; another epsilon; the kernel under amsgrad too.
