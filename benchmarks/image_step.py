@@ -15,7 +15,7 @@ import argparse
 import os
 import statistics
 
-from sides import Side, in_turn, peak_mebibytes, serve
+from sides import Side, in_turn, peak_mebibytes, print_peaks, serve
 
 PAIRS = ("wrn-40-2:shufflenet-v1", "vgg13:mobilenet-v2", "wrn-16-2:mobilenet-v2")
 BATCH, CLASSES, SHAPE = 64, 100, (32, 32, 3)
@@ -130,10 +130,7 @@ def measure(pair: str, repeats: int) -> None:
     print(f"    parts, ms: {detail}")
     print(f"  floor of 4 F_T + 3 F_S from the parts {1e3 * floor:.0f} ms: {ours / floor:.3f} of it")
     print(f"    F_T {1e3 * forward_t:.0f} ms, F_S {1e3 * forward_s:.0f} ms")
-    print(
-        f"  peak memory above start-up: ours {peaks['ours']:.0f} MiB, PyTorch {peaks['peer']:.0f} "
-        f"MiB, ratio {peaks['ours'] / peaks['peer']:.2f} (claim: at most 1.2)"
-    )
+    print_peaks(peaks["ours"], peaks["peer"])
 
 
 def main() -> None:

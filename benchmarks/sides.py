@@ -74,3 +74,11 @@ def in_turn(sides: Mapping[str, Side], repeats: int) -> dict[tuple[str, str], li
             if repeat:
                 seconds[name, call].append(value)
     return seconds
+
+
+def print_peaks(ours: float, peer: float) -> None:
+    """The claim on memory, in MiB."""
+    print(
+        f"  peak memory above start-up: ours {ours:.0f} MiB, PyTorch {peer:.0f} MiB, ratio "
+        f"{ours / peer:.2f} (claim: at most 1.2)"
+    )

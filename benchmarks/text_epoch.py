@@ -21,7 +21,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sides import Side, in_turn, peak_mebibytes, serve
+from sides import Side, in_turn, peak_mebibytes, print_peaks, serve
 
 BATCH, MAX_LENGTH = 32, 128
 STEPS = {"ours": 10, "padded": 2, "peer": 10, "peer-by-length": 10}
@@ -131,10 +131,7 @@ def measure(options: list[str], repeats: int) -> None:
     print(f"  ours over PyTorch: {rates['ours'] / rates['peer']:.2f} (claim: at least 1.0)")
     by_length = rates["ours"] / rates["peer-by-length"]
     print(f"  ours over PyTorch with batches by length: {by_length:.2f} (no claim)")
-    print(
-        f"  peak memory above start-up: ours {peaks['ours']:.0f} MiB, PyTorch {peaks['peer']:.0f} "
-        f"MiB, ratio {peaks['ours'] / peaks['peer']:.2f} (claim: at most 1.2)"
-    )
+    print_peaks(peaks["ours"], peaks["peer"])
 
 
 def main() -> None:

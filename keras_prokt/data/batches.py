@@ -146,9 +146,8 @@ class Batches:
 
         Returns:
             `mean` and `longest` of the examples' lengths, `padded_lengths`, how many lengths the
-            batches have, and `padding`, the share of
-            their positions that is padding. Of an example with several inputs the longest counts.
-            `None` where no input is ragged.
+            batches have, and `padding`, the share of their positions that is padding. Of an
+            example with several inputs the longest counts. `None` where no input is ragged.
         """
         if self._lengths is None:
             return None

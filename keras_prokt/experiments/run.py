@@ -1,12 +1,13 @@
 """Carries out a run: data, models, training, evaluation, export, and the record of it."""
 
+import contextlib
 import csv
 import functools
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -373,8 +374,7 @@ def trained_route(app: App, task: Task, spec: RunSpec, work: Work) -> list[Path]
         _train_teacher(app, task, spec, work, folder, key, files)
         # The last anchor is the teacher of the methods without anchors.
         key = _teacher_key(app, spec)
-        with new_folder(_cached(work, spec, key)) as writing:
-            write_text(writing / "key.json", json.dumps(key, indent=2) + "\n")
+        with _new_folder(_cached(work, spec, key), key) as writing:
             shutil.copy(folder / names[-1], writing / "model.keras")
     return [folder / name for name in names]
 
@@ -395,8 +395,7 @@ def trained_assistant(app: App, spec: RunSpec, work: Work) -> keras.Model:
         name = f"assistant-{assistant.student}"
         callbacks = [work.backup(name), Progress(f"assistant {assistant.student}")]
         _fit(plan.distiller, task, assistant.epochs, callbacks)
-        with new_folder(folder) as writing:
-            write_text(writing / "key.json", json.dumps(key, indent=2) + "\n")
+        with _new_folder(folder, key) as writing:
             plan.distiller.student.save(writing / "model.keras")
     return load_student(folder / "model.keras")
 
@@ -423,8 +422,7 @@ def _train_teacher(
     anchors.mkdir(parents=True, exist_ok=True)
     save = _SaveAfter({epoch: anchors / name for epoch, name in files.items()})
     _fit(trainer, task, spec.teacher_epochs, [save, work.backup("teacher"), Progress("teacher")])
-    with new_folder(folder) as writing:
-        write_text(writing / "key.json", json.dumps(key, indent=2) + "\n")
+    with _new_folder(folder, key) as writing:
         for name in files.values():
             shutil.copy(anchors / name, writing / name)
 
@@ -450,6 +448,14 @@ def _teacher_key(app: App, spec: RunSpec) -> dict[str, Any]:
 def _cached(work: Work, spec: RunSpec, key: dict[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return work.cache / f"{spec.app}-{digest}"
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path, key: dict[str, Any]) -> Iterator[Path]:
+    """A new folder of the cache, with what it was found by."""
+    with new_folder(folder) as writing:
+        write_text(writing / "key.json", json.dumps(key, indent=2) + "\n")
+        yield writing
 
 
 def teacher_cache(cache: str | Path | None = None) -> Path:
