@@ -60,7 +60,8 @@ def prepare(request: TaskRequest) -> Task:
             batch_size=request.batch_size,
             seed=request.seed,
             shuffle=shuffle,
-            transform=_transform,
+            transform=cifar.Augmentation(),
+            on_device=True,
         )
 
     return Task(
@@ -71,12 +72,6 @@ def prepare(request: TaskRequest) -> Task:
         build_teacher=lambda: models.get(request.teacher)(100, (32, 32, 3)),
         build_student=lambda: models.get(request.student)(100, (32, 32, 3)),
     )
-
-
-def _transform(images, generator):
-    from keras_prokt.data import cifar
-
-    return cifar.normalize(images) if generator is None else cifar.augment(images, generator)
 
 
 def _sgd(learning_rate):

@@ -4,8 +4,8 @@ That is what exact resuming needs: a run continued in epoch 7 sees in epoch 7 wh
 uninterrupted run saw.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -20,7 +20,23 @@ SORTED_BATCHES = 50
 INDEX = "index"
 """Key of the examples' positions among the inputs."""
 
-Transform = Callable[[np.ndarray, np.random.Generator | None], np.ndarray]
+
+class Transform(Protocol):
+    """Makes a batch of an input out of what is stored, such as augmented images out of uint8."""
+
+    def draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """What is random about a batch of `count` examples, small arrays."""
+        ...
+
+    def apply(self, values: Any, drawn: tuple[Any, ...], xp: Any) -> Any:
+        """The batch made of the stored values, a function of the arguments and of nothing else.
+
+        Args:
+            values: The stored values of its examples.
+            drawn: What `draw` gave; empty where the data is not shuffled (evaluation).
+            xp: Whose arrays these are: `numpy`, or `jax.numpy` while XLA compiles it.
+        """
+        ...
 
 
 class Batches:
@@ -34,10 +50,13 @@ class Batches:
         seed: Seed of the order.
         shuffle: Whether the order changes every epoch. Without, the order is that of the data.
         sample_weight: Weights `(n,)`, or `None`.
-        transform: Function `(values, generator)` that makes a batch of each input array out of
-            what is stored, such as augmented images out of uint8. `generator` is a
-            `numpy.random.Generator` seeded by seed, epoch and batch, the same on every backend,
-            or `None` where the data is not shuffled (evaluation).
+        transform: Makes a batch of each input array out of what is stored; a `Transform`. It draws
+            from a `numpy.random.Generator` seeded by seed, epoch and batch, so the same on every
+            backend.
+        on_device: Whether JAX copies what is stored to its device at the first batch and makes
+            batches there (XLA), so that a step sends positions and random numbers alone. It must
+            fit there beside the models. Without effect on other backends, without a `transform`,
+            and under a `keras.distribution`.
 
     Raises:
         ValueError: If lengths differ, the batch size is not positive, or nothing is there.
@@ -63,6 +82,7 @@ class Batches:
         shuffle: bool = False,
         sample_weight: np.ndarray | None = None,
         transform: Transform | None = None,
+        on_device: bool = False,
     ):
         if batch_size < 1:
             raise ValueError(f"Expected a batch size of at least 1, received {batch_size!r}.")
@@ -73,6 +93,8 @@ class Batches:
         self.shuffle = bool(shuffle)
         self.sample_weight = sample_weight
         self.transform = transform
+        self.on_device = bool(on_device)
+        self._device_batches: dict[int, _DeviceBatches] = {}
         leaves = _leaves(inputs)
         lengths = {len(leaf) for leaf in leaves} | {len(self.labels)}
         if len(lengths) != 1 or lengths == {0}:
@@ -120,6 +142,7 @@ class Batches:
             shuffle=self.shuffle,
             sample_weight=sample_weight,
             transform=self.transform,
+            on_device=self.on_device,
         )
 
     def batch_indices(self, epoch: int) -> list[np.ndarray]:
@@ -166,11 +189,15 @@ class Batches:
     ) -> tuple[Any, ...]:
         """The batch of the given examples, padded: `(inputs, labels[, sample_weight])`."""
 
-        def of_leaf(leaf: Any) -> np.ndarray:
-            rows = _padded(_rows(leaf, indices))
+        def of_leaf(leaf: Any) -> Any:
             if self.transform is None or leaf is index:
-                return rows
-            return self.transform(rows, generator)
+                return _padded(_rows(leaf, indices))
+            drawn = () if generator is None else self.transform.draw(len(indices), generator)
+            if self._on_device_now():
+                if id(leaf) not in self._device_batches:
+                    self._device_batches[id(leaf)] = _DeviceBatches(leaf, self.transform)
+                return self._device_batches[id(leaf)](indices, drawn)
+            return self.transform.apply(_padded(_rows(leaf, indices)), drawn, np)
 
         index = self.inputs.get(INDEX) if isinstance(self.inputs, dict) else None
         inputs = _map(self.inputs, _once(of_leaf))
@@ -208,6 +235,14 @@ class Batches:
             return self._dataset(self.epoch, len(self))
         return _EvaluationBatches(self)
 
+    def _on_device_now(self) -> bool:
+        # A distribution places its batches itself, from the host's memory.
+        return (
+            self.on_device
+            and keras.backend.backend() == "jax"
+            and keras.distribution.distribution() is None
+        )
+
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
         return [
             order[start : start + self.batch_size]
@@ -229,6 +264,22 @@ class Batches:
         if cardinality is not None:
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
         return dataset.prefetch(2)
+
+
+class _DeviceBatches:
+    """An array on JAX's device, and transformed batches of it made there."""
+
+    def __init__(self, values: np.ndarray, transform: Transform):
+        import jax
+
+        def make(values: Any, indices: Any, drawn: tuple[Any, ...]) -> Any:
+            return transform.apply(values[indices], drawn, jax.numpy)
+
+        self._values = jax.device_put(np.asarray(values))
+        self._make = jax.jit(make)
+
+    def __call__(self, indices: np.ndarray, drawn: tuple[np.ndarray, ...]) -> Any:
+        return self._make(self._values, indices.astype("int32"), drawn)
 
 
 class _EvaluationBatches(keras.utils.PyDataset):

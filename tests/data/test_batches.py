@@ -1,5 +1,6 @@
 """Batches: the order is a function of seed and epoch; padding is little and hidden nowhere."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -108,24 +109,32 @@ def test_the_index_says_which_examples_a_batch_holds():
         np.testing.assert_array_equal(inputs["student"][:, 0], labels)
 
 
+class Noise:
+    def draw(self, count, generator):
+        return (generator.random(count).astype("float32"),)
+
+    def apply(self, values, drawn, xp):
+        assert values.dtype == "uint8"
+        values = values.astype("float32")
+        return values + drawn[0][:, None] if drawn else values
+
+
+def noisy(*, seed=0, shuffle=True, on_device=False):
+    values = np.arange(30, dtype="uint8").reshape(10, 3)
+    return Batches(
+        {"teacher": values, "student": values},
+        np.arange(10),
+        batch_size=4,
+        seed=seed,
+        shuffle=shuffle,
+        transform=Noise(),
+        on_device=on_device,
+    )
+
+
 def test_a_transform_is_drawn_once_a_batch_by_seed_epoch_and_batch():
-    values = np.zeros((10, 3), "uint8")
-
-    def transform(rows, generator):
-        assert rows.dtype == "uint8"
-        noise = 0 if generator is None else generator.random(rows.shape)
-        return (rows + noise).astype("float32")
-
     def stream(seed, epoch, shuffle=True):
-        batches = Batches(
-            {"teacher": values, "student": values},
-            np.arange(10),
-            batch_size=4,
-            seed=seed,
-            shuffle=shuffle,
-            transform=transform,
-        ).with_index()
-        parts = list(batches.epoch(epoch))
+        parts = list(noisy(seed=seed, shuffle=shuffle).with_index().epoch(epoch))
         for inputs, _ in parts:
             np.testing.assert_array_equal(inputs["teacher"], inputs["student"])
             assert inputs["index"].dtype == "int32"
@@ -134,7 +143,22 @@ def test_a_transform_is_drawn_once_a_batch_by_seed_epoch_and_batch():
     np.testing.assert_array_equal(stream(0, 1), stream(0, 1))
     assert not np.array_equal(stream(0, 1), stream(0, 2))
     assert not np.array_equal(stream(0, 1), stream(1, 1))
-    assert not stream(0, 1, shuffle=False).any()
+    np.testing.assert_array_equal(stream(0, 1, False), np.arange(30).reshape(10, 3))
+
+
+def test_batches_made_on_the_device_are_those_of_the_host():
+    for epoch, shuffle in ((0, True), (1, True), (0, False)):
+        host = noisy(shuffle=shuffle).epoch(epoch)
+        device = noisy(shuffle=shuffle, on_device=True).with_index().epoch(epoch)
+        for (expected, labels), (received, same_labels) in zip(host, device, strict=True):
+            for side in ("teacher", "student"):
+                np.testing.assert_array_equal(received[side], expected[side])
+            np.testing.assert_array_equal(same_labels, labels)
+            if keras.backend.backend() == "jax":
+                import jax
+
+                assert isinstance(received["student"], jax.Array)
+                assert isinstance(received["index"], np.ndarray)
 
 
 def test_lengths_and_padding():

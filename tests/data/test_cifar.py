@@ -80,3 +80,17 @@ def test_augmentation_is_a_function_of_the_generator():
     one, same, other = (cifar.augment(IMAGES, np.random.default_rng(s)) for s in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+def test_images_on_the_device_of_jax_are_those_of_the_host():
+    jax = pytest.importorskip("jax")
+    augmentation = cifar.Augmentation()
+    drawn = augmentation.draw(len(IMAGES), np.random.default_rng(1))
+    np.testing.assert_array_equal(
+        augmentation.apply(IMAGES, drawn, np), cifar.augment(IMAGES, np.random.default_rng(1))
+    )
+    for numbers in (drawn, ()):
+        host = augmentation.apply(IMAGES, numbers, np)
+        device = jax.jit(lambda *a: augmentation.apply(*a, jax.numpy))(IMAGES, numbers)
+        assert device.dtype == host.dtype == "float32"
+        np.testing.assert_allclose(device, host, atol=1e-6)
