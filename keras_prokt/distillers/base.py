@@ -18,6 +18,7 @@ from keras_prokt.distillers.faults import (
     are_probabilities,
     raise_fault,
 )
+from keras_prokt.distillers.jax_steps import is_worthwhile, many_steps_at_once
 from keras_prokt.distillers.joint_optimizer import apply_gradients
 from keras_prokt.losses import (
     LabelLossOnLogits,
@@ -285,7 +286,8 @@ class Distiller(keras.Model):
             metrics: Metrics of the student's logits against the labels.
             weighted_metrics: The same, weighted by `sample_weight` or `class_weight`.
             run_eagerly: As in Keras.
-            steps_per_execution: As in Keras.
+            steps_per_execution: Steps that are sent to the device at once, as in Keras; on JAX in
+                one dispatch too (`jax.lax.scan`), unless it computes on the CPU.
             jit_compile: As in Keras; `"auto"` is XLA on accelerators and on JAX.
         """
         self._compile_arguments = {
@@ -380,8 +382,21 @@ class Distiller(keras.Model):
         if force or self.train_function is None:
             self._renew("train_step")
             super().make_train_function(force=True)
+            if self._sends_many_steps():
+                self.train_function = many_steps_at_once(self.train_step, self.steps_per_execution)
             self.train_function = self._passing_over(self.train_function)
         return self.train_function
+
+    def _sends_many_steps(self) -> bool:
+        # A distribution says how results are spread over devices, which Keras's own loop does.
+        return (
+            keras.backend.backend() == "jax"
+            and self.steps_per_execution > 1
+            and self.jit_compile
+            and not self.run_eagerly
+            and keras.distribution.distribution() is None
+            and is_worthwhile()
+        )
 
     def _renew(self, step: str) -> None:
         # JAX remembers what it compiled by the function's identity, and all bound methods of one

@@ -350,6 +350,52 @@ def test_steps_per_execution_and_initial_epoch():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="only JAX has steps in a scan")
+def test_many_steps_in_one_dispatch_are_the_steps_one_by_one(monkeypatch):
+    from keras_prokt.distillers import base, jax_steps
+
+    sent = []
+
+    def many_steps_at_once(step, count):
+        def counted(state, data):
+            sent.append(data)  # when it is traced
+            return step(state, data)
+
+        return jax_steps.many_steps_at_once(counted, count)
+
+    monkeypatch.setattr(base, "many_steps_at_once", many_steps_at_once)
+    results = []
+    for worthwhile in (False, True):
+        monkeypatch.setattr(base, "is_worthwhile", lambda answer=worthwhile: answer)
+        distiller = make(stateful=True)
+        distiller.compile("adam", metrics=["accuracy"], steps_per_execution=2)
+        # Three batches an epoch: two in one dispatch, and one that is left over.
+        history = distiller.fit(X, Y, batch_size=16, epochs=2, shuffle=False, verbose=0).history
+        assert int(distiller.optimizer.iterations) == 6
+        assert bool(sent) == worthwhile
+        results.append((distiller.get_weights(), history))
+    for one, other in zip(results[0][0], results[1][0], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert results[0][1].keys() == results[1][1].keys()
+    for name, values_of_epochs in results[0][1].items():
+        np.testing.assert_allclose(values_of_epochs, results[1][1][name], atol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="only JAX has steps in a scan")
+def test_batches_of_several_shapes_are_sent_one_by_one():
+    from keras_prokt.distillers.jax_steps import many_steps_at_once
+
+    train_function = many_steps_at_once(lambda state, x: (x.sum(), (state[0] + x.sum(),)), 3)
+    batches = iter([np.ones(n, "float32") for n in (2, 2, 2, 2, 3, 2, 5)])
+    state, logs = (np.float32(0),), []
+    for _ in range(3):
+        last, state = train_function(state, batches)
+        logs.append(float(last))
+    assert logs == [2, 2, 5] and float(state[0]) == 18
+    with pytest.raises(StopIteration):
+        train_function(state, batches)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_batches_passed_over_change_nothing(count):
     skipping = compiled(stateful=True)
