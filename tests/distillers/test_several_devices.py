@@ -11,7 +11,7 @@ import numpy as np
 import keras
 from keras import layers
 from keras_prokt import ProKTDistiller
-from keras_prokt.optimizers import CoupledSGD
+from keras_prokt.optimizers import CoupledSGD, FusedAdam
 
 x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
 y = (x[:, 0] > 0).astype("int32") + (x[:, 1] > 0)
@@ -20,10 +20,10 @@ def network(units):
     return keras.Sequential([keras.Input((4,)),
         layers.Dense(units, activation="relu", kernel_regularizer="l2"), layers.Dense(3)])
 
-def train(data, **settings):
+def train(data, optimizer=None, **settings):
     keras.utils.set_random_seed(0)
     distiller = ProKTDistiller(network(16), network(6), **settings)
-    distiller.compile(CoupledSGD(0.05, momentum=0.9, l2=1e-3))
+    distiller.compile(optimizer or CoupledSGD(0.05, momentum=0.9, l2=1e-3))
     history = distiller.fit(**data, epochs=2, verbose=0).history
     return distiller.get_weights(), {name: values[-1] for name, values in history.items()}
 
@@ -49,6 +49,9 @@ for settings in ({}, {"proximal_bound": 0.05, "dual_step_size": 0.5}, {"student_
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         two = train(data, **settings)
     compare(one, two)
+one = train(data, FusedAdam(0.01))
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    compare(one, train(data, FusedAdam(0.01)))
 """
 
 COMPARE_DATA_PARALLEL = """
