@@ -68,7 +68,7 @@ def prepare(request: TaskRequest) -> Task:
         train=batches(official, train, shuffle=True),
         validation=batches(official, validation, shuffle=False),
         test=batches(test, None, shuffle=False),
-        class_names=[str(number) for number in range(100)],
+        class_names=official.class_names,
         build_teacher=lambda: models.get(request.teacher)(100, (32, 32, 3)),
         build_student=lambda: models.get(request.student)(100, (32, 32, 3)),
     )

@@ -1,6 +1,7 @@
 """CIFAR-100: read once through TensorFlow Datasets, then from compact arrays on disk."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_prokt.data.cache import cache_folder, new_folder
-from keras_prokt.data.tfds_files import read_split, tfds_directory
+from keras_prokt.data.tfds_files import prepared_builder, read_split, tfds_directory
 
 MEAN = (0.5071, 0.4867, 0.4408)
 """Mean of the training images by channel, in [0, 1]; the CRD recipe."""
@@ -26,10 +27,14 @@ SPLITS = {"train": 50_000, "test": 10_000}
 
 
 class Images(NamedTuple):
-    """Images `(n, 32, 32, 3)`, uint8, memory-mapped, and labels `(n,)`, int32."""
+    """One split."""
 
     images: np.ndarray
+    """Shape `(n, 32, 32, 3)`, uint8, memory-mapped."""
     labels: np.ndarray
+    """Shape `(n,)`, int32."""
+    class_names: list[str]
+    """The 100 names, in the order of the labels."""
 
 
 def load_cifar100(split: str, *, data_dir: str | None = None, cache: Path | None = None) -> Images:
@@ -59,12 +64,14 @@ def load_cifar100(split: str, *, data_dir: str | None = None, cache: Path | None
     source = tfds_directory(data_dir)
     # Data from elsewhere is other data.
     digest = hashlib.sha256(os.path.realpath(source).encode()).hexdigest()[:8]
-    folder = cache_folder(cache) / "data" / f"cifar100-{digest}-{split}"
+    # With class names since format 2.
+    folder = cache_folder(cache) / "data" / f"cifar100-2-{digest}-{split}"
     if not folder.is_dir():
         _write_arrays(split, source, folder)
     images = np.load(folder / "images.npy", mmap_mode="r")
     labels = np.load(folder / "labels.npy")
-    return Images(images, labels)
+    class_names = json.loads((folder / "class_names.json").read_text(encoding="utf-8"))
+    return Images(images, labels, class_names)
 
 
 def split_validation(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -158,13 +165,15 @@ class Augmentation:
 
 
 def _write_arrays(split: str, source: str, folder: Path) -> None:
-    images, labels = _read_tfds(split, source)
+    images, labels, class_names = _read_tfds(split, source)
     with new_folder(folder) as writing:
         np.save(writing / "images.npy", images)
         np.save(writing / "labels.npy", labels)
+        names = json.dumps(class_names)
+        (writing / "class_names.json").write_text(names, encoding="utf-8")
 
 
-def _read_tfds(split: str, source: str) -> tuple[np.ndarray, np.ndarray]:
+def _read_tfds(split: str, source: str) -> Images:
     arrays = read_split("cifar100", split, data_dir=source)
     images, labels = arrays["image"], arrays["label"].astype("int32")
     if len(labels) != SPLITS[split]:
@@ -172,4 +181,5 @@ def _read_tfds(split: str, source: str) -> tuple[np.ndarray, np.ndarray]:
             f"Expected {SPLITS[split]:,} {split} images of CIFAR-100 in {source!r}, received "
             f"{len(labels):,}; the files are not whole."
         )
-    return images, labels
+    names = prepared_builder("cifar100", data_dir=source).info.features["label"].names
+    return Images(images, labels, names)

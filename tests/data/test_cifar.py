@@ -21,11 +21,14 @@ def test_arrays_are_written_once_and_mapped(tmp_path):
     assert first.images.shape == (10_000, 32, 32, 3)
     assert first.images.dtype == "uint8" and isinstance(first.images, np.memmap)
     np.testing.assert_array_equal(np.bincount(first.labels), [100] * 100)
+    assert len(first.class_names) == 100
+    assert first.class_names[:2] == ["apple", "aquarium_fish"]
     [folder] = (tmp_path / "data").iterdir()
     written = (folder / "images.npy").stat().st_mtime_ns
     again = cifar.load_cifar100("test", cache=tmp_path)
     assert (folder / "images.npy").stat().st_mtime_ns == written
     np.testing.assert_array_equal(first.images[:10], again.images[:10])
+    assert again.class_names == first.class_names
 
     import tensorflow_datasets as tfds
 
