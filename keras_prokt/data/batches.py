@@ -4,6 +4,7 @@ That is what exact resuming needs: a run continued in epoch 7 sees in epoch 7 wh
 uninterrupted run saw.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -164,24 +165,45 @@ class Batches:
         ]
         return [batches[i] for i in generator.permutation(len(batches))]
 
+    def digest(self, part: str | None = None) -> str:
+        """SHA-256 of the labels and the stored inputs, in the order of the data.
+
+        Args:
+            part: The inputs of "teacher" or "student" alone, where both have their own.
+        """
+        has_parts = isinstance(self.inputs, dict) and part in self.inputs
+        digest = hashlib.sha256(np.ascontiguousarray(self.labels))
+        for leaf in _leaves(self.inputs[part] if has_parts else self.inputs):
+            rows = leaf
+            if isinstance(leaf, list):
+                digest.update(np.array([len(row) for row in leaf], "int64"))
+                rows = np.concatenate(leaf)
+            digest.update(f"{rows.dtype} {rows.shape}".encode())
+            digest.update(np.ascontiguousarray(rows))
+        return digest.hexdigest()
+
     def lengths(self) -> dict[str, float] | None:
         """How long ragged inputs are, and what padding them costs in the first epoch.
 
         Returns:
-            `mean` and `longest` of the examples' lengths, `padded_lengths`, how many lengths the
-            batches have, and `padding`, the share of their positions that is padding. Of an
-            example with several inputs the longest counts. `None` where no input is ragged.
+            `mean` and `longest` of the examples' lengths, of an example with several inputs the
+            longest; `padded_lengths`, how many combinations of lengths the batches have; and
+            `padding`, the share of padding in all inputs. `None` where no input is ragged.
         """
         if self._lengths is None:
             return None
-        batches = [self._lengths[indices] for indices in self.batch_indices(0)]
-        padded = [_padded_length(lengths.max()) for lengths in batches]
-        positions = sum(p * len(lengths) for p, lengths in zip(padded, batches, strict=True))
+        ragged = {id(leaf): leaf for leaf in _leaves(self.inputs) if isinstance(leaf, list)}
+        of_inputs = [np.array([len(row) for row in leaf]) for leaf in ragged.values()]
+        shapes, positions = set(), 0
+        for indices in self.batch_indices(0):
+            padded = [_padded_length(lengths[indices].max()) for lengths in of_inputs]
+            shapes.add(tuple(padded))
+            positions += sum(padded) * len(indices)
         return {
             "mean": round(float(self._lengths.mean()), 2),
             "longest": int(self._lengths.max()),
-            "padded_lengths": len(set(padded)),
-            "padding": round(1 - int(self._lengths.sum()) / positions, 4),
+            "padded_lengths": len(shapes),
+            "padding": round(1 - int(sum(lengths.sum() for lengths in of_inputs)) / positions, 4),
         }
 
     def batch(

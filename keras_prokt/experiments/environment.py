@@ -59,6 +59,27 @@ def _processor() -> str:
 
 
 def _accelerators() -> list[str]:
+    """Name and model of each, as far as the backend tells."""
     import keras
 
-    return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        count = torch.cuda.device_count()
+        return [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(count)]
+    if backend == "jax":
+        import jax
+
+        devices = [device for device in jax.devices() if device.platform != "cpu"]
+        return [f"{device.platform}:{device.id} {device.device_kind}" for device in devices]
+    import tensorflow as tf
+
+    found = []
+    for device in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(device)
+        found.append(
+            f"{device.name.removeprefix('/physical_device:').lower()} "
+            f"{details.get('device_name', 'unknown')}"
+        )
+    return found

@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_prokt import distillers, losses
 from keras_prokt.app import App, Task, TaskRequest, get_app
@@ -76,7 +77,7 @@ def run(
         "status": "running",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "spec": spec.to_json(),
-        "data": _digests(spec),
+        "data": _digests(spec, task),
         "class_names": task.class_names,
         "optimizers": {
             "teacher": asdict(app.recipe.teacher),
@@ -190,22 +191,27 @@ def prepare_again(folder: RunFolder) -> Task:
     record, spec = folder.read(), folder.spec()
     task = prepare(get_app(spec.app), spec)
     started_with = record.get("data", {})
-    for name, digest in _digests(spec).items():
-        if started_with.get(name) != digest:
+    for name, digest in _digests(spec, task).items():
+        if started_with.get(name, digest) != digest:
             raise ValueError(
-                f"Expected the {name} with which the run was started, received another file at "
-                f"{getattr(spec, name)!r}; restore it, or start a new run."
+                f"Expected the {name} with which the run was started, received "
+                + (
+                    f"another file at {getattr(spec, name)!r}; restore it, or start a new run."
+                    if name in spec.table_files()
+                    else "other data; restore it (--data-dir, TFDS_DATA_DIR), or start a new run."
+                )
             )
     return task
 
 
-def _digests(spec: RunSpec) -> dict[str, str]:
-    """SHA-256 of the user's own files, by the name of their field in the spec."""
+def _digests(spec: RunSpec, task: Task) -> dict[str, str]:
+    """SHA-256 of the user's own files, by the name of their field in the spec, and of the data."""
     digests = {}
     for name, path in spec.table_files().items():
         with open(path, "rb") as file:
             digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
+    parts = {"training data": task.train, "validation data": task.validation}
+    return {**digests, **{name: batches.digest("teacher") for name, batches in parts.items()}}
 
 
 @dataclass
@@ -307,7 +313,7 @@ def _trained_before(app: App, task: Task, spec: RunSpec, work: Work) -> _Before:
         return _Before({"teacher": load_student(route[-1])}, [TeacherRoute(route)])
     models = {"teacher": trained_teacher(app, task, spec, work)}
     if spec.assistants is not None:
-        models[f"assistant {spec.assistants[-1]}"] = trained_assistant(app, spec, work)
+        models[f"assistant {spec.assistants[-1]}"] = trained_assistant(app, task, spec, work)
     return _Before(models)
 
 
@@ -355,7 +361,7 @@ def trained_teacher(app: App, task: Task, spec: RunSpec, work: Work) -> keras.Mo
     """The fixed teacher of a run: trained on the labels once, then read from the cache."""
     if spec.teacher_init is not None:
         return load_student(spec.teacher_init)
-    key = _teacher_key(app, spec)
+    key = _teacher_key(app, task, spec)
     path = _cached(work, spec, key) / "model.keras"
     if not path.is_file():
         _train_teacher(app, task, spec, work, path.parent, key, {spec.teacher_epochs: path.name})
@@ -365,7 +371,7 @@ def trained_teacher(app: App, task: Task, spec: RunSpec, work: Work) -> keras.Mo
 def trained_route(app: App, task: Task, spec: RunSpec, work: Work) -> list[Path]:
     """Files of the teacher at evenly spaced epochs of its training, from the cache if there."""
     count = spec.anchors
-    key = {**_teacher_key(app, spec), "anchors": count}
+    key = {**_teacher_key(app, task, spec), "anchors": count}
     folder = _cached(work, spec, key)
     names = [f"anchor-{number}.keras" for number in range(1, count + 1)]
     if not folder.is_dir():
@@ -373,20 +379,20 @@ def trained_route(app: App, task: Task, spec: RunSpec, work: Work) -> list[Path]
         files = dict(zip(epochs, names, strict=True))
         _train_teacher(app, task, spec, work, folder, key, files)
         # The last anchor is the teacher of the methods without anchors.
-        key = _teacher_key(app, spec)
+        key = _teacher_key(app, task, spec)
         with _new_folder(_cached(work, spec, key), key) as writing:
             shutil.copy(folder / names[-1], writing / "model.keras")
     return [folder / name for name in names]
 
 
-def trained_assistant(app: App, spec: RunSpec, work: Work) -> keras.Model:
+def trained_assistant(app: App, task: Task, spec: RunSpec, work: Work) -> keras.Model:
     """The student's teacher under teacher assistants, itself distilled; cached by its spec."""
     assistant = spec.of_assistant()
     recipe = app.recipe.student_optimizer(assistant.student)
     key = {
         "spec": assistant.to_json(),
         "optimizer": asdict(recipe),
-        "teacher": _teacher_key(app, spec),
+        "teacher": _teacher_key(app, task, spec),
     }
     folder = _cached(work, assistant, key)
     if not folder.is_dir():
@@ -440,9 +446,19 @@ class _SaveAfter(keras.callbacks.Callback):
                 self.model.student.save(temporary)
 
 
-def _teacher_key(app: App, spec: RunSpec) -> dict[str, Any]:
-    key = {"spec": spec.of_teacher().to_json(), "optimizer": asdict(app.recipe.teacher)}
-    return {**key, "data": _digests(spec)}
+def _teacher_key(app: App, task: Task, spec: RunSpec) -> dict[str, Any]:
+    """What a trained teacher follows from: settings, data, and its weights at the start."""
+    teacher = _seeded(task.build_teacher, spec.seed)
+    weights = hashlib.sha256()
+    for weight in teacher.weights:
+        weights.update(f"{weight.name} {weight.shape}".encode())
+        weights.update(np.ascontiguousarray(ops.convert_to_numpy(weight)))
+    return {
+        "spec": spec.of_teacher().to_json(),
+        "optimizer": asdict(app.recipe.teacher),
+        "data": task.train.digest("teacher"),
+        "weights": weights.hexdigest(),
+    }
 
 
 def _cached(work: Work, spec: RunSpec, key: dict[str, Any]) -> Path:

@@ -195,11 +195,10 @@ def test_a_changed_table_has_another_teacher(table, bert, tmp_path):
     settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
     spec = RunSpec.resolve("text", "kd", teacher=bert, teacher_epochs=1, **settings)
     app = get_app("text")
-    task = prepare(app, spec)
 
     def cached_teachers(name):
         work = Work(RunFolder(tmp_path / name), tmp_path / "cache")
-        trained_teacher(app, task, spec, work)
+        trained_teacher(app, prepare(app, spec), spec, work)
         return {path.name for path in (tmp_path / "cache").iterdir()}
 
     first = cached_teachers("first")

@@ -164,11 +164,29 @@ def test_batches_made_on_the_device_are_those_of_the_host():
 def test_lengths_and_padding():
     rows = [np.ones(n, "int32") for n in (3, 8, 9, 1)]
     batches = Batches({"a": rows, "b": [row[:1] for row in rows]}, np.zeros(4), batch_size=2)
-    # Batches of 8 and of 16 positions an example; the longest input of each example counts.
+    # Batches of 8 and of 16 positions an example in the first input, of 8 in the second.
     assert batches.lengths() == {
         "mean": 5.25,
         "longest": 9,
         "padded_lengths": 2,
-        "padding": round(1 - 21 / (2 * 8 + 2 * 16), 4),
+        "padding": round(1 - 25 / (2 * 16 + 2 * 24), 4),
     }
     assert Batches(np.zeros((4, 2)), np.zeros(4), batch_size=2).lengths() is None
+
+
+def test_the_digest_is_that_of_the_data():
+    rows = [np.arange(n, dtype="int32") for n in (3, 5, 2)]
+
+    def batches(rows=rows, labels=(0, 1, 0), part="teacher"):
+        inputs = {part: rows, "student": [row[:1] for row in rows]}
+        return Batches(inputs, np.array(labels), batch_size=2)
+
+    digest = batches().digest("teacher")
+    assert digest == batches().digest("teacher") == batches().with_index().digest("teacher")
+    assert digest != batches().digest("student")
+    assert digest != batches(labels=(1, 1, 0)).digest("teacher")
+    assert digest != batches([rows[1], rows[0], rows[2]]).digest("teacher")
+    images = np.zeros((3, 2, 2), "uint8")
+    plain = Batches(images, np.zeros(3), batch_size=2)
+    assert plain.digest("teacher") == plain.with_index().digest("teacher")
+    assert plain.digest() != Batches(images + 1, np.zeros(3), batch_size=2).digest()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import keras
@@ -9,8 +10,17 @@ import numpy as np
 import pytest
 
 from keras_prokt.app import get_app
+from keras_prokt.data import digits
 from keras_prokt.experiments.report import results_table
-from keras_prokt.experiments.run import prepare, resume, run
+from keras_prokt.experiments.run import (
+    Work,
+    prepare,
+    prepare_again,
+    resume,
+    run,
+    trained_teacher,
+)
+from keras_prokt.experiments.run_folder import RunFolder
 from keras_prokt.experiments.spec import RunSpec
 from keras_prokt.methods import known_methods, parse_method
 from keras_prokt.models.loading import load_student
@@ -30,6 +40,37 @@ def cache(tmp_path_factory):
 
 def small_spec(method):
     return RunSpec.resolve("digits", method, **SMALL)
+
+
+def test_a_cached_teacher_is_one_of_the_same_data_and_the_same_start(tmp_path):
+    app, spec = get_app("digits"), small_spec("kd")
+
+    def cached_teachers(task):
+        work = Work(RunFolder(tmp_path / "run"), tmp_path / "cache")
+        trained_teacher(app, task, spec, work)
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        return len(list((tmp_path / "cache").iterdir()))
+
+    def task(**changes):
+        return replace(prepare(app, spec), **changes)
+
+    assert [cached_teachers(task()) for _ in range(2)] == [1, 1]
+    other = task()
+    other.train.labels = (other.train.labels + 1) % 10
+    assert cached_teachers(other) == 2
+    smaller = prepare(app, spec).build_student
+    assert cached_teachers(task(build_teacher=smaller)) == 3
+    assert cached_teachers(task()) == 3
+
+
+def test_data_that_has_changed_since_is_refused(tmp_path, monkeypatch):
+    run(small_spec("student"), tmp_path / "run", export=False, cache=tmp_path / "cache")
+    prepare_again(RunFolder(tmp_path / "run"))
+    load = digits.load_digits
+    others = {k: v._replace(labels=(v.labels + 1) % 10) for k, v in load().items()}
+    monkeypatch.setattr(digits, "load_digits", lambda: others)
+    with pytest.raises(ValueError, match="Expected the training data with which the run was"):
+        prepare_again(RunFolder(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("method", METHODS)
