@@ -203,7 +203,7 @@ def methods(name: str | None) -> None:
 )
 @click.option("--method", default="prokt", show_default=True, help=METHOD_HELP)
 @click.option("--teacher", help="The teacher: a name of the app, or a preset or directory.")
-@click.option("--student", help="The student: a name of the app.")
+@click.option("--student", help="The student: a name of the app, or a preset or directory.")
 @click.option("--pair", help="A named pair of the app, such as vgg13-mobilenetv2 of cifar100.")
 @click.option(
     "--teacher-init",

@@ -3,6 +3,7 @@
 Imports no Keras, so that apps can be listed at once.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from keras_prokt.data.batches import Batches
 
 MAX_LENGTH = 128
-"""Word pieces a sequence, as the authors: of a pair read jointly, of each sentence otherwise."""
+"""Word pieces a sequence, as the authors: of a pair read jointly, of each sentence otherwise.
+
+Fewer where a BERT has fewer positions.
+"""
 
 TEACHERS = {
     "bert_base_en_uncased": "BERT-base, 12 layers; any other keras-hub BERT preset",
@@ -148,21 +152,21 @@ def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
                 f"Expected test data of glue/{task} whose idx are 0 to {len(split) - 1}, each "
                 f"once, received others for {name}; prepare the whole test split."
             )
-    tokenizer = bert_tokenizer(student.preset)
+    reader = _Reader(bert_tokenizer(student.preset), _max_length(request, student))
     return {
-        name: _numbered_batches(split, tokenizer, student.inputs, request.batch_size)
+        name: _numbered_batches(split, reader, student.inputs, request.batch_size)
         for name, split in splits.items()
     }
 
 
 def _numbered_batches(
-    split: GlueSplit, tokenizer: Any, names: tuple[str, ...], batch_size: int
+    split: GlueSplit, reader: "_Reader", names: tuple[str, ...], batch_size: int
 ) -> "Batches":
     import numpy as np
 
     from keras_prokt.data.batches import Batches
 
-    inputs = _read(tokenizer, names, split.columns)
+    inputs = reader.read(names, split.columns)
     lengths = np.max([[len(row) for row in rows] for rows in inputs.values()], axis=0)
     order = np.argsort(-lengths, kind="stable")
     inputs = {name: [rows[i] for i in order] for name, rows in inputs.items()}
@@ -212,12 +216,17 @@ def text_task(
     from keras_prokt.export import TextFrontEnd
     from keras_prokt.models.bert import bert_tokenizer
 
-    tokenizers = {"teacher": bert_tokenizer(request.teacher)}
-    tokenizers["student"] = tokenizers["teacher"]
+    is_pair = len(parts["train"].columns) == 2
+    max_length = _max_length(request, student, is_pair=is_pair)
+    readers = {"teacher": _Reader(bert_tokenizer(request.teacher), max_length)}
+    readers["student"] = readers["teacher"]
     if student.preset != request.teacher:
-        tokenizers["student"] = bert_tokenizer(student.preset)
+        tokenizer = bert_tokenizer(student.preset)
+        # What reads alike is read once, and the two models' positions are the same words.
+        if tokenizer.get_config() != readers["teacher"].tokenizer.get_config():
+            readers["student"] = _Reader(tokenizer, max_length)
     batches = {
-        name: _batches(part, tokenizers, student.inputs, request, shuffle=name == "train")
+        name: _batches(part, readers, student.inputs, request, shuffle=name == "train")
         for name, part in parts.items()
     }
     return Task(
@@ -228,7 +237,7 @@ def text_task(
         build_teacher=lambda: _bert(request.teacher, len(class_names)),
         build_student=lambda: student.build(len(class_names)),
         text=TextFrontEnd.from_tokenizer(
-            tokenizers["student"], max_length=MAX_LENGTH, pair=len(parts["train"].columns) == 2
+            readers["student"].tokenizer, max_length=max_length, pair=is_pair
         ),
         metrics=metrics,
         more_validation=batches,
@@ -250,7 +259,7 @@ def student_of(request: TaskRequest, *, is_pair: bool) -> TextStudent:
         return TextStudent(
             lambda classes: _bert(teacher, classes, layers, width), JOINT_INPUTS, teacher
         )
-    if "/" in name or name.startswith("bert_"):
+    if "/" in name or name.startswith("bert_") or os.path.isdir(name):
         return TextStudent(lambda classes: _bert(name, classes), JOINT_INPUTS, name)
     known = ["bilstm", "bert-6", "bert-3", "bert-4-312"]
     raise ValueError(unknown_name("a student", name, known, " or a BERT preset or directory"))
@@ -277,7 +286,7 @@ def _bert(
 
 def _batches(
     part: TextPart,
-    tokenizers: dict[str, Any],
+    readers: "dict[str, _Reader]",
     student_inputs: tuple[str, ...],
     request: TaskRequest,
     *,
@@ -292,11 +301,11 @@ def _batches(
         # Before tokenising: the rest would be tokenised for nothing.
         keep = np.sort(np.random.default_rng([request.seed, 1]).permutation(keep)[: request.limit])
     columns = [[column[i] for i in keep] for column in part.columns]
-    teacher = _read_jointly(tokenizers["teacher"], *columns)
-    if student_inputs != SEPARATE_INPUTS and tokenizers["student"] is tokenizers["teacher"]:
+    teacher = readers["teacher"].read(JOINT_INPUTS, columns)
+    if student_inputs != SEPARATE_INPUTS and readers["student"] is readers["teacher"]:
         student = {name: teacher[name] for name in student_inputs}
     else:
-        student = _read(tokenizers["student"], student_inputs, columns)
+        student = readers["student"].read(student_inputs, columns)
     return Batches(
         {"teacher": teacher, "student": student},
         np.asarray(part.labels, dtype="int32")[keep],
@@ -306,34 +315,53 @@ def _batches(
     )
 
 
-def _read(
-    tokenizer: Any, names: tuple[str, ...], columns: Sequence[Sequence[str]]
-) -> dict[str, list[Any]]:
-    """The inputs of those names."""
-    read = _read_separately if names == SEPARATE_INPUTS else _read_jointly
-    tokens = read(tokenizer, *columns)
-    return {name: tokens[name] for name in names}
+def _max_length(request: TaskRequest, student: TextStudent, *, is_pair: bool = False) -> int:
+    """Word pieces a sequence that both models can read.
+
+    Raises:
+        ValueError: If one of them cannot read pairs.
+    """
+    from keras_prokt.models.bert import bert_limits
+
+    presets = {request.teacher, student.preset}
+    limits = {preset: bert_limits(preset) for preset in presets}
+    for preset, limit in limits.items():
+        if is_pair and limit.num_segments < 2:
+            raise ValueError(
+                f"Expected a BERT of 2 segments for pairs, received {preset!r} with "
+                f"{limit.num_segments}; choose another checkpoint, or classify one column."
+            )
+    return min(MAX_LENGTH, *(limit.max_length for limit in limits.values()))
 
 
-def _read_jointly(
-    tokenizer: Any, texts: Sequence[str], second: Sequence[str] | None = None
-) -> dict[str, list[Any]]:
-    import numpy as np
+class _Reader(NamedTuple):
+    """Makes inputs out of texts."""
 
-    from keras_prokt.data.text import tokenize_once
+    tokenizer: Any
+    max_length: int
 
-    tokens = tokenize_once(tokenizer, texts, second=second, max_length=MAX_LENGTH)
-    padding_mask = [np.ones_like(row) for row in tokens.token_ids]
-    values = (tokens.token_ids, padding_mask, tokens.segment_ids)
-    return dict(zip(JOINT_INPUTS, values, strict=True))
+    def read(
+        self, names: tuple[str, ...], columns: Sequence[Sequence[str]]
+    ) -> dict[str, list[Any]]:
+        """The inputs of those names."""
+        if names != SEPARATE_INPUTS:
+            tokens = self._jointly(*columns)
+            return {name: tokens[name] for name in names}
+        of_each = [self._jointly(column) for column in columns]
+        values = [tokens[name] for tokens in of_each for name in SENTENCE_INPUTS]
+        return dict(zip(SEPARATE_INPUTS, values, strict=True))
 
+    def _jointly(
+        self, texts: Sequence[str], second: Sequence[str] | None = None
+    ) -> dict[str, list[Any]]:
+        import numpy as np
 
-def _read_separately(
-    tokenizer: Any, texts: Sequence[str], second: Sequence[str]
-) -> dict[str, list[Any]]:
-    of_each = [_read_jointly(tokenizer, column) for column in (texts, second)]
-    values = [tokens[name] for tokens in of_each for name in SENTENCE_INPUTS]
-    return dict(zip(SEPARATE_INPUTS, values, strict=True))
+        from keras_prokt.data.text import tokenize_once
+
+        tokens = tokenize_once(self.tokenizer, texts, second=second, max_length=self.max_length)
+        padding_mask = [np.ones_like(row) for row in tokens.token_ids]
+        values = (tokens.token_ids, padding_mask, tokens.segment_ids)
+        return dict(zip(JOINT_INPUTS, values, strict=True))
 
 
 def _adam(learning_rate: float) -> OptimizerRecipe:

@@ -56,7 +56,7 @@ def write_glue(folder, tasks, *, splits=split_names, rows=rows_of):
             builder.download_and_prepare()
 
 
-def write_bert(folder, words=WORDS, num_layers=2):
+def write_bert(folder, words=WORDS, num_layers=2, *, max_length=128, num_segments=2):
     """A BERT of small layers with random weights, which reads `words`."""
     from keras_hub.models import BertBackbone, BertTokenizer
 
@@ -68,7 +68,8 @@ def write_bert(folder, words=WORDS, num_layers=2):
         num_heads=2,
         hidden_dim=8,
         intermediate_dim=16,
-        max_sequence_length=128,
+        max_sequence_length=max_length,
+        num_segments=num_segments,
     )
     for variable in backbone.trainable_variables:  # trained weights are larger than 0.02
         variable.assign(variable + keras.random.normal(variable.shape, stddev=0.5))

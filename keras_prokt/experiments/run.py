@@ -34,7 +34,7 @@ from keras_prokt.experiments.metrics import get as get_metrics
 from keras_prokt.experiments.metrics import log_name
 from keras_prokt.experiments.progress import Progress
 from keras_prokt.experiments.run_folder import RunFolder, write_text
-from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.experiments.spec import RunSpec, read_json
 from keras_prokt.experiments.stopping import Stopped, TimedBackup
 from keras_prokt.losses import Objective
 from keras_prokt.methods import REGIMES, parse_method
@@ -89,12 +89,19 @@ def run(
     work = Work(folder, teacher_cache(cache), deadline)
     if spec.teacher_epochs is None:
         plan = build(app, task, spec, work)
-        folder.create(record)
+        _create(folder, record, task)
     else:
         # Training the teacher is a part of the run, with checkpoints in its folder.
-        folder.create(record)
+        _create(folder, record, task)
         plan = None
     return _carry_out(work, record, app, task, spec, plan)
+
+
+def _create(folder: RunFolder, record: dict[str, Any], task: Task) -> None:
+    folder.create(record)
+    # The student can be exported without the data and the preset that it was trained with.
+    front_end = None if task.text is None else asdict(task.text)
+    write_text(folder.front_end, json.dumps(front_end) + "\n")
 
 
 def resume(
@@ -177,9 +184,20 @@ def prepare(app: App, spec: RunSpec) -> Task:
         for name in parse_method(spec.method).objectives
         for part in losses.objective_class(name).reads
     }
+    if reads & {"embeddings", "attentions"}:
+        _check_same_positions(task, spec)
     if "index" in reads:
         task.train = task.train.with_index()
     return task
+
+
+def _check_same_positions(task: Task, spec: RunSpec) -> None:
+    teacher, student = (inputs_of(task.train.inputs, role) for role in ("teacher", "student"))
+    if "token_ids" in teacher and student.get("token_ids") is not teacher["token_ids"]:
+        raise ValueError(
+            f"Expected a student that reads the teacher's word pieces with method {spec.method!r}, "
+            f"received {spec.student!r}; use bert-K, or a checkpoint with the same vocabulary."
+        )
 
 
 def prepare_again(folder: RunFolder) -> Task:
@@ -537,10 +555,22 @@ def export_run(out: str | Path) -> Path:
 
     folder = RunFolder.existing(out)
     student = saved_student(folder)
-    task = prepare_again(folder)
     return export_saved_model(
-        student, folder.saved_model, text=task.text, class_names=task.class_names
+        student,
+        folder.saved_model,
+        text=_front_end(folder),
+        class_names=folder.read()["class_names"],
     )
+
+
+def _front_end(folder: RunFolder) -> Any:
+    """How raw strings become the student's inputs; kept when the run was started."""
+    from keras_prokt.export import TextFrontEnd
+
+    if not folder.front_end.is_file():  # a run of an older version
+        return prepare_again(folder).text
+    settings = read_json(folder.front_end)
+    return None if settings is None else TextFrontEnd(**settings)
 
 
 def check_backend(spec: RunSpec) -> None:

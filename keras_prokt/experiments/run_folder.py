@@ -1,6 +1,7 @@
 """A run folder: where everything about one run is kept, each file written whole or not at all.
 
-run.json  history.csv  dynamics.png  tensorboard/  checkpoint/  student.keras  saved_model/1/
+run.json  front_end.json  history.csv  dynamics.png  tensorboard/  checkpoint/  student.keras
+saved_model/1/
 """
 
 import json
@@ -29,7 +30,7 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint"
         self.student = self.path / "student.keras"
         self.saved_model = self.path / "saved_model"
-        self.vocabulary = self.path / "vocabulary.txt"
+        self.front_end = self.path / "front_end.json"
 
     @classmethod
     def unused(cls, root: Path, app: str, method: str) -> "RunFolder":

@@ -176,9 +176,12 @@ class RunSpec:
         if overrides.get("proximal_bound") is None:
             defaults["proximal_weight"] = recipe.proximal_weight
         given = {key: value for key, value in overrides.items() if value not in _NOT_GIVEN}
-        for name in _TABLE_FILES:
+        for name in (*_TABLE_FILES, "data_dir", "teacher_init"):
             if name in given:
                 given[name] = _absolute(given[name])
+        for name, known in (("teacher", description.teachers), ("student", description.students)):
+            if name in given and given[name] not in known and os.path.isdir(given[name]):
+                given[name] = os.path.abspath(given[name])
         if parsed.matched:
             given["weights"] = _weights(parsed, recipe, given.get("weights", {}))
         values = {
@@ -346,7 +349,8 @@ def _check_columns(text_columns: tuple[str, ...], label_column: str | None) -> N
 
 def _absolute(path: str) -> str:
     """The same file from any folder, so that a run can be resumed from any."""
-    return path if path.startswith(TFDS) else os.path.abspath(os.path.expanduser(path))
+    is_elsewhere = path.startswith(TFDS) or "://" in path
+    return path if is_elsewhere else os.path.abspath(os.path.expanduser(path))
 
 
 def _pair(app: App, method: Method, name: str | None) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import difflib
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -222,6 +222,37 @@ def bert_tokenizer(preset: str) -> BertTokenizer:
             f"Expected a readable BERT vocabulary (vocab.txt) in preset {preset!r}, received "
             f"{_one_line(error)}; download the preset again or check its files."
         ) from error
+
+
+class BertLimits(NamedTuple):
+    """What a BERT can read."""
+
+    max_length: int
+    """Positions of its longest sequence."""
+    num_segments: int
+    """Segments it tells apart: 2 where it can read pairs."""
+
+
+def bert_limits(preset: str) -> BertLimits:
+    """What a BERT preset can read, from its config.json alone.
+
+    Args:
+        preset: As for `bert_classifier`.
+
+    Raises:
+        ValueError: If the preset is unknown, unreadable or not BERT.
+
+    Example:
+
+    ```python
+    bert_limits("bert_base_en_uncased").max_length  # 512
+    ```
+    """
+    _, config = _read_config(preset)
+    if "registered_name" in config:
+        settings = config["config"]
+        return BertLimits(settings["max_sequence_length"], settings["num_segments"])
+    return BertLimits(config.get("max_position_embeddings", 512), config.get("type_vocab_size", 2))
 
 
 def evenly_spaced_layers(num_layers: int, count: int) -> list[int]:

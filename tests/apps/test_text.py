@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -230,3 +231,70 @@ def test_duplicate_texts_are_one_line_of_warning(table, bert, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "keras-prokt: warning: Expected the validation part" in result.stderr
     assert f"60 texts again, the first at {table}, line 2;" in result.stderr
+
+
+def test_a_run_is_exported_without_its_data_and_its_teacher(table, bert, tmp_path):
+    workplace = tmp_path / "work"
+    workplace.mkdir()
+    shutil.copy(table, workplace / "reviews.csv")
+    shutil.copytree(bert, workplace / "small")
+    arguments = ["--app", "text", "--dataset", "reviews.csv", "--text", "body", "--label", "stars"]
+    # A directory of its own is a student too, and is found from any folder.
+    arguments += ["--teacher", bert, "--student", "small", "--method", "student"]
+    arguments += ["--epochs", "1", "--out", tmp_path / "run", "--no-export"]
+    result = keras_prokt("run", *arguments, cwd=workplace)
+    assert result.returncode == 0, result.stderr
+    spec = json.loads((tmp_path / "run" / "run.json").read_text())["spec"]
+    assert spec["student"] == str(workplace / "small")
+    evaluated = keras_prokt("evaluate", "run", cwd=tmp_path)
+    assert evaluated.returncode == 0, evaluated.stderr
+    shutil.rmtree(workplace)
+    result = keras_prokt("export", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert set(serve(tmp_path / "run", text=["an average film"])["class_name"]) <= set(WORDS)
+
+
+def request_of(table, **models):
+    columns = models.pop("columns", ("body",))
+    return TaskRequest(
+        **{"student": "bilstm", **models},
+        batch_size=4,
+        seed=0,
+        dataset=str(table),
+        text_columns=columns,
+        label_column="stars",
+    )
+
+
+def test_texts_are_cut_to_the_positions_of_both_models(table, bert, tmp_path):
+    short = str(tmp_path / "short")
+    write_bert(short, ["an", "film", "number"], max_length=6)
+    for models in ({"teacher": short}, {"teacher": bert, "student": short}):
+        task = get_app("text").prepare(request_of(table, **models))
+        for role in ("teacher", "student"):
+            lengths = {len(row) for row in task.train.inputs[role]["token_ids"]}
+            assert max(lengths) == 6
+        assert task.text.max_length == 6
+    cut = get_app("text").prepare(request_of(table, teacher=bert))
+    assert max(len(row) for row in cut.train.inputs["teacher"]["token_ids"]) > 6
+
+
+def test_a_bert_of_one_segment_reads_no_pairs(table, tmp_path):
+    one = str(tmp_path / "one")
+    write_bert(one, num_segments=1)
+    get_app("text").prepare(request_of(table, teacher=one))
+    with pytest.raises(ValueError, match="Expected a BERT of 2 segments for pairs, received"):
+        get_app("text").prepare(request_of(table, teacher=one, columns=("title", "body")))
+
+
+def test_attention_is_matched_between_the_same_word_pieces(table, bert, tmp_path):
+    same, other = str(tmp_path / "same"), str(tmp_path / "other")
+    shutil.copytree(bert, same)
+    write_bert(other, ["an", "film", "number"])
+    settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
+    for student in ("bert-1", same):
+        spec = RunSpec.resolve("text", "tinybert", teacher=bert, student=student, **settings)
+        prepare(get_app("text"), spec)
+    spec = RunSpec.resolve("text", "tinybert", teacher=bert, student=other, **settings)
+    with pytest.raises(ValueError, match="reads the teacher's word pieces with method 'tinybert'"):
+        prepare(get_app("text"), spec)
