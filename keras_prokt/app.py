@@ -56,9 +56,10 @@ class OptimizerRecipe:
             "constant": lambda: first,
             "linear": lambda: schedules.PolynomialDecay(first, total_steps, end_learning_rate=0.0),
             "cosine": lambda: schedules.CosineDecay(first, total_steps),
-            # Keras keeps a value up to and with its boundary.
+            # Keras keeps a value up to and with its boundary; rounded up, so that few steps have
+            # the first one.
             "steps": lambda: schedules.PiecewiseConstantDecay(
-                [total_steps * eighths // 8 - 1 for eighths in (5, 6, 7)],
+                [-(-total_steps * eighths // 8) - 1 for eighths in (5, 6, 7)],
                 [first * factor for factor in (1.0, 0.1, 0.01, 0.001)],
             ),
         }[self.schedule]()

@@ -70,6 +70,15 @@ def _problems_in_one_line() -> Iterator[None]:
         if faults is not None and isinstance(error, faults.TrainingFault):
             problem.exit_code = 1
         raise problem from error
+    except BrokenPipeError:
+        raise  # whoever read our output has gone; click ends quietly
+    except OSError as error:
+        # Of the files that the user named: the cache, the run folder, a table.
+        problem = UsageProblem(
+            f"Expected files that can be read and written, received {type(error).__name__}: "
+            f"{error}; check the path, its permissions and the disk (KERAS_PROKT_CACHE, --out)."
+        )
+        raise problem from error
 
 
 @contextlib.contextmanager
@@ -202,8 +211,12 @@ def methods(name: str | None) -> None:
     "--app", default="digits", show_default=True, help="Which app; see `keras-prokt apps`."
 )
 @click.option("--method", default="prokt", show_default=True, help=METHOD_HELP)
-@click.option("--teacher", help="The teacher: a name of the app, or a preset or directory.")
-@click.option("--student", help="The student: a name of the app, or a preset or directory.")
+@click.option(
+    "--teacher",
+    help="The teacher: a name of the app; on text a preset or directory; on images keras:NAME, "
+    "hub:PRESET or module:function.",
+)
+@click.option("--student", help="The student, as --teacher.")
 @click.option("--pair", help="A named pair of the app, such as vgg13-mobilenetv2 of cifar100.")
 @click.option(
     "--teacher-init",

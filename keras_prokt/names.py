@@ -1,7 +1,34 @@
-"""The message for a name that does not exist: what exists, and the nearest one."""
+"""Names as users type them, and the message for one that does not exist."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+
+def known_spelling(received: str, known: Iterable[str]) -> str:
+    """A name in the spelling that is known: case, hyphens and underscores do not matter.
+
+    Args:
+        received: What the user typed.
+        known: The names that exist.
+
+    Returns:
+        The known name, or `received` if there is none of that kind.
+
+    Example:
+
+    >>> from keras_prokt.names import known_spelling
+    >>> known_spelling("MobileNetV2", ["mobilenet-v2", "vgg8"])
+    'mobilenet-v2'
+    """
+    if received in (known := list(known)):
+        return received
+    alike = [name for name in known if _bare(name) == _bare(received)]
+    return alike[0] if len(alike) == 1 else received
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[-_ ]", "", name.lower())
 
 
 def unknown_name(kind: str, received: str, known: Iterable[str], also: str = "") -> str:

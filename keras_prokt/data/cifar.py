@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,12 +67,17 @@ def load_cifar100(split: str, *, data_dir: str | None = None, cache: Path | None
     digest = hashlib.sha256(os.path.realpath(source).encode()).hexdigest()[:8]
     # With class names since format 2.
     folder = cache_folder(cache) / "data" / f"cifar100-2-{digest}-{split}"
-    if not folder.is_dir():
-        _write_arrays(split, source, folder)
-    images = np.load(folder / "images.npy", mmap_mode="r")
-    labels = np.load(folder / "labels.npy")
-    class_names = json.loads((folder / "class_names.json").read_text(encoding="utf-8"))
-    return Images(images, labels, class_names)
+    if folder.is_dir():
+        if (kept := _read_arrays(split, folder)) is not None:
+            return kept
+        shutil.rmtree(folder)  # damaged
+    _write_arrays(split, source, folder)
+    if (written := _read_arrays(split, folder)) is None:
+        raise ValueError(
+            f"Expected to read back the arrays of CIFAR-100 from {str(folder)!r}, received others; "
+            "check the disk, or set KERAS_PROKT_CACHE to another folder."
+        )
+    return written
 
 
 def split_validation(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -162,6 +168,18 @@ class Augmentation:
     def apply(self, images: Any, drawn: tuple[Any, ...], xp: Any) -> Any:
         """The images cropped, if anything was drawn, and normalised."""
         return normalize(crop(images, *drawn, xp) if drawn else images, xp)
+
+
+def _read_arrays(split: str, folder: Path) -> Images | None:
+    """What `_write_arrays` wrote, or `None` if it is not whole."""
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        labels = np.load(folder / "labels.npy")
+        names = json.loads((folder / "class_names.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, EOFError):
+        return None
+    is_whole = len(images) == len(labels) == SPLITS[split] and len(names) == 100
+    return Images(images, labels, names) if is_whole else None
 
 
 def _write_arrays(split: str, source: str, folder: Path) -> None:

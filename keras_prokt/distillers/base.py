@@ -762,6 +762,17 @@ class Distiller(keras.Model):
                 expected = _symbolic_inputs(model)
                 model_checks.check_input_shapes(role, expected, self._inputs_of(role, x), which)
 
+    def check_inputs(self, x: Any) -> None:
+        """Refuses a batch of another shape than the models read, before any training.
+
+        Args:
+            x: Inputs as in `fit`, arrays.
+
+        Raises:
+            ValueError: With both shapes.
+        """
+        self._check_shapes(x)
+
     def _check_validation(self, validation_data: Any) -> None:
         if isinstance(validation_data, tuple):
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation_data)

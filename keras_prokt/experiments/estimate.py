@@ -5,8 +5,7 @@ import resource
 import statistics
 import sys
 import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -22,6 +21,7 @@ from keras_prokt.methods import REGIMES, parse_method
 
 WARM_UP_STEPS = 3
 MEASURED_STEPS = 8
+MOST_AT_ONCE = 8
 
 
 def estimate(spec: RunSpec) -> dict[str, Any]:
@@ -41,17 +41,24 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
     """
     app = get_app(spec.app)
     task = runs.prepare(app, spec)
-    runs.check_before_training(app, task, spec)
+    # More at once would be measured for longer, and not be much quicker.
+    spec = replace(spec, steps_per_execution=min(spec.steps_per_execution, MOST_AT_ONCE))
+    plan = runs.check_before_training(app, task, spec)
     method, steps = parse_method(spec.method), len(task.train)
-    with TemporaryDirectory() as scratch:
-        work = runs.Work(runs.RunFolder(Path(scratch) / "run"), Path(scratch) / "cache")
-        plan = runs.build(app, task, spec, work, untrained=True)
     models = {**plan.teachers, "student": plan.distiller.student}
     phases: dict[str, tuple[Distiller, int]] = {}
     if REGIMES[method.regime].trains_teacher_before and spec.teacher_init is None:
         trainer = StudentOnly(plan.teachers["teacher"], student_inputs=runs.teacher_part)
         trainer.compile(optimizer=app.recipe.teacher.build(steps))
         phases["teacher, if it is not there yet"] = (trainer, spec.teacher_epochs * steps)
+    assistant = spec
+    while assistant.assistants:
+        assistant = assistant.of_assistant()
+        own_task = runs.prepare(app, assistant)
+        own = runs.check_before_training(app, own_task, assistant).distiller
+        models[f"assistant {assistant.student}"] = own.student
+        name = f"assistant {assistant.student}, if it is not there yet"
+        phases[name] = (own, assistant.epochs * steps)
     if plan.first_stage is not None:
         phases["first stage"] = (plan.first_stage, spec.first_stage_epochs * steps)
     phases[spec.method] = (plan.distiller, spec.epochs * steps)

@@ -55,14 +55,19 @@ def results_table(record: dict[str, Any]) -> str:
         )
     headings = [column.heading for column in measured]
     columns = ["model", *headings, "parameters", "bytes", "seconds"]
-    names = {"teacher": spec["teacher"], "student": spec["student"]}
+    teacher = spec["teacher"] if spec.get("teacher_init") is None else spec["teacher_init"]
+    names = {"teacher": teacher, "student": spec["student"]}
     used = ", ".join(f"{role} {n}" for role, n in names.items() if role in results["models"])
     examples = ", ".join(f"{count:,} {part}" for part, count in record["examples"].items())
     return "\n".join(
         [
             head,
-            f"{used}; student: epoch {results['best_epoch']} of {results['last_epoch']}, the best "
-            "on validation",
+            f"{used}; student: epoch {results['best_epoch']} of {results['last_epoch']}, "
+            + (
+                "the last; validation was trained on"
+                if spec.get("full_train")
+                else "the best on validation"
+            ),
             f"examples: {examples}; seconds: one pass over the held-out data",
             *_lengths(record.get("lengths")),
             "",

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt import distillers, losses
+from keras_prokt import distillers, losses, models
 from keras_prokt.app import App, Task, TaskRequest, get_app
 from keras_prokt.callbacks import (
     ResumableBackup,
@@ -72,7 +72,7 @@ def run(
     folder.check_free(overwrite)
     app = get_app(spec.app)
     task = prepare(app, spec)
-    check_before_training(app, task, spec)
+    plan = check_before_training(app, task, spec)
     record = {
         "status": "running",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -87,13 +87,9 @@ def run(
         **describe_environment(),
     }
     work = Work(folder, teacher_cache(cache), deadline)
-    if spec.teacher_epochs is None:
-        plan = build(app, task, spec, work)
-        _create(folder, record, task)
-    else:
-        # Training the teacher is a part of the run, with checkpoints in its folder.
-        _create(folder, record, task)
-        plan = None
+    _create(folder, record, task)
+    if spec.teacher_epochs is not None:
+        plan = None  # that one has teachers that are not trained
     return _carry_out(work, record, app, task, spec, plan)
 
 
@@ -300,19 +296,33 @@ def build(app: App, task: Task, spec: RunSpec, work: Work, *, untrained: bool = 
     return Plan(distiller, first_stage, before.callbacks, teachers)
 
 
-def check_before_training(app: App, task: Task, spec: RunSpec) -> None:
-    """Refuses what would only be seen after a teacher has been trained for hours."""
-    if spec.teacher_init is not None:
-        load_student(spec.teacher_init)
-    method = parse_method(spec.method)
-    reads_outputs_alone = {*method.objectives, *method.matched} <= {"kd"}
-    if spec.teacher_epochs is None:
-        return
-    if reads_outputs_alone and spec.assistants is None:
-        task.build_student()
-        return
+def check_before_training(app: App, task: Task, spec: RunSpec) -> Plan:
+    """Refuses what would only be seen after a teacher has been trained for hours.
+
+    Returns:
+        The plan of the run; teachers that are trained before are not trained in it.
+    """
+    if spec.assistants is not None:
+        assistant = spec.of_assistant()
+        check_before_training(app, prepare(app, assistant), assistant)
     work = Work(RunFolder("unused"), Path("unused"))
-    build(app, task, spec, work, untrained=True)
+    plan = build(app, task, spec, work, untrained=True)
+    inputs, _ = task.train.batch(task.train.batch_indices(0)[0][:1])[:2]
+    plan.distiller.check_inputs(inputs)
+    for model in (*plan.teachers.values(), plan.distiller.student):
+        _check_can_be_saved(model)
+    return plan
+
+
+def _check_can_be_saved(model: keras.Model) -> None:
+    try:
+        model.to_json()
+    except (NotImplementedError, TypeError) as error:
+        raise ValueError(
+            f"Expected a model that Keras can save, received {model.name!r} of class "
+            f"{type(model).__name__}; build it from layers (functional), or give the class a "
+            "get_config and register it."
+        ) from error
 
 
 @dataclass
@@ -339,7 +349,7 @@ def _untrained_before(app: App, task: Task, spec: RunSpec) -> _Before:
     """Models of the same architectures in place of those that would be trained."""
     if spec.teacher_epochs is None:
         return _Before()
-    models = {"teacher": task.build_teacher()}
+    models = {"teacher": _untrained_or_given_teacher(task, spec)}
     if spec.assistants is not None:
         assistant = spec.assistants[-1]
         models[f"assistant {assistant}"] = prepare(app, spec.of_assistant()).build_student()
@@ -381,8 +391,11 @@ def trained_teacher(app: App, task: Task, spec: RunSpec, work: Work) -> keras.Mo
         return load_student(spec.teacher_init)
     key = _teacher_key(app, task, spec)
     path = _cached(work, spec, key) / "model.keras"
-    if not path.is_file():
-        _train_teacher(app, task, spec, work, path.parent, key, {spec.teacher_epochs: path.name})
+    if path.is_file():
+        with contextlib.suppress(ValueError):  # a damaged one is trained again
+            return load_student(path)
+        shutil.rmtree(path.parent)
+    _train_teacher(app, task, spec, work, path.parent, key, {spec.teacher_epochs: path.name})
     return load_student(path)
 
 
@@ -466,11 +479,13 @@ class _SaveAfter(keras.callbacks.Callback):
 
 def _teacher_key(app: App, task: Task, spec: RunSpec) -> dict[str, Any]:
     """What a trained teacher follows from: settings, data, and its weights at the start."""
-    teacher = _seeded(task.build_teacher, spec.seed)
     weights = hashlib.sha256()
-    for weight in teacher.weights:
-        weights.update(f"{weight.name} {weight.shape}".encode())
-        weights.update(np.ascontiguousarray(ops.convert_to_numpy(weight)))
+    if spec.teacher_init is not None:
+        weights.update(Path(spec.teacher_init).read_bytes())
+    else:
+        for weight in _seeded(task.build_teacher, spec.seed).weights:
+            weights.update(f"{weight.name} {weight.shape}".encode())
+            weights.update(np.ascontiguousarray(ops.convert_to_numpy(weight)))
     return {
         "spec": spec.of_teacher().to_json(),
         "optimizer": asdict(app.recipe.teacher),
@@ -546,6 +561,9 @@ def saved_student(folder: RunFolder) -> keras.Model:
             f"Expected a saved student at {str(folder.student)!r}, received none; finish the run "
             f"with `keras-prokt resume {folder.path}`."
         )
+    # A builder's module may register layers of its own.
+    if ":" in (name := folder.spec().student) and not name.startswith("hf:"):
+        models.get(name)
     return load_student(folder.student)
 
 
@@ -651,8 +669,15 @@ def _train(work: Work, task: Task, spec: RunSpec, plan: Plan) -> int:
         monitor=monitor,
         initial_value_threshold=_best_so_far(folder, monitor, position[0])["value"],
     )
-    callbacks = [checkpoint, TrainingDynamics(folder.path), *plan.callbacks, backup]
-    _fit(plan.distiller, task, spec.epochs, [*callbacks, Progress(spec.method)])
+    callbacks = [TrainingDynamics(folder.path), *plan.callbacks, backup, Progress(spec.method)]
+    if not spec.full_train:
+        callbacks.insert(0, checkpoint)
+    _fit(plan.distiller, task, spec.epochs, callbacks)
+    if spec.full_train:
+        # The paper's protocol: validation was trained on, so it chooses nothing.
+        with replacing(folder.student) as temporary:
+            plan.distiller.student.save(temporary)
+        return spec.epochs
     return _best_so_far(folder, monitor, spec.epochs)["epoch"]
 
 

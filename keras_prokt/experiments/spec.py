@@ -19,7 +19,7 @@ from keras_prokt.methods import (
     known_methods,
     parse_method,
 )
-from keras_prokt.names import unknown_name
+from keras_prokt.names import known_spelling, unknown_name
 
 _OPTION = {
     "proximal_weight": "--lambda",
@@ -147,6 +147,13 @@ class RunSpec:
                 "Expected either --lambda or --epsilon, received both; with a bound the weight "
                 "adapts itself."
             )
+        is_fixed = REGIMES[parsed.regime].trains_teacher_before
+        for name in ("teacher_epochs", "teacher_learning_rate"):
+            if overrides.get("teacher_init") and is_fixed and overrides.get(name) is not None:
+                raise ValueError(
+                    f"Expected no --{name.replace('_', '-')} with --teacher-init and method "
+                    f"{method!r}, received {overrides[name]!r}; that teacher is not trained."
+                )
         if overrides.get("full_train") and not description.can_train_on_validation:
             raise ValueError(
                 f"Expected no --full-train with app {app!r}, received it; its validation examples "
@@ -155,6 +162,9 @@ class RunSpec:
         _check_table_options(description, overrides)
         recipe = description.recipe
         teacher, student = _pair(description, parsed, overrides.pop("pair", None))
+        for role, known in (("teacher", description.teachers), ("student", description.students)):
+            if overrides.get(role) is not None:
+                overrides[role] = known_spelling(overrides[role], known)
         student = overrides.get("student") or student
         teacher_rate = recipe.teacher.learning_rate
         if overrides.get("teacher_init") and REGIMES[parsed.regime].trains_teacher_along:

@@ -19,7 +19,7 @@ from keras_prokt.models.shufflenet_v2 import shufflenet_v2
 from keras_prokt.models.transformer import transformer
 from keras_prokt.models.vgg import vgg
 from keras_prokt.models.wide_resnet import wide_resnet
-from keras_prokt.names import unknown_name
+from keras_prokt.names import known_spelling, unknown_name
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "cnn-large": partial(
@@ -46,9 +46,9 @@ def get(name: str) -> Callable[..., keras.Model]:
     """The builder of a named network, which takes `num_classes` and `input_shape`.
 
     Args:
-        name: A name in `MODELS`; `keras:ResNet50`, a network of `keras.applications` with fresh
-            weights; `hub:PRESET`, an image classifier of keras-hub; or `module:function`, a
-            builder of the user's own.
+        name: A name in `MODELS`, in any spelling of case and hyphens (`MobileNetV2`);
+            `keras:ResNet50`, a network of `keras.applications` with fresh weights; `hub:PRESET`,
+            an image classifier of keras-hub; or `module:function`, a builder of the user's own.
 
     Raises:
         ValueError: If the name is unknown; the message lists the known ones.
@@ -59,6 +59,7 @@ def get(name: str) -> Callable[..., keras.Model]:
     >>> models.get("cnn-small")(10, (8, 8, 1)).name
     'cnn_small'
     """
+    name = known_spelling(name, MODELS)
     if name not in MODELS and ":" in name:
         from keras_prokt.models.elsewhere import builder_from
 

@@ -1,6 +1,7 @@
 """Networks that are not ours: keras.applications, keras-hub, a user's own function."""
 
 import importlib
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -20,8 +21,8 @@ def builder_from(name: str) -> Builder:
 
     Returns:
         A function of `num_classes` and `input_shape` that returns a model with logits. Those of
-        `keras.applications` start with fresh weights and have no preprocessing of their own;
-        those of keras-hub have their pretrained weights.
+        `keras.applications` start with fresh weights and without the preprocessing that some
+        have built in; those of keras-hub have their pretrained weights.
 
     Raises:
         ValueError: If there is nothing of that name.
@@ -49,15 +50,44 @@ def _from_applications(name: str) -> Builder:
     if name not in networks:
         raise ValueError(unknown_name("a network of keras.applications", name, networks))
 
+    # The data comes normalised; some networks would do it a second time.
+    preprocessing = {}
+    if "include_preprocessing" in inspect.signature(networks[name]).parameters:
+        preprocessing = {"include_preprocessing": False}
+
     def build(num_classes: int, input_shape: tuple[int, int, int]) -> keras.Model:
-        return networks[name](
+        network = networks[name](
             weights=None,
             input_shape=input_shape,
             classes=num_classes,
             classifier_activation=None,
+            **preprocessing,
         )
+        return _with_float32_logits(_without_preprocessing(network))
 
     return build
+
+
+def _without_preprocessing(network: keras.Model) -> keras.Model:
+    """The same network with identities for its first layers that rescale and normalise images."""
+    kinds = (keras.layers.Rescaling, keras.layers.Normalization)
+    if not any(isinstance(layer, kinds) for layer in network.layers):
+        return network
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, kinds):
+            return keras.layers.Identity(name=layer.name)
+        return type(layer).from_config(layer.get_config())
+
+    return keras.models.clone_model(network, clone_function=clone)
+
+
+def _with_float32_logits(network: keras.Model) -> keras.Model:
+    """The same network, whose outputs are float32 under mixed precision too: losses read them."""
+    if network.output.dtype == "float32":
+        return network
+    logits = keras.layers.Activation("linear", dtype="float32", name="logits")(network.output)
+    return keras.Model(network.inputs, logits, name=network.name)
 
 
 def _from_hub(preset: str, num_classes: int, input_shape: tuple[int, int, int]) -> keras.Model:
@@ -91,4 +121,20 @@ def _from_function(module: str, function: str) -> Builder:
             f"Expected a function of num_classes and input_shape, received {module}:{function}, "
             f"a {type(build).__name__}."
         )
-    return build
+
+    def checked(num_classes: int, input_shape: tuple[int, int, int]) -> keras.Model:
+        try:
+            model = build(num_classes, input_shape)
+        except Exception as error:  # whatever the user's code raises
+            raise ValueError(
+                f"Expected {module}:{function}(num_classes, input_shape) to build a model, "
+                f"received {type(error).__name__}: {error}."
+            ) from error
+        if not isinstance(model, keras.Model):
+            raise ValueError(
+                f"Expected {module}:{function} to return a keras.Model, received a "
+                f"{type(model).__name__}."
+            )
+        return model
+
+    return checked

@@ -45,4 +45,12 @@ def load_student(path: str | Path) -> keras.Model:
     for module in _OWN_LAYERS:
         if f'"keras_prokt.models.{module}"' in config:
             importlib.import_module(f"keras_prokt.models.{module}")
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (TypeError, ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        problem = (str(error).strip().splitlines() or [""])[0][:300]
+        raise ValueError(
+            f"Expected a model file (.keras) whose layers are known, received {str(path)!r}: "
+            f"{type(error).__name__}: {problem} Import the module that registers its custom layers "
+            "(keras.saving.register_keras_serializable) first."
+        ) from error

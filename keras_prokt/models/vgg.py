@@ -38,7 +38,7 @@ def vgg(
         ReLU.
 
     Raises:
-        ValueError: If the width leaves no channels.
+        ValueError: If the width leaves no channels, or a side of the images is open.
 
     Example:
 
@@ -46,6 +46,11 @@ def vgg(
     >>> vgg(1).count_params()
     3967972
     """
+    if None in input_shape:
+        raise ValueError(
+            f"Expected an input_shape of numbers, received {input_shape}; the size of the images "
+            "decides how often they are pooled."
+        )
     inputs = keras.Input(input_shape, name="image")
     x = inputs
     names = ("stem", "stage_1", "stage_2", "stage_3", "stage_4")

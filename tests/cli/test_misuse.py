@@ -76,6 +76,21 @@ def test_run_refuses_in_one_line(arguments, message, elsewhere):
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize("where", ["--out", "cache"])
+def test_a_place_that_cannot_be_written_is_one_line(where, elsewhere, monkeypatch):
+    (elsewhere / "file").write_text("here")
+    place = str(elsewhere / "file" / "below")
+    arguments = ["--method", "kd", "--limit", "64", "--epochs", "1", "--teacher-epochs", "1"]
+    if where == "cache":
+        monkeypatch.setenv("KERAS_PROKT_CACHE", place)
+    else:
+        arguments += ["--out", place]
+    result = invoke("run", *arguments)
+    assert result.exit_code == 2, result.output
+    assert "Expected files that can be read and written" in result.output.splitlines()[-1]
+    assert "Traceback" not in result.output
+
+
 def test_an_option_that_does_not_exist_suggests_the_nearest():
     result = invoke("run", "--lamda", "0.3")
     assert result.exit_code == 2

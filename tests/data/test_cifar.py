@@ -45,6 +45,25 @@ def test_missing_data_is_one_clear_line(tmp_path):
         cifar.load_cifar100("tset")
 
 
+@pytest.mark.parametrize("damaged", ["images.npy", "labels.npy", "class_names.json"])
+def test_damaged_arrays_are_written_again(damaged, tmp_path, monkeypatch):
+    whole = cifar.Images(IMAGES, np.arange(50, dtype="int32"), [str(n) for n in range(100)])
+    monkeypatch.setattr(cifar, "_read_tfds", lambda split, source: whole)
+    monkeypatch.setitem(cifar.SPLITS, "test", 50)
+    cifar.load_cifar100("test", cache=tmp_path)
+    [path] = tmp_path.glob(f"data/*/{damaged}")
+    content = path.read_bytes()
+    for broken in (content[:-60], b""):
+        path.write_bytes(broken)
+        again = cifar.load_cifar100("test", cache=tmp_path)
+        np.testing.assert_array_equal(again.images, IMAGES)
+        np.testing.assert_array_equal(again.labels, whole.labels)
+        assert again.class_names == whole.class_names
+        assert path.read_bytes() == content
+    np.save(path.parent / "labels.npy", np.arange(5))
+    assert len(cifar.load_cifar100("test", cache=tmp_path).labels) == 50
+
+
 def test_validation_examples_are_fixed_and_apart():
     train, validation = cifar.split_validation(50_000)
     assert (len(train), len(validation)) == (45_000, 5_000)

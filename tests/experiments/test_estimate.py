@@ -31,6 +31,14 @@ def test_operations_of_a_convolution_and_a_matrix_product():
     ("method", "phases"),
     [
         ("prokt", {"prokt": 40 * 4}),
+        (
+            "ta",
+            {
+                "teacher, if it is not there yet": 40 * 4,
+                "assistant cnn-medium, if it is not there yet": 40 * 4,
+                "ta": 40 * 4,
+            },
+        ),
         ("rco", {"teacher, if it is not there yet": 40 * 4, "rco": 40 * 4}),
     ],
 )

@@ -36,6 +36,42 @@ def test_a_users_own_function(monkeypatch):
         models.get("nowhere_at_all:small")
 
 
+def test_names_may_be_spelled_as_papers_do():
+    for name in ("MobileNetV2", "WRN-16-2", "ResNet8x4", "shufflenet_v1"):
+        assert models.get(name)(10, (32, 32, 3)).output_shape == (None, 10)
+    with pytest.raises(ValueError, match="did you mean 'vgg13'"):
+        models.get("vgg113")
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetB0"])
+def test_images_are_not_normalised_a_second_time(name):
+    model = models.get(f"keras:{name}")(10, (32, 32, 3))
+    kinds = (keras.layers.Rescaling, keras.layers.Normalization)
+    assert not [layer.name for layer in model.layers if isinstance(layer, kinds)]
+    assert model.output_shape == (None, 10)
+
+
+def test_logits_are_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = models.get("keras:MobileNetV2")(10, (32, 32, 3))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.output.dtype == "float32"
+    assert model.get_layer("Conv1").compute_dtype == "bfloat16"
+
+
+def test_builders_that_build_nothing(monkeypatch):
+    module = types.ModuleType("my_networks")
+    module.no_arguments = lambda: None
+    module.number = lambda num_classes, input_shape: 3
+    monkeypatch.setitem(sys.modules, "my_networks", module)
+    with pytest.raises(ValueError, match="to build a model, received TypeError"):
+        models.get("my_networks:no_arguments")(10, (8, 8, 1))
+    with pytest.raises(ValueError, match=r"to return a keras\.Model, received a int"):
+        models.get("my_networks:number")(10, (8, 8, 1))
+
+
 def test_an_unknown_preset_is_refused():
     with pytest.raises(ValueError, match="Expected an image preset of keras-hub, received"):
         models.get("hub:no_such_preset")(10, (32, 32, 3))
