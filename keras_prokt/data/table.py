@@ -3,11 +3,13 @@
 This module imports no NumPy and no Keras, so that apps can be listed at once.
 """
 
+import contextlib
 import csv
 import io
 import json
 import random
 import re
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -209,10 +211,10 @@ def read_table(path: str | Path, *, text_columns: Sequence[str], label_column: s
         return _table(str(path), columns, _parquet_rows(path, columns), "row")
     content = _decoded(path)
     if suffix == ".jsonl":
-        rows = _jsonl_rows(str(path), content, columns)
-    else:
+        return _table(str(path), columns, _jsonl_rows(str(path), content, columns), "line")
+    with _csv_fields_of(len(content)):
         rows = _csv_rows(str(path), content, columns, "\t" if suffix == ".tsv" else ",")
-    return _table(str(path), columns, rows, "line")
+        return _table(str(path), columns, rows, "line")
 
 
 def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTable]:
@@ -330,6 +332,22 @@ def _decoded(path: Path) -> str:
             f"Expected a readable file, received {str(path)!r} ({error.strerror}); check its "
             "permissions."
         ) from error
+
+
+_CSV_LIMIT = threading.Lock()
+
+
+@contextlib.contextmanager
+def _csv_fields_of(characters: int) -> Iterator[None]:
+    """Lets fields be that long: the module `csv` refuses 131,073 characters, for all its users."""
+    with _CSV_LIMIT:
+        usual = csv.field_size_limit()
+        try:
+            # No more than a C long holds everywhere.
+            csv.field_size_limit(max(usual, min(characters, 2**31 - 1)))
+            yield
+        finally:
+            csv.field_size_limit(usual)
 
 
 def _csv_rows(

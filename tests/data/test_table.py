@@ -63,6 +63,19 @@ def test_a_large_table_with_all_that_csv_allows(large):
         assert f"{row}: " in lines[table.numbers[row] - 1]
 
 
+@pytest.mark.parametrize("name", ["table.csv", "table.tsv"])
+def test_a_text_may_be_longer_than_the_limit_of_the_module_csv(tmp_path, name):
+    usual = csv.field_size_limit()
+    text = (usual + 1) * "x"
+    separator = "\t" if name.endswith(".tsv") else ","
+    content = f"body{separator}stars\n{text}{separator}1\n"
+    assert read(write(tmp_path, content, name)).texts == ([text],)
+    assert csv.field_size_limit() == usual
+    with pytest.raises(ValueError, match="received 1 at .*, line 3;"):
+        read(write(tmp_path, content + "b\n", name))
+    assert csv.field_size_limit() == usual
+
+
 def test_the_split_is_stratified_and_always_the_same(large):
     one, other = load(large), load(large)
     assert one.class_names == list(LABELS)
