@@ -170,6 +170,11 @@ def read_table(path: str | Path, *, text_columns: Sequence[str], label_column: s
     which needs the package `pyarrow`. Text is UTF-8, with or without a byte-order mark. Wholly
     empty rows are skipped.
 
+    Not every `.tsv` quotes its fields; GLUE's do not. Double quotes are characters of the text,
+    and every line is a row, if the file cannot be read otherwise, or if a field in quotes would
+    hold a tab or a line break although every line has as many fields as the header. A header with
+    quotes around a name says that fields are quoted.
+
     Args:
         path: The file.
         text_columns: The column of the texts, or the two of pairs.
@@ -353,7 +358,10 @@ def _csv_fields_of(characters: int) -> Iterator[None]:
 def _csv_rows(
     source: str, content: str, columns: Sequence[str], delimiter: str
 ) -> Iterator[tuple[int, list[str]]]:
-    records = _csv_records(source, content, delimiter)
+    if delimiter == "\t":
+        records = iter(_tsv_records(source, content))
+    else:
+        records = _csv_records(source, content, delimiter)
     line, header = next(records, (1, None))
     if header is None:
         raise ValueError(
@@ -380,10 +388,38 @@ def _csv_rows(
         yield line, [fields[position] for position in positions]
 
 
-def _csv_records(source: str, content: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _tsv_records(source: str, content: str) -> list[tuple[int, list[str]]]:
+    """As `_csv_records`, with quotes around fields or in texts, as `read_table` says."""
+    literal = list(_csv_records(source, content, "\t", csv.QUOTE_NONE))
+    header = literal[0][1] if literal else []
+    uneven = [(line, len(fields)) for line, fields in literal if len(fields) != len(header)]
+    may_be_literal = not any(name.startswith('"') for name in header)
+    try:
+        quoted = list(_csv_records(source, content, "\t"))
+    except ValueError as error:
+        if not may_be_literal:
+            raise
+        if not uneven:
+            return literal
+        line, count = uneven[0]
+        raise ValueError(
+            f"{str(error).removesuffix('.')}; or, if its quotes belong to the texts, give line "
+            f"{line} the {len(header)} fields of the header, not {count}."
+        ) from error
+    if may_be_literal and not uneven:
+        texts = (field for _, fields in quoted for field in fields)
+        if any(re.search(r"[\t\r\n]", text) for text in texts):
+            return literal
+    return quoted
+
+
+def _csv_records(
+    source: str, content: str, delimiter: str, quoting: int = csv.QUOTE_MINIMAL
+) -> Iterator[tuple[int, list[str]]]:
     """Every record that is not wholly empty, with the line in which it begins."""
     # Without translation, so that line breaks inside fields stay what they are.
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    lines = io.StringIO(content, newline="")
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     line = 1
     try:
         for fields in reader:

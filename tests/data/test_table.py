@@ -117,6 +117,42 @@ def test_tsv_jsonl_and_parquet_give_the_same(tmp_path):
         assert table.labels == ["3", "11"]
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        # As GLUE's files: quotes are read as characters, where they would be refused ...
+        ('"Hello" there\ta\nbye\tb\n', ['"Hello" there', "bye"]),
+        ('"Hello there\ta\nbye\tb\n', ['"Hello there', "bye"]),
+        # ... or join rows or columns.
+        ('"Hello\ta\nthere"\tb\n', ['"Hello', 'there"']),
+        ('bye\t"a\n5"\tb\n', ["bye", '5"']),
+        # As pandas writes it: what holds a quote, a tab or a line break is quoted.
+        ('"""Hello"" there"\ta\nbye\tb\n', ['"Hello" there', "bye"]),
+        ('"Hello\tthere"\ta\nbye\tb\n', ["Hello\tthere", "bye"]),
+        ('"Hello\nthere"\ta\n"by\r\ne"\tb\n', ["Hello\nthere", "by\r\ne"]),
+        # In the middle of a field quotes are characters anyway.
+        ('5" wide\ta\n6" wide\tb\n', ['5" wide', '6" wide']),
+    ],
+)
+def test_quotes_of_a_tsv_are_around_fields_or_in_texts(tmp_path, content, expected):
+    table = read(write(tmp_path, "body\tstars\n" + content, "t.tsv"))
+    assert table.texts == (expected,)
+
+
+def test_a_quoted_header_says_that_the_fields_of_a_tsv_are_quoted(tmp_path):
+    path = write(tmp_path, '"body"\t"stars"\n"a\tb\nc"\t"1"\n', "t.tsv")
+    assert read(path).texts == (["a\tb\nc"],)
+    path = write(tmp_path, '"body"\t"stars"\n"a" b\t"1"\n', "t.tsv")
+    with pytest.raises(ValueError, match="line 2; close its double quotes, and .* twice.$"):
+        read(path)
+
+
+def test_a_tsv_that_cannot_be_read_either_way_is_named_with_both_lines(tmp_path):
+    path = write(tmp_path, 'body\tstars\n"a" b\t1\nc\n', "t.tsv")
+    with pytest.raises(ValueError, match="line 2; close .* give line 3 the 2 fields .* not 1.$"):
+        read(path)
+
+
 def test_parquet_problems(tmp_path, monkeypatch):
     path = write(tmp_path, "no such thing", "t.parquet")
     if pytest.importorskip("pyarrow", reason="needs pyarrow"):
