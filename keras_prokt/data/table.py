@@ -7,6 +7,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import random
 import re
 import threading
@@ -178,7 +179,9 @@ def read_table(path: str | Path, *, text_columns: Sequence[str], label_column: s
     Args:
         path: The file.
         text_columns: The column of the texts, or the two of pairs.
-        label_column: The column of the labels: integers or strings, without spaces around them.
+        label_column: The column of the labels: integers, booleans or strings, without spaces
+            around them. Whole numbers are integers in every format: `1.0` is the class `1`.
+            Fractions are classes only where they are text, as in CSV.
 
     Returns:
         The rows in the order of the file.
@@ -290,12 +293,22 @@ def _checked_text(value: Any, column: str, place: str) -> str:
 
 def _checked_label(value: Any, column: str, place: str) -> str:
     _check_filled("a label", value, column, place)
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int):
+        advice = "write it as one of these."
+        if isinstance(value, float):
+            advice = (
+                "that looks like regression, which is not learned: choose another column with "
+                "--label, or write classes as strings."
+            )
         raise ValueError(
             f"Expected a label that is an integer or a string in column {column!r}, received "
-            f"{value!r} ({type(value).__name__}) at {place}; write it as one of these."
+            f"{value!r} ({type(value).__name__}) at {place}; {advice}"
         )
     label = str(value).strip()
+    if re.fullmatch(r"[+-]?[0-9]{1,4000}\.0+", label):
+        label = str(int(label.partition(".")[0]))
     _check_characters(label, column, place)
     return label
 
@@ -319,6 +332,8 @@ def _check_characters(value: str, column: str, place: str) -> None:
 
 
 def _is_blank(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isnan(value)  # what pandas writes for a missing value
     return value is None or (isinstance(value, str) and not value.strip())
 
 

@@ -1,6 +1,7 @@
 """Tables of texts and labels: what is read, what is refused, and where the message points."""
 
 import csv
+import importlib.util
 import json
 import subprocess
 import sys
@@ -153,6 +154,32 @@ def test_a_tsv_that_cannot_be_read_either_way_is_named_with_both_lines(tmp_path)
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("labels", "fields", "expected"),
+    [
+        ([True, False, True], ["True", "False", "True"], ["False", "True"]),
+        ([1.0, 0.0, 10.0], ["1.0", "0.0", "10.00"], ["0", "1", "10"]),
+        ([1, -2, 3], ["1", "-2.0", " 3.0 "], ["-2", "1", "3"]),
+        (["1.5", "v2.0", "2"], ["1.5", "v2.0", "2.0"], ["1.5", "2", "v2.0"]),
+    ],
+)
+def test_labels_of_every_kind_give_the_same_classes(tmp_path, labels, fields, expected):
+    labels, fields = 3 * labels, 3 * fields
+    records = [{"body": f"t{i}", "stars": label} for i, label in enumerate(labels)]
+    paths = [write(tmp_path, rows(*fields))]
+    paths += [write(tmp_path, rows(*fields).replace(",", "\t"), "t.tsv")]
+    paths += [write(tmp_path, "\n".join(map(json.dumps, records)), "t.jsonl")]
+    if importlib.util.find_spec("pyarrow"):
+        import pyarrow
+        from pyarrow import parquet
+
+        paths.append(tmp_path / "t.parquet")
+        parquet.write_table(pyarrow.Table.from_pylist(records), paths[-1])
+    for path in paths:
+        assert load(path).class_names == expected
+        assert read(path).labels == read(paths[0]).labels
+
+
 def test_parquet_problems(tmp_path, monkeypatch):
     path = write(tmp_path, "no such thing", "t.parquet")
     if pytest.importorskip("pyarrow", reason="needs pyarrow"):
@@ -218,8 +245,9 @@ def test_what_is_wrong_with_a_csv_is_named_with_its_line(tmp_path, content, mess
         ('{"body": "b"}', "column at .*, line 3 among body; received 'stars'"),
         ('{"body": 5, "stars": 1}', r"received 5 \(int\) at .*, line 3; write it as a string"),
         ('{"body": null, "stars": 1}', "received an empty one at .*, line 3"),
-        ('{"body": "b", "stars": 1.5}', r"an integer or a string .* 1.5 \(float\) at .*, line 3"),
-        ('{"body": "b", "stars": true}', r"received True \(bool\) at .*, line 3"),
+        ('{"body": "b", "stars": 1.5}', r"a string .* 1.5 \(float\) at .*, line 3; .* regression"),
+        ('{"body": "b", "stars": NaN}', "received an empty one at .*, line 3"),
+        ('{"body": "b", "stars": [1]}', r"received \[1\] \(list\) at .*, line 3; write it as one"),
         ('{"body": "\\ud83d", "stars": 1}', "half of a surrogate pair .* at .*, line 3"),
         ('{"body": ', "JSON object a line, received one that cannot be read .*, line 3"),
         ("[1]", "JSON object a line, received list at .*, line 3"),
@@ -314,6 +342,35 @@ def test_a_set_of_tensorflow_datasets(tfds_directory):
         load_texts("tfds:glue/cola", **{**columns, "text_columns": ["idx"]})
     with pytest.raises(ValueError, match="no glue/colla there"):
         load_texts("tfds:glue/colla", **columns)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "labels", "expected"),
+    [
+        ("bool", [True, False] * 3, ["False", "True"]),
+        ("float32", [1.0, 0.0] * 3, ["0", "1"]),
+        ("float32", [1.0, 0.5], r"received 0.5 \(float\) at tfds:own train, row .; .* regression"),
+    ],
+)
+def test_labels_of_tensorflow_datasets_without_names(tmp_path, dtype, labels, expected):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    import tensorflow as tf
+
+    columns = {"body": [f"t{i}" for i in range(len(labels))], "stars": labels}
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="own",
+        version="1.0.0",
+        data_dir=tmp_path,
+        split_datasets={"train": tf.data.Dataset.from_tensor_slices(columns)},
+        features=tfds.features.FeaturesDict(
+            {"body": tfds.features.Text(), "stars": getattr(tf, dtype)}
+        ),
+    )
+    if isinstance(expected, list):
+        assert load("tfds:own", data_dir=str(tmp_path)).class_names == expected
+    else:
+        with pytest.raises(ValueError, match=expected):
+            load("tfds:own", data_dir=str(tmp_path))
 
 
 def test_the_reader_imports_no_numpy_and_no_keras():
