@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ def read_split(
     """A whole split, in the order of the files.
 
     Args:
-        name: Data set as TFDS calls it, such as `"glue/sst2"`.
+        name: Data set as TFDS calls it, such as `"glue/sst2"` or `"glue/sst2:2.0.0"`.
         split: One of its splits.
         data_dir: Directory that holds the data set as TFDS writes it; see `tfds_directory`.
         download: Whether to download and prepare the data into `data_dir` when it is not there
@@ -61,7 +62,8 @@ def prepared_builder(name: str, *, data_dir: str | None = None, download: bool =
     missing = f"Expected prepared TFDS data of {name} in {data_dir!r}, received "
     # Before TFDS is imported: it takes seconds, and logs a warning of its own about this.
     is_local = "://" not in data_dir
-    if is_local and not download and not os.path.isdir(os.path.join(data_dir, *name.split("/"))):
+    folder = re.sub(r":[0-9.*]+$", "", name)  # without a version, as in glue/cola:2.0.0
+    if is_local and not download and not os.path.isdir(os.path.join(data_dir, *folder.split("/"))):
         found = "no such directory" if not os.path.isdir(data_dir) else f"no {name} there"
         raise ValueError(f"{missing}{found}; {advice}")
 

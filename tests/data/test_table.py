@@ -342,6 +342,10 @@ def test_a_set_of_tensorflow_datasets(tfds_directory):
         load_texts("tfds:glue/cola", **{**columns, "text_columns": ["idx"]})
     with pytest.raises(ValueError, match="no glue/colla there"):
         load_texts("tfds:glue/colla", **columns)
+    for version in ("2.0.0", "2.*.*"):
+        of_version = load_texts(f"tfds:glue/cola:{version}", **columns)
+        assert of_version.class_names == data.class_names
+        assert of_version.parts["train"].texts == data.parts["train"].texts
 
 
 @pytest.mark.parametrize(
