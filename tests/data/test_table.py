@@ -348,6 +348,27 @@ def test_a_set_of_tensorflow_datasets(tfds_directory):
         assert of_version.parts["train"].texts == data.parts["train"].texts
 
 
+def test_sets_that_are_not_wholly_prepared(tfds_directory):
+    near = r" there \(nearest prepared: glue/cola:2.0.0\); point --data-dir .*`.$"
+    messages = {
+        "glue/colla": "no glue/colla",
+        "glue/cola:1.0.0": "no version 1.0.0",
+        "glue/cola:7.0.0": "no whole version",
+        "glue/mrpc": "no version 2.0.0",
+        "glue/mine": "no whole version",
+        "half": "no whole version",
+    }
+    for name in ("glue/mrpc", "glue/mine", "half/incomplete.ABC_1.0.0"):
+        Path(tfds_directory, name).mkdir(parents=True)
+    for name, message in messages.items():
+        with pytest.raises(ValueError, match=f"data of {name} in .*, received {message}{near}"):
+            load(f"tfds:{name}", data_dir=tfds_directory)
+    broken = Path(tfds_directory, "glue", "cola", "2.0.0", "features.json")
+    broken.write_text("{")
+    with pytest.raises(ValueError, match="Expected readable TFDS data .* JSONDecodeError: "):
+        load("tfds:glue/cola:2.0.0", data_dir=tfds_directory)
+
+
 @pytest.mark.parametrize(
     ("dtype", "labels", "expected"),
     [
