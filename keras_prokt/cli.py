@@ -19,7 +19,7 @@ import click
 from keras_prokt import __version__
 from keras_prokt.app import list_apps
 from keras_prokt.data.glue import UnofficialRows
-from keras_prokt.data.table import DuplicateTexts
+from keras_prokt.data.table import DuplicateTexts, UnusedSplits
 from keras_prokt.experiments.report import (
     comparison_table,
     format_table,
@@ -79,7 +79,7 @@ def _data_warnings_in_one_line() -> Iterator[None]:
         usual = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *place: Any) -> None:
-            if issubclass(category, (DuplicateTexts, UnofficialRows)):
+            if issubclass(category, (DuplicateTexts, UnofficialRows, UnusedSplits)):
                 click.echo(f"keras-prokt: warning: {message}", err=True)
             else:
                 usual(message, category, *place)

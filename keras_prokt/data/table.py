@@ -36,6 +36,10 @@ class DuplicateTexts(UserWarning):
     """The same text is in two parts that should have none in common."""
 
 
+class UnusedSplits(UserWarning):
+    """Of several splits of TensorFlow Datasets for one part only the first is used."""
+
+
 @dataclass(frozen=True)
 class TextTable:
     """Texts with their labels in memory.
@@ -107,7 +111,8 @@ def load_texts(
     Args:
         dataset: A file as `read_table` reads it, or `tfds:` and the name of a set of TensorFlow
             Datasets, whose splits "train", "validation" and "test" are used, a test split with
-            hidden labels excepted.
+            hidden labels excepted. Of a set such as `glue/mnli`, which has none of that name, it
+            is the first split whose name begins so; others that do are named in a warning.
         text_columns: The column of the texts, or the two of pairs.
         label_column: The column of the labels.
         validation: A file with the same columns to validate on.
@@ -511,17 +516,28 @@ def _tfds_parts(
         )
     class_names = getattr(info.features[columns[-1]], "names", None)
     parts = {}
-    for split in ("train", "validation", "test"):
-        if split not in info.splits:
+    for part in ("train", "validation", "test"):
+        splits = [split for split in info.splits if split.startswith(part)]
+        if not splits:
             continue
+        if part in splits:
+            splits = [part]
+        split = splits[0]
         arrays = read_split(name, split, data_dir=data_dir)
         values = [[_plain(value) for value in arrays[column]] for column in columns]
         if class_names is not None:
-            if split == "test" and set(values[-1]) == {-1}:
+            if part == "test" and set(values[-1]) == {-1}:
                 continue
             values[-1] = [class_names[i] if i >= 0 else None for i in values[-1]]
         rows = enumerate(zip(*values, strict=True), start=1)
-        parts[split] = _table(f"{TFDS}{name} {split}", columns, rows, "row")
+        parts[part] = _table(f"{TFDS}{name} {split}", columns, rows, "row")
+        if len(splits) > 1:
+            warnings.warn(
+                f"Expected one {part} split in {TFDS}{name}, received {', '.join(splits)}; "
+                f"the first is used, without {', '.join(splits[1:])}.",
+                UnusedSplits,
+                stacklevel=3,
+            )
     return parts, class_names
 
 

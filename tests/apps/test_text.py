@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from small_glue import write_bert
+from small_glue import write_bert, write_glue
 
 from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
@@ -231,3 +231,15 @@ def test_duplicate_texts_are_one_line_of_warning(table, bert, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "keras-prokt: warning: Expected the validation part" in result.stderr
     assert f"60 texts again, the first at {table}, line 2;" in result.stderr
+
+
+def test_validation_splits_that_are_left_out_are_one_line_of_warning(tmp_path):
+    write_glue(tmp_path, ["mnli"])
+    arguments = ["--app", "text", "--dataset", "tfds:glue/mnli", "--text", "premise,hypothesis"]
+    arguments += ["--label", "label", "--data-dir", tmp_path]
+    arguments += ["--teacher", tmp_path / "none"]  # refused after the data is read
+    result = keras_prokt("run", *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    lines = [line for line in result.stderr.splitlines() if "validation_mismatched" in line]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("keras-prokt: warning: Expected one validation split in tfds:glue/")

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from keras_prokt.data.table import DuplicateTexts, load_texts, read_table, split_table
+from keras_prokt.data.table import (
+    DuplicateTexts,
+    UnusedSplits,
+    load_texts,
+    read_table,
+    split_table,
+)
 
 COLUMNS = {"text_columns": ["body"], "label_column": "stars"}
 LABELS = ("bad", "good", "mixed")
@@ -346,6 +352,48 @@ def test_a_set_of_tensorflow_datasets(tfds_directory):
         of_version = load_texts(f"tfds:glue/cola:{version}", **columns)
         assert of_version.class_names == data.class_names
         assert of_version.parts["train"].texts == data.parts["train"].texts
+
+
+def test_the_first_of_several_validation_splits_is_used(tmp_path):
+    pytest.importorskip("tensorflow_datasets")
+    from small_glue import split_names, write_glue
+
+    hidden = {"test_matched", "test_mismatched"}
+
+    def rows_of(task, split):
+        for idx in range(6 if split == "train" else 3):
+            texts = {"premise": f"{split} {idx}", "hypothesis": "h"}
+            yield idx, {**texts, "label": -1 if split in hidden else idx % 3, "idx": idx}
+
+    def loaded():
+        return load(
+            "tfds:glue/mnli",
+            text_columns=["premise", "hypothesis"],
+            label_column="label",
+            data_dir=str(tmp_path / str(len(hidden))),
+        )
+
+    write_glue(tmp_path / "2", ["mnli"], rows=rows_of)
+    message = (
+        "^Expected one validation split in tfds:glue/mnli, received validation_matched, "
+        "validation_mismatched; the first is used, without validation_mismatched.$"
+    )
+    with pytest.warns(UnusedSplits, match=message) as warned:
+        data = loaded()
+    assert len(warned) == 1
+    assert {name: len(part) for name, part in data.parts.items()} == {"train": 6, "validation": 3}
+    assert all(text.startswith("validation_matched ") for text in data.parts["validation"].texts[0])
+
+    hidden.clear()
+    order = split_names("mnli")[::-1]
+    write_glue(tmp_path / "0", ["mnli"], rows=rows_of, splits=lambda task: order)
+    with pytest.warns(UnusedSplits) as warned:
+        data = loaded()
+    assert [str(warning.message).rpartition("without ")[2] for warning in warned] == [
+        "validation_matched.",
+        "test_matched.",
+    ]
+    assert data.parts["test"].source == "tfds:glue/mnli test_mismatched"
 
 
 def test_sets_that_are_not_wholly_prepared(tfds_directory):
