@@ -36,6 +36,10 @@ class DuplicateTexts(UserWarning):
     """The same text is in two parts that should have none in common."""
 
 
+class UnknownColumn(ValueError):
+    """A table has no column of that name."""
+
+
 class UnusedSplits(UserWarning):
     """Of several splits of TensorFlow Datasets for one part only the first is used."""
 
@@ -209,25 +213,35 @@ def read_table(path: str | Path, *, text_columns: Sequence[str], label_column: s
     """
     path = Path(path)
     columns = (*text_columns, label_column)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise ValueError(
-            f"Expected a file with a suffix among {', '.join(FORMATS)}, received {str(path)!r}; "
-            f"convert the file, or write {TFDS}NAME for a set of TensorFlow Datasets."
-        )
-    if not path.is_file():
-        raise ValueError(
-            f"Expected a file of texts and labels, received {str(path)!r} where there is none; "
-            "check the path."
-        )
-    if suffix == ".parquet":
-        return _table(str(path), columns, _parquet_rows(path, columns), "row")
-    content = _decoded(path)
-    if suffix == ".jsonl":
-        return _table(str(path), columns, _jsonl_rows(str(path), content, columns), "line")
-    with _csv_fields_of(len(content)):
-        rows = _csv_rows(str(path), content, columns, "\t" if suffix == ".tsv" else ",")
-        return _table(str(path), columns, rows, "line")
+    unit = "row" if path.suffix.lower() == ".parquet" else "line"
+    with contextlib.closing(_rows(path, columns)) as rows:
+        return _table(str(path), columns, rows, unit)
+
+
+def parse_text_columns(text: str, dataset: str | None) -> tuple[str, ...]:
+    """The columns that `--text` names: the whole if the table has such a column, or a list.
+
+    Args:
+        text: `COLUMN`, or `FIRST,SECOND` for pairs.
+        dataset: The table, as `load_texts` reads it.
+
+    Returns:
+        The names, without spaces around them.
+    """
+    whole = text.strip()
+    names = tuple(name.strip() for name in text.split(","))
+    path = Path(dataset or "").expanduser()
+    # Of other faults of the file reading it says more.
+    if len(names) == 1 or not path.is_file():
+        return names
+    try:
+        with contextlib.closing(_rows(path, [whole])) as rows:
+            next(rows, None)
+    except UnknownColumn:
+        return names
+    except ValueError:
+        pass
+    return (whole,)
 
 
 def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTable]:
@@ -266,6 +280,30 @@ def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTabl
             order = order[size:]
         keep["train"] += order
     return {name: table.rows(sorted(rows)) for name, rows in keep.items()}
+
+
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+    """The values of the columns in each row of a file, with its line or its number."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(
+            f"Expected a file with a suffix among {', '.join(FORMATS)}, received {str(path)!r}; "
+            f"convert the file, or write {TFDS}NAME for a set of TensorFlow Datasets."
+        )
+    if not path.is_file():
+        raise ValueError(
+            f"Expected a file of texts and labels, received {str(path)!r} where there is none; "
+            "check the path."
+        )
+    if suffix == ".parquet":
+        yield from _parquet_rows(path, columns)
+        return
+    content = _decoded(path)
+    if suffix == ".jsonl":
+        yield from _jsonl_rows(str(path), content, columns)
+        return
+    with _csv_fields_of(len(content)):
+        yield from _csv_rows(str(path), content, columns, "\t" if suffix == ".tsv" else ",")
 
 
 def _table(
@@ -552,7 +590,7 @@ def _check_columns(columns: Iterable[str], known: Iterable[str], place: str) -> 
     known = list(known)
     for name in columns:
         if name not in known:
-            raise ValueError(unknown_name(f"a column at {place}", name, known))
+            raise UnknownColumn(unknown_name(f"a column at {place}", name, known))
 
 
 def _sorted_names(labels: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from keras_prokt.data.table import (
     DuplicateTexts,
     UnusedSplits,
     load_texts,
+    parse_text_columns,
     read_table,
     split_table,
 )
@@ -48,6 +49,17 @@ def write(folder, content, name="table.csv"):
     return path
 
 
+def written_parquet(folder, records):
+    """The path of a Parquet file, or none where there is no pyarrow to write it."""
+    if importlib.util.find_spec("pyarrow") is None:
+        return []
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.Table.from_pylist(records), folder / "t.parquet")
+    return [folder / "t.parquet"]
+
+
 def read(path, **columns):
     return read_table(path, **{**COLUMNS, **columns})
 
@@ -78,9 +90,10 @@ def test_a_text_may_be_longer_than_the_limit_of_the_module_csv(tmp_path, name):
     content = f"body{separator}stars\n{text}{separator}1\n"
     assert read(write(tmp_path, content, name)).texts == ([text],)
     assert csv.field_size_limit() == usual
-    with pytest.raises(ValueError, match="received 1 at .*, line 3;"):
-        read(write(tmp_path, content + "b\n", name))
-    assert csv.field_size_limit() == usual
+    for row, message in (("b", "received 1 at"), (f"b{separator}", "received an empty one at")):
+        with pytest.raises(ValueError, match=f"{message} .*, line 3;"):
+            read(write(tmp_path, content + row + "\n", name))
+        assert csv.field_size_limit() == usual
 
 
 def test_the_split_is_stratified_and_always_the_same(large):
@@ -175,12 +188,7 @@ def test_labels_of_every_kind_give_the_same_classes(tmp_path, labels, fields, ex
     paths = [write(tmp_path, rows(*fields))]
     paths += [write(tmp_path, rows(*fields).replace(",", "\t"), "t.tsv")]
     paths += [write(tmp_path, "\n".join(map(json.dumps, records)), "t.jsonl")]
-    if importlib.util.find_spec("pyarrow"):
-        import pyarrow
-        from pyarrow import parquet
-
-        paths.append(tmp_path / "t.parquet")
-        parquet.write_table(pyarrow.Table.from_pylist(records), paths[-1])
+    paths += written_parquet(tmp_path, records)
     for path in paths:
         assert load(path).class_names == expected
         assert read(path).labels == read(paths[0]).labels
@@ -200,6 +208,31 @@ def test_pairs(tmp_path):
     path = write(tmp_path, "a,b,y\n1,2,3\n")
     table = read_table(path, text_columns=["b", "a"], label_column="y")
     assert (table.texts, table.labels) == ((["2"], ["1"]), ["3"])
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "expected"),
+    [
+        (" title, original", '"title, original",stars\na,1\n', ["title, original"]),
+        ("title, original", '"title, original",stars\na,1,2\n', ["title, original"]),
+        ("title, original", "title,original,stars\na,b,1\n", ["title", "original"]),
+        ("title,title", "title,stars\na,1\n", ["title", "title"]),
+        ("title", '"title, original",stars\na,1\n', ["title"]),
+    ],
+)
+def test_a_column_may_have_a_comma_in_its_name(tmp_path, text, content, expected):
+    assert parse_text_columns(text, str(write(tmp_path, content))) == tuple(expected)
+    assert parse_text_columns("a, b", str(tmp_path / "none.csv")) == ("a", "b")
+    assert parse_text_columns("a, b", "tfds:glue/mrpc") == ("a", "b")
+
+
+def test_a_comma_in_a_column_of_every_format(tmp_path):
+    record = {"title, original": "a", "stars": 1}
+    paths = [write(tmp_path, "title, original\tstars\na\t1\n", "t.tsv")]
+    paths += [write(tmp_path, json.dumps(record), "t.jsonl"), *written_parquet(tmp_path, [record])]
+    for path in paths:
+        assert parse_text_columns("title, original", str(path)) == ("title, original",)
+        assert parse_text_columns("title,stars", str(path)) == ("title", "stars")
 
 
 @pytest.mark.parametrize(
