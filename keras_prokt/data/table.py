@@ -386,15 +386,20 @@ def _decoded(path: Path) -> str:
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8")
         line = len(re.findall(r"\r\n|\r|\n", before)) + 1
-        raise ValueError(
-            f"Expected text in UTF-8, received the byte 0x{error.object[error.start]:02x} at "
-            f"{path}, line {line}; save the file in UTF-8."
-        ) from error
+        raise _not_utf8(error, f"{path}, line {line}") from error
     except OSError as error:
         raise ValueError(
             f"Expected a readable file, received {str(path)!r} ({error.strerror}); check its "
             "permissions."
         ) from error
+
+
+def _not_utf8(error: UnicodeDecodeError, place: str) -> ValueError:
+    byte = error.object[error.start]
+    return ValueError(
+        f"Expected text in UTF-8, received the byte 0x{byte:02x} at {place}; save the file in "
+        "UTF-8."
+    )
 
 
 _CSV_LIMIT = threading.Lock()
@@ -502,7 +507,8 @@ def _jsonl_rows(
         place = f"{source}, line {line}"
         try:
             record = json.loads(entry)
-        except (json.JSONDecodeError, RecursionError) as error:
+        # Integers of more than 4,300 digits are a plain ValueError.
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"Expected a JSON object a line, received one that cannot be read ({error}) at "
                 f"{place}; correct the line."
@@ -530,15 +536,30 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, lis
     try:
         with parquet.ParquetFile(path) as file:
             _check_columns(columns, file.schema_arrow.names, str(path))
-            content = file.read(columns=list(columns)).to_pydict()
+            table = file.read(columns=list(columns))
     except (OSError, pyarrow.ArrowException) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(
             f"Expected a Parquet file, received {str(path)!r} ({reason}); write it again."
         ) from error
+    try:
+        content = table.to_pydict()
+    except UnicodeDecodeError:
+        _find_undecodable(table, path)
+        raise
     for row, values in enumerate(zip(*(content[name] for name in columns), strict=True), start=1):
         if not all(map(_is_blank, values)):
             yield row, list(values)
+
+
+def _find_undecodable(table: Any, path: Path) -> None:
+    """Raises with the row of the first text of a Parquet table that is not UTF-8."""
+    for column in table.columns:
+        for row, value in enumerate(column, start=1):
+            try:
+                value.as_py()
+            except UnicodeDecodeError as error:
+                raise _not_utf8(error, f"{path}, row {row}") from error
 
 
 def _tfds_parts(

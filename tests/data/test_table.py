@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import struct
 import subprocess
 import sys
 import warnings
@@ -194,6 +195,21 @@ def test_labels_of_every_kind_give_the_same_classes(tmp_path, labels, fields, ex
         assert read(path).labels == read(paths[0]).labels
 
 
+def test_parquet_that_is_not_utf8_is_named_with_its_row(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to write Parquet")
+    from pyarrow import parquet
+
+    # As strings that nobody has checked: of three, the second begins with a byte of Latin-1.
+    offsets, texts = (
+        pyarrow.py_buffer(data) for data in (struct.pack("4i", 0, 1, 3, 4), b"a\xe9bc")
+    )
+    column = pyarrow.StringArray.from_buffers(3, offsets, texts)
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pyarrow.table({"body": column, "stars": ["1", "2", "3"]}), path)
+    with pytest.raises(ValueError, match="the byte 0xe9 at .*t.parquet, row 2; save the file"):
+        read(path)
+
+
 def test_parquet_problems(tmp_path, monkeypatch):
     path = write(tmp_path, "no such thing", "t.parquet")
     if pytest.importorskip("pyarrow", reason="needs pyarrow"):
@@ -290,6 +306,10 @@ def test_what_is_wrong_with_a_csv_is_named_with_its_line(tmp_path, content, mess
         ('{"body": "\\ud83d", "stars": 1}', "half of a surrogate pair .* at .*, line 3"),
         ('{"body": ', "JSON object a line, received one that cannot be read .*, line 3"),
         ("[1]", "JSON object a line, received list at .*, line 3"),
+        (
+            f'{{"body": "b", "stars": {4301 * "1"}}}',
+            r"object a line, .* be read \(Exceeds .* digits.*\) at .*, line 3; correct the line",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_jsonl_is_named_with_its_line(tmp_path, line, message):
