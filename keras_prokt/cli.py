@@ -19,7 +19,7 @@ import click
 from keras_prokt import __version__
 from keras_prokt.app import list_apps
 from keras_prokt.data.glue import UnofficialRows
-from keras_prokt.data.table import DuplicateTexts
+from keras_prokt.data.table import DuplicateTexts, UnusedSplits, parse_text_columns
 from keras_prokt.experiments.report import (
     comparison_table,
     format_table,
@@ -88,7 +88,7 @@ def _data_warnings_in_one_line() -> Iterator[None]:
         usual = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *place: Any) -> None:
-            if issubclass(category, (DuplicateTexts, UnofficialRows)):
+            if issubclass(category, (DuplicateTexts, UnofficialRows, UnusedSplits)):
                 click.echo(f"keras-prokt: warning: {message}", err=True)
             else:
                 usual(message, category, *place)
@@ -299,8 +299,8 @@ def run(
             given["teacher_init"] = None
         given["weights"] = _parsed_weights(given["weights"])
         if given["text_columns"] is not None:
-            columns = given["text_columns"].split(",")
-            given["text_columns"] = tuple(column.strip() for column in columns)
+            columns = parse_text_columns(given["text_columns"], given["dataset"])
+            given["text_columns"] = columns
         spec = RunSpec.resolve(app, method, backend=_use_backend(backend), **given)
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), app, method)
         folder.check_free(overwrite)

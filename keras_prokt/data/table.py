@@ -3,11 +3,14 @@
 This module imports no NumPy and no Keras, so that apps can be listed at once.
 """
 
+import contextlib
 import csv
 import io
 import json
+import math
 import random
 import re
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +34,14 @@ HELD_OUT_SHARE = 0.1
 
 class DuplicateTexts(UserWarning):
     """The same text is in two parts that should have none in common."""
+
+
+class UnknownColumn(ValueError):
+    """A table has no column of that name."""
+
+
+class UnusedSplits(UserWarning):
+    """Of several splits of TensorFlow Datasets for one part only the first is used."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,8 @@ def load_texts(
     Args:
         dataset: A file as `read_table` reads it, or `tfds:` and the name of a set of TensorFlow
             Datasets, whose splits "train", "validation" and "test" are used, a test split with
-            hidden labels excepted.
+            hidden labels excepted. Of a set such as `glue/mnli`, which has none of that name, it
+            is the first split whose name begins so; others that do are named in a warning.
         text_columns: The column of the texts, or the two of pairs.
         label_column: The column of the labels.
         validation: A file with the same columns to validate on.
@@ -168,10 +180,17 @@ def read_table(path: str | Path, *, text_columns: Sequence[str], label_column: s
     which needs the package `pyarrow`. Text is UTF-8, with or without a byte-order mark. Wholly
     empty rows are skipped.
 
+    Not every `.tsv` quotes its fields; GLUE's do not. Double quotes are characters of the text,
+    and every line is a row, if the file cannot be read otherwise, or if a field in quotes would
+    hold a tab or a line break although every line has as many fields as the header. A header with
+    quotes around a name says that fields are quoted.
+
     Args:
         path: The file.
         text_columns: The column of the texts, or the two of pairs.
-        label_column: The column of the labels: integers or strings, without spaces around them.
+        label_column: The column of the labels: integers, booleans or strings, without spaces
+            around them. Whole numbers are integers in every format: `1.0` is the class `1`.
+            Fractions are classes only where they are text, as in CSV.
 
     Returns:
         The rows in the order of the file.
@@ -194,25 +213,35 @@ def read_table(path: str | Path, *, text_columns: Sequence[str], label_column: s
     """
     path = Path(path)
     columns = (*text_columns, label_column)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise ValueError(
-            f"Expected a file with a suffix among {', '.join(FORMATS)}, received {str(path)!r}; "
-            f"convert the file, or write {TFDS}NAME for a set of TensorFlow Datasets."
-        )
-    if not path.is_file():
-        raise ValueError(
-            f"Expected a file of texts and labels, received {str(path)!r} where there is none; "
-            "check the path."
-        )
-    if suffix == ".parquet":
-        return _table(str(path), columns, _parquet_rows(path, columns), "row")
-    content = _decoded(path)
-    if suffix == ".jsonl":
-        rows = _jsonl_rows(str(path), content, columns)
-    else:
-        rows = _csv_rows(str(path), content, columns, "\t" if suffix == ".tsv" else ",")
-    return _table(str(path), columns, rows, "line")
+    unit = "row" if path.suffix.lower() == ".parquet" else "line"
+    with contextlib.closing(_rows(path, columns)) as rows:
+        return _table(str(path), columns, rows, unit)
+
+
+def parse_text_columns(text: str, dataset: str | None) -> tuple[str, ...]:
+    """The columns that `--text` names: the whole if the table has such a column, or a list.
+
+    Args:
+        text: `COLUMN`, or `FIRST,SECOND` for pairs.
+        dataset: The table, as `load_texts` reads it.
+
+    Returns:
+        The names, without spaces around them.
+    """
+    whole = text.strip()
+    names = tuple(name.strip() for name in text.split(","))
+    path = Path(dataset or "").expanduser()
+    # Of other faults of the file reading it says more.
+    if len(names) == 1 or not path.is_file():
+        return names
+    try:
+        with contextlib.closing(_rows(path, [whole])) as rows:
+            next(rows, None)
+    except UnknownColumn:
+        return names
+    except ValueError:
+        pass
+    return (whole,)
 
 
 def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTable]:
@@ -253,6 +282,30 @@ def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTabl
     return {name: table.rows(sorted(rows)) for name, rows in keep.items()}
 
 
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
+    """The values of the columns in each row of a file, with its line or its number."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(
+            f"Expected a file with a suffix among {', '.join(FORMATS)}, received {str(path)!r}; "
+            f"convert the file, or write {TFDS}NAME for a set of TensorFlow Datasets."
+        )
+    if not path.is_file():
+        raise ValueError(
+            f"Expected a file of texts and labels, received {str(path)!r} where there is none; "
+            "check the path."
+        )
+    if suffix == ".parquet":
+        yield from _parquet_rows(path, columns)
+        return
+    content = _decoded(path)
+    if suffix == ".jsonl":
+        yield from _jsonl_rows(str(path), content, columns)
+        return
+    with _csv_fields_of(len(content)):
+        yield from _csv_rows(str(path), content, columns, "\t" if suffix == ".tsv" else ",")
+
+
 def _table(
     source: str, columns: Sequence[str], rows: Iterable[tuple[int, Sequence[Any]]], unit: str
 ) -> TextTable:
@@ -283,12 +336,22 @@ def _checked_text(value: Any, column: str, place: str) -> str:
 
 def _checked_label(value: Any, column: str, place: str) -> str:
     _check_filled("a label", value, column, place)
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int):
+        advice = "write it as one of these."
+        if isinstance(value, float):
+            advice = (
+                "that looks like regression, which is not learned: choose another column with "
+                "--label, or write classes as strings."
+            )
         raise ValueError(
             f"Expected a label that is an integer or a string in column {column!r}, received "
-            f"{value!r} ({type(value).__name__}) at {place}; write it as one of these."
+            f"{value!r} ({type(value).__name__}) at {place}; {advice}"
         )
     label = str(value).strip()
+    if re.fullmatch(r"[+-]?[0-9]{1,4000}\.0+", label):
+        label = str(int(label.partition(".")[0]))
     _check_characters(label, column, place)
     return label
 
@@ -312,6 +375,8 @@ def _check_characters(value: str, column: str, place: str) -> None:
 
 
 def _is_blank(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isnan(value)  # what pandas writes for a missing value
     return value is None or (isinstance(value, str) and not value.strip())
 
 
@@ -321,10 +386,7 @@ def _decoded(path: Path) -> str:
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8")
         line = len(re.findall(r"\r\n|\r|\n", before)) + 1
-        raise ValueError(
-            f"Expected text in UTF-8, received the byte 0x{error.object[error.start]:02x} at "
-            f"{path}, line {line}; save the file in UTF-8."
-        ) from error
+        raise _not_utf8(error, f"{path}, line {line}") from error
     except OSError as error:
         raise ValueError(
             f"Expected a readable file, received {str(path)!r} ({error.strerror}); check its "
@@ -332,10 +394,37 @@ def _decoded(path: Path) -> str:
         ) from error
 
 
+def _not_utf8(error: UnicodeDecodeError, place: str) -> ValueError:
+    byte = error.object[error.start]
+    return ValueError(
+        f"Expected text in UTF-8, received the byte 0x{byte:02x} at {place}; save the file in "
+        "UTF-8."
+    )
+
+
+_CSV_LIMIT = threading.Lock()
+
+
+@contextlib.contextmanager
+def _csv_fields_of(characters: int) -> Iterator[None]:
+    """Lets fields be that long: the module `csv` refuses 131,073 characters, for all its users."""
+    with _CSV_LIMIT:
+        usual = csv.field_size_limit()
+        try:
+            # No more than a C long holds everywhere.
+            csv.field_size_limit(max(usual, min(characters, 2**31 - 1)))
+            yield
+        finally:
+            csv.field_size_limit(usual)
+
+
 def _csv_rows(
     source: str, content: str, columns: Sequence[str], delimiter: str
 ) -> Iterator[tuple[int, list[str]]]:
-    records = _csv_records(source, content, delimiter)
+    if delimiter == "\t":
+        records = iter(_tsv_records(source, content))
+    else:
+        records = _csv_records(source, content, delimiter)
     line, header = next(records, (1, None))
     if header is None:
         raise ValueError(
@@ -362,10 +451,38 @@ def _csv_rows(
         yield line, [fields[position] for position in positions]
 
 
-def _csv_records(source: str, content: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _tsv_records(source: str, content: str) -> list[tuple[int, list[str]]]:
+    """As `_csv_records`, with quotes around fields or in texts, as `read_table` says."""
+    literal = list(_csv_records(source, content, "\t", csv.QUOTE_NONE))
+    header = literal[0][1] if literal else []
+    uneven = [(line, len(fields)) for line, fields in literal if len(fields) != len(header)]
+    may_be_literal = not any(name.startswith('"') for name in header)
+    try:
+        quoted = list(_csv_records(source, content, "\t"))
+    except ValueError as error:
+        if not may_be_literal:
+            raise
+        if not uneven:
+            return literal
+        line, count = uneven[0]
+        raise ValueError(
+            f"{str(error).removesuffix('.')}; or, if its quotes belong to the texts, give line "
+            f"{line} the {len(header)} fields of the header, not {count}."
+        ) from error
+    if may_be_literal and not uneven:
+        texts = (field for _, fields in quoted for field in fields)
+        if any(re.search(r"[\t\r\n]", text) for text in texts):
+            return literal
+    return quoted
+
+
+def _csv_records(
+    source: str, content: str, delimiter: str, quoting: int = csv.QUOTE_MINIMAL
+) -> Iterator[tuple[int, list[str]]]:
     """Every record that is not wholly empty, with the line in which it begins."""
     # Without translation, so that line breaks inside fields stay what they are.
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    lines = io.StringIO(content, newline="")
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     line = 1
     try:
         for fields in reader:
@@ -390,7 +507,8 @@ def _jsonl_rows(
         place = f"{source}, line {line}"
         try:
             record = json.loads(entry)
-        except (json.JSONDecodeError, RecursionError) as error:
+        # Integers of more than 4,300 digits are a plain ValueError.
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"Expected a JSON object a line, received one that cannot be read ({error}) at "
                 f"{place}; correct the line."
@@ -418,15 +536,30 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, lis
     try:
         with parquet.ParquetFile(path) as file:
             _check_columns(columns, file.schema_arrow.names, str(path))
-            content = file.read(columns=list(columns)).to_pydict()
+            table = file.read(columns=list(columns))
     except (OSError, pyarrow.ArrowException) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(
             f"Expected a Parquet file, received {str(path)!r} ({reason}); write it again."
         ) from error
+    try:
+        content = table.to_pydict()
+    except UnicodeDecodeError:
+        _find_undecodable(table, path)
+        raise
     for row, values in enumerate(zip(*(content[name] for name in columns), strict=True), start=1):
         if not all(map(_is_blank, values)):
             yield row, list(values)
+
+
+def _find_undecodable(table: Any, path: Path) -> None:
+    """Raises with the row of the first text of a Parquet table that is not UTF-8."""
+    for column in table.columns:
+        for row, value in enumerate(column, start=1):
+            try:
+                value.as_py()
+            except UnicodeDecodeError as error:
+                raise _not_utf8(error, f"{path}, row {row}") from error
 
 
 def _tfds_parts(
@@ -442,17 +575,28 @@ def _tfds_parts(
         )
     class_names = getattr(info.features[columns[-1]], "names", None)
     parts = {}
-    for split in ("train", "validation", "test"):
-        if split not in info.splits:
+    for part in ("train", "validation", "test"):
+        splits = [split for split in info.splits if split.startswith(part)]
+        if not splits:
             continue
+        if part in splits:
+            splits = [part]
+        split = splits[0]
         arrays = read_split(name, split, data_dir=data_dir)
         values = [[_plain(value) for value in arrays[column]] for column in columns]
         if class_names is not None:
-            if split == "test" and set(values[-1]) == {-1}:
+            if part == "test" and set(values[-1]) == {-1}:
                 continue
             values[-1] = [class_names[i] if i >= 0 else None for i in values[-1]]
         rows = enumerate(zip(*values, strict=True), start=1)
-        parts[split] = _table(f"{TFDS}{name} {split}", columns, rows, "row")
+        parts[part] = _table(f"{TFDS}{name} {split}", columns, rows, "row")
+        if len(splits) > 1:
+            warnings.warn(
+                f"Expected one {part} split in {TFDS}{name}, received {', '.join(splits)}; "
+                f"the first is used, without {', '.join(splits[1:])}.",
+                UnusedSplits,
+                stacklevel=3,
+            )
     return parts, class_names
 
 
@@ -467,7 +611,7 @@ def _check_columns(columns: Iterable[str], known: Iterable[str], place: str) -> 
     known = list(known)
     for name in columns:
         if name not in known:
-            raise ValueError(unknown_name(f"a column at {place}", name, known))
+            raise UnknownColumn(unknown_name(f"a column at {place}", name, known))
 
 
 def _sorted_names(labels: Iterable[str]) -> list[str]:

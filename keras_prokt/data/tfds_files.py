@@ -1,8 +1,12 @@
 """Reads splits of data sets from TensorFlow Datasets' own files."""
 
 import contextlib
+import difflib
+import json
 import os
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 
@@ -20,7 +24,7 @@ def read_split(
     """A whole split, in the order of the files.
 
     Args:
-        name: Data set as TFDS calls it, such as `"glue/sst2"`.
+        name: Data set as TFDS calls it, such as `"glue/sst2"` or `"glue/sst2:2.0.0"`.
         split: One of its splits.
         data_dir: Directory that holds the data set as TFDS writes it; see `tfds_directory`.
         download: Whether to download and prepare the data into `data_dir` when it is not there
@@ -61,19 +65,42 @@ def prepared_builder(name: str, *, data_dir: str | None = None, download: bool =
     missing = f"Expected prepared TFDS data of {name} in {data_dir!r}, received "
     # Before TFDS is imported: it takes seconds, and logs a warning of its own about this.
     is_local = "://" not in data_dir
-    if is_local and not download and not os.path.isdir(os.path.join(data_dir, *name.split("/"))):
-        found = "no such directory" if not os.path.isdir(data_dir) else f"no {name} there"
+    folder = re.sub(r":[0-9.*]+$", "", name)  # without a version, as in glue/cola:2.0.0
+    if is_local and not download and not os.path.isdir(os.path.join(data_dir, *folder.split("/"))):
+        found = "no such directory"
+        if os.path.isdir(data_dir):
+            found = f"no {name} there{_nearest_prepared(name, data_dir)}"
         raise ValueError(f"{missing}{found}; {advice}")
 
     import tensorflow_datasets as tfds
 
     with _unreadable_data_named(name, data_dir):
-        builder = tfds.builder(name, data_dir=data_dir)
+        try:
+            builder = tfds.builder(name, data_dir=data_dir)
+        except json.JSONDecodeError:
+            raise  # files that are there and broken
+        except (AssertionError, ValueError) as error:
+            # TFDS knows neither the name nor such files, and says so with all names it knows.
+            near = _nearest_prepared(name, data_dir)
+            raise ValueError(f"{missing}no whole version there{near}; {advice}") from error
         if download:
             builder.download_and_prepare()
         if not builder.is_prepared():
-            raise ValueError(f"{missing}no version {builder.version} there; {advice}")
+            near = _nearest_prepared(name, data_dir)
+            raise ValueError(f"{missing}no version {builder.version} there{near}; {advice}")
         return builder
+
+
+def _nearest_prepared(name: str, data_dir: str) -> str:
+    """The sets with the most similar names in a local directory, as a part of a message."""
+    files = (
+        file.relative_to(data_dir).parent
+        for levels in ("*/*", "*/*/*")
+        for file in Path(data_dir).glob(f"{levels}/dataset_info.json")
+    )
+    prepared = sorted(f"{folder.parent.as_posix()}:{folder.name}" for folder in files)
+    near = difflib.get_close_matches(name, prepared, n=3, cutoff=0)
+    return f" (nearest prepared: {', '.join(near)})" if near else ""
 
 
 @contextlib.contextmanager
@@ -83,7 +110,7 @@ def _unreadable_data_named(name: str, data_dir: str | None) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ParseError, tf.errors.OpError) as error:
+    except (OSError, json.JSONDecodeError, ParseError, tf.errors.OpError) as error:
         lines = str(error).splitlines() or [""]
         raise ValueError(
             f"Expected readable TFDS data of {name} in {tfds_directory(data_dir)!r}, received "

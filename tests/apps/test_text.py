@@ -10,7 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from small_glue import write_bert
+from small_glue import write_bert, write_glue
 
 from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
@@ -298,3 +298,15 @@ def test_attention_is_matched_between_the_same_word_pieces(table, bert, tmp_path
     spec = RunSpec.resolve("text", "tinybert", teacher=bert, student=other, **settings)
     with pytest.raises(ValueError, match="reads the teacher's word pieces with method 'tinybert'"):
         prepare(get_app("text"), spec)
+
+
+def test_validation_splits_that_are_left_out_are_one_line_of_warning(tmp_path):
+    write_glue(tmp_path, ["mnli"])
+    arguments = ["--app", "text", "--dataset", "tfds:glue/mnli", "--text", "premise,hypothesis"]
+    arguments += ["--label", "label", "--data-dir", tmp_path]
+    arguments += ["--teacher", tmp_path / "none"]  # refused after the data is read
+    result = keras_prokt("run", *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    lines = [line for line in result.stderr.splitlines() if "validation_mismatched" in line]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("keras-prokt: warning: Expected one validation split in tfds:glue/")

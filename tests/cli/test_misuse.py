@@ -91,6 +91,13 @@ def test_a_place_that_cannot_be_written_is_one_line(where, elsewhere, monkeypatc
     assert "Traceback" not in result.output
 
 
+def test_a_text_column_with_a_comma_in_its_name(elsewhere):
+    (elsewhere / "x.csv").write_text('"a, b",y\n,1\n')
+    result = invoke("run", *TABLE, "--text", "a, b", "--label", "y")
+    assert result.exit_code == 2
+    assert "a text in column 'a, b', received an empty one at" in result.output
+
+
 def test_an_option_that_does_not_exist_suggests_the_nearest():
     result = invoke("run", "--lamda", "0.3")
     assert result.exit_code == 2

@@ -1,4 +1,4 @@
-"""What would be seen only after a teacher has been trained is refused before, with no folder left."""
+"""What would be seen only after a teacher has been trained is refused before; no folder is left."""
 
 from dataclasses import replace
 
