@@ -1,6 +1,7 @@
 """BERT classifiers and their tokenizer, from any keras-hub preset or Hugging Face directory."""
 
 import difflib
+import importlib.util
 import math
 import os
 from collections.abc import Sequence
@@ -344,7 +345,8 @@ def _read_config(preset: str) -> tuple[str, dict[str, Any]]:
     preset = _resolve_preset(preset)
     try:
         config = load_json(preset, "config.json")
-    except (OSError, ValueError) as error:
+    # ImportError: a handle of a hub whose package is missing.
+    except (ImportError, OSError, ValueError) as error:
         raise ValueError(
             f"Expected a readable config.json in preset {preset!r}, received {_one_line(error)}; "
             "check the name, the files and the network connection."
@@ -377,6 +379,12 @@ def _read_config(preset: str) -> tuple[str, dict[str, Any]]:
 
 
 def _resolve_preset(preset: str) -> str:
+    if preset.lower().startswith("hf://") and importlib.util.find_spec("huggingface_hub") is None:
+        raise ValueError(
+            f"Expected the package huggingface_hub for preset {preset!r}, received an environment "
+            "without it; pip install huggingface_hub, or this package with its extra: "
+            "keras-prokt[hf]."
+        )
     if "://" in preset or preset in BertBackbone.presets:
         return preset
     path = os.path.expanduser(preset)

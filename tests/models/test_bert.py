@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -385,6 +386,13 @@ def test_vocabularies_that_join_chinese_characters_are_refused(preset):
     Path(preset, "tokenizer_config.json").write_text('{"tokenize_chinese_chars": false}')
     with pytest.raises(ValueError, match="tokenize_chinese_chars true in .*received false"):
         bert_tokenizer(preset)
+
+
+@pytest.mark.parametrize("load", [bert_tokenizer, lambda preset: bert_classifier(preset, 2)])
+def test_the_hugging_face_hub_needs_its_package(monkeypatch, load):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ValueError, match="'hf://org/model', .* pip install huggingface_hub,.*hf"):
+        load("hf://org/model")
 
 
 @pytest.mark.parametrize(
