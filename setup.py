@@ -36,6 +36,7 @@ setup(
         "safetensors",  # keras-hub reads Hugging Face directories only with it, undeclared
     ],
     extras_require={
+        "hf": ["huggingface_hub"],  # presets hf://org/model
         "jax": ["jax"],
         "torch": ["torch"],
         "test": ["pytest>=8", "pytest-xdist"],

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import unidata_version
 
 import numpy as np
 
 from keras_prokt.data.cache import cache_folder, new_folder
 
-FORMAT = 1
-"""To be raised when `tokenize` gives other ids."""
+FORMAT = 2
+"""To be raised when `tokenize`, or a tokenizer of ours, gives other ids."""
 
 WORTH_KEEPING = 10_000
 """Texts from which on their ids are kept on disk; fewer take about a second."""
@@ -52,13 +53,14 @@ def tokenize(
     """Tokenizes texts, or pairs of texts, for a BERT model.
 
     `[CLS] text [SEP]`, and for pairs `[CLS] first [SEP] second [SEP]` (Devlin et al. 2019,
-    section 3). The ids are those of Hugging Face's tokenizer, except that TensorFlow's lower-casing
-    also folds compatibility characters ("½" becomes "1/2", "…" becomes "..."). Too long examples
+    section 3). With the tokenizer of `bert_tokenizer` the ids are those of Hugging Face's, but that
+    a text cannot inject special tokens: "[SEP]" in it is ordinary characters. Too long examples
     lose tokens at their ends; of a pair the longer text gives way first, until both are equally
-    long. Runs keras-hub's graph tokenizer in `tf.data`.
+    long. Runs in `tf.data`, with the operations that an exported student has in its graph.
 
     Args:
-        tokenizer: A `keras_hub.models.BertTokenizer`, e.g. of `keras_prokt.models.bert_tokenizer`.
+        tokenizer: Of `keras_prokt.models.bert.bert_tokenizer`, or another
+            `keras_hub.models.BertTokenizer`.
         texts: The texts, `str` or UTF-8 `bytes`.
         second: The second texts of pairs, as many.
         max_length: Longest result, special tokens counted; at least 3, for pairs 5.
@@ -73,11 +75,10 @@ def tokenize(
 
     Example:
 
-    >>> import keras_hub
     >>> from keras_prokt.data.text import tokenize
+    >>> from keras_prokt.models.wordpiece import ExactBertTokenizer
     >>> words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "fine", "film"]
-    >>> tokenizer = keras_hub.models.BertTokenizer(vocabulary=words)
-    >>> tokenize(tokenizer, ["a fine film"]).token_ids[0].tolist()
+    >>> tokenize(ExactBertTokenizer(words), ["A fine film"]).token_ids[0].tolist()
     [2, 5, 6, 7, 3]
     """
     import keras_hub
@@ -141,8 +142,8 @@ def tokenize_once(
     """`tokenize`, with the ids of long lists kept on disk and read from there the next time.
 
     Lists of fewer than `WORTH_KEEPING` texts are tokenized each time. What is kept is found by
-    the SHA-256 of the texts, the vocabulary, the tokenizer's settings, `max_length` and the
-    versions of what tokenizes. Where it cannot be written, it is not kept.
+    the SHA-256 of the texts, the vocabulary, the tokenizer's class and settings, `max_length` and
+    the versions of what tokenizes. Where it cannot be written, it is not kept.
 
     Args:
         tokenizer: As in `tokenize`, as all but the last.
@@ -177,13 +178,16 @@ def tokenize_once(
 
 
 def _digest(tokenizer: Any, texts: Any, second: Any, max_length: int) -> str:
+    import keras
     import keras_hub
     import tensorflow_text
 
     # Keras counts the names up.
     settings = {k: v for k, v in tokenizer.get_config().items() if k not in ("name", "trainable")}
+    settings["class"] = keras.saving.get_registered_name(type(tokenizer))
     settings["vocabulary"] = tokenizer.get_vocabulary()
-    versions = [FORMAT, keras_hub.__version__, tensorflow_text.__version__]
+    # Python's Unicode says what is a capital.
+    versions = [FORMAT, keras_hub.__version__, tensorflow_text.__version__, unidata_version]
     about = [versions, max_length, second is None, len(texts), settings]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
     for text in itertools.chain(texts, () if second is None else second):

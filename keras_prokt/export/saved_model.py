@@ -19,7 +19,6 @@ from keras_prokt.distillers.model_checks import check_output, check_pair
 Tensor = Any
 
 _HALF = ("float16", "bfloat16")
-_SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _TEXT_FEATURES = ("token_ids", "padding_mask", "segment_ids")
 _SEPARATE_FEATURES = ("token_ids", "padding_mask", "token_ids_pair", "padding_mask_pair")
 
@@ -29,8 +28,9 @@ class TextFrontEnd:
     """How raw strings become the inputs of a text student: BERT's WordPiece tokenisation.
 
     `[CLS] text [SEP]`, for pairs `[CLS] first [SEP] second [SEP]` (Devlin et al. 2019, section
-    3), as `keras_prokt.data.text.tokenize` does it before training. A student of pairs with an
-    input `token_ids_pair` gets `[CLS] first [SEP]` and `[CLS] second [SEP]` separately.
+    3), as `keras_prokt.data.text.tokenize` does it before training, with the ids of
+    `keras_prokt.models.wordpiece.ExactBertTokenizer`. A student of pairs with an input
+    `token_ids_pair` gets `[CLS] first [SEP]` and `[CLS] second [SEP]` separately.
 
     Args:
         vocabulary: The word pieces in the order of their ids, or the path of a `vocab.txt` with
@@ -42,8 +42,8 @@ class TextFrontEnd:
         pair: Whether the student reads pairs of texts.
 
     Raises:
-        ValueError: If the vocabulary cannot be read or lacks a special piece, or `max_length` is
-            too small.
+        ValueError: If the vocabulary cannot be read, lacks a special piece or has a piece twice,
+            or `max_length` is too small.
 
     Example:
 
@@ -61,22 +61,19 @@ class TextFrontEnd:
     pair: bool = False
 
     def __post_init__(self) -> None:
-        vocabulary = self.vocabulary
+        from keras_prokt.models.wordpiece import check_vocabulary, read_vocabulary
+
+        vocabulary, source = self.vocabulary, "the list"
         if isinstance(vocabulary, str | Path):
+            source = repr(str(vocabulary))
             try:
-                with open(vocabulary, encoding="utf-8") as file:
-                    vocabulary = [line.rstrip() for line in file]
+                vocabulary = read_vocabulary(vocabulary)
             except (OSError, UnicodeDecodeError) as error:
                 raise ValueError(
                     f"Expected a readable vocabulary file, received {str(vocabulary)!r} ({error}); "
                     "give the path of a vocab.txt with one word piece a line."
                 ) from error
-        if missing := [piece for piece in _SPECIAL_PIECES if piece not in vocabulary]:
-            raise ValueError(
-                f"Expected a BERT vocabulary with {', '.join(_SPECIAL_PIECES)}, received "
-                f"{len(vocabulary)} word pieces without {', '.join(missing)}; use the vocabulary "
-                "that the student was trained with."
-            )
+        check_vocabulary(vocabulary, source)
         smallest = 5 if self.pair else 3
         if self.max_length < smallest:
             raise ValueError(
@@ -95,8 +92,8 @@ class TextFrontEnd:
         """The front end that gives the ids of the tokenizer used in training.
 
         Args:
-            tokenizer: A `keras_hub.models.BertTokenizer`, e.g. of
-                `keras_prokt.models.bert_tokenizer`.
+            tokenizer: Of `keras_prokt.models.bert.bert_tokenizer`, or another
+                `ExactBertTokenizer`.
             max_length: As in training.
             pair: Whether the student reads pairs of texts.
 
@@ -104,19 +101,23 @@ class TextFrontEnd:
             The front end.
 
         Raises:
-            ValueError: If the tokenizer has settings that serving would not reproduce.
+            ValueError: If it is another tokenizer, whose ids serving would not reproduce.
         """
-        from keras_hub.models import BertTokenizer
+        from keras_prokt.models.wordpiece import ExactBertTokenizer
 
-        kept = {"lowercase": tokenizer.lowercase, "strip_accents": tokenizer.strip_accents}
-        usual = BertTokenizer(None, name=tokenizer.name, **kept).get_config()
-        settings = tokenizer.get_config()
-        if unusual := [key for key in usual if usual[key] != settings.get(key)]:
+        if not isinstance(tokenizer, ExactBertTokenizer):
             raise ValueError(
-                "Expected a BertTokenizer with its usual settings besides lowercase and "
-                f"strip_accents, received other {', '.join(unusual)}; serve token ids instead."
+                "Expected the tokenizer of bert_tokenizer, or another ExactBertTokenizer, "
+                f"received {type(tokenizer).__module__}.{type(tokenizer).__name__}, which gives "
+                "other ids to some texts; train with ExactBertTokenizer or serve token ids."
             )
-        return cls(tokenizer.get_vocabulary(), **kept, max_length=max_length, pair=pair)
+        return cls(
+            tokenizer.get_vocabulary(),
+            lowercase=tokenizer.lowercase,
+            strip_accents=tokenizer.strip_accents,
+            max_length=max_length,
+            pair=pair,
+        )
 
     @property
     def signature_inputs(self) -> tuple[str, ...]:
@@ -287,9 +288,10 @@ def _tokenizer_in_graph(
 ) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
     """A function from batches of strings to the inputs that the student reads."""
     from keras_hub.layers import MultiSegmentPacker
-    from keras_hub.models import BertTokenizer
 
-    tokenizer = BertTokenizer(
+    from keras_prokt.models.wordpiece import ExactBertTokenizer
+
+    tokenizer = ExactBertTokenizer(
         text.vocabulary, lowercase=text.lowercase, strip_accents=text.strip_accents
     )
     pack = MultiSegmentPacker(

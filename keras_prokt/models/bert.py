@@ -1,6 +1,7 @@
 """BERT classifiers and their tokenizer, from any keras-hub preset or Hugging Face directory."""
 
 import difflib
+import importlib.util
 import math
 import os
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 
 import keras
 from keras import ops
-from keras_hub.models import BertBackbone, BertTokenizer
+from keras_hub.models import BertBackbone
 
 # keras-hub has no public way to read one file of a preset; these functions resolve built-in
 # names, hf:// and kaggle:// handles and directories alike, with keras-hub's own cache.
@@ -19,6 +20,8 @@ from keras_hub.src.utils.preset_utils import (
     load_json,
 )
 from safetensors import SafetensorError
+
+from keras_prokt.models.wordpiece import ExactBertTokenizer, check_vocabulary, read_vocabulary
 
 Tensor = Any
 
@@ -174,12 +177,12 @@ def bert_classifier(
     return keras.Model(inputs, logits, name=name)
 
 
-def bert_tokenizer(preset: str) -> BertTokenizer:
-    """The WordPiece tokenizer of a BERT preset, giving the ids of the original implementation.
+def bert_tokenizer(preset: str) -> ExactBertTokenizer:
+    """The WordPiece tokenizer of a BERT preset, giving the ids of Hugging Face's.
 
-    Lower-casing follows the preset. Uncased vocabularies also strip accents, as BERT was trained
-    (keras-hub alone keeps them: "café" would become other word pieces), unless a Hugging Face
-    `tokenizer_config.json` says otherwise.
+    `ExactBertTokenizer` says where they still differ. Lower-casing follows the preset. Uncased
+    vocabularies also strip accents, as BERT was trained (keras-hub alone keeps them: "café" would
+    become other word pieces), unless a Hugging Face `tokenizer_config.json` says otherwise.
 
     Args:
         preset: As for `bert_classifier`; a Hugging Face directory needs `config.json` and
@@ -187,10 +190,11 @@ def bert_tokenizer(preset: str) -> BertTokenizer:
 
     Returns:
         A `keras_hub.models.BertTokenizer`: strings in, int32 ids without [CLS] and [SEP] out.
-        `keras_prokt.data.tokenize` adds those.
+        `keras_prokt.data.text.tokenize` adds those.
 
     Raises:
-        ValueError: If the preset is unknown, incomplete, unreadable or not BERT.
+        ValueError: If the preset is unknown, incomplete, unreadable or not BERT, or its vocabulary
+            has a word piece twice or more of them than the checkpoint has embeddings.
 
     Example:
 
@@ -202,26 +206,43 @@ def bert_tokenizer(preset: str) -> BertTokenizer:
     preset, config = _read_config(preset)
     try:
         if "registered_name" in config:
-            loader = get_preset_loader(preset)
-            lowercase = load_json(preset, "tokenizer.json")["config"]["lowercase"]
-            return loader.load_tokenizer(BertTokenizer, strip_accents=lowercase)
-        # Built here and not by keras-hub, which insists on a tokenizer_config.json (many
-        # directories have none; Hugging Face then lower-cases) and never strips accents.
-        settings = {}
-        if check_file_exists(preset, "tokenizer_config.json"):
-            settings = load_json(preset, "tokenizer_config.json")
-        lowercase = settings.get("do_lower_case", True)
-        strip_accents = settings.get("strip_accents")
-        return BertTokenizer(
-            vocabulary=_read_vocabulary(preset),
-            lowercase=lowercase,
-            strip_accents=lowercase if strip_accents is None else strip_accents,
-        )
+            file = "assets/tokenizer/vocabulary.txt"
+            embeddings = config["config"]["vocabulary_size"]
+            saved = load_json(preset, "tokenizer.json")
+            settings = {"do_lower_case": saved["config"]["lowercase"]}
+            # keras-hub's own presets say that accents stay, whatever BERT was trained with.
+            if saved["registered_name"] == keras.saving.get_registered_name(ExactBertTokenizer):
+                settings["strip_accents"] = saved["config"]["strip_accents"]
+        else:
+            # Read here and not by keras-hub, which insists on a tokenizer_config.json; many
+            # directories have none, and Hugging Face then lower-cases.
+            file, embeddings = "vocab.txt", config["vocab_size"]
+            settings = {}
+            if check_file_exists(preset, "tokenizer_config.json"):
+                settings = load_json(preset, "tokenizer_config.json")
+        vocabulary = read_vocabulary(get_file(preset, file))
     except _LOAD_ERRORS as error:
         raise ValueError(
             f"Expected a readable BERT vocabulary (vocab.txt) in preset {preset!r}, received "
             f"{_one_line(error)}; download the preset again or check its files."
         ) from error
+    if not settings.get("tokenize_chinese_chars", True):
+        raise ValueError(
+            f"Expected tokenize_chinese_chars true in the tokenizer_config.json of {preset!r}, "
+            "received false; choose another checkpoint."
+        )
+    check_vocabulary(vocabulary, f"preset {preset!r}")
+    if len(vocabulary) > embeddings:
+        raise ValueError(
+            f"Expected at most {embeddings} word pieces in preset {preset!r}, as many as its "
+            f"config.json has embeddings, received {len(vocabulary)}; download the preset again, "
+            "or delete blank lines at the end of the vocabulary."
+        )
+    return ExactBertTokenizer(
+        vocabulary,
+        lowercase=settings.get("do_lower_case", True),
+        strip_accents=settings.get("strip_accents"),
+    )
 
 
 class BertLimits(NamedTuple):
@@ -355,7 +376,8 @@ def _read_config(preset: str) -> tuple[str, dict[str, Any]]:
     preset = _resolve_preset(preset)
     try:
         config = load_json(preset, "config.json")
-    except (OSError, ValueError) as error:
+    # ImportError: a handle of a hub whose package is missing.
+    except (ImportError, OSError, ValueError) as error:
         raise ValueError(
             f"Expected a readable config.json in preset {preset!r}, received {_one_line(error)}; "
             "check the name, the files and the network connection."
@@ -388,6 +410,12 @@ def _read_config(preset: str) -> tuple[str, dict[str, Any]]:
 
 
 def _resolve_preset(preset: str) -> str:
+    if preset.lower().startswith("hf://") and importlib.util.find_spec("huggingface_hub") is None:
+        raise ValueError(
+            f"Expected the package huggingface_hub for preset {preset!r}, received an environment "
+            "without it; pip install huggingface_hub, or this package with its extra: "
+            "keras-prokt[hf]."
+        )
     if "://" in preset or preset in BertBackbone.presets:
         return preset
     path = os.path.expanduser(preset)
@@ -411,11 +439,6 @@ def _check_weights_exist(preset: str, config: dict[str, Any]) -> None:
             f"{sorted(os.listdir(preset))}; a pytorch_model.bin can be converted with "
             "`model.save_pretrained(directory, safe_serialization=True)` of transformers."
         )
-
-
-def _read_vocabulary(preset: str) -> list[str]:
-    with open(get_file(preset, "vocab.txt"), encoding="utf-8") as file:
-        return [line.rstrip() for line in file]
 
 
 def _one_line(error: Exception) -> str:

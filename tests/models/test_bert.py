@@ -2,13 +2,14 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import pytest
-from keras_hub.models import BertBackbone
+from keras_hub.models import BertBackbone, BertTokenizer
 from safetensors.numpy import save_file
 
 from keras_prokt.data.text import tokenize
@@ -321,6 +322,17 @@ def test_export(preset, tmp_path):
         np.testing.assert_allclose(loaded.serve(batch), to_numpy(model(batch)), atol=1e-5)
 
 
+def test_keras_hub_directory_keeps_the_accents_setting(preset, tmp_path):
+    Path(preset, "tokenizer_config.json").write_text('{"strip_accents": false}')
+    folder = str(tmp_path / "saved")
+    bert_classifier(preset, 2).get_layer("backbone").save_to_preset(folder)
+    bert_tokenizer(preset).save_to_preset(folder)
+    assert word_pieces(bert_tokenizer(folder), ["A Café"]) == [[5, 1]]
+    # keras-hub's own tokenizer says that accents stay when nobody has asked.
+    BertTokenizer(WORDS, lowercase=True).save_to_preset(folder)
+    assert word_pieces(bert_tokenizer(folder), ["A Café"]) == [[5, 6]]
+
+
 def test_unknown_preset_names_the_nearest():
     with pytest.raises(ValueError, match="received 'bert_base_en_uncase'; did you mean 'bert_base"):
         bert_classifier("bert_base_en_uncase", 2)
@@ -353,6 +365,34 @@ def test_missing_vocabulary(preset):
     os.remove(os.path.join(preset, "vocab.txt"))
     with pytest.raises(ValueError, match=r"vocabulary \(vocab.txt\).*received FileNotFoundError"):
         bert_tokenizer(preset)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([*WORDS, "cafe"], "once in preset .*'cafe' on line 7 and again on line 17; rename the"),
+        ([*WORDS, "more"], "at most 16 word pieces in preset .*received 17; download the"),
+        (WORDS[1:], r"in preset .*, received 15 word pieces without \[PAD\]; use"),
+    ],
+)
+def test_unsuitable_vocabularies(preset, lines, message):
+    Path(preset, "vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=message) as caught:
+        bert_tokenizer(preset)
+    assert "\n" not in str(caught.value)
+
+
+def test_vocabularies_that_join_chinese_characters_are_refused(preset):
+    Path(preset, "tokenizer_config.json").write_text('{"tokenize_chinese_chars": false}')
+    with pytest.raises(ValueError, match="tokenize_chinese_chars true in .*received false"):
+        bert_tokenizer(preset)
+
+
+@pytest.mark.parametrize("load", [bert_tokenizer, lambda preset: bert_classifier(preset, 2)])
+def test_the_hugging_face_hub_needs_its_package(monkeypatch, load):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ValueError, match="'hf://org/model', .* pip install huggingface_hub,.*hf"):
+        load("hf://org/model")
 
 
 @pytest.mark.parametrize(
