@@ -33,6 +33,8 @@ BILSTM_PAIR = (
     "parameters"
 )
 OTHER_STUDENTS = {
+    "bilstm-N": "the same with at most N word pieces of its own, learnt from the training texts; "
+    "of one sentence bilstm-8000 has 3.84 M parameters",
     "bert-K": "every (n / K)-th of the teacher's n layers with its weights, such as bert-6",
     "bert-K-W": "K layers of width W, the teacher's number of heads, random weights, for method "
     "tinybert, such as bert-4-312",
@@ -99,7 +101,7 @@ def text_app(
             batch_size=32,
             teacher=_adam(3e-5),
             student=_adam(1e-4),
-            students={"bilstm": _adam(1e-3)},
+            students={"bilstm*": _adam(1e-3)},
             teacher_epochs=4,
         ),
         prepare=prepare,
@@ -152,7 +154,12 @@ def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
                 f"Expected test data of glue/{task} whose idx are 0 to {len(split) - 1}, each "
                 f"once, received others for {name}; prepare the whole test split."
             )
-    reader = _Reader(bert_tokenizer(student.preset), _max_length(request, student))
+    if student.own_pieces is None:
+        tokenizer = bert_tokenizer(student.preset)
+    else:
+        train = load_glue(task, "train", data_dir=request.data_dir)
+        tokenizer = _own_tokenizer(train.columns, student.own_pieces)
+    reader = _Reader(tokenizer, _max_length(request, student))
     return {
         name: _numbered_batches(split, reader, student.inputs, request.batch_size)
         for name, split in splits.items()
@@ -183,11 +190,13 @@ class TextPart(NamedTuple):
 class TextStudent(NamedTuple):
     """A student of a task on text."""
 
-    build: Callable[[int], Any]
-    """Makes it for so many classes."""
+    build: Callable[[int, int], Any]
+    """Makes it for so many classes and word pieces."""
     inputs: tuple[str, ...]
     preset: str
-    """Where its word pieces come from."""
+    """Where its word pieces come from, if they are not its own."""
+    own_pieces: int | None = None
+    """How many word pieces it learns from the training texts."""
 
 
 def text_task(
@@ -220,11 +229,15 @@ def text_task(
     max_length = _max_length(request, student, is_pair=is_pair)
     readers = {"teacher": _Reader(bert_tokenizer(request.teacher), max_length)}
     readers["student"] = readers["teacher"]
-    if student.preset != request.teacher:
+    if student.own_pieces is not None:
+        tokenizer = _own_tokenizer(parts["train"].columns, student.own_pieces)
+        readers["student"] = _Reader(tokenizer, max_length)
+    elif student.preset != request.teacher:
         tokenizer = bert_tokenizer(student.preset)
         # What reads alike is read once, and the two models' positions are the same words.
         if tokenizer.get_config() != readers["teacher"].tokenizer.get_config():
             readers["student"] = _Reader(tokenizer, max_length)
+    vocabulary_size = readers["student"].tokenizer.vocabulary_size()
     batches = {
         name: _batches(part, readers, student.inputs, request, shuffle=name == "train")
         for name, part in parts.items()
@@ -235,7 +248,7 @@ def text_task(
         test=batches.pop("test", None),
         class_names=class_names,
         build_teacher=lambda: _bert(request.teacher, len(class_names)),
-        build_student=lambda: student.build(len(class_names)),
+        build_student=lambda: student.build(len(class_names), vocabulary_size),
         text=TextFrontEnd.from_tokenizer(
             readers["student"].tokenizer, max_length=max_length, pair=is_pair
         ),
@@ -251,26 +264,35 @@ def student_of(request: TaskRequest, *, is_pair: bool) -> TextStudent:
         ValueError: If there is none of that name.
     """
     name, teacher = request.student, request.teacher
-    if name == "bilstm":
+    if match := re.fullmatch(r"bilstm(?:-([1-9]\d*))?", name):
         inputs = SEPARATE_INPUTS if is_pair else SENTENCE_INPUTS
-        return TextStudent(lambda classes: _bilstm(teacher, classes, is_pair), inputs, teacher)
+        own_pieces = None if match[1] is None else int(match[1])
+        return TextStudent(partial(_bilstm, is_pair), inputs, teacher, own_pieces)
     if match := re.fullmatch(r"bert-([1-9]\d*)(?:-([1-9]\d*))?", name):
         layers, width = (None if number is None else int(number) for number in match.groups())
         return TextStudent(
-            lambda classes: _bert(teacher, classes, layers, width), JOINT_INPUTS, teacher
+            lambda classes, _: _bert(teacher, classes, layers, width), JOINT_INPUTS, teacher
         )
     if "/" in name or name.startswith("bert_") or os.path.isdir(name):
-        return TextStudent(lambda classes: _bert(name, classes), JOINT_INPUTS, name)
-    known = ["bilstm", "bert-6", "bert-3", "bert-4-312"]
+        return TextStudent(lambda classes, _: _bert(name, classes), JOINT_INPUTS, name)
+    known = ["bilstm", "bilstm-8000", "bert-6", "bert-3", "bert-4-312"]
     raise ValueError(unknown_name("a student", name, known, " or a BERT preset or directory"))
 
 
-def _bilstm(preset: str, num_classes: int, is_pair: bool) -> Any:
-    from keras_prokt.models.bert import bert_tokenizer
+def _bilstm(is_pair: bool, num_classes: int, vocabulary_size: int) -> Any:
     from keras_prokt.models.bilstm import bilstm, bilstm_pair
 
     build = bilstm_pair if is_pair else bilstm
-    return build(num_classes, vocabulary_size=bert_tokenizer(preset).vocabulary_size())
+    return build(num_classes, vocabulary_size=vocabulary_size)
+
+
+def _own_tokenizer(columns: Sequence[Sequence[str]], pieces: int) -> Any:
+    from keras_prokt.data.vocabulary import learn_vocabulary
+    from keras_prokt.models.wordpiece import ExactBertTokenizer
+
+    # Of all training texts, whatever --limit leaves of them.
+    texts = [text for column in columns for text in column]
+    return ExactBertTokenizer(learn_vocabulary(texts, pieces))
 
 
 def _bert(

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -20,6 +21,7 @@ from keras_prokt.experiments.run import Work, prepare, run, trained_teacher
 from keras_prokt.experiments.run_folder import RunFolder
 from keras_prokt.experiments.spec import RunSpec
 from keras_prokt.models.bert import bert_tokenizer
+from keras_prokt.models.wordpiece import ExactBertTokenizer
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tested on the default backend"
@@ -310,3 +312,34 @@ def test_validation_splits_that_are_left_out_are_one_line_of_warning(tmp_path):
     lines = [line for line in result.stderr.splitlines() if "validation_mismatched" in line]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("keras-prokt: warning: Expected one validation split in tfds:glue/")
+
+
+def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_PROKT_CACHE", str(tmp_path / "cache"))
+    columns = {"text_columns": ("body",), "label_column": "stars"}
+    spec = RunSpec.resolve(
+        "text", "prokt", teacher=bert, student="bilstm-100", epochs=1, dataset=str(table), **columns
+    )
+    assert spec.student_learning_rate == 1e-3
+    task = prepare(get_app("text"), spec)
+    pieces = task.text.vocabulary
+    assert 60 < len(pieces) <= 100
+    assert {"film", "lovely", "number"} < set(pieces) and "title" not in pieces
+    assert task.build_student().get_layer("token_embedding").input_dim == len(pieces)
+    with table.open(newline="", encoding="utf-8") as file:
+        texts = [row["body"] for row in csv.DictReader(file)]
+    of_texts = tokenize(ExactBertTokenizer(pieces), texts).token_ids
+    rows = {tuple(row) for row in task.train.inputs["student"]["token_ids"]}
+    assert rows < {tuple(row) for row in of_texts}
+    assert rows.isdisjoint(tuple(row) for row in task.train.inputs["teacher"]["token_ids"])
+    assert prepare(get_app("text"), spec).text == task.text  # kept on disk
+    shutil.rmtree(tmp_path / "cache")
+    assert prepare(get_app("text"), spec).text == task.text  # learnt again
+
+    run(spec, tmp_path / "run", cache=tmp_path / "cache")
+    assert set(serve(tmp_path / "run", text=["a lovely film"])["class_name"]) <= set(WORDS)
+    with pytest.raises(ValueError, match="at least 100 word pieces, received 99"):
+        prepare(get_app("text"), replace(spec, student="bilstm-99"))
+    with pytest.raises(ValueError, match="reads the teacher's word pieces with method 'tinybert'"):
+        settings = {"teacher": bert, "student": "bilstm-100", "dataset": str(table), **columns}
+        prepare(get_app("text"), RunSpec.resolve("text", "tinybert", **settings))

@@ -1,0 +1,73 @@
+"""A vocabulary of word pieces learnt from texts, for students that do not share the teacher's."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_prokt.data.cache import cache_folder, new_folder
+from keras_prokt.models.wordpiece import (
+    SPECIAL_PIECES,
+    normalize_text,
+    read_vocabulary,
+    split_words,
+)
+
+FORMAT = 1
+"""To be raised when `learn_vocabulary` gives other pieces."""
+
+SMALLEST = 100
+
+
+def learn_vocabulary(
+    texts: Sequence[str], size: int, *, cache: str | Path | None = None
+) -> list[str]:
+    """Word pieces for lower-cased texts without accents, BERT's special ones first.
+
+    TensorFlow Text's learner of WordPiece vocabularies (Schuster and Nakajima 2012) through
+    keras-hub; what was learnt once is kept on disk.
+
+    Args:
+        texts: The texts to learn from; those of training, never the held-out ones.
+        size: Most word pieces, at least `SMALLEST`.
+        cache: Where it is kept; `None`: `$KERAS_PROKT_CACHE` or `~/.cache/keras_prokt`.
+
+    Returns:
+        The pieces in the order of their ids, at most `size`.
+
+    Raises:
+        ValueError: If the size is too small.
+
+    Example:
+
+    ```python
+    pieces = learn_vocabulary(["a fine film", "a dull film"] * 50, 100)
+    ```
+    """
+    if size < SMALLEST:
+        raise ValueError(
+            f"Expected a vocabulary of at least {SMALLEST} word pieces, received {size}; 8000 is "
+            "usual."
+        )
+    digest = hashlib.sha256(f"{FORMAT} {size} {len(texts)}".encode())
+    for text in texts:
+        digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    folder = cache_folder(cache) / "data" / f"vocabulary-{digest.hexdigest()[:16]}"
+    if not (folder / "vocab.txt").is_file():
+        pieces = _learn(texts, size)
+        with new_folder(folder) as writing:
+            (writing / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    return read_vocabulary(folder / "vocab.txt")
+
+
+def _learn(texts: Sequence[str], size: int) -> list[str]:
+    import tensorflow as tf
+    from keras_hub.tokenizers import compute_word_piece_vocabulary
+
+    def words(batch: tf.Tensor) -> tf.RaggedTensor:
+        return split_words(normalize_text(batch, lowercase=True, strip_accents=True))
+
+    data = tf.data.Dataset.from_tensor_slices(list(texts)).batch(1024).map(words)
+    pieces = compute_word_piece_vocabulary(
+        data, size, split=False, reserved_tokens=list(SPECIAL_PIECES)
+    )
+    return list(pieces)[:size]
