@@ -5,6 +5,7 @@ choose the backend.
 """
 
 import contextlib
+import errno
 import importlib.util
 import os
 import sys
@@ -70,14 +71,16 @@ def _problems_in_one_line() -> Iterator[None]:
         if faults is not None and isinstance(error, faults.TrainingFault):
             problem.exit_code = 1
         raise problem from error
-    except BrokenPipeError:
-        raise  # whoever read our output has gone; click ends quietly
+    except ConnectionError:
+        raise  # of the network, or whoever read our output has gone, which click takes quietly
     except OSError as error:
         # Of the files that the user named: the cache, the run folder, a table.
         problem = UsageProblem(
             f"Expected files that can be read and written, received {type(error).__name__}: "
             f"{error}; check the path, its permissions and the disk (KERAS_PROKT_CACHE, --out)."
         )
+        if error.errno in (errno.ENOSPC, errno.EIO):  # no mistake of the user's
+            problem.exit_code = 1
         raise problem from error
 
 

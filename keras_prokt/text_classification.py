@@ -235,7 +235,7 @@ def text_task(
     elif student.preset != request.teacher:
         tokenizer = bert_tokenizer(student.preset)
         # What reads alike is read once, and the two models' positions are the same words.
-        if tokenizer.get_config() != readers["teacher"].tokenizer.get_config():
+        if not _read_alike(tokenizer, readers["teacher"].tokenizer):
             readers["student"] = _Reader(tokenizer, max_length)
     vocabulary_size = readers["student"].tokenizer.vocabulary_size()
     batches = {
@@ -354,6 +354,11 @@ def _max_length(request: TaskRequest, student: TextStudent, *, is_pair: bool = F
                 f"{limit.num_segments}; choose another checkpoint, or classify one column."
             )
     return min(MAX_LENGTH, *(limit.max_length for limit in limits.values()))
+
+
+def _read_alike(one: Any, other: Any) -> bool:
+    settings = [(t.get_vocabulary(), t.lowercase, t.strip_accents) for t in (one, other)]
+    return settings[0] == settings[1]
 
 
 class _Reader(NamedTuple):

@@ -1,8 +1,11 @@
 """A vocabulary of word pieces learnt from texts, for students that do not share the teacher's."""
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
+from unicodedata import unidata_version
 
 from keras_prokt.data.cache import cache_folder, new_folder
 from keras_prokt.models.wordpiece import (
@@ -48,15 +51,18 @@ def learn_vocabulary(
             f"Expected a vocabulary of at least {SMALLEST} word pieces, received {size}; 8000 is "
             "usual."
         )
-    digest = hashlib.sha256(f"{FORMAT} {size} {len(texts)}".encode())
+    versions = [version(package) for package in ("keras-hub", "tensorflow-text")]
+    digest = hashlib.sha256(f"{FORMAT} {versions} {unidata_version} {size} {len(texts)}".encode())
     for text in texts:
         digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
     folder = cache_folder(cache) / "data" / f"vocabulary-{digest.hexdigest()[:16]}"
-    if not (folder / "vocab.txt").is_file():
-        pieces = _learn(texts, size)
-        with new_folder(folder) as writing:
-            (writing / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
-    return read_vocabulary(folder / "vocab.txt")
+    if (folder / "vocab.txt").is_file():
+        return read_vocabulary(folder / "vocab.txt")
+    pieces = _learn(texts, size)
+    # Where it cannot be written, the next run learns it again.
+    with contextlib.suppress(OSError), new_folder(folder) as writing:
+        (writing / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    return pieces
 
 
 def _learn(texts: Sequence[str], size: int) -> list[str]:

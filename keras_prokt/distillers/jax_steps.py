@@ -37,9 +37,9 @@ def many_steps_at_once(
             logs, state = step(state, data)
             return state, logs
 
-        stacked = keras.tree.map_structure(lambda *parts: jax.numpy.stack(parts), *batches)
+        stacked = jax.tree.map(lambda *parts: jax.numpy.stack(parts), *batches)
         state, logs = jax.lax.scan(body, state, stacked)
-        return keras.tree.map_structure(lambda values: values[-1], logs), state
+        return jax.tree.map(lambda values: values[-1], logs), state
 
     at_once = jax.jit(run, donate_argnums=0)
     alone = jax.jit(step, donate_argnums=0)

@@ -46,11 +46,15 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
     plan = runs.check_before_training(app, task, spec)
     method, steps = parse_method(spec.method), len(task.train)
     models = {**plan.teachers, "student": plan.distiller.student}
-    phases: dict[str, tuple[Distiller, int]] = {}
+    phases: dict[str, tuple[Distiller, int, Batches]] = {}
     if REGIMES[method.regime].trains_teacher_before and spec.teacher_init is None:
         trainer = StudentOnly(plan.teachers["teacher"], student_inputs=runs.teacher_part)
         trainer.compile(optimizer=app.recipe.teacher.build(steps))
-        phases["teacher, if it is not there yet"] = (trainer, spec.teacher_epochs * steps)
+        phases["teacher, if it is not there yet"] = (
+            trainer,
+            spec.teacher_epochs * steps,
+            task.train,
+        )
     assistant = spec
     while assistant.assistants:
         assistant = assistant.of_assistant()
@@ -58,18 +62,18 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
         own = runs.check_before_training(app, own_task, assistant).distiller
         models[f"assistant {assistant.student}"] = own.student
         name = f"assistant {assistant.student}, if it is not there yet"
-        phases[name] = (own, assistant.epochs * steps)
+        phases[name] = (own, assistant.epochs * steps, own_task.train)
     if plan.first_stage is not None:
-        phases["first stage"] = (plan.first_stage, spec.first_stage_epochs * steps)
-    phases[spec.method] = (plan.distiller, spec.epochs * steps)
+        phases["first stage"] = (plan.first_stage, spec.first_stage_epochs * steps, task.train)
+    phases[spec.method] = (plan.distiller, spec.epochs * steps, task.train)
     result: dict[str, Any] = {"models": {}, "phases": {}}
     example = task.train.batch(task.train.batch_indices(0)[0][:1])[0]
     for name, model in models.items():
         inputs = runs.inputs_of(example, "student" if name == "student" else "teacher")
         flops = forward_flops(model, inputs)
         result["models"][name] = {"parameters": model.count_params(), "flops": flops}
-    for name, (distiller, count) in phases.items():
-        seconds = seconds_per_step(distiller, task.train)
+    for name, (distiller, count, batches) in phases.items():
+        seconds = seconds_per_step(distiller, batches)
         result["phases"][name] = {
             "seconds_per_step": seconds,
             "steps": count,

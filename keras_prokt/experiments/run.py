@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -224,8 +225,8 @@ def _digests(spec: RunSpec, task: Task) -> dict[str, str]:
     for name, path in spec.table_files().items():
         with open(path, "rb") as file:
             digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    parts = {"training data": task.train, "validation data": task.validation}
-    return {**digests, **{name: batches.digest("teacher") for name, batches in parts.items()}}
+    parts = {f"{name} data": batches for name, batches in _all_batches(task).items()}
+    return {**digests, **{name: batches.digest() for name, batches in parts.items()}}
 
 
 @dataclass
@@ -391,11 +392,8 @@ def trained_teacher(app: App, task: Task, spec: RunSpec, work: Work) -> keras.Mo
         return load_student(spec.teacher_init)
     key = _teacher_key(app, task, spec)
     path = _cached(work, spec, key) / "model.keras"
-    if path.is_file():
-        with contextlib.suppress(ValueError):  # a damaged one is trained again
-            return load_student(path)
-        shutil.rmtree(path.parent)
-    _train_teacher(app, task, spec, work, path.parent, key, {spec.teacher_epochs: path.name})
+    if not _is_kept(path):
+        _train_teacher(app, task, spec, work, path.parent, key, {spec.teacher_epochs: path.name})
     return load_student(path)
 
 
@@ -405,12 +403,12 @@ def trained_route(app: App, task: Task, spec: RunSpec, work: Work) -> list[Path]
     key = {**_teacher_key(app, task, spec), "anchors": count}
     folder = _cached(work, spec, key)
     names = [f"anchor-{number}.keras" for number in range(1, count + 1)]
-    if not folder.is_dir():
+    if not _is_kept(*(folder / name for name in names)):
         epochs = [spec.teacher_epochs * number // count for number in range(1, count + 1)]
         files = dict(zip(epochs, names, strict=True))
         _train_teacher(app, task, spec, work, folder, key, files)
         # The last anchor is the teacher of the methods without anchors.
-        key = _teacher_key(app, task, spec)
+        del key["anchors"]
         with _new_folder(_cached(work, spec, key), key) as writing:
             shutil.copy(folder / names[-1], writing / "model.keras")
     return [folder / name for name in names]
@@ -419,19 +417,21 @@ def trained_route(app: App, task: Task, spec: RunSpec, work: Work) -> list[Path]
 def trained_assistant(app: App, task: Task, spec: RunSpec, work: Work) -> keras.Model:
     """The student's teacher under teacher assistants, itself distilled; cached by its spec."""
     assistant = spec.of_assistant()
+    own_task = prepare(app, assistant)
     recipe = app.recipe.student_optimizer(assistant.student)
     key = {
         "spec": assistant.to_json(),
         "optimizer": asdict(recipe),
         "teacher": _teacher_key(app, task, spec),
+        "data": own_task.train.digest("student"),
+        "weights": _digest_of_weights(_seeded(own_task.build_student, spec.seed)),
     }
     folder = _cached(work, assistant, key)
-    if not folder.is_dir():
-        task = prepare(app, assistant)
-        plan = build(app, task, assistant, work)
+    if not _is_kept(folder / "model.keras"):
+        plan = build(app, own_task, assistant, work)
         name = f"assistant-{assistant.student}"
         callbacks = [work.backup(name), Progress(f"assistant {assistant.student}")]
-        _fit(plan.distiller, task, assistant.epochs, callbacks)
+        _fit(plan.distiller, own_task, assistant.epochs, callbacks)
         with _new_folder(folder, key) as writing:
             plan.distiller.student.save(writing / "model.keras")
     return load_student(folder / "model.keras")
@@ -479,19 +479,32 @@ class _SaveAfter(keras.callbacks.Callback):
 
 def _teacher_key(app: App, task: Task, spec: RunSpec) -> dict[str, Any]:
     """What a trained teacher follows from: settings, data, and its weights at the start."""
-    weights = hashlib.sha256()
     if spec.teacher_init is not None:
-        weights.update(Path(spec.teacher_init).read_bytes())
+        weights = hashlib.sha256(Path(spec.teacher_init).read_bytes()).hexdigest()
     else:
-        for weight in _seeded(task.build_teacher, spec.seed).weights:
-            weights.update(f"{weight.name} {weight.shape}".encode())
-            weights.update(np.ascontiguousarray(ops.convert_to_numpy(weight)))
+        weights = _digest_of_weights(_seeded(task.build_teacher, spec.seed))
     return {
         "spec": spec.of_teacher().to_json(),
         "optimizer": asdict(app.recipe.teacher),
         "data": task.train.digest("teacher"),
-        "weights": weights.hexdigest(),
+        "weights": weights,
     }
+
+
+def _digest_of_weights(model: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        digest.update(f"{weight.name} {weight.shape}".encode())
+        digest.update(np.ascontiguousarray(ops.convert_to_numpy(weight)))
+    return digest.hexdigest()
+
+
+def _is_kept(*files: Path) -> bool:
+    """Whether the files of one folder of the cache are there and whole; a damaged folder goes."""
+    if all(zipfile.is_zipfile(file) for file in files):
+        return True
+    shutil.rmtree(files[0].parent, ignore_errors=True)
+    return False
 
 
 def _cached(work: Work, spec: RunSpec, key: dict[str, Any]) -> Path:
@@ -562,7 +575,8 @@ def saved_student(folder: RunFolder) -> keras.Model:
             f"with `keras-prokt resume {folder.path}`."
         )
     # A builder's module may register layers of its own.
-    if ":" in (name := folder.spec().student) and not name.startswith("hf:"):
+    name = folder.spec().student
+    if ":" in name and "://" not in name and not Path(name).exists():
         models.get(name)
     return load_student(folder.student)
 

@@ -5,6 +5,7 @@ This module imports no Keras.
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -164,7 +165,11 @@ class RunSpec:
         teacher, student = _pair(description, parsed, overrides.pop("pair", None))
         for role, known in (("teacher", description.teachers), ("student", description.students)):
             if overrides.get(role) is not None:
-                overrides[role] = known_spelling(overrides[role], known)
+                overrides[role] = _model_name(overrides[role], known)
+        if overrides.get("assistants"):
+            overrides["assistants"] = tuple(
+                _model_name(name, description.students) for name in overrides["assistants"]
+            )
         student = overrides.get("student") or student
         teacher_rate = recipe.teacher.learning_rate
         if overrides.get("teacher_init") and REGIMES[parsed.regime].trains_teacher_along:
@@ -189,9 +194,6 @@ class RunSpec:
         for name in (*_TABLE_FILES, "data_dir", "teacher_init"):
             if name in given:
                 given[name] = _absolute(given[name])
-        for name, known in (("teacher", description.teachers), ("student", description.students)):
-            if name in given and given[name] not in known and os.path.isdir(given[name]):
-                given[name] = os.path.abspath(given[name])
         if parsed.matched:
             given["weights"] = _weights(parsed, recipe, given.get("weights", {}))
         values = {
@@ -355,6 +357,13 @@ def _check_columns(text_columns: tuple[str, ...], label_column: str | None) -> N
             f"Expected different columns in --text and --label, received {','.join(text_columns)!r}"
             f" and {label_column!r}; name each once."
         )
+
+
+def _model_name(name: str, known: Mapping[str, str]) -> str:
+    """A model of the app in its own spelling, or the absolute path of a directory."""
+    if name in known or not os.path.isdir(name):
+        return known_spelling(name, known)
+    return os.path.abspath(name)
 
 
 def _absolute(path: str) -> str:

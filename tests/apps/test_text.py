@@ -297,6 +297,8 @@ def test_attention_is_matched_between_the_same_word_pieces(table, bert, tmp_path
     for student in ("bert-1", same):
         spec = RunSpec.resolve("text", "tinybert", teacher=bert, student=student, **settings)
         prepare(get_app("text"), spec)
+    task = get_app("text").prepare(request_of(table, teacher=bert, student=same))
+    assert task.train.inputs["student"]["token_ids"] is task.train.inputs["teacher"]["token_ids"]
     spec = RunSpec.resolve("text", "tinybert", teacher=bert, student=other, **settings)
     with pytest.raises(ValueError, match="reads the teacher's word pieces with method 'tinybert'"):
         prepare(get_app("text"), spec)

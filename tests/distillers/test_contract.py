@@ -395,6 +395,11 @@ def test_batches_of_several_shapes_are_sent_one_by_one():
     with pytest.raises(StopIteration):
         train_function(state, batches)
 
+    # Parts that are not there, such as sample weights.
+    train_function = many_steps_at_once(lambda state, data: (data[0].sum(), state), 2)
+    last, _ = train_function(state, iter([(np.ones(2, "float32"), None)] * 2))
+    assert float(last) == 2
+
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_batches_passed_over_change_nothing(count):

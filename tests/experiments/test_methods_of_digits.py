@@ -69,7 +69,7 @@ def test_data_that_has_changed_since_is_refused(tmp_path, monkeypatch):
     load = digits.load_digits
     others = {k: v._replace(labels=(v.labels + 1) % 10) for k, v in load().items()}
     monkeypatch.setattr(digits, "load_digits", lambda: others)
-    with pytest.raises(ValueError, match="Expected the training data with which the run was"):
+    with pytest.raises(ValueError, match="Expected the train data with which the run was"):
         prepare_again(RunFolder(tmp_path / "run"))
 
 
