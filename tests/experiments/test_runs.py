@@ -69,7 +69,7 @@ def test_a_run_prints_progress_a_table_and_its_folder(finished):
 def test_a_run_folder_holds_everything(finished):
     folder, _ = finished
     expected = {"run.json", "history.csv", "dynamics.png", "tensorboard", "checkpoint"}
-    expected |= {"student.keras", "saved_model"}
+    expected |= {"front_end.json", "student.keras", "saved_model"}
     assert {path.name for path in folder.iterdir()} == expected
     assert (folder / "saved_model" / "1" / "saved_model.pb").is_file()
     assert list((folder / "tensorboard").rglob("events.*"))
