@@ -190,7 +190,8 @@ def prepare(app: App, spec: RunSpec) -> Task:
 
 def _check_same_positions(task: Task, spec: RunSpec) -> None:
     teacher, student = (inputs_of(task.train.inputs, role) for role in ("teacher", "student"))
-    if "token_ids" in teacher and student.get("token_ids") is not teacher["token_ids"]:
+    is_text = isinstance(teacher, Mapping) and "token_ids" in teacher
+    if is_text and student.get("token_ids") is not teacher["token_ids"]:
         raise ValueError(
             f"Expected a student that reads the teacher's word pieces with method {spec.method!r}, "
             f"received {spec.student!r}; use bert-K, or a checkpoint with the same vocabulary."
@@ -308,8 +309,8 @@ def check_before_training(app: App, task: Task, spec: RunSpec) -> Plan:
         check_before_training(app, prepare(app, assistant), assistant)
     work = Work(RunFolder("unused"), Path("unused"))
     plan = build(app, task, spec, work, untrained=True)
-    inputs, _ = task.train.batch(task.train.batch_indices(0)[0][:1])[:2]
-    plan.distiller.check_inputs(inputs)
+    example = task.train.batch(task.train.batch_indices(0)[0][:1])
+    plan.distiller.check_inputs(example[0])
     for model in (*plan.teachers.values(), plan.distiller.student):
         _check_can_be_saved(model)
     return plan
@@ -501,9 +502,12 @@ def _digest_of_weights(model: keras.Model) -> str:
 
 def _is_kept(*files: Path) -> bool:
     """Whether the files of one folder of the cache are there and whole; a damaged folder goes."""
+    folder = files[0].parent
+    if not folder.is_dir():
+        return False
     if all(zipfile.is_zipfile(file) for file in files):
         return True
-    shutil.rmtree(files[0].parent, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     return False
 
 
