@@ -136,6 +136,7 @@ class TaskRequest:
     label_column: str | None = None
     validation: str | None = None
     test: str | None = None
+    max_length: int | None = None
 
 
 @dataclass
@@ -187,6 +188,7 @@ class App:
             ones are no transformers.
         can_train_on_validation: Whether the app has the protocol of `--full-train`, in which the
             validation examples are trained on too.
+        reads_text: Whether the models read texts, cut at `--max-length`.
         reads_table: Whether the data is the user's own: `--dataset` and what goes with it.
     """
 
@@ -202,6 +204,7 @@ class App:
     assistants: tuple[str, ...] = ()
     transformers: tuple[str, str] | None = None
     can_train_on_validation: bool = False
+    reads_text: bool = False
     reads_table: bool = False
 
 

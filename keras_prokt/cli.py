@@ -264,6 +264,9 @@ def methods(name: str | None) -> None:
 @click.option("--label", "label_column", help="Its column of labels.")
 @click.option("--validation", help="A table to validate on. [default: a tenth of the rows]")
 @click.option("--test", help="A table to test on. [default: a tenth, unless --validation]")
+@click.option(
+    "--max-length", type=int, help="Word pieces at which texts are cut. [default: 128 or less]"
+)
 @click.option("--out", help="The run folder. [default: runs/APP-METHOD-N]")
 @click.option("--backend", help="tensorflow, jax or torch. [default: $KERAS_BACKEND or tensorflow]")
 @click.option(

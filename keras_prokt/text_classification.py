@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
-from keras_prokt.data.glue import GLUE_TASKS, GlueSplit, load_glue
+from keras_prokt.data.glue import GLUE_TASKS, load_glue
 from keras_prokt.names import unknown_name
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_LENGTH = 128
 """Word pieces a sequence, as the authors: of a pair read jointly, of each sentence otherwise.
 
-Fewer where a BERT has fewer positions.
+Fewer where a BERT has fewer positions; another number by `--max-length`.
 """
 
 TEACHERS = {
@@ -105,6 +105,7 @@ def text_app(
             teacher_epochs=4,
         ),
         prepare=prepare,
+        reads_text=True,
         reads_table=reads_table,
     )
 
@@ -140,10 +141,12 @@ def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
         ValueError: If the data or the word pieces are missing or unreadable, or the examples are
             not numbered from 0.
     """
+    from keras_prokt.data.batches import Batches
     from keras_prokt.models.bert import bert_tokenizer
 
     description = GLUE_TASKS[task]
-    student = student_of(request, is_pair=len(description.sentences) == 2)
+    is_pair = len(description.sentences) == 2
+    student = student_of(request, is_pair=is_pair)
     splits = {
         name: load_glue(task, split, data_dir=request.data_dir)
         for split, name in description.files.items()
@@ -159,25 +162,13 @@ def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
     else:
         train = load_glue(task, "train", data_dir=request.data_dir)
         tokenizer = _own_tokenizer(train.columns, student.own_pieces)
-    reader = _Reader(tokenizer, _max_length(request, student))
+    reader = _Reader(tokenizer, _max_length(request, student, is_pair=is_pair))
     return {
-        name: _numbered_batches(split, reader, student.inputs, request.batch_size)
+        name: Batches(
+            reader.read(student.inputs, split.columns), split.idx, batch_size=request.batch_size
+        ).longest_first()
         for name, split in splits.items()
     }
-
-
-def _numbered_batches(
-    split: GlueSplit, reader: "_Reader", names: tuple[str, ...], batch_size: int
-) -> "Batches":
-    import numpy as np
-
-    from keras_prokt.data.batches import Batches
-
-    inputs = reader.read(names, split.columns)
-    lengths = np.max([[len(row) for row in rows] for rows in inputs.values()], axis=0)
-    order = np.argsort(-lengths, kind="stable")
-    inputs = {name: [rows[i] for i in order] for name, rows in inputs.items()}
-    return Batches(inputs, split.idx[order], batch_size=batch_size)
 
 
 class TextPart(NamedTuple):
@@ -328,20 +319,21 @@ def _batches(
         student = {name: teacher[name] for name in student_inputs}
     else:
         student = readers["student"].read(student_inputs, columns)
-    return Batches(
+    batches = Batches(
         {"teacher": teacher, "student": student},
         np.asarray(part.labels, dtype="int32")[keep],
         batch_size=request.batch_size,
         seed=request.seed,
         shuffle=shuffle,
     )
+    return batches if shuffle else batches.longest_first()
 
 
-def _max_length(request: TaskRequest, student: TextStudent, *, is_pair: bool = False) -> int:
-    """Word pieces a sequence that both models can read.
+def _max_length(request: TaskRequest, student: TextStudent, *, is_pair: bool) -> int:
+    """Word pieces a sequence: as asked for, or what is usual and both models can read.
 
     Raises:
-        ValueError: If one of them cannot read pairs.
+        ValueError: If one of the models cannot read pairs, or none so long.
     """
     from keras_prokt.models.bert import bert_limits
 
@@ -353,7 +345,20 @@ def _max_length(request: TaskRequest, student: TextStudent, *, is_pair: bool = F
                 f"Expected a BERT of 2 segments for pairs, received {preset!r} with "
                 f"{limit.num_segments}; choose another checkpoint, or classify one column."
             )
-    return min(MAX_LENGTH, *(limit.max_length for limit in limits.values()))
+        if request.max_length is not None and request.max_length > limit.max_length:
+            raise ValueError(
+                f"Expected --max-length of at most {limit.max_length}, the positions of "
+                f"{preset!r}, received {request.max_length}."
+            )
+    if request.max_length is None:
+        return min(MAX_LENGTH, *(limit.max_length for limit in limits.values()))
+    smallest = 5 if is_pair else 3
+    if request.max_length < smallest:
+        raise ValueError(
+            f"Expected --max-length of at least {smallest} (special tokens and one of each text), "
+            f"received {request.max_length}; 128 is usual."
+        )
+    return request.max_length
 
 
 def _read_alike(one: Any, other: Any) -> bool:

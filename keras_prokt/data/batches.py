@@ -119,12 +119,20 @@ class Batches:
 
     def limited(self, count: int) -> "Batches":
         """The first `count` examples in an order given by the seed alone."""
-        keep = np.sort(np.random.default_rng([self.seed, 1]).permutation(self.num_examples)[:count])
-        return self._like(
-            _map(self.inputs, _once(lambda leaf: _rows(leaf, keep))),
-            self.labels[keep],
-            None if self.sample_weight is None else self.sample_weight[keep],
-        )
+        order = np.random.default_rng([self.seed, 1]).permutation(self.num_examples)
+        return self._taking(np.sort(order[:count]))
+
+    def longest_first(self) -> "Batches":
+        """The same examples by falling length, for evaluation of ragged inputs: little padding.
+
+        Those of one length stay in the order of the data.
+
+        Raises:
+            ValueError: If no input is ragged.
+        """
+        if self._lengths is None:
+            raise ValueError("Expected ragged inputs, received arrays; they have one length.")
+        return self._taking(np.argsort(-self._lengths, kind="stable"))
 
     def with_index(self) -> "Batches":
         """The same batches with each example's position in this data set, under `index`."""
@@ -133,6 +141,13 @@ class Batches:
             inputs = {"teacher": inputs, "student": inputs}
         inputs = {**inputs, INDEX: np.arange(self.num_examples, dtype="int32")}
         return self._like(inputs, self.labels, self.sample_weight)
+
+    def _taking(self, indices: np.ndarray) -> "Batches":
+        return self._like(
+            _map(self.inputs, _once(lambda leaf: _rows(leaf, indices))),
+            self.labels[indices],
+            None if self.sample_weight is None else self.sample_weight[indices],
+        )
 
     def _like(self, inputs: Any, labels: np.ndarray, sample_weight: np.ndarray | None) -> "Batches":
         return Batches(

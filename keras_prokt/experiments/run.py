@@ -162,6 +162,7 @@ def task_request(app: App, spec: RunSpec) -> TaskRequest:
         label_column=spec.label_column,
         validation=spec.validation,
         test=spec.test,
+        max_length=spec.max_length,
     )
 
 

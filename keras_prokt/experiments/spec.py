@@ -88,6 +88,9 @@ class RunSpec:
         label_column: Its column of labels.
         validation: A table to validate on, an absolute path.
         test: A table to test on, an absolute path.
+        max_length: Word pieces at which texts are cut, special ones counted: of a pair where both
+            texts are read jointly, of each text otherwise. `None`: 128, or what the models can
+            read if that is less.
         backend: "tensorflow", "jax" or "torch".
         precision: What the networks compute in, of `PRECISIONS`.
         steps_per_execution: Steps that are sent to the device at once; a divisor of the steps of
@@ -121,6 +124,7 @@ class RunSpec:
     label_column: str | None = None
     validation: str | None = None
     test: str | None = None
+    max_length: int | None = None
     backend: str = "tensorflow"
     precision: str = "float32"
     steps_per_execution: int = 1
@@ -159,6 +163,11 @@ class RunSpec:
             raise ValueError(
                 f"Expected no --full-train with app {app!r}, received it; its validation examples "
                 "are never trained on."
+            )
+        if overrides.get("max_length") is not None and not description.reads_text:
+            raise ValueError(
+                f"Expected no --max-length with app {app!r}, received {overrides['max_length']}; "
+                "its models read no texts."
             )
         _check_table_options(description, overrides)
         recipe = description.recipe

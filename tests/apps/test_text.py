@@ -281,6 +281,30 @@ def test_texts_are_cut_to_the_positions_of_both_models(table, bert, tmp_path):
     assert max(len(row) for row in cut.train.inputs["teacher"]["token_ids"]) > 6
 
 
+def test_texts_are_cut_at_the_length_asked_for(table, bert, tmp_path):
+    short, arguments = str(tmp_path / "short"), {"teacher": bert, "columns": ("title", "body")}
+    write_bert(short, max_length=6)
+    task = get_app("text").prepare(request_of(table, **arguments, max_length=7))
+    assert task.text.max_length == 7
+    of_teacher = task.train.inputs["teacher"]["token_ids"]
+    assert max(len(row) for row in of_teacher) == 7
+    assert max(len(row) for row in task.train.inputs["student"]["token_ids_pair"]) <= 7
+    lengths = [len(row) for row in task.validation.inputs["teacher"]["token_ids"]]
+    assert lengths == sorted(lengths, reverse=True)
+    for teacher, length, message in (
+        (short, 7, "at most 6, the positions of '.*short', received 7"),
+        (bert, 4, "at least 5 .* received 4"),
+    ):
+        with pytest.raises(ValueError, match=f"Expected --max-length of {message}"):
+            get_app("text").prepare(
+                request_of(table, **arguments | {"teacher": teacher}, max_length=length)
+            )
+    with pytest.raises(ValueError, match="no --max-length with app 'digits', received 64"):
+        RunSpec.resolve("digits", "prokt", max_length=64)
+    settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
+    assert RunSpec.resolve("text", "prokt", max_length=64, **settings).max_length == 64
+
+
 def test_a_bert_of_one_segment_reads_no_pairs(table, tmp_path):
     one = str(tmp_path / "one")
     write_bert(one, num_segments=1)

@@ -78,6 +78,21 @@ def test_limited_is_the_same_for_the_same_seed():
     assert len(set(few.labels.tolist())) == 10
 
 
+def test_longest_first_is_a_stable_order_by_length():
+    ragged = {"a": [np.arange(n) for n in (1, 3, 2, 3)], "b": [np.arange(n) for n in (2, 1, 4, 3)]}
+    batches = Batches(
+        ragged,
+        np.array([10, 11, 12, 13]),
+        batch_size=2,
+        sample_weight=np.array([0.0, 0.1, 0.2, 0.3]),
+    ).longest_first()
+    assert batches.labels.tolist() == [12, 11, 13, 10]
+    assert [len(row) for row in batches.inputs["a"]] == [2, 3, 3, 1]
+    assert batches.sample_weight.tolist() == [0.2, 0.1, 0.3, 0.0]
+    with pytest.raises(ValueError, match="Expected ragged inputs"):
+        Batches(np.zeros((2, 3)), np.zeros(2), batch_size=1).longest_first()
+
+
 def test_sample_weights_travel_along():
     weights = np.linspace(0, 1, 10)
     batches = Batches(
