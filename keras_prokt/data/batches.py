@@ -4,6 +4,7 @@ That is what exact resuming needs: a run continued in epoch 7 sees in epoch 7 wh
 uninterrupted run saw.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -12,7 +13,11 @@ import keras
 import numpy as np
 
 LENGTH_STEP = 8
-"""Ragged inputs are padded to a multiple of this, so that few different shapes occur."""
+"""Ragged inputs are padded to a multiple of this, so that few different shapes occur.
+
+Where XLA compiles every shape anew (JAX, accelerators of TensorFlow), long ones are padded to a
+multiple of a quarter of the next power of 2: 8, 16, 24, 32, 48, 64, 96, 128, 160, ...
+"""
 
 SORTED_BATCHES = 50
 """Examples of this many batches are sorted by length together."""
@@ -371,4 +376,16 @@ def _padded(rows: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _padded_length(longest: int) -> int:
-    return int(-(-longest // LENGTH_STEP) * LENGTH_STEP)
+    step = LENGTH_STEP
+    if _compiles_every_shape():
+        step = max(step, 2 ** int(longest - 1).bit_length() // 4)
+    return int(-(-longest // step) * step)
+
+
+@functools.cache
+def _compiles_every_shape() -> bool:
+    if keras.backend.backend() != "tensorflow":
+        return keras.backend.backend() == "jax"
+    import tensorflow as tf
+
+    return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())

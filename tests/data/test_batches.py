@@ -36,21 +36,33 @@ def test_without_shuffling_the_order_is_that_of_the_data():
     assert sum(labels_of(batches, 7), []) == list(range(200))
 
 
+def padded_lengths():
+    """Lengths that batches may have on this backend, on a machine without accelerators."""
+    if keras.backend.backend() == "jax":
+        return [8, 16, 24, 32, 48, 64, 96, 128]
+    return range(0, 129, LENGTH_STEP)
+
+
+def test_long_batches_have_few_lengths_where_each_is_compiled():
+    inputs = [np.ones(n, "int32") for n in range(1, 129)]
+    lengths = {x.shape[1] for x, _ in Batches(inputs, np.zeros(128), batch_size=1).epoch()}
+    assert lengths == set(padded_lengths()) - {0}
+
+
 def test_ragged_inputs_are_padded_with_zeros_to_few_lengths():
     inputs = ragged()
     batches = Batches({"ids": inputs}, np.arange(200), batch_size=16, shuffle=True)
     real = padded = 0
     for features, labels in batches.epoch(0):
         ids = features["ids"]
-        assert ids.shape[1] % LENGTH_STEP == 0
         longest = max(len(inputs[label]) for label in labels)
-        assert ids.shape[1] - longest < LENGTH_STEP
+        assert ids.shape[1] == min(n for n in padded_lengths() if n >= longest)
         for row, label in zip(ids, labels, strict=True):
             np.testing.assert_array_equal(row[: len(inputs[label])], inputs[label])
             assert not row[len(inputs[label]) :].any()
         real += sum(len(inputs[label]) for label in labels)
         padded += ids.size
-    assert real / padded > 0.8
+    assert real / padded > 0.75
     by_chance = Batches({"ids": inputs}, np.arange(200), batch_size=16)
     assert padded < sum(features["ids"].size for features, _ in by_chance.epoch(0))
 
