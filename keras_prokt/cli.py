@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ from keras_prokt.experiments.report import (
     format_table,
     method_card,
     results_table,
+    search_table,
 )
-from keras_prokt.experiments.run_folder import RunFolder
+from keras_prokt.experiments.run_folder import RunFolder, SearchFolder
 from keras_prokt.experiments.spec import RunSpec
 from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES
 
@@ -101,7 +102,7 @@ def _data_warnings_in_one_line() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _resume_hint(folder: RunFolder) -> Iterator[None]:
+def _resume_hint(folder: RunFolder | SearchFolder) -> Iterator[None]:
     """Says after Ctrl-C how to go on."""
     try:
         yield
@@ -209,76 +210,97 @@ def methods(name: str | None) -> None:
     click.echo("`keras-prokt methods NAME` shows the card of one.")
 
 
+_SETTINGS = (
+    click.option(
+        "--app", default="digits", show_default=True, help="Which app; see `keras-prokt apps`."
+    ),
+    click.option("--method", default="prokt", show_default=True, help=METHOD_HELP),
+    click.option(
+        "--teacher",
+        help="The teacher: a name of the app; on text a preset or directory; on images keras:NAME, "
+        "hub:PRESET or module:function.",
+    ),
+    click.option("--student", help="The student, as --teacher."),
+    click.option("--pair", help="A named pair of the app, such as vgg13-mobilenetv2 of cifar100."),
+    click.option(
+        "--teacher-init",
+        metavar="scratch|PATH",
+        help="Start from a trained teacher (.keras). Under prokt it then trains with a smaller "
+        "step.",
+    ),
+    click.option("--full-train", is_flag=True, help="Train on the validation examples too."),
+    click.option("--temperature", type=float, help="T of the soft targets."),
+    click.option(
+        "--weight",
+        "weights",
+        multiple=True,
+        metavar="OBJECTIVE=β",
+        help="Weight of an objective, such as at=500; may be given for several.",
+    ),
+    click.option(
+        "--label-weight", type=float, help="Weight γ of the labels in the student's loss."
+    ),
+    click.option("--anchors", type=int, help="Checkpoints of the teacher that rco uses."),
+    click.option(
+        "--assistant",
+        "assistants",
+        multiple=True,
+        help="A model between teacher and student, of ta; the largest first if several.",
+    ),
+    click.option(
+        "--first-stage-epochs", type=int, help="Epochs of ab's, ft's and tinybert's stage 1."
+    ),
+    click.option("--epochs", type=int, help="Epochs of distillation."),
+    click.option(
+        "--teacher-epochs",
+        type=int,
+        help="Epochs of kd's teacher, trained before. [default: the recipe's, in proportion to "
+        "--epochs]",
+    ),
+    click.option("--batch-size", type=int, help="Examples a step."),
+    click.option("--student-learning-rate", type=float, help="The student's first learning rate."),
+    click.option("--teacher-learning-rate", type=float, help="The teacher's first learning rate."),
+    click.option("--limit", type=int, help="Use so many training examples."),
+    click.option("--data-dir", help="Directory of the data. [default: $TFDS_DATA_DIR]"),
+    click.option(
+        "--dataset", help="Your table: .csv, .tsv, .jsonl, .parquet or tfds:NAME; app text."
+    ),
+    click.option("--text", "text_columns", help="Its column of texts; of pairs FIRST,SECOND."),
+    click.option("--label", "label_column", help="Its column of labels."),
+    click.option("--validation", help="A table to validate on. [default: a tenth of the rows]"),
+    click.option("--test", help="A table to test on. [default: a tenth, unless --validation]"),
+    click.option(
+        "--max-length", type=int, help="Word pieces at which texts are cut. [default: 128 or less]"
+    ),
+    click.option(
+        "--backend", help="tensorflow, jax or torch. [default: $KERAS_BACKEND or tensorflow]"
+    ),
+    click.option(
+        "--precision",
+        help="What the networks compute in: float32, bfloat16 or float16; weights and losses stay "
+        "float32, and a teacher given by --teacher-init what it is. [default: float32]",
+    ),
+    click.option(
+        "--steps-per-execution",
+        type=int,
+        help="Steps sent to the device at once; a divisor of an epoch's steps. [default: 1]",
+    ),
+)
+"""Options of everything that trains."""
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_SETTINGS):
+        command = option(command)
+    return command
+
+
 @main.command()
-@click.option(
-    "--app", default="digits", show_default=True, help="Which app; see `keras-prokt apps`."
-)
-@click.option("--method", default="prokt", show_default=True, help=METHOD_HELP)
-@click.option(
-    "--teacher",
-    help="The teacher: a name of the app; on text a preset or directory; on images keras:NAME, "
-    "hub:PRESET or module:function.",
-)
-@click.option("--student", help="The student, as --teacher.")
-@click.option("--pair", help="A named pair of the app, such as vgg13-mobilenetv2 of cifar100.")
-@click.option(
-    "--teacher-init",
-    metavar="scratch|PATH",
-    help="Start from a trained teacher (.keras). Under prokt it then trains with a smaller step.",
-)
-@click.option("--full-train", is_flag=True, help="Train on the validation examples too.")
+@_with_settings
 @click.option("--lambda", "proximal_weight", type=float, help="λ in [0, 1) of prokt.")
 @click.option("--epsilon", "proximal_bound", type=float, help="ε > 0: the bounded form of prokt.")
-@click.option("--temperature", type=float, help="T of the soft targets.")
-@click.option(
-    "--weight",
-    "weights",
-    multiple=True,
-    metavar="OBJECTIVE=β",
-    help="Weight of an objective, such as at=500; may be given for several.",
-)
-@click.option("--label-weight", type=float, help="Weight γ of the labels in the student's loss.")
-@click.option("--anchors", type=int, help="Checkpoints of the teacher that rco uses.")
-@click.option(
-    "--assistant",
-    "assistants",
-    multiple=True,
-    help="A model between teacher and student, of ta; the largest first if several.",
-)
-@click.option("--first-stage-epochs", type=int, help="Epochs of ab's, ft's and tinybert's stage 1.")
-@click.option("--epochs", type=int, help="Epochs of distillation.")
-@click.option(
-    "--teacher-epochs",
-    type=int,
-    help="Epochs of kd's teacher, trained before. [default: the recipe's, in proportion to "
-    "--epochs]",
-)
-@click.option("--batch-size", type=int, help="Examples a step.")
-@click.option("--student-learning-rate", type=float, help="The student's first learning rate.")
-@click.option("--teacher-learning-rate", type=float, help="The teacher's first learning rate.")
 @click.option("--seed", type=int, help="Seed of weights, dropout and data order. [default: 0]")
-@click.option("--limit", type=int, help="Use so many training examples.")
-@click.option("--data-dir", help="Directory of the data. [default: $TFDS_DATA_DIR]")
-@click.option("--dataset", help="Your table: .csv, .tsv, .jsonl, .parquet or tfds:NAME; app text.")
-@click.option("--text", "text_columns", help="Its column of texts; of pairs FIRST,SECOND.")
-@click.option("--label", "label_column", help="Its column of labels.")
-@click.option("--validation", help="A table to validate on. [default: a tenth of the rows]")
-@click.option("--test", help="A table to test on. [default: a tenth, unless --validation]")
-@click.option(
-    "--max-length", type=int, help="Word pieces at which texts are cut. [default: 128 or less]"
-)
 @click.option("--out", help="The run folder. [default: runs/APP-METHOD-N]")
-@click.option("--backend", help="tensorflow, jax or torch. [default: $KERAS_BACKEND or tensorflow]")
-@click.option(
-    "--precision",
-    help="What the networks compute in: float32, bfloat16 or float16; weights and losses stay "
-    "float32, and a teacher given by --teacher-init what it is. [default: float32]",
-)
-@click.option(
-    "--steps-per-execution",
-    type=int,
-    help="Steps sent to the device at once; a divisor of an epoch's steps. [default: 1]",
-)
 @click.option("--export/--no-export", default=True, help="Write the student as a SavedModel.")
 @click.option("--overwrite", is_flag=True, help="Replace the run folder if it exists.")
 @click.option("--estimate", is_flag=True, help="Say what the run would cost, and do not run it.")
@@ -300,15 +322,8 @@ def run(
     `keras-prokt resume`.
     """
     with _problems_in_one_line():
-        app, method = given.pop("app"), given.pop("method")
-        if given["teacher_init"] == "scratch":
-            given["teacher_init"] = None
-        given["weights"] = _parsed_weights(given["weights"])
-        if given["text_columns"] is not None:
-            columns = parse_text_columns(given["text_columns"], given["dataset"])
-            given["text_columns"] = columns
-        spec = RunSpec.resolve(app, method, backend=_use_backend(backend), **given)
-        folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), app, method)
+        spec = _spec(backend, given)
+        folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), spec.app, spec.method)
         folder.check_free(overwrite)
         if estimate:
             from keras_prokt.experiments.estimate import estimate as measure
@@ -324,6 +339,77 @@ def run(
                 spec, folder.path, overwrite=overwrite, export=export, stop_after=seconds
             )
     _print_results(folder, record)
+
+
+@main.command()
+@_with_settings
+@click.option(
+    "--lambda",
+    "values",
+    default="0,0.2,0.4,0.6,0.8",
+    show_default=True,
+    help="Values of λ in [0, 1), joined by ','.",
+)
+@click.option("--seeds", default="0", show_default=True, help="Seeds of the runs, joined by ','.")
+@click.option(
+    "--out",
+    help="The folder; that of a search that was stopped goes on. [default: searches/APP-METHOD-N]",
+)
+@click.option("--stop-after", metavar="9m", help="Save the state and stop after this time.")
+def search(
+    values: str,
+    seeds: str,
+    out: str | None,
+    backend: str | None,
+    stop_after: str | None,
+    **given: Any,
+) -> None:
+    """Choose λ of prokt on validation: a run for every value and seed.
+
+    Test data is measured once, after the choice, for the chosen λ alone. The folder has a run
+    folder for each run, search.json, and search.png: validation of teacher and student by λ.
+
+    \b
+      keras-prokt search --lambda 0,0.2,0.4 --seeds 0,1,2
+      keras-prokt search --app cifar100 --pair wrn-16-2-mobilenetv2 --limit 4500 --epochs 15
+    """
+    with _problems_in_one_line():
+        each_value = _parsed_numbers("--lambda", values, float)
+        each_seed = _parsed_numbers("--seeds", seeds, int)
+        given = {**given, "proximal_weight": each_value[0], "seed": each_seed[0]}
+        spec = _spec(backend, given)
+        unused = SearchFolder.unused(Path("searches"), spec.app, spec.method)
+        folder = SearchFolder(out) if out else unused
+        seconds = _seconds(stop_after)
+        from keras_prokt.experiments.search import search as carry_out
+
+        with _resume_hint(folder):
+            record = carry_out(
+                spec, folder.path, values=each_value, seeds=each_seed, stop_after=seconds
+            )
+    _print_search(folder, record)
+
+
+def _spec(backend: str | None, given: dict[str, Any]) -> RunSpec:
+    """The spec of the options of a command."""
+    given = dict(given)
+    app, method = given.pop("app"), given.pop("method")
+    if given["teacher_init"] == "scratch":
+        given["teacher_init"] = None
+    given["weights"] = _parsed_weights(given["weights"])
+    if given["text_columns"] is not None:
+        given["text_columns"] = parse_text_columns(given["text_columns"], given["dataset"])
+    return RunSpec.resolve(app, method, backend=_use_backend(backend), **given)
+
+
+def _parsed_numbers(option: str, text: str, kind: type) -> list[Any]:
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        example = "0,0.3,0.5" if kind is float else "0,1,2"
+        raise UsageProblem(
+            f"Expected {option} NUMBER,NUMBER,..., received {text!r}; for example {example}."
+        ) from None
 
 
 def _parsed_weights(entries: tuple[str, ...]) -> dict[str, float]:
@@ -343,8 +429,17 @@ def _parsed_weights(entries: tuple[str, ...]) -> dict[str, float]:
 @click.argument("run")
 @click.option("--stop-after", metavar="9m", help="Save the state and stop after this time.")
 def resume(run: str, stop_after: str | None) -> None:
-    """Continue a run that was stopped, exactly where it was."""
+    """Continue a run or a search that was stopped, exactly where it was."""
     with _problems_in_one_line():
+        searched = SearchFolder(run)
+        if searched.record.is_file():
+            _use_backend(searched.spec().backend)
+            from keras_prokt.experiments.search import resume_search
+
+            with _resume_hint(searched):
+                record = resume_search(searched.path, stop_after=_seconds(stop_after))
+            _print_search(searched, record)
+            return
         folder = RunFolder.existing(run)
         _use_backend(folder.spec().backend)
         from keras_prokt.experiments.run import resume as carry_on
@@ -361,7 +456,7 @@ def evaluate(run: str) -> None:
     with _problems_in_one_line():
         folder = RunFolder.existing(run)
         _use_backend(folder.spec().backend)
-        from keras_prokt.experiments.run import evaluate_run
+        from keras_prokt.experiments.evaluation import evaluate_run
 
         results = evaluate_run(run)
     rows = [
@@ -421,8 +516,12 @@ def export(run: str) -> None:
 @main.command()
 @click.argument("run")
 def info(run: str) -> None:
-    """Show what a run was and what came out."""
+    """Show what a run or a search was and what came out."""
     with _problems_in_one_line():
+        searched = SearchFolder(run)
+        if searched.record.is_file():
+            click.echo(search_table(searched.read()))
+            return
         folder = RunFolder.existing(run)
         record = folder.read()
     click.echo(results_table(record))
@@ -460,6 +559,16 @@ def _print_results(folder: RunFolder, record: dict[str, Any]) -> None:
     click.echo(f"run folder: {folder.path}")
     if folder.saved_model.exists():
         click.echo(f"SavedModel: {folder.saved_model}")
+
+
+def _print_search(folder: SearchFolder, record: dict[str, Any]) -> None:
+    if record["status"] != "completed":
+        click.echo(f"stopped; go on with `keras-prokt resume {folder.path}`")
+        return
+    click.echo(search_table(record))
+    best = folder.run(record["chosen"], record["seeds"][0]).path
+    click.echo(f"picture: {folder.figure}")
+    click.echo(f"the student: `keras-prokt export {best}`")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ import keras
 from keras_prokt.app import get_app
 from keras_prokt.data.batches import Batches
 from keras_prokt.distillers import Distiller, StudentOnly
-from keras_prokt.experiments import run as runs
+from keras_prokt.experiments.plan import check_before_training
 from keras_prokt.experiments.progress import format_seconds
 from keras_prokt.experiments.report import format_table
 from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.experiments.task import inputs_of, prepare, teacher_part
 from keras_prokt.methods import REGIMES, parse_method
 
 WARM_UP_STEPS = 3
@@ -40,15 +41,15 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
         ValueError: On bad input, as for the run itself.
     """
     app = get_app(spec.app)
-    task = runs.prepare(app, spec)
+    task = prepare(app, spec)
     # More at once would be measured for longer, and not be much quicker.
     spec = replace(spec, steps_per_execution=min(spec.steps_per_execution, MOST_AT_ONCE))
-    plan = runs.check_before_training(app, task, spec)
+    plan = check_before_training(app, task, spec)
     method, steps = parse_method(spec.method), len(task.train)
     models = {**plan.teachers, "student": plan.distiller.student}
     phases: dict[str, tuple[Distiller, int, Batches]] = {}
     if REGIMES[method.regime].trains_teacher_before and spec.teacher_init is None:
-        trainer = StudentOnly(plan.teachers["teacher"], student_inputs=runs.teacher_part)
+        trainer = StudentOnly(plan.teachers["teacher"], student_inputs=teacher_part)
         trainer.compile(optimizer=app.recipe.teacher.build(steps))
         phases["teacher, if it is not there yet"] = (
             trainer,
@@ -58,8 +59,8 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
     assistant = spec
     while assistant.assistants:
         assistant = assistant.of_assistant()
-        own_task = runs.prepare(app, assistant)
-        own = runs.check_before_training(app, own_task, assistant).distiller
+        own_task = prepare(app, assistant)
+        own = check_before_training(app, own_task, assistant).distiller
         models[f"assistant {assistant.student}"] = own.student
         name = f"assistant {assistant.student}, if it is not there yet"
         phases[name] = (own, assistant.epochs * steps, own_task.train)
@@ -69,7 +70,7 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
     result: dict[str, Any] = {"models": {}, "phases": {}}
     example = task.train.batch(task.train.batch_indices(0)[0][:1])[0]
     for name, model in models.items():
-        inputs = runs.inputs_of(example, "student" if name == "student" else "teacher")
+        inputs = inputs_of(example, "student" if name == "student" else "teacher")
         flops = forward_flops(model, inputs)
         result["models"][name] = {"parameters": model.count_params(), "flops": flops}
     for name, (distiller, count, batches) in phases.items():

@@ -162,10 +162,80 @@ def _mean_and_error(records: Sequence[dict[str, Any]], column: _Column) -> str:
     values = [column.value(record["results"]["models"]["student"]) for record in records]
     if None in values:
         return "–"
+    return _shown(values)
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean and its standard error `s / √n`, `None` for one value.
+
+    Example:
+
+    >>> from keras_prokt.experiments.report import mean_and_error
+    >>> mean_and_error([1.0, 3.0])
+    (2.0, 1.0)
+    """
     if len(values) == 1:
-        return f"{values[0]:.4f}"
-    error = statistics.stdev(values) / len(values) ** 0.5
-    return f"{statistics.mean(values):.4f} ± {error:.4f}"
+        return values[0], None
+    return statistics.mean(values), statistics.stdev(values) / len(values) ** 0.5
+
+
+def _shown(values: Sequence[float], sign: str = "") -> str:
+    mean, error = mean_and_error(values)
+    return f"{mean:{sign}.4f}" if error is None else f"{mean:{sign}.4f} ± {error:.4f}"
+
+
+def search_table(record: dict[str, Any]) -> str:
+    """A search for λ: a row a value, the choice, and what cannot be told from it.
+
+    Args:
+        record: As in `search.json`.
+
+    Returns:
+        A table of validation: mean over the seeds ± standard error of student and teacher, and of
+        the student's difference to that of the chosen λ, seed by seed. Below it the chosen λ
+        and its test data.
+    """
+    spec = record["spec"]
+    head = (
+        f"{spec['app']}, method {spec['method']}, teacher {spec['teacher']}, student "
+        f"{spec['student']}, {spec['epochs']} epochs of batches of {spec['batch_size']}, seeds "
+        f"{', '.join(map(str, record['seeds']))}"
+    )
+    if record["status"] != "completed":
+        return f"{head}\nstatus: {record['status']}"
+    by_value = {
+        value: [of_run for of_run in record["runs"] if of_run["value"] == value]
+        for value in record["values"]
+    }
+    chosen = by_value[record["chosen"]]
+    rows, equal = [], []
+    for value, runs in by_value.items():
+        behind = [
+            this["student"] - best["student"] for this, best in zip(runs, chosen, strict=True)
+        ]
+        mean, error = mean_and_error(behind)
+        if runs is not chosen and error is not None and abs(mean) <= 2 * error:
+            equal.append(f"{value:g}")
+        rows.append(
+            [
+                f"{value:g}{' *' if runs is chosen else ''}",
+                _shown([of_run["student"] for of_run in runs]),
+                _shown([of_run["teacher"] for of_run in runs]),
+                "" if runs is chosen else _shown(behind, "+"),
+            ]
+        )
+    metric = record["metric"]
+    columns = ["λ", f"student {metric}", f"teacher {metric}", "student, to the chosen"]
+    lines = [head, "", format_table(columns, rows, left=True), ""]
+    lines.append(f"* chosen: the highest mean on validation, λ = {record['chosen']:g}")
+    if len(record["seeds"]) == 1:
+        lines.append("  one seed has no spread; add --seeds 0,1,2")
+    elif equal:
+        lines.append(f"  within twice the standard error of the difference: λ = {', '.join(equal)}")
+    tests = [of_run["test"] for of_run in chosen if of_run["test"] is not None]
+    if tests:
+        lines.append(f"  test {metric}, of the chosen λ alone: {_shown(tests)}")
+    return "\n".join(lines)
 
 
 def _listed(settings: dict[str, Any]) -> str:

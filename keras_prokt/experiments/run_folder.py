@@ -1,7 +1,8 @@
-"""A run folder: where everything about one run is kept, each file written whole or not at all.
+"""Folders of runs and searches: where everything is kept, each file written whole or not at all.
 
-run.json  front_end.json  history.csv  dynamics.png  tensorboard/  checkpoint/  student.keras
-saved_model/1/
+A run:     run.json  front_end.json  history.csv  dynamics.png  tensorboard/  checkpoint/
+           student.keras  saved_model/1/
+A search:  search.json  search.png  lambda-0.3-seed-0/  ... (run folders)
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 from keras_prokt.experiments.spec import RunSpec, read_json
 
 FORMAT = 1
-"""Version of `run.json`."""
+"""Version of `run.json` and `search.json`."""
 
 
 class RunFolder:
@@ -88,16 +89,52 @@ class RunFolder:
 
     def read(self) -> dict[str, Any]:
         """Reads `run.json`."""
-        record = read_json(self.record)
-        if record.get("format") != FORMAT:
-            raise ValueError(
-                f"Expected a run.json of format {FORMAT}, received {record.get('format')!r}."
-            )
-        return record
+        return _read(self.record)
 
     def spec(self) -> RunSpec:
         """The spec of the run."""
         return RunSpec.from_json(self.read()["spec"])
+
+
+class SearchFolder:
+    """Paths of the folder of a search for λ, its `search.json` and its run folders.
+
+    Args:
+        path: The folder; need not exist.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.record = self.path / "search.json"
+        self.figure = self.path / "search.png"
+
+    @classmethod
+    def unused(cls, root: Path, app: str, method: str) -> "SearchFolder":
+        """The first folder `root/app-method-N` that does not exist yet."""
+        return cls(RunFolder.unused(root, app, method).path)
+
+    def run(self, value: float, seed: int) -> RunFolder:
+        """The run of one λ and seed."""
+        return RunFolder(self.path / f"lambda-{value:g}-seed-{seed}")
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Writes `search.json`."""
+        write_text(self.record, json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
+
+    def read(self) -> dict[str, Any]:
+        """Reads `search.json`."""
+        return _read(self.record)
+
+    def spec(self) -> RunSpec:
+        """The spec of the runs, without λ, with the first seed."""
+        return RunSpec.from_json(self.read()["spec"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    record = read_json(path)
+    if (received := record.pop("format", None)) != FORMAT:
+        raise ValueError(f"Expected a {path.name} of format {FORMAT}, received {received!r}.")
+    return record
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,8 +14,9 @@ from keras_prokt.app import get_app
 from keras_prokt.callbacks.replacing import replacing
 from keras_prokt.data.batches import Batches
 from keras_prokt.data.glue import GLUE_FILES, GLUE_TASKS, UnofficialRows
-from keras_prokt.experiments.run import saved_student, task_request
+from keras_prokt.experiments.evaluation import saved_student
 from keras_prokt.experiments.run_folder import RunFolder, write_text
+from keras_prokt.experiments.task import task_request
 from keras_prokt.names import unknown_name
 from keras_prokt.text_classification import GLUE_APPS, glue_test_data
 

@@ -22,7 +22,8 @@ from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.glue import load_glue
-from keras_prokt.experiments.run import evaluate_run, run
+from keras_prokt.experiments.evaluation import evaluate_run
+from keras_prokt.experiments.run import run
 from keras_prokt.experiments.spec import RunSpec
 
 DATA = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()

@@ -17,9 +17,12 @@ from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.text import tokenize
-from keras_prokt.experiments.run import Work, prepare, run, trained_teacher
+from keras_prokt.experiments.run import run
 from keras_prokt.experiments.run_folder import RunFolder
 from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.experiments.task import prepare
+from keras_prokt.experiments.teachers import trained_teacher
+from keras_prokt.experiments.training import Work
 from keras_prokt.models.bert import bert_tokenizer
 from keras_prokt.models.wordpiece import ExactBertTokenizer
 

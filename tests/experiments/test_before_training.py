@@ -8,8 +8,10 @@ import pytest
 from keras import layers
 
 from keras_prokt.app import get_app
-from keras_prokt.experiments.run import check_before_training, prepare, run
+from keras_prokt.experiments.plan import check_before_training
+from keras_prokt.experiments.run import run
 from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.experiments.task import prepare
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"

@@ -11,17 +11,17 @@ import pytest
 
 from keras_prokt.app import get_app
 from keras_prokt.data import digits
+from keras_prokt.experiments import teachers, training
 from keras_prokt.experiments.report import results_table
 from keras_prokt.experiments.run import (
-    Work,
-    prepare,
-    prepare_again,
     resume,
     run,
-    trained_teacher,
 )
 from keras_prokt.experiments.run_folder import RunFolder
 from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.experiments.task import prepare, prepare_again
+from keras_prokt.experiments.teachers import trained_teacher
+from keras_prokt.experiments.training import Work
 from keras_prokt.methods import known_methods, parse_method
 from keras_prokt.models.loading import load_student
 
@@ -116,17 +116,15 @@ def test_runs_with_adapters_and_two_stages_resume_exactly(
         spec = RunSpec.resolve("digits", method, **SMALL, teacher_epochs=2, first_stage_epochs=2)
     run(spec, tmp_path / "whole", export=False, cache=cache)
 
-    from keras_prokt.experiments import run as module
-
-    kill, fit = _KillAt(batches), module._fit
+    kill, fit = _KillAt(batches), training.fit
 
     def killed_fit(distiller, task, epochs, callbacks):
         return fit(distiller, task, epochs, [*callbacks, kill])
 
-    monkeypatch.setattr(module, "_fit", killed_fit)
+    monkeypatch.setattr(training, "fit", killed_fit)
     with pytest.raises(_Killed):
         run(spec, tmp_path / "killed", export=False, cache=cache)
-    monkeypatch.setattr(module, "_fit", fit)
+    monkeypatch.setattr(training, "fit", fit)
     resume(tmp_path / "killed", cache=cache)
     students = [load_student(tmp_path / name / "student.keras") for name in ("whole", "killed")]
     for one, other in zip(*(s.get_weights() for s in students), strict=True):
@@ -134,11 +132,9 @@ def test_runs_with_adapters_and_two_stages_resume_exactly(
 
 
 def test_the_last_anchor_is_the_teacher_of_other_methods(tmp_path, monkeypatch):
-    from keras_prokt.experiments import run as module
-
     run(small_spec("kd"), tmp_path / "alone", export=False, cache=tmp_path / "one")
     run(small_spec("rco"), tmp_path / "route", export=False, cache=tmp_path / "other")
-    monkeypatch.setattr(module, "_train_teacher", None)  # not trained again
+    monkeypatch.setattr(teachers, "_train_teacher", None)  # not trained again
     run(small_spec("kd"), tmp_path / "after", export=False, cache=tmp_path / "other")
     students = [load_student(tmp_path / name / "student.keras") for name in ("alone", "after")]
     for one, other in zip(*(s.get_weights() for s in students), strict=True):

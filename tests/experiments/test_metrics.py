@@ -6,9 +6,9 @@ import pytest
 
 from keras_prokt import ProKTDistiller
 from keras_prokt.data.batches import Batches
+from keras_prokt.experiments.evaluation import evaluate
 from keras_prokt.experiments.metrics import F1, get
 from keras_prokt.experiments.report import comparison_table, results_table
-from keras_prokt.experiments.run import evaluate
 from keras_prokt.experiments.spec import RunSpec
 
 

@@ -14,7 +14,7 @@ from small_glue import CLS, LABELS, PIECES, SENTENCES, SEP, rows_of, write_glue
 from keras_prokt.app import get_app
 from keras_prokt.cli import main
 from keras_prokt.data.glue import GLUE_FILES, UnofficialRows, load_glue
-from keras_prokt.experiments.run import prepare, run
+from keras_prokt.experiments.run import run
 from keras_prokt.experiments.run_folder import RunFolder
 from keras_prokt.experiments.spec import RunSpec
 from keras_prokt.experiments.submission import (
@@ -22,6 +22,7 @@ from keras_prokt.experiments.submission import (
     write_submission,
     zip_submission,
 )
+from keras_prokt.experiments.task import prepare
 
 DATA = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 MINILM = os.environ.get("MINILM_DIR", "")

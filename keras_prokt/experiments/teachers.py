@@ -1,0 +1,154 @@
+"""Fixed teachers: trained once, kept on disk, found again by what they follow from."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_prokt.app import App, Task
+from keras_prokt.callbacks.replacing import replacing
+from keras_prokt.data.cache import cache_folder, new_folder
+from keras_prokt.distillers import StudentOnly
+from keras_prokt.experiments import training
+from keras_prokt.experiments.progress import Progress
+from keras_prokt.experiments.run_folder import write_text
+from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.experiments.task import seeded, teacher_part
+from keras_prokt.experiments.training import Work
+from keras_prokt.models.loading import load_student
+from keras_prokt.models.uniform_start import uniform_start
+
+
+def trained_teacher(app: App, task: Task, spec: RunSpec, work: Work) -> keras.Model:
+    """The fixed teacher of a run: trained on the labels once, then read from the cache."""
+    if spec.teacher_init is not None:
+        return load_student(spec.teacher_init)
+    key = teacher_key(app, task, spec)
+    path = kept_folder(work, spec, key) / "model.keras"
+    if not is_kept(path):
+        _train_teacher(app, task, spec, work, path.parent, key, {spec.teacher_epochs: path.name})
+    return load_student(path)
+
+
+def trained_route(app: App, task: Task, spec: RunSpec, work: Work) -> list[Path]:
+    """Files of the teacher at evenly spaced epochs of its training, from the cache if there."""
+    count = spec.anchors
+    key = {**teacher_key(app, task, spec), "anchors": count}
+    folder = kept_folder(work, spec, key)
+    names = [f"anchor-{number}.keras" for number in range(1, count + 1)]
+    if not is_kept(*(folder / name for name in names)):
+        epochs = [spec.teacher_epochs * number // count for number in range(1, count + 1)]
+        files = dict(zip(epochs, names, strict=True))
+        _train_teacher(app, task, spec, work, folder, key, files)
+        # The last anchor is the teacher of the methods without anchors.
+        del key["anchors"]
+        with new_kept_folder(kept_folder(work, spec, key), key) as writing:
+            shutil.copy(folder / names[-1], writing / "model.keras")
+    return [folder / name for name in names]
+
+
+def _train_teacher(
+    app: App,
+    task: Task,
+    spec: RunSpec,
+    work: Work,
+    folder: Path,
+    key: dict[str, Any],
+    files: dict[int, str],
+) -> None:
+    """Trains a teacher on the labels and keeps it as it was after certain epochs."""
+    teacher = uniform_start(seeded(task.build_teacher, spec.seed))
+    trainer = StudentOnly(teacher, student_inputs=teacher_part)
+    steps = spec.teacher_epochs * len(task.train)
+    trainer.compile(
+        optimizer=app.recipe.teacher.build(steps, spec.teacher_learning_rate),
+        steps_per_execution=spec.steps_per_execution,
+    )
+    # In the run folder until the last epoch is done: training may be stopped and resumed.
+    anchors = work.folder.checkpoint / "anchors"
+    anchors.mkdir(parents=True, exist_ok=True)
+    save = _SaveAfter({epoch: anchors / name for epoch, name in files.items()})
+    callbacks = [save, work.backup("teacher"), Progress("teacher")]
+    training.fit(trainer, task, spec.teacher_epochs, callbacks)
+    with new_kept_folder(folder, key) as writing:
+        for name in files.values():
+            shutil.copy(anchors / name, writing / name)
+
+
+class _SaveAfter(keras.callbacks.Callback):
+    """Saves the trained model after certain epochs, counted from 1."""
+
+    def __init__(self, files: Mapping[int, Path]):
+        super().__init__()
+        self._files = files
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if epoch + 1 in self._files:
+            with replacing(self._files[epoch + 1]) as temporary:
+                self.model.student.save(temporary)
+
+
+def untrained_or_given_teacher(task: Task, spec: RunSpec) -> keras.Model:
+    if spec.teacher_init is not None:
+        return load_student(spec.teacher_init)
+    return uniform_start(seeded(task.build_teacher, spec.seed))
+
+
+def teacher_key(app: App, task: Task, spec: RunSpec) -> dict[str, Any]:
+    """What a trained teacher follows from: settings, data, and its weights at the start."""
+    if spec.teacher_init is not None:
+        weights = hashlib.sha256(Path(spec.teacher_init).read_bytes()).hexdigest()
+    else:
+        weights = digest_of_weights(seeded(task.build_teacher, spec.seed))
+    return {
+        "spec": spec.of_teacher().to_json(),
+        "optimizer": asdict(app.recipe.teacher),
+        "data": task.train.digest("teacher"),
+        "weights": weights,
+    }
+
+
+def digest_of_weights(model: keras.Model) -> str:
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        digest.update(f"{weight.name} {weight.shape}".encode())
+        digest.update(np.ascontiguousarray(ops.convert_to_numpy(weight)))
+    return digest.hexdigest()
+
+
+def is_kept(*files: Path) -> bool:
+    """Whether the files of one folder of the cache are there and whole; a damaged folder goes."""
+    folder = files[0].parent
+    if not folder.is_dir():
+        return False
+    if all(zipfile.is_zipfile(file) for file in files):
+        return True
+    shutil.rmtree(folder, ignore_errors=True)
+    return False
+
+
+def kept_folder(work: Work, spec: RunSpec, key: dict[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return work.cache / f"{spec.app}-{digest}"
+
+
+@contextlib.contextmanager
+def new_kept_folder(folder: Path, key: dict[str, Any]) -> Iterator[Path]:
+    """A new folder of the cache, with what it was found by."""
+    with new_folder(folder) as writing:
+        write_text(writing / "key.json", json.dumps(key, indent=2) + "\n")
+        yield writing
+
+
+def teacher_cache(cache: str | Path | None = None) -> Path:
+    """Folder of trained teachers: as given, or `$KERAS_PROKT_CACHE`, or `~/.cache/keras_prokt`."""
+    return cache_folder(cache) / "teachers"

@@ -1,0 +1,182 @@
+"""The search for λ: runs as they are by themselves, chosen on validation, test data once."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_prokt import load_student
+from keras_prokt.experiments.report import search_table
+from keras_prokt.experiments.run import run
+from keras_prokt.experiments.run_folder import RunFolder
+from keras_prokt.experiments.search import resume_search, search
+from keras_prokt.experiments.spec import RunSpec
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
+)
+VALUES, SEEDS = [0.6, 0.0], [3, 1]
+
+
+def small_spec(**settings):
+    settings = {"limit": 512, "epochs": 5, "batch_size": 16, **settings}
+    return RunSpec.resolve("digits", "prokt", **settings, student_learning_rate=1e-2)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("searches") / "digits"
+    return folder, search(small_spec(), folder, values=VALUES, seeds=SEEDS)
+
+
+def record_of(folder, value, seed):
+    return json.loads((folder / f"lambda-{value:g}-seed-{seed}" / "run.json").read_text())
+
+
+def test_the_choice_is_the_best_mean_on_validation(searched):
+    folder, record = searched
+    assert json.loads((folder / "search.json").read_text()) == {"format": 1, **record}
+    accuracy = {
+        value: statistics.mean(
+            record_of(folder, value, seed)["results"]["models"]["student"]["validation"]["accuracy"]
+            for seed in SEEDS
+        )
+        for value in VALUES
+    }
+    assert record["status"] == "completed"
+    assert len(set(accuracy.values())) > 1  # so that there is something to choose
+    assert record["chosen"] == max(accuracy, key=accuracy.get)
+    assert (folder / "search.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_test_data_is_measured_for_the_choice_alone(searched):
+    folder, record = searched
+    for of_run in record["runs"]:
+        models = record_of(folder, of_run["value"], of_run["seed"])["results"]["models"]
+        is_chosen = of_run["value"] == record["chosen"]
+        assert ("test" in of_run) == ("test" in models["student"]) == is_chosen
+        assert "test" not in models["teacher"] and "test" not in models["student (last epoch)"]
+        if is_chosen:
+            assert of_run["test"] == models["student"]["test"]["accuracy"]
+
+
+def test_a_run_of_a_search_is_the_run_by_itself(searched, tmp_path):
+    folder, record = searched
+    value = record["chosen"]
+    alone = run(small_spec(proximal_weight=value, seed=1), tmp_path / "run", export=False)
+    within = record_of(folder, value, 1)
+    assert within["spec"] == alone["spec"]
+    students = [
+        load_student(path / "student.keras")
+        for path in (tmp_path / "run", folder / f"lambda-{value:g}-seed-1")
+    ]
+    for one, other in zip(*(s.get_weights() for s in students), strict=True):
+        np.testing.assert_array_equal(one, other)
+    accuracy = alone["results"]["models"]["student"]["test"]["accuracy"]
+    assert accuracy == within["results"]["models"]["student"]["test"]["accuracy"]
+
+
+def test_a_search_in_pieces_is_the_search_in_one(searched, tmp_path):
+    _, whole = searched
+    # Not a step of it is done within the time.
+    stopped = search(
+        small_spec(), tmp_path / "search", values=VALUES, seeds=SEEDS, stop_after=0.001
+    )
+    assert stopped["status"] == "running"
+    assert "status: running" in search_table(stopped)
+    for _ in range(20):
+        record = resume_search(tmp_path / "search", stop_after=8)
+        if record["status"] == "completed":
+            break
+    assert record == whole
+    # Asked for again, nothing is trained.
+    files = [path / "run.json" for path in (tmp_path / "search").glob("lambda-*")]
+    before = [file.stat().st_mtime_ns for file in files]
+    assert search(small_spec(), tmp_path / "search", values=VALUES, seeds=SEEDS) == whole
+    assert len(files) == 4 and [file.stat().st_mtime_ns for file in files] == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"values": [0.3, 0.3]}, "different values of --lambda, received 0.3,0.3"),
+        ({"values": []}, "different values of --lambda, received none"),
+        ({"values": [0.3], "seeds": [1, 1]}, "different values of --seeds, received 1,1"),
+        ({"values": [0.3, 1.0]}, r"Expected --lambda in \[0, 1\), received 1.0"),
+        ({"values": [0.3], "seeds": [-1]}, "Expected --seed of at least 0, received -1"),
+    ],
+)
+def test_refusals(settings, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        search(small_spec(), tmp_path / "search", **settings)
+    assert not (tmp_path / "search").exists()
+
+
+def test_another_search_is_not_continued(searched, tmp_path):
+    folder, _ = searched
+    with pytest.raises(ValueError, match="with other settings; name another one with --out"):
+        search(small_spec(), folder, values=[0.5], seeds=SEEDS)
+    with pytest.raises(ValueError, match="Expected a new folder, received .*which exists"):
+        search(small_spec(), tmp_path, values=[0.5])
+
+
+def test_the_table_compares_seed_by_seed():
+    runs = [
+        {"value": value, "seed": seed, "student": student, "teacher": 0.9}
+        for value, students in {0.0: (0.5, 0.7), 0.3: (0.6, 0.9), 0.8: (0.2, 0.4)}.items()
+        for seed, student in enumerate(students)
+    ]
+    for of_run in runs[2:4]:
+        of_run["test"] = 0.5 + of_run["seed"] / 5
+    record = {
+        "status": "completed",
+        "spec": small_spec().to_json(),
+        "values": [0.0, 0.3, 0.8],
+        "seeds": [0, 1],
+        "metric": "accuracy",
+        "chosen": 0.3,
+        "runs": runs,
+    }
+    rows = [line.split("  ") for line in search_table(record).splitlines()]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    # -.1 and -.2: mean -.15, s / sqrt(2) = .05; -.4 and -.5 alike; chosen: .6 and .9.
+    assert ["0", "0.6000 ± 0.1000", "0.9000 ± 0.0000", "-0.1500 ± 0.0500"] in cells
+    assert ["0.3 *", "0.7500 ± 0.1500", "0.9000 ± 0.0000"] in cells
+    assert ["0.8", "0.3000 ± 0.1000", "0.9000 ± 0.0000", "-0.4500 ± 0.0500"] in cells
+    assert ["test accuracy, of the chosen λ alone: 0.6000 ± 0.1000"] in cells
+    assert "within twice" not in search_table(record)
+    runs[1]["student"] = 0.95  # differences -.1 and .05: mean -.025, error .075
+    assert "within twice the standard error of the difference: λ = 0\n" in search_table(record)
+
+
+def keras_prokt(*arguments, cwd):
+    command = [sys.executable, "-m", "keras_prokt.cli", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, cwd=cwd, env={**os.environ}
+    )
+
+
+def test_the_command_line(tmp_path):
+    arguments = ["search", "--limit", 128, "--epochs", 1, "--lambda", "0.2,0.4", "--out", "there"]
+    result = keras_prokt(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "run 2 of 2: λ 0.4, seed 0  " in result.stderr
+    assert "one seed has no spread" in result.stdout
+    table = result.stdout.split("picture:")[0]
+    assert keras_prokt("info", "there", cwd=tmp_path).stdout == table
+    again = keras_prokt("resume", "there", cwd=tmp_path)
+    assert again.returncode == 0 and again.stdout == result.stdout
+    for wrong, message in (
+        (["--lambda", "0.2,x"], "Expected --lambda NUMBER,NUMBER,..., received '0.2,x'"),
+        (["--seeds", "1.5"], "Expected --seeds NUMBER,NUMBER,..., received '1.5'"),
+        (["--method", "kd"], "Expected no --lambda with method 'kd'"),
+    ):
+        result = keras_prokt("search", *wrong, cwd=tmp_path)
+        assert result.returncode == 2 and message in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "searches").exists()
