@@ -353,7 +353,8 @@ def run(
 @click.option("--seeds", default="0", show_default=True, help="Seeds of the runs, joined by ','.")
 @click.option(
     "--out",
-    help="The folder; that of a search that was stopped goes on. [default: searches/APP-METHOD-N]",
+    help="The folder; that of the same search goes on, with other values and seeds too. [default: "
+    "searches/APP-METHOD-N]",
 )
 @click.option("--stop-after", metavar="9m", help="Save the state and stop after this time.")
 def search(
@@ -376,7 +377,6 @@ def search(
     with _problems_in_one_line():
         each_value = _parsed_numbers("--lambda", values, float)
         each_seed = _parsed_numbers("--seeds", seeds, int)
-        given = {**given, "proximal_weight": each_value[0], "seed": each_seed[0]}
         spec = _spec(backend, given)
         unused = SearchFolder.unused(Path("searches"), spec.app, spec.method)
         folder = SearchFolder(out) if out else unused

@@ -165,7 +165,10 @@ def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
     reader = _Reader(tokenizer, _max_length(request, student, is_pair=is_pair))
     return {
         name: Batches(
-            reader.read(student.inputs, split.columns), split.idx, batch_size=request.batch_size
+            reader.read(student.inputs, split.columns),
+            split.idx,
+            batch_size=request.batch_size,
+            max_length=reader.max_length,
         ).longest_first()
         for name, split in splits.items()
     }
@@ -325,6 +328,7 @@ def _batches(
         batch_size=request.batch_size,
         seed=request.seed,
         shuffle=shuffle,
+        max_length=readers["teacher"].max_length,
     )
     return batches if shuffle else batches.longest_first()
 

@@ -16,7 +16,7 @@ LENGTH_STEP = 8
 """Ragged inputs are padded to a multiple of this, so that few different shapes occur.
 
 Where XLA compiles every shape anew (JAX, accelerators of TensorFlow), long ones are padded to a
-multiple of a quarter of the next power of 2: 8, 16, 24, 32, 48, 64, 96, 128, 160, ...
+multiple of a quarter of the next power of 2: 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512.
 """
 
 SORTED_BATCHES = 50
@@ -59,6 +59,8 @@ class Batches:
         transform: Makes a batch of each input array out of what is stored; a `Transform`. It draws
             from a `numpy.random.Generator` seeded by seed, epoch and batch, so the same on every
             backend.
+        max_length: Length beyond which ragged inputs are not padded, that of the longest which
+            the models can read; `None` if any will do.
         on_device: Whether JAX copies what is stored to its device at the first batch and makes
             batches there (XLA), so that a step sends positions and random numbers alone. It must
             fit there beside the models. Without effect on other backends, without a `transform`,
@@ -88,6 +90,7 @@ class Batches:
         shuffle: bool = False,
         sample_weight: np.ndarray | None = None,
         transform: Transform | None = None,
+        max_length: int | None = None,
         on_device: bool = False,
     ):
         if batch_size < 1:
@@ -99,6 +102,7 @@ class Batches:
         self.shuffle = bool(shuffle)
         self.sample_weight = sample_weight
         self.transform = transform
+        self.max_length = max_length
         self.on_device = bool(on_device)
         self._device_batches: dict[int, _DeviceBatches] = {}
         leaves = _leaves(inputs)
@@ -163,6 +167,7 @@ class Batches:
             shuffle=self.shuffle,
             sample_weight=sample_weight,
             transform=self.transform,
+            max_length=self.max_length,
             on_device=self.on_device,
         )
 
@@ -216,7 +221,7 @@ class Batches:
         of_inputs = [np.array([len(row) for row in leaf]) for leaf in ragged.values()]
         shapes, positions = set(), 0
         for indices in self.batch_indices(0):
-            padded = [_padded_length(lengths[indices].max()) for lengths in of_inputs]
+            padded = [self._padded_length(lengths[indices].max()) for lengths in of_inputs]
             shapes.add(tuple(padded))
             positions += sum(padded) * len(indices)
         return {
@@ -233,13 +238,13 @@ class Batches:
 
         def of_leaf(leaf: Any) -> Any:
             if self.transform is None or leaf is index:
-                return _padded(_rows(leaf, indices))
+                return self._padded(_rows(leaf, indices))
             drawn = () if generator is None else self.transform.draw(len(indices), generator)
             if self._on_device_now():
                 if id(leaf) not in self._device_batches:
                     self._device_batches[id(leaf)] = _DeviceBatches(leaf, self.transform)
                 return self._device_batches[id(leaf)](indices, drawn)
-            return self.transform.apply(_padded(_rows(leaf, indices)), drawn, np)
+            return self.transform.apply(self._padded(_rows(leaf, indices)), drawn, np)
 
         index = self.inputs.get(INDEX) if isinstance(self.inputs, dict) else None
         inputs = _map(self.inputs, _once(of_leaf))
@@ -276,6 +281,24 @@ class Batches:
         if keras.backend.backend() == "tensorflow":
             return self._dataset(self.epoch, len(self))
         return _EvaluationBatches(self)
+
+    def _padded(self, rows: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        if isinstance(rows, np.ndarray):
+            return rows
+        length = self._padded_length(max(len(row) for row in rows))
+        padded = np.zeros((len(rows), length), dtype=rows[0].dtype)
+        for row, values in zip(padded, rows, strict=True):
+            row[: len(values)] = values
+        return padded
+
+    def _padded_length(self, longest: int) -> int:
+        step = LENGTH_STEP
+        if _compiles_every_shape():
+            step = max(step, 2 ** int(longest - 1).bit_length() // 4)
+        length = int(-(-longest // step) * step)
+        return (
+            length if self.max_length is None else max(int(longest), min(length, self.max_length))
+        )
 
     def _on_device_now(self) -> bool:
         # A distribution places its batches itself, from the host's memory.
@@ -363,23 +386,6 @@ def _map(inputs: Any, function: Any) -> Any:
 
 def _rows(leaf: Any, indices: np.ndarray) -> Any:
     return [leaf[i] for i in indices] if isinstance(leaf, list) else leaf[indices]
-
-
-def _padded(rows: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-    if isinstance(rows, np.ndarray):
-        return rows
-    length = _padded_length(max(len(row) for row in rows))
-    padded = np.zeros((len(rows), length), dtype=rows[0].dtype)
-    for row, values in zip(padded, rows, strict=True):
-        row[: len(values)] = values
-    return padded
-
-
-def _padded_length(longest: int) -> int:
-    step = LENGTH_STEP
-    if _compiles_every_shape():
-        step = max(step, 2 ** int(longest - 1).bit_length() // 4)
-    return int(-(-longest // step) * step)
 
 
 @functools.cache

@@ -184,6 +184,13 @@ def _shown(values: Sequence[float], sign: str = "") -> str:
     return f"{mean:{sign}.4f}" if error is None else f"{mean:{sign}.4f} ± {error:.4f}"
 
 
+EPOCHS = {"student": "best", "teacher": "last"}
+"""Of which epoch the validation of the two models is, in a search."""
+
+_T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+"""97.5 % points of Student's t distribution with 1, 2, ... degrees of freedom."""
+
+
 def search_table(record: dict[str, Any]) -> str:
     """A search for λ: a row a value, the choice, and what cannot be told from it.
 
@@ -192,50 +199,76 @@ def search_table(record: dict[str, Any]) -> str:
 
     Returns:
         A table of validation: mean over the seeds ± standard error of student and teacher, and of
-        the student's difference to that of the chosen λ, seed by seed. Below it the chosen λ
-        and its test data.
+        the student's difference to that of the chosen λ, seed by seed. Below it the chosen λ, the
+        values whose difference has a 95 % interval (Student's t, paired) that holds 0, and the
+        test data of the chosen λ. Of an unfinished search what is there, without a choice.
     """
-    spec = record["spec"]
+    spec, seeds = record["spec"], record["seeds"]
     head = (
         f"{spec['app']}, method {spec['method']}, teacher {spec['teacher']}, student "
         f"{spec['student']}, {spec['epochs']} epochs of batches of {spec['batch_size']}, seeds "
-        f"{', '.join(map(str, record['seeds']))}"
+        f"{', '.join(map(str, seeds))}"
     )
-    if record["status"] != "completed":
-        return f"{head}\nstatus: {record['status']}"
-    by_value = {
-        value: [of_run for of_run in record["runs"] if of_run["value"] == value]
-        for value in record["values"]
-    }
-    chosen = by_value[record["chosen"]]
+    by_value: dict[float, list[dict[str, Any]]] = {}
+    for of_run in record.get("runs", []):
+        by_value.setdefault(of_run["value"], []).append(of_run)
+    is_completed = record["status"] == "completed"
+    lines, chosen = [head], by_value[record["chosen"]] if is_completed else []
+    if not is_completed:
+        count = len(record["values"]) * len(seeds)
+        lines.append(f"status: running, {len(record.get('runs', []))} of {count} runs completed")
+    if not by_value:
+        return "\n".join(lines)
     rows, equal = [], []
     for value, runs in by_value.items():
-        behind = [
-            this["student"] - best["student"] for this, best in zip(runs, chosen, strict=True)
+        row = [
+            f"{value:g}{' *' if runs is chosen else ''}",
+            _shown([of_run["student"] for of_run in runs]),
+            _shown([of_run["teacher"] for of_run in runs]),
+            "" if is_completed else ", ".join(str(of_run["seed"]) for of_run in runs),
         ]
-        mean, error = mean_and_error(behind)
-        if runs is not chosen and error is not None and abs(mean) <= 2 * error:
-            equal.append(f"{value:g}")
-        rows.append(
-            [
-                f"{value:g}{' *' if runs is chosen else ''}",
-                _shown([of_run["student"] for of_run in runs]),
-                _shown([of_run["teacher"] for of_run in runs]),
-                "" if runs is chosen else _shown(behind, "+"),
-            ]
-        )
+        if is_completed and runs is not chosen:
+            pairs = zip(runs, chosen, strict=True)
+            behind = [this["student"] - best["student"] for this, best in pairs]
+            mean, error = mean_and_error(behind)
+            row[-1] = _shown(behind, "+")
+            if error is not None and abs(mean) <= _t_95(len(behind) - 1) * error:
+                equal.append(f"{value:g}")
+        rows.append(row)
     metric = record["metric"]
-    columns = ["λ", f"student {metric}", f"teacher {metric}", "student, to the chosen"]
-    lines = [head, "", format_table(columns, rows, left=True), ""]
-    lines.append(f"* chosen: the highest mean on validation, λ = {record['chosen']:g}")
-    if len(record["seeds"]) == 1:
-        lines.append("  one seed has no spread; add --seeds 0,1,2")
+    columns = ["λ", *(f"{role} {metric}, {epoch} epoch" for role, epoch in EPOCHS.items())]
+    columns.append("student, to the chosen" if is_completed else "seeds")
+    lines += ["", format_table(columns, rows, left=True)]
+    if is_completed:
+        lines += ["", *_choice(record, by_value, equal)]
+    return "\n".join(lines)
+
+
+def _choice(
+    record: dict[str, Any], by_value: dict[float, list[dict[str, Any]]], equal: list[str]
+) -> list[str]:
+    """What was chosen, how sure that is, and its test data."""
+    metric, seeds, chosen = record["metric"], record["seeds"], by_value[record["chosen"]]
+    means = [statistics.mean(of_run["student"] for of_run in runs) for runs in by_value.values()]
+    is_tie = means.count(max(means)) > 1
+    lines = [
+        f"* chosen: the highest mean on validation, λ = {record['chosen']:g}"
+        + (", the first of equals" if is_tie else "")
+    ]
+    if len(seeds) == 1:
+        lines.append("  one seed has no spread; give --seeds 0,1,2 for the same folder")
     elif equal:
-        lines.append(f"  within twice the standard error of the difference: λ = {', '.join(equal)}")
+        lines.append(
+            f"  not told apart from it by {len(seeds)} seeds (95 %, paired): λ = {', '.join(equal)}"
+        )
     tests = [of_run["test"] for of_run in chosen if of_run["test"] is not None]
     if tests:
         lines.append(f"  test {metric}, of the chosen λ alone: {_shown(tests)}")
-    return "\n".join(lines)
+    return lines
+
+
+def _t_95(degrees: int) -> float:
+    return _T_95[degrees - 1] if degrees <= len(_T_95) else _T_95[-1]  # on the safe side
 
 
 def _listed(settings: dict[str, Any]) -> str:

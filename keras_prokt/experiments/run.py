@@ -1,7 +1,6 @@
 """Carries out a run: data, models, training, evaluation, export, and the record of it."""
 
 import csv
-import json
 import shutil
 import time
 from dataclasses import asdict, replace
@@ -20,10 +19,16 @@ from keras_prokt.experiments.evaluation import measure, saved_student
 from keras_prokt.experiments.metrics import log_name
 from keras_prokt.experiments.plan import Plan, build, check_before_training
 from keras_prokt.experiments.progress import Progress
-from keras_prokt.experiments.run_folder import RunFolder, write_text
+from keras_prokt.experiments.run_folder import RunFolder
 from keras_prokt.experiments.spec import RunSpec, read_json
 from keras_prokt.experiments.stopping import Stopped
-from keras_prokt.experiments.task import all_batches, digests, prepare, prepare_again
+from keras_prokt.experiments.task import (
+    all_batches,
+    digest_of_file,
+    digests,
+    prepare,
+    prepare_again,
+)
 from keras_prokt.experiments.teachers import teacher_cache
 from keras_prokt.experiments.training import Work
 
@@ -66,6 +71,7 @@ def run(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "spec": spec.to_json(),
         "data": digests(spec, task),
+        "teacher_init": None if spec.teacher_init is None else digest_of_file(spec.teacher_init),
         "class_names": task.class_names,
         "optimizers": {
             "teacher": asdict(app.recipe.teacher),
@@ -76,17 +82,11 @@ def run(
         **describe_environment(),
     }
     work = Work(folder, teacher_cache(cache), deadline)
-    _create(folder, record, task)
+    # The student can be exported without the data and the preset that it was trained with.
+    folder.create(record, None if task.text is None else asdict(task.text))
     if spec.teacher_epochs is not None:
         plan = None  # that one has teachers that are not trained
     return _carry_out(work, record, app, task, spec, plan)
-
-
-def _create(folder: RunFolder, record: dict[str, Any], task: Task) -> None:
-    folder.create(record)
-    # The student can be exported without the data and the preset that it was trained with.
-    front_end = None if task.text is None else asdict(task.text)
-    write_text(folder.front_end, json.dumps(front_end) + "\n")
 
 
 def resume(

@@ -2,7 +2,7 @@
 
 A run:     run.json  front_end.json  history.csv  dynamics.png  tensorboard/  checkpoint/
            student.keras  saved_model/1/
-A search:  search.json  search.png  lambda-0.3-seed-0/  ... (run folders)
+A search:  search.json  search.png  lambda-0.3-seed-0/ and so on (run folders)
 """
 
 import json
@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from keras_prokt.data.cache import new_folder
 from keras_prokt.experiments.spec import RunSpec, read_json
 
 FORMAT = 1
@@ -76,16 +77,22 @@ class RunFolder:
                 "run.json; delete it yourself or name another one with --out."
             )
 
-    def create(self, record: dict[str, Any]) -> None:
-        """Makes the folder with its first record, in place of a run that was there."""
+    def create(self, record: dict[str, Any], front_end: dict[str, Any] | None = None) -> None:
+        """Makes the folder with its first record, in place of a run that was there.
+
+        Args:
+            record: As in `run.json`.
+            front_end: How texts are read, as in `front_end.json`.
+        """
         if self.path.exists():
             shutil.rmtree(self.path)
-        self.path.mkdir(parents=True)
-        self.write(record)
+        with new_folder(self.path) as writing:
+            _write(writing / self.record.name, record)
+            write_text(writing / self.front_end.name, json.dumps(front_end) + "\n")
 
     def write(self, record: dict[str, Any]) -> None:
         """Writes `run.json`."""
-        write_text(self.record, json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
+        _write(self.record, record)
 
     def read(self) -> dict[str, Any]:
         """Reads `run.json`."""
@@ -115,19 +122,29 @@ class SearchFolder:
 
     def run(self, value: float, seed: int) -> RunFolder:
         """The run of one λ and seed."""
-        return RunFolder(self.path / f"lambda-{value:g}-seed-{seed}")
+        # All digits, so that no two values share a folder.
+        return RunFolder(self.path / f"lambda-{float(value)!r}-seed-{seed}")
+
+    def create(self, record: dict[str, Any]) -> None:
+        """Makes the folder with its first record."""
+        with new_folder(self.path) as writing:
+            _write(writing / self.record.name, record)
 
     def write(self, record: dict[str, Any]) -> None:
         """Writes `search.json`."""
-        write_text(self.record, json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
+        _write(self.record, record)
 
     def read(self) -> dict[str, Any]:
         """Reads `search.json`."""
         return _read(self.record)
 
     def spec(self) -> RunSpec:
-        """The spec of the runs, without λ, with the first seed."""
+        """The spec of the runs, without λ and with seed 0."""
         return RunSpec.from_json(self.read()["spec"])
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    write_text(path, json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -108,10 +108,15 @@ def digests(spec: RunSpec, task: Task) -> dict[str, str]:
     """SHA-256 of the user's own files, by the name of their field in the spec, and of the data."""
     digests = {}
     for name, path in spec.table_files().items():
-        with open(path, "rb") as file:
-            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        digests[name] = digest_of_file(path)
     parts = {f"{name} data": batches for name, batches in all_batches(task).items()}
     return {**digests, **{name: batches.digest() for name, batches in parts.items()}}
+
+
+def digest_of_file(path: str) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def all_batches(task: Task) -> dict[str, Batches]:

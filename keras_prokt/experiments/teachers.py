@@ -22,7 +22,7 @@ from keras_prokt.experiments import training
 from keras_prokt.experiments.progress import Progress
 from keras_prokt.experiments.run_folder import write_text
 from keras_prokt.experiments.spec import RunSpec
-from keras_prokt.experiments.task import seeded, teacher_part
+from keras_prokt.experiments.task import digest_of_file, seeded, teacher_part
 from keras_prokt.experiments.training import Work
 from keras_prokt.models.loading import load_student
 from keras_prokt.models.uniform_start import uniform_start
@@ -106,7 +106,7 @@ def untrained_or_given_teacher(task: Task, spec: RunSpec) -> keras.Model:
 def teacher_key(app: App, task: Task, spec: RunSpec) -> dict[str, Any]:
     """What a trained teacher follows from: settings, data, and its weights at the start."""
     if spec.teacher_init is not None:
-        weights = hashlib.sha256(Path(spec.teacher_init).read_bytes()).hexdigest()
+        weights = digest_of_file(spec.teacher_init)
     else:
         weights = digest_of_weights(seeded(task.build_teacher, spec.seed))
     return {

@@ -280,6 +280,9 @@ def test_texts_are_cut_to_the_positions_of_both_models(table, bert, tmp_path):
             lengths = {len(row) for row in task.train.inputs[role]["token_ids"]}
             assert max(lengths) == 6
         assert task.text.max_length == 6
+        [inputs, _] = next(iter(task.train.epoch()))
+        logits = task.build_teacher()(inputs["teacher"])  # not padded beyond its positions
+        assert logits.shape == (4, 3)
     cut = get_app("text").prepare(request_of(table, teacher=bert))
     assert max(len(row) for row in cut.train.inputs["teacher"]["token_ids"]) > 6
 

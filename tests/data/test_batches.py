@@ -39,14 +39,22 @@ def test_without_shuffling_the_order_is_that_of_the_data():
 def padded_lengths():
     """Lengths that batches may have on this backend, on a machine without accelerators."""
     if keras.backend.backend() == "jax":
-        return [8, 16, 24, 32, 48, 64, 96, 128]
-    return range(0, 129, LENGTH_STEP)
+        return [8, 16, 24, 32, 48, 64, 96, 128, 192, 256]
+    return range(LENGTH_STEP, 257, LENGTH_STEP)
 
 
 def test_long_batches_have_few_lengths_where_each_is_compiled():
-    inputs = [np.ones(n, "int32") for n in range(1, 129)]
-    lengths = {x.shape[1] for x, _ in Batches(inputs, np.zeros(128), batch_size=1).epoch()}
-    assert lengths == set(padded_lengths()) - {0}
+    inputs = [np.ones(n, "int32") for n in range(1, 257)]
+    batches = Batches(inputs, np.zeros(256), batch_size=1)
+    assert {x.shape[1] for x, _ in batches.epoch()} == set(padded_lengths())
+
+
+def test_no_batch_is_longer_than_the_models_can_read():
+    inputs = [np.ones(n, "int32") for n in (3, 9, 42)]
+    for of in (Batches, lambda *args, **kwargs: Batches(*args, **kwargs).longest_first()):
+        batches = of(inputs, np.zeros(3), batch_size=1, max_length=42)
+        assert sorted(x.shape[1] for x, _ in batches.epoch()) == [8, 16, 42]
+    assert batches.lengths()["padded_lengths"] == 3
 
 
 def test_ragged_inputs_are_padded_with_zeros_to_few_lengths():

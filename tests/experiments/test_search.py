@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from keras_prokt import load_student
 from keras_prokt.experiments.report import search_table
 from keras_prokt.experiments.run import run
-from keras_prokt.experiments.run_folder import RunFolder
+from keras_prokt.experiments.run_folder import SearchFolder
 from keras_prokt.experiments.search import resume_search, search
 from keras_prokt.experiments.spec import RunSpec
 
@@ -35,7 +36,7 @@ def searched(tmp_path_factory):
 
 
 def record_of(folder, value, seed):
-    return json.loads((folder / f"lambda-{value:g}-seed-{seed}" / "run.json").read_text())
+    return json.loads((folder / f"lambda-{value}-seed-{seed}" / "run.json").read_text())
 
 
 def test_the_choice_is_the_best_mean_on_validation(searched):
@@ -73,7 +74,7 @@ def test_a_run_of_a_search_is_the_run_by_itself(searched, tmp_path):
     assert within["spec"] == alone["spec"]
     students = [
         load_student(path / "student.keras")
-        for path in (tmp_path / "run", folder / f"lambda-{value:g}-seed-1")
+        for path in (tmp_path / "run", folder / f"lambda-{value}-seed-1")
     ]
     for one, other in zip(*(s.get_weights() for s in students), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -88,17 +89,59 @@ def test_a_search_in_pieces_is_the_search_in_one(searched, tmp_path):
         small_spec(), tmp_path / "search", values=VALUES, seeds=SEEDS, stop_after=0.001
     )
     assert stopped["status"] == "running"
-    assert "status: running" in search_table(stopped)
+    assert search_table(stopped).endswith("status: running, 0 of 4 runs completed")
     for _ in range(20):
         record = resume_search(tmp_path / "search", stop_after=8)
         if record["status"] == "completed":
             break
     assert record == whole
-    # Asked for again, nothing is trained.
-    files = [path / "run.json" for path in (tmp_path / "search").glob("lambda-*")]
-    before = [file.stat().st_mtime_ns for file in files]
+    # A completed search is final, whether its runs are still there or not.
+    for path in (tmp_path / "search").glob("lambda-*"):
+        shutil.rmtree(path)
     assert search(small_spec(), tmp_path / "search", values=VALUES, seeds=SEEDS) == whole
-    assert len(files) == 4 and [file.stat().st_mtime_ns for file in files] == before
+    assert resume_search(tmp_path / "search") == whole
+    assert not list((tmp_path / "search").glob("lambda-*"))
+
+
+def test_more_seeds_take_the_runs_that_are_there(searched, tmp_path, capsys):
+    folder, whole = searched
+    shutil.copytree(folder, tmp_path / "search")
+    fewer = search(small_spec(), tmp_path / "search", values=VALUES[::-1], seeds=SEEDS[1:])
+    assert [r["student"] for r in fewer["runs"]] == [
+        r["student"] for value in VALUES[::-1] for r in whole["runs"][2:] if r["value"] == value
+    ]
+    assert search(small_spec(), tmp_path / "search", values=VALUES, seeds=SEEDS) == whole
+    assert "epoch" not in capsys.readouterr().err  # nothing is trained
+
+
+def test_runs_of_other_settings_or_data_are_not_mixed(searched, tmp_path):
+    folder, _ = searched
+    shutil.copytree(folder, tmp_path / "search")
+    there = SearchFolder(tmp_path / "search")
+    there.write({**there.read(), "status": "running"})
+    file = there.run(VALUES[1], SEEDS[0]).record
+    record = json.loads(file.read_text())
+    for changed, message in (
+        ({"data": {**record["data"], "train data": "0"}}, "with the same data, received another"),
+        ({"teacher_init": "0"}, "with the same teacher init, received another"),
+        ({"spec": {**record["spec"], "limit": 64}}, "received one with other settings"),
+    ):
+        file.write_text(json.dumps({**record, **changed}))
+        with pytest.raises(ValueError, match=message):
+            resume_search(tmp_path / "search")
+    there.write({**there.read(), "spec": {**there.read()["spec"], "backend": "jax"}})
+    with pytest.raises(ValueError, match="Expected backend 'jax'"):
+        resume_search(tmp_path / "search")
+
+
+def test_what_the_user_has_set_in_keras_stays(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        spec = small_spec(limit=32, epochs=1, precision="float32")
+        search(spec, tmp_path / "search", values=[0.0], stop_after=0.001)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 @pytest.mark.parametrize(
@@ -117,10 +160,30 @@ def test_refusals(settings, message, tmp_path):
     assert not (tmp_path / "search").exists()
 
 
+@pytest.mark.parametrize(
+    ("app", "method", "settings", "message"),
+    [
+        ("digits", "kd", {}, "Expected a method with λ to search, received 'kd'"),
+        ("digits", "student", {}, "Expected a method with λ to search, received 'student'"),
+        ("cifar100", "prokt", {"full_train": True}, "is not trained on, received --full-train"),
+    ],
+)
+def test_what_cannot_be_searched(app, method, settings, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        search(RunSpec.resolve(app, method, **settings), tmp_path / "search", values=[0.1])
+    assert not (tmp_path / "search").exists()
+
+
+def test_close_values_have_folders_of_their_own(tmp_path):
+    folder = SearchFolder(tmp_path)
+    assert folder.run(0.1234567, 0).path != folder.run(0.1234568, 0).path
+    assert folder.run(0, 1).path == folder.run(0.0, 1).path
+
+
 def test_another_search_is_not_continued(searched, tmp_path):
     folder, _ = searched
     with pytest.raises(ValueError, match="with other settings; name another one with --out"):
-        search(small_spec(), folder, values=[0.5], seeds=SEEDS)
+        search(small_spec(limit=64), folder, values=VALUES, seeds=SEEDS)
     with pytest.raises(ValueError, match="Expected a new folder, received .*which exists"):
         search(small_spec(), tmp_path, values=[0.5])
 
@@ -144,14 +207,21 @@ def test_the_table_compares_seed_by_seed():
     }
     rows = [line.split("  ") for line in search_table(record).splitlines()]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    # -.1 and -.2: mean -.15, s / sqrt(2) = .05; -.4 and -.5 alike; chosen: .6 and .9.
+    # -.1 and -.2: mean -.15, s / sqrt(2) = .05; -.4 and -.5 alike; chosen: .6 and .9. With one
+    # degree of freedom the interval is 12.7 errors to both sides.
     assert ["0", "0.6000 ± 0.1000", "0.9000 ± 0.0000", "-0.1500 ± 0.0500"] in cells
     assert ["0.3 *", "0.7500 ± 0.1500", "0.9000 ± 0.0000"] in cells
     assert ["0.8", "0.3000 ± 0.1000", "0.9000 ± 0.0000", "-0.4500 ± 0.0500"] in cells
     assert ["test accuracy, of the chosen λ alone: 0.6000 ± 0.1000"] in cells
-    assert "within twice" not in search_table(record)
-    runs[1]["student"] = 0.95  # differences -.1 and .05: mean -.025, error .075
-    assert "within twice the standard error of the difference: λ = 0\n" in search_table(record)
+    message = "not told apart from it by 2 seeds (95 %, paired): λ = 0, 0.8\n"
+    assert message in search_table(record)
+    runs[5]["student"] = 0.48  # differences -.4 and -.42: mean -.41, error .01
+    assert message.replace(", 0.8", "") in search_table(record)
+    runs[1]["student"] = 1.0
+    assert "λ = 0.3, the first of equals\n" in search_table(record)
+    record["status"], record["runs"] = "running", runs[:3]
+    partial = search_table(record)
+    assert "status: running, 3 of 6 runs completed" in partial and "chosen" not in partial
 
 
 def keras_prokt(*arguments, cwd):
@@ -174,7 +244,7 @@ def test_the_command_line(tmp_path):
     for wrong, message in (
         (["--lambda", "0.2,x"], "Expected --lambda NUMBER,NUMBER,..., received '0.2,x'"),
         (["--seeds", "1.5"], "Expected --seeds NUMBER,NUMBER,..., received '1.5'"),
-        (["--method", "kd"], "Expected no --lambda with method 'kd'"),
+        (["--method", "kd"], "Expected a method with λ to search, received 'kd'"),
     ):
         result = keras_prokt("search", *wrong, cwd=tmp_path)
         assert result.returncode == 2 and message in result.stderr
