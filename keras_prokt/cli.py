@@ -468,27 +468,55 @@ def evaluate(run: str) -> None:
 
 @main.command()
 @click.argument("run")
-@click.option("--glue", metavar="FOLDER", help="Where the files go; made if there is none.")
-@click.option("--data-dir", help="Directory of the data. [default: that of the run]")
-def predict(run: str, glue: str | None, data_dir: str | None) -> None:
-    """Write the files of a run on a GLUE task that GLUE's site takes.
+@click.option("--dataset", help="A table of texts: .csv, .tsv, .jsonl or .parquet.")
+@click.option("--text", "text_columns", help="Its column of texts; of pairs FIRST,SECOND.")
+@click.option("--out", help="The CSV of predictions. [default: predictions.csv]")
+@click.option("--glue", metavar="FOLDER", help="Where GLUE's files go; made if there is none.")
+@click.option("--data-dir", help="Directory of GLUE's data. [default: that of the run]")
+def predict(
+    run: str,
+    dataset: str | None,
+    text_columns: str | None,
+    out: str | None,
+    glue: str | None,
+    data_dir: str | None,
+) -> None:
+    """Classify the texts of a table, or GLUE's test data, by the saved student of a run.
 
-    They hold what the saved student says of the test examples, whose labels GLUE hides. Runs on
-    other tasks fill the same folder; submission.zip in it holds all of GLUE's files that lie
-    there, checked, and what is still missing is named.
+    With --dataset, a CSV with the class and the probabilities of each row; --text is by default as
+    in the run. With --glue, the files that GLUE's site takes, of the test examples whose labels
+    GLUE hides. Runs on other tasks fill the same folder; submission.zip in it holds all of GLUE's
+    files that lie there, checked, and what is still missing is named.
 
     \b
+      keras-prokt predict runs/text-prokt-1 --dataset new.csv --out classes.csv
       keras-prokt predict runs/glue-sst2-prokt-1 --glue submission
       keras-prokt predict runs/glue-mnli-prokt-1 --glue submission
     """
     with _problems_in_one_line():
         folder = RunFolder.existing(run)
-        if glue is None:
+        if (dataset is None) == (glue is None):
             raise UsageProblem(
-                "Expected --glue FOLDER, received none; name the folder of the submission, such "
-                f"as `keras-prokt predict {run} --glue submission`."
+                f"Expected --dataset FILE or --glue FOLDER, received "
+                f"{'none' if glue is None else 'both'}; such as `keras-prokt predict {run} "
+                "--dataset new.csv`."
             )
+        of_other = {"--text": text_columns, "--out": out} if glue else {"--data-dir": data_dir}
+        for option, value in of_other.items():
+            if value is not None:
+                raise UsageProblem(
+                    f"Expected no {option} with {'--glue' if glue else '--dataset'}, received "
+                    f"{value!r}; leave it out."
+                )
         _use_backend(folder.spec().backend)
+        if dataset is not None:
+            from keras_prokt.experiments.predictions import predict_table
+
+            out = out or "predictions.csv"
+            columns = text_columns and parse_text_columns(text_columns, dataset)
+            count = predict_table(run, dataset, out, text_columns=columns or None)
+            click.echo(f"{out}: {count} rows")
+            return
         from keras_prokt.experiments.submission import write_submission
 
         submission = write_submission(run, glue, data_dir=data_dir)

@@ -15,6 +15,7 @@ from keras_prokt.names import unknown_name
 
 if TYPE_CHECKING:
     from keras_prokt.data.batches import Batches
+    from keras_prokt.export import TextFrontEnd
 
 MAX_LENGTH = 128
 """Word pieces a sequence, as the authors: of a pair read jointly, of each sentence otherwise.
@@ -172,6 +173,42 @@ def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
         ).longest_first()
         for name, split in splits.items()
     }
+
+
+def texts_for_student(
+    columns: Sequence[Sequence[str]],
+    inputs: tuple[str, ...],
+    front_end: "TextFrontEnd",
+    batch_size: int,
+) -> "Batches":
+    """Texts without labels as a student reads them; needs no preset.
+
+    Args:
+        columns: A list of texts a column, one or two.
+        inputs: Names of the student's inputs, of `student_of`.
+        front_end: How it reads texts.
+        batch_size: Examples a batch.
+
+    Returns:
+        Batches of the inputs, the longest first; in place of labels the number of each text.
+    """
+    import numpy as np
+
+    from keras_prokt.data.batches import Batches
+    from keras_prokt.models.wordpiece import ExactBertTokenizer
+
+    tokenizer = ExactBertTokenizer(
+        front_end.vocabulary,
+        lowercase=front_end.lowercase,
+        strip_accents=front_end.strip_accents,
+    )
+    reader = _Reader(tokenizer, front_end.max_length)
+    return Batches(
+        reader.read(inputs, columns),
+        np.arange(len(columns[0])),
+        batch_size=batch_size,
+        max_length=reader.max_length,
+    ).longest_first()
 
 
 class TextPart(NamedTuple):

@@ -51,7 +51,7 @@ class TextTable:
     Args:
         source: What messages call it: the path of the file, or the name of the set and its split.
         texts: A list of texts a column, one or two.
-        labels: The name of each row's class.
+        labels: The name of each row's class; empty where labels are not read.
         numbers: Where each row begins: its line in the file or its number, from 1.
         unit: What `numbers` count, "line" or "row".
     """
@@ -63,7 +63,7 @@ class TextTable:
     unit: str = "line"
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.numbers)
 
     def place(self, row: int) -> str:
         """Where a row (from 0) is, for messages."""
@@ -74,7 +74,7 @@ class TextTable:
         return replace(
             self,
             texts=tuple([column[i] for i in keep] for column in self.texts),
-            labels=[self.labels[i] for i in keep],
+            labels=[self.labels[i] for i in keep] if self.labels else [],
             numbers=[self.numbers[i] for i in keep],
         )
 
@@ -172,7 +172,9 @@ def load_texts(
     return LabelledTexts(class_names, parts)
 
 
-def read_table(path: str | Path, *, text_columns: Sequence[str], label_column: str) -> TextTable:
+def read_table(
+    path: str | Path, *, text_columns: Sequence[str], label_column: str | None
+) -> TextTable:
     """Reads texts and labels from a file.
 
     The suffix says the format: `.csv` and `.tsv` with a header, where fields in double quotes may
@@ -190,7 +192,7 @@ def read_table(path: str | Path, *, text_columns: Sequence[str], label_column: s
         text_columns: The column of the texts, or the two of pairs.
         label_column: The column of the labels: integers, booleans or strings, without spaces
             around them. Whole numbers are integers in every format: `1.0` is the class `1`.
-            Fractions are classes only where they are text, as in CSV.
+            Fractions are classes only where they are text, as in CSV. `None` reads no labels.
 
     Returns:
         The rows in the order of the file.
@@ -212,10 +214,10 @@ def read_table(path: str | Path, *, text_columns: Sequence[str], label_column: s
     ((['Good,\\nreally', 'Bad'],), ['5', '1'], [2, 4])
     """
     path = Path(path)
-    columns = (*text_columns, label_column)
+    columns = (*text_columns, *([] if label_column is None else [label_column]))
     unit = "row" if path.suffix.lower() == ".parquet" else "line"
     with contextlib.closing(_rows(path, columns)) as rows:
-        return _table(str(path), columns, rows, unit)
+        return _table(str(path), text_columns, label_column, rows, unit)
 
 
 def parse_text_columns(text: str, dataset: str | None) -> tuple[str, ...]:
@@ -307,19 +309,25 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[An
 
 
 def _table(
-    source: str, columns: Sequence[str], rows: Iterable[tuple[int, Sequence[Any]]], unit: str
+    source: str,
+    text_columns: Sequence[str],
+    label_column: str | None,
+    rows: Iterable[tuple[int, Sequence[Any]]],
+    unit: str,
 ) -> TextTable:
     """The table of rows that hold the values of the columns, the label last."""
-    *text_columns, label_column = columns
     table = TextTable(source, tuple([] for _ in text_columns), [], [], unit)
-    for number, (*texts, label) in rows:
+    for number, values in rows:
         place = f"{source}, {unit} {number}"
-        for column, name, value in zip(table.texts, text_columns, texts, strict=True):
+        for column, name, value in zip(
+            table.texts, text_columns, values, strict=False
+        ):  # a label follows
             column.append(_checked_text(value, name, place))
-        table.labels.append(_checked_label(label, label_column, place))
+        if label_column is not None:
+            table.labels.append(_checked_label(values[-1], label_column, place))
         table.numbers.append(number)
-    if not table.labels:
-        raise ValueError(f"Expected rows of texts and labels, received none in {source}; add rows.")
+    if not table.numbers:
+        raise ValueError(f"Expected rows of texts, received none in {source}; add rows.")
     return table
 
 
@@ -589,7 +597,7 @@ def _tfds_parts(
                 continue
             values[-1] = [class_names[i] if i >= 0 else None for i in values[-1]]
         rows = enumerate(zip(*values, strict=True), start=1)
-        parts[part] = _table(f"{TFDS}{name} {split}", columns, rows, "row")
+        parts[part] = _table(f"{TFDS}{name} {split}", columns[:-1], columns[-1], rows, "row")
         if len(splits) > 1:
             warnings.warn(
                 f"Expected one {part} split in {TFDS}{name}, received {', '.join(splits)}; "

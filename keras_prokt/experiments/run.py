@@ -215,13 +215,13 @@ def export_run(out: str | Path) -> Path:
     return export_saved_model(
         student,
         folder.saved_model,
-        text=_front_end(folder),
+        text=front_end_of(folder),
         class_names=folder.read()["class_names"],
     )
 
 
-def _front_end(folder: RunFolder) -> Any:
-    """How raw strings become the student's inputs; kept when the run was started."""
+def front_end_of(folder: RunFolder) -> Any:
+    """How raw strings become the student's inputs, a `TextFrontEnd`; `None` where nothing does."""
     from keras_prokt.export import TextFrontEnd
 
     if not folder.front_end.is_file():  # a run of an older version

@@ -17,6 +17,7 @@ from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.text import tokenize
+from keras_prokt.experiments.predictions import predict_table
 from keras_prokt.experiments.run import run
 from keras_prokt.experiments.run_folder import RunFolder
 from keras_prokt.experiments.spec import RunSpec
@@ -128,6 +129,35 @@ def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path):
     assert sorted(served) == ["class_name", "label", "probabilities"]
     assert served["class_name"] == [record["class_names"][label] for label in served["label"]]
 
+    new = tmp_path / "new.jsonl"
+    texts = ["an awful film", "lovely", "average 🙂\nfilm"]
+    new.write_text("\n".join([json.dumps({"words": text}) for text in texts[:2]] + [""]))
+    with new.open("a") as file:
+        file.write("\n" + json.dumps({"words": texts[2]}) + "\n")
+    assert predict_table(folder, new, tmp_path / "out.csv", text_columns=("words",)) == 3
+    header, *rows = predictions(tmp_path / "out.csv")
+    assert header == ["line", "class_name", *(f"p({name})" for name in sorted(WORDS))]
+    assert [row[:2] for row in rows] == [
+        [line, name] for line, name in zip("124", served["class_name"], strict=True)
+    ]
+    given = [list(map(float, row[2:])) for row in rows]
+    np.testing.assert_allclose(given, served["probabilities"], atol=1e-5)
+    for arguments, message in (
+        ((folder, new, new), "Expected another file for the predictions"),
+        ((folder, new, tmp_path / "no.csv"), "received 'body'"),
+    ):
+        settings = {"text_columns": ("words",)} if arguments[2] == new else {}
+        with pytest.raises(ValueError, match=message):
+            predict_table(*arguments, **settings)
+    with pytest.raises(ValueError, match="Expected --text COLUMN for a run on single texts"):
+        predict_table(folder, new, tmp_path / "no.csv", text_columns=("words", "words"))
+    assert not (tmp_path / "no.csv").exists() and len(new.read_text().splitlines()) == 4
+
+
+def predictions(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
 
 def test_a_run_on_pairs_gives_class_names_for_raw_pairs(bert, tmp_path):
     path = tmp_path / "pairs.tsv"
@@ -161,6 +191,15 @@ def test_a_run_on_pairs_gives_class_names_for_raw_pairs(bert, tmp_path):
     np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 1e-3  # the texts count
     assert served["class_name"] == [record["class_names"][i] for i in logits.argmax(-1)]
+
+    # The columns are those of the run; the pairs stand 8 times in the table, from line 2.
+    result = keras_prokt("predict", "run", "--dataset", path, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"predictions.csv: {8 * len(pairs)} rows\n"
+    _, *rows = predictions(tmp_path / "predictions.csv")
+    assert [int(row[0]) for row in rows] == list(range(2, 2 + 8 * len(pairs)))
+    given = [list(map(float, row[2:])) for row in rows]
+    np.testing.assert_allclose(given, np.tile(expected, (8, 1)), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +295,7 @@ def test_a_run_is_exported_without_its_data_and_its_teacher(table, bert, tmp_pat
     shutil.rmtree(workplace)
     result = keras_prokt("export", "run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+    assert predict_table(tmp_path / "run", table, tmp_path / "out.csv") == 60
     assert set(serve(tmp_path / "run", text=["an average film"])["class_name"]) <= set(WORDS)
 
 

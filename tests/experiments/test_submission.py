@@ -236,7 +236,11 @@ def test_the_command_line(finished_run, tmp_path):
 def test_misuse_is_refused_in_one_line(finished_run, tmp_path):
     folder, _ = finished_run("sst2")
     out = tmp_path / "out"
-    assert "Expected --glue FOLDER, received none" in refusal(predict(folder))
+    assert "Expected --dataset FILE or --glue FOLDER, received none" in refusal(predict(folder))
+    both = predict(folder, "--glue", tmp_path / "out", "--dataset", "new.csv")
+    assert "Expected --dataset FILE or --glue FOLDER, received both" in refusal(both)
+    for wrong in (["--glue", "x", "--text", "a"], ["--dataset", "x", "--data-dir", "a"]):
+        assert f"Expected no {wrong[2]} with {wrong[0]}" in refusal(predict(folder, *wrong))
     assert "Expected a run folder" in refusal(predict(tmp_path, "--glue", out))
     nowhere = predict(folder, "--glue", out, "--data-dir", tmp_path / "nowhere")
     assert "nowhere', received no such directory" in refusal(nowhere)

@@ -1,0 +1,84 @@
+"""A table of texts classified by the saved student of a run."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from keras_prokt.app import get_app
+from keras_prokt.callbacks.replacing import replacing
+from keras_prokt.data.table import read_table
+from keras_prokt.experiments.evaluation import saved_student
+from keras_prokt.experiments.run import front_end_of
+from keras_prokt.experiments.run_folder import RunFolder
+from keras_prokt.experiments.task import task_request
+from keras_prokt.text_classification import student_of, texts_for_student
+
+
+def predict_table(
+    run: str | Path,
+    table: str | Path,
+    out: str | Path,
+    *,
+    text_columns: tuple[str, ...] | None = None,
+) -> int:
+    """Writes the class of every text of a table, and the probabilities, into a CSV.
+
+    The rows are those of the table, in its order: the line (of Parquet the row) where each
+    begins, `class_name`, and for each class a column `p(NAME)`, softmax of the student's logits.
+    Neither the data of the run nor its teacher has to be there.
+
+    Args:
+        run: Run folder of a run on texts.
+        table: The texts, as `keras_prokt.data.table.read_table` reads them; labels are not read.
+        out: The CSV, in UTF-8; replaced as a whole if it is there.
+        text_columns: The column of the texts, or the two of pairs; `None` for those of the run.
+
+    Returns:
+        Number of rows.
+
+    Raises:
+        ValueError: If the run has no student yet or is not one on texts, the columns do not fit
+            it, or the table has a fault; then nothing has been written.
+
+    Example:
+
+    ```python
+    predict_table("runs/text-prokt-1", "new_reviews.csv", "predictions.csv")
+    ```
+    """
+    folder, out = RunFolder.existing(run), Path(out)
+    spec, record = folder.spec(), folder.read()
+    student, front_end = saved_student(folder), front_end_of(folder)
+    if front_end is None:
+        raise ValueError(
+            f"Expected a run on texts, received one of app {spec.app!r}; serve its SavedModel."
+        )
+    columns = spec.text_columns if text_columns is None else text_columns
+    expected = 2 if front_end.pair else 1
+    if columns is None or len(columns) != expected:
+        names = "FIRST,SECOND" if front_end.pair else "COLUMN"
+        raise ValueError(
+            f"Expected --text {names} for a run on {'pairs' if front_end.pair else 'single texts'}"
+            f", received {'none' if columns is None else ','.join(columns)}; name its columns."
+        )
+    if out.exists() and out.resolve() == Path(table).resolve():
+        raise ValueError(
+            f"Expected another file for the predictions, received the table {str(out)!r} itself."
+        )
+    texts = read_table(table, text_columns=columns, label_column=None)
+    request = task_request(get_app(spec.app), spec)
+    inputs = student_of(request, is_pair=front_end.pair).inputs
+    batches = texts_for_student(texts.texts, inputs, front_end, spec.batch_size)
+    logits = np.empty((len(texts), len(record["class_names"])), "float64")
+    logits[batches.labels] = student.predict(batches.for_evaluation(), verbose=0)
+    probabilities = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities /= probabilities.sum(axis=-1, keepdims=True)
+    names = record["class_names"]
+    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([texts.unit, "class_name", *(f"p({name})" for name in names)])
+        for number, row in zip(texts.numbers, probabilities, strict=True):
+            shown = [f"{value:.6f}" for value in row]
+            writer.writerow([number, names[row.argmax()], *shown])
+    return len(texts)
