@@ -346,20 +346,18 @@ def run(
 @click.option(
     "--lambda",
     "values",
-    default="0,0.2,0.4,0.6,0.8",
-    show_default=True,
-    help="Values of λ in [0, 1), joined by ','.",
+    help="Values of λ in [0, 1), joined by ','. [default: those of --out, or 0,0.2,0.4,0.6,0.8]",
 )
-@click.option("--seeds", default="0", show_default=True, help="Seeds of the runs, joined by ','.")
+@click.option("--seeds", help="Seeds of the runs, joined by ','. [default: those of --out, or 0]")
 @click.option(
     "--out",
-    help="The folder; that of the same search goes on, with other values and seeds too. [default: "
+    help="The folder; that of the same search goes on, with more values and seeds too. [default: "
     "searches/APP-METHOD-N]",
 )
 @click.option("--stop-after", metavar="9m", help="Save the state and stop after this time.")
 def search(
-    values: str,
-    seeds: str,
+    values: str | None,
+    seeds: str | None,
     out: str | None,
     backend: str | None,
     stop_after: str | None,
@@ -367,16 +365,16 @@ def search(
 ) -> None:
     """Choose λ of prokt on validation: a run for every value and seed.
 
-    Test data is measured once, after the choice, for the chosen λ alone. The folder has a run
-    folder for each run, search.json, and search.png: validation of teacher and student by λ.
+    Test data is measured after the choice, for the chosen λ alone. The folder has a run folder
+    for each run, search.json, and search.png: validation of teacher and student by λ.
 
     \b
       keras-prokt search --lambda 0,0.2,0.4 --seeds 0,1,2
       keras-prokt search --app cifar100 --pair wrn-16-2-mobilenetv2 --limit 4500 --epochs 15
     """
     with _problems_in_one_line():
-        each_value = _parsed_numbers("--lambda", values, float)
-        each_seed = _parsed_numbers("--seeds", seeds, int)
+        each_value = None if values is None else _parsed_numbers("--lambda", values, float)
+        each_seed = None if seeds is None else _parsed_numbers("--seeds", seeds, int)
         spec = _spec(backend, given)
         unused = SearchFolder.unused(Path("searches"), spec.app, spec.method)
         folder = SearchFolder(out) if out else unused
@@ -471,6 +469,7 @@ def evaluate(run: str) -> None:
 @click.option("--dataset", help="A table of texts: .csv, .tsv, .jsonl or .parquet.")
 @click.option("--text", "text_columns", help="Its column of texts; of pairs FIRST,SECOND.")
 @click.option("--out", help="The CSV of predictions. [default: predictions.csv]")
+@click.option("--overwrite", is_flag=True, help="Replace that CSV if it exists.")
 @click.option("--glue", metavar="FOLDER", help="Where GLUE's files go; made if there is none.")
 @click.option("--data-dir", help="Directory of GLUE's data. [default: that of the run]")
 def predict(
@@ -478,6 +477,7 @@ def predict(
     dataset: str | None,
     text_columns: str | None,
     out: str | None,
+    overwrite: bool,
     glue: str | None,
     data_dir: str | None,
 ) -> None:
@@ -501,20 +501,23 @@ def predict(
                 f"{'none' if glue is None else 'both'}; such as `keras-prokt predict {run} "
                 "--dataset new.csv`."
             )
-        of_other = {"--text": text_columns, "--out": out} if glue else {"--data-dir": data_dir}
+        of_table = {"--text": text_columns, "--out": out, "--overwrite": overwrite or None}
+        of_other = of_table if dataset is None else {"--data-dir": data_dir}
         for option, value in of_other.items():
             if value is not None:
+                kind = "--glue" if dataset is None else "--dataset"
                 raise UsageProblem(
-                    f"Expected no {option} with {'--glue' if glue else '--dataset'}, received "
-                    f"{value!r}; leave it out."
+                    f"Expected no {option} with {kind}, received {value!r}; leave it out."
                 )
         _use_backend(folder.spec().backend)
         if dataset is not None:
             from keras_prokt.experiments.predictions import predict_table
 
-            out = out or "predictions.csv"
-            columns = text_columns and parse_text_columns(text_columns, dataset)
-            count = predict_table(run, dataset, out, text_columns=columns or None)
+            columns = None
+            if text_columns is not None:
+                columns = parse_text_columns(text_columns, dataset)
+            out = "predictions.csv" if out is None else out
+            count = predict_table(run, dataset, out, text_columns=columns, overwrite=overwrite)
             click.echo(f"{out}: {count} rows")
             return
         from keras_prokt.experiments.submission import write_submission

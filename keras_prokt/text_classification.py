@@ -177,7 +177,7 @@ def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
 
 def texts_for_student(
     columns: Sequence[Sequence[str]],
-    inputs: tuple[str, ...],
+    inputs: Sequence[str],
     front_end: "TextFrontEnd",
     batch_size: int,
 ) -> "Batches":
@@ -185,7 +185,7 @@ def texts_for_student(
 
     Args:
         columns: A list of texts a column, one or two.
-        inputs: Names of the student's inputs, of `student_of`.
+        inputs: Names of the student's inputs, in any order.
         front_end: How it reads texts.
         batch_size: Examples a batch.
 
@@ -202,9 +202,9 @@ def texts_for_student(
         lowercase=front_end.lowercase,
         strip_accents=front_end.strip_accents,
     )
-    reader = _Reader(tokenizer, front_end.max_length)
+    reader = _Reader(tokenizer, front_end.max_length, is_kept=False)
     return Batches(
-        reader.read(inputs, columns),
+        reader.read(SEPARATE_INPUTS if set(inputs) == {*SEPARATE_INPUTS} else inputs, columns),
         np.arange(len(columns[0])),
         batch_size=batch_size,
         max_length=reader.max_length,
@@ -412,10 +412,10 @@ class _Reader(NamedTuple):
 
     tokenizer: Any
     max_length: int
+    is_kept: bool = True
+    """Whether the word pieces of long lists stay on disk for the next run."""
 
-    def read(
-        self, names: tuple[str, ...], columns: Sequence[Sequence[str]]
-    ) -> dict[str, list[Any]]:
+    def read(self, names: Sequence[str], columns: Sequence[Sequence[str]]) -> dict[str, list[Any]]:
         """The inputs of those names."""
         if names != SEPARATE_INPUTS:
             tokens = self._jointly(*columns)
@@ -429,9 +429,10 @@ class _Reader(NamedTuple):
     ) -> dict[str, list[Any]]:
         import numpy as np
 
-        from keras_prokt.data.text import tokenize_once
+        from keras_prokt.data.text import tokenize, tokenize_once
 
-        tokens = tokenize_once(self.tokenizer, texts, second=second, max_length=self.max_length)
+        read = tokenize_once if self.is_kept else tokenize
+        tokens = read(self.tokenizer, texts, second=second, max_length=self.max_length)
         padding_mask = [np.ones_like(row) for row in tokens.token_ids]
         values = (tokens.token_ids, padding_mask, tokens.segment_ids)
         return dict(zip(JOINT_INPUTS, values, strict=True))

@@ -15,8 +15,16 @@ def cache_folder(cache: str | Path | None = None) -> Path:
 
 
 @contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into, renamed to `folder` when the block has ended without an error."""
+def new_folder(folder: Path, *, may_exist: bool = True) -> Iterator[Path]:
+    """A folder to write into, renamed to `folder` when the block has ended without an error.
+
+    Args:
+        folder: The folder to make.
+        may_exist: Whether one that another process has made meanwhile will do.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder.parent) as scratch:
         writing = Path(scratch) / folder.name
@@ -25,6 +33,6 @@ def new_folder(folder: Path) -> Iterator[Path]:
         try:
             os.replace(writing, folder)
         except OSError:
-            # Another process may have been quicker; both have made the same.
-            if not folder.is_dir():
+            # Another process may have been quicker.
+            if not (may_exist and folder.is_dir()):
                 raise

@@ -543,7 +543,8 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, lis
         ) from error
     try:
         with parquet.ParquetFile(path) as file:
-            _check_columns(columns, file.schema_arrow.names, str(path))
+            names = file.schema_arrow.names
+            _check_columns(columns, names, str(path))
             table = file.read(columns=list(columns))
     except (OSError, pyarrow.ArrowException) as error:
         reason = " ".join(str(error).split())[:300]
@@ -555,9 +556,15 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, lis
     except UnicodeDecodeError:
         _find_undecodable(table, path)
         raise
+    others = None
     for row, values in enumerate(zip(*(content[name] for name in columns), strict=True), start=1):
-        if not all(map(_is_blank, values)):
-            yield row, list(values)
+        if all(map(_is_blank, values)):
+            if others is None:  # seldom needed
+                unread = [name for name in names if name not in columns]
+                others = parquet.read_table(path, columns=unread)
+            if all(_is_blank(column[row - 1].as_py()) for column in others.columns):
+                continue
+        yield row, list(values)
 
 
 def _find_undecodable(table: Any, path: Path) -> None:

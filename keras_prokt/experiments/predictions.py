@@ -5,14 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_prokt.app import get_app
 from keras_prokt.callbacks.replacing import replacing
-from keras_prokt.data.table import read_table
+from keras_prokt.data.table import TFDS, read_table
 from keras_prokt.experiments.evaluation import saved_student
 from keras_prokt.experiments.run import front_end_of
 from keras_prokt.experiments.run_folder import RunFolder
-from keras_prokt.experiments.task import task_request
-from keras_prokt.text_classification import student_of, texts_for_student
+from keras_prokt.text_classification import texts_for_student
 
 
 def predict_table(
@@ -21,6 +19,7 @@ def predict_table(
     out: str | Path,
     *,
     text_columns: tuple[str, ...] | None = None,
+    overwrite: bool = False,
 ) -> int:
     """Writes the class of every text of a table, and the probabilities, into a CSV.
 
@@ -31,15 +30,16 @@ def predict_table(
     Args:
         run: Run folder of a run on texts.
         table: The texts, as `keras_prokt.data.table.read_table` reads them; labels are not read.
-        out: The CSV, in UTF-8; replaced as a whole if it is there.
+        out: The CSV to write, in UTF-8.
         text_columns: The column of the texts, or the two of pairs; `None` for those of the run.
+        overwrite: Whether the file may be there; it is replaced as a whole.
 
     Returns:
         Number of rows.
 
     Raises:
-        ValueError: If the run has no student yet or is not one on texts, the columns do not fit
-            it, or the table has a fault; then nothing has been written.
+        ValueError: If the run is not completed or not one on texts, the columns do not fit it, the
+            table has a fault, or `out` is in the way; then nothing has been written.
 
     Example:
 
@@ -48,9 +48,18 @@ def predict_table(
     ```
     """
     folder, out = RunFolder.existing(run), Path(out)
+    if str(table).startswith(TFDS):
+        raise ValueError(
+            f"Expected a file of texts, received {str(table)!r}; export the set as a table first."
+        )
+    table = Path(table).expanduser()
     spec, record = folder.spec(), folder.read()
-    student, front_end = saved_student(folder), front_end_of(folder)
-    if front_end is None:
+    if record["status"] != "completed":
+        raise ValueError(
+            f"Expected a completed run at {str(folder.path)!r}, received one whose status is "
+            f"{record['status']!r}; finish it with `keras-prokt resume {folder.path}`."
+        )
+    if (front_end := front_end_of(folder)) is None:
         raise ValueError(
             f"Expected a run on texts, received one of app {spec.app!r}; serve its SavedModel."
         )
@@ -62,13 +71,15 @@ def predict_table(
             f"Expected --text {names} for a run on {'pairs' if front_end.pair else 'single texts'}"
             f", received {'none' if columns is None else ','.join(columns)}; name its columns."
         )
-    if out.exists() and out.resolve() == Path(table).resolve():
+    may_replace = overwrite and out.is_file() and not (table.exists() and out.samefile(table))
+    if out.exists() and not may_replace:
         raise ValueError(
-            f"Expected another file for the predictions, received the table {str(out)!r} itself."
+            f"Expected a new file for the predictions, received {str(out)!r}, which exists; name "
+            "another one with --out, or replace a file of predictions with --overwrite."
         )
     texts = read_table(table, text_columns=columns, label_column=None)
-    request = task_request(get_app(spec.app), spec)
-    inputs = student_of(request, is_pair=front_end.pair).inputs
+    student = saved_student(folder)
+    inputs = [tensor.name for tensor in student.inputs]
     batches = texts_for_student(texts.texts, inputs, front_end, spec.batch_size)
     logits = np.empty((len(texts), len(record["class_names"])), "float64")
     logits[batches.labels] = student.predict(batches.for_evaluation(), verbose=0)

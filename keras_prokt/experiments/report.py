@@ -120,6 +120,9 @@ def comparison_table(records: Sequence[dict[str, Any]]) -> str:
         settings = RunSpec.from_json(record["spec"]).to_json()
         settings = {k: v for k, v in settings.items() if k not in ("seed", "data_dir")}
         settings["data"] = record.get("data") or None
+        if settings["limit"] is not None and settings["data"]:
+            # With a limit each seed draws its own.
+            settings["data"] = {k: v for k, v in settings["data"].items() if k != "train data"}
         groups.setdefault(json.dumps(settings), []).append(record)
     for members in groups.values():
         _check_seeds_differ(members)
@@ -199,9 +202,9 @@ def search_table(record: dict[str, Any]) -> str:
 
     Returns:
         A table of validation: mean over the seeds ± standard error of student and teacher, and of
-        the student's difference to that of the chosen λ, seed by seed. Below it the chosen λ, the
-        values whose difference has a 95 % interval (Student's t, paired) that holds 0, and the
-        test data of the chosen λ. Of an unfinished search what is there, without a choice.
+        the student's difference to that of the chosen λ, seed by seed. Below it the chosen λ, how
+        many standard errors a 95 % interval of one difference takes (Student's t), and the test
+        data of the chosen λ. Of an unfinished search what is there, without a choice.
     """
     spec, seeds = record["spec"], record["seeds"]
     head = (
@@ -219,7 +222,7 @@ def search_table(record: dict[str, Any]) -> str:
         lines.append(f"status: running, {len(record.get('runs', []))} of {count} runs completed")
     if not by_value:
         return "\n".join(lines)
-    rows, equal = [], []
+    rows = []
     for value, runs in by_value.items():
         row = [
             f"{value:g}{' *' if runs is chosen else ''}",
@@ -229,27 +232,21 @@ def search_table(record: dict[str, Any]) -> str:
         ]
         if is_completed and runs is not chosen:
             pairs = zip(runs, chosen, strict=True)
-            behind = [this["student"] - best["student"] for this, best in pairs]
-            mean, error = mean_and_error(behind)
-            row[-1] = _shown(behind, "+")
-            if error is not None and abs(mean) <= _t_95(len(behind) - 1) * error:
-                equal.append(f"{value:g}")
+            row[-1] = _shown([this["student"] - best["student"] for this, best in pairs], "+")
         rows.append(row)
     metric = record["metric"]
     columns = ["λ", *(f"{role} {metric}, {epoch} epoch" for role, epoch in EPOCHS.items())]
     columns.append("student, to the chosen" if is_completed else "seeds")
     lines += ["", format_table(columns, rows, left=True)]
     if is_completed:
-        lines += ["", *_choice(record, by_value, equal)]
+        lines += ["", *_choice(record, by_value)]
     return "\n".join(lines)
 
 
-def _choice(
-    record: dict[str, Any], by_value: dict[float, list[dict[str, Any]]], equal: list[str]
-) -> list[str]:
+def _choice(record: dict[str, Any], by_value: dict[float, list[dict[str, Any]]]) -> list[str]:
     """What was chosen, how sure that is, and its test data."""
     metric, seeds, chosen = record["metric"], record["seeds"], by_value[record["chosen"]]
-    means = [statistics.mean(of_run["student"] for of_run in runs) for runs in by_value.values()]
+    means = [search_mean([of_run["student"] for of_run in runs]) for runs in by_value.values()]
     is_tie = means.count(max(means)) > 1
     lines = [
         f"* chosen: the highest mean on validation, λ = {record['chosen']:g}"
@@ -257,14 +254,25 @@ def _choice(
     ]
     if len(seeds) == 1:
         lines.append("  one seed has no spread; give --seeds 0,1,2 for the same folder")
-    elif equal:
+    else:
         lines.append(
-            f"  not told apart from it by {len(seeds)} seeds (95 %, paired): λ = {', '.join(equal)}"
+            f"  ± is one standard error over {len(seeds)} seeds; a 95 % interval of one difference "
+            f"is {_t_95(len(seeds) - 1):.1f} of them to both sides"
         )
+    if len(means) > 1:
+        lines.append(f"  the best of {len(means)} is favoured by chance")
     tests = [of_run["test"] for of_run in chosen if of_run["test"] is not None]
     if tests:
-        lines.append(f"  test {metric}, of the chosen λ alone: {_shown(tests)}")
+        lines.append(f"  test {metric}, of the chosen λ: {_shown(tests)}")
+    before = [f"{value:g}" for value in record.get("tested", []) if value != record["chosen"]]
+    if before:
+        lines.append(f"  test data was also measured for λ = {', '.join(before)}, chosen before")
     return lines
+
+
+def search_mean(values: Sequence[float]) -> float:
+    """The mean by which a search chooses; rounding errors make no difference."""
+    return round(statistics.mean(values), 6)
 
 
 def _t_95(degrees: int) -> float:

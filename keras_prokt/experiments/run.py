@@ -24,6 +24,7 @@ from keras_prokt.experiments.spec import RunSpec, read_json
 from keras_prokt.experiments.stopping import Stopped
 from keras_prokt.experiments.task import (
     all_batches,
+    check_teacher_init,
     digest_of_file,
     digests,
     prepare,
@@ -83,7 +84,8 @@ def run(
     }
     work = Work(folder, teacher_cache(cache), deadline)
     # The student can be exported without the data and the preset that it was trained with.
-    folder.create(record, None if task.text is None else asdict(task.text))
+    front_end = None if task.text is None else asdict(task.text)
+    folder.create(record, front_end, overwrite=overwrite)
     if spec.teacher_epochs is not None:
         plan = None  # that one has teachers that are not trained
     return _carry_out(work, record, app, task, spec, plan)
@@ -113,7 +115,9 @@ def resume(
     check_backend(spec)
     app = get_app(spec.app)
     work = Work(folder, teacher_cache(cache), deadline)
-    return _carry_out(work, record, app, prepare_again(folder), spec, None)
+    task = prepare_again(folder)
+    check_teacher_init(record, spec)
+    return _carry_out(work, record, app, task, spec, None)
 
 
 def _carry_out(

@@ -5,9 +5,11 @@ A run:     run.json  front_end.json  history.csv  dynamics.png  tensorboard/  ch
 A search:  search.json  search.png  lambda-0.3-seed-0/ and so on (run folders)
 """
 
+import contextlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,26 +69,34 @@ class RunFolder:
         if not self.path.exists():
             return
         if not overwrite:
-            raise ValueError(
-                f"Expected a new folder, received {str(self.path)!r}, which exists; name another "
-                "one with --out, or add --overwrite."
-            )
+            raise ValueError(_exists(self.path, ", or add --overwrite"))
         if not self.record.is_file():
             raise ValueError(
                 f"Expected a run folder to overwrite, received {str(self.path)!r} without a "
                 "run.json; delete it yourself or name another one with --out."
             )
 
-    def create(self, record: dict[str, Any], front_end: dict[str, Any] | None = None) -> None:
-        """Makes the folder with its first record, in place of a run that was there.
+    def create(
+        self,
+        record: dict[str, Any],
+        front_end: dict[str, Any] | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Makes the folder with its first record.
 
         Args:
             record: As in `run.json`.
             front_end: How texts are read, as in `front_end.json`.
+            overwrite: Whether a run that is there is replaced.
+
+        Raises:
+            ValueError: As `check_free`; another process may have made the folder since.
         """
+        self.check_free(overwrite)
         if self.path.exists():
             shutil.rmtree(self.path)
-        with new_folder(self.path) as writing:
+        with _new(self.path) as writing:
             _write(writing / self.record.name, record)
             write_text(writing / self.front_end.name, json.dumps(front_end) + "\n")
 
@@ -125,9 +135,18 @@ class SearchFolder:
         # All digits, so that no two values share a folder.
         return RunFolder(self.path / f"lambda-{float(value)!r}-seed-{seed}")
 
+    def check_free(self) -> None:
+        """Refuses to write over anything.
+
+        Raises:
+            ValueError: If the folder exists.
+        """
+        if self.path.exists():
+            raise ValueError(_exists(self.path))
+
     def create(self, record: dict[str, Any]) -> None:
         """Makes the folder with its first record."""
-        with new_folder(self.path) as writing:
+        with _new(self.path) as writing:
             _write(writing / self.record.name, record)
 
     def write(self, record: dict[str, Any]) -> None:
@@ -141,6 +160,24 @@ class SearchFolder:
     def spec(self) -> RunSpec:
         """The spec of the runs, without λ and with seed 0."""
         return RunSpec.from_json(self.read()["spec"])
+
+
+@contextlib.contextmanager
+def _new(path: Path) -> Iterator[Path]:
+    try:
+        with new_folder(path, may_exist=False) as writing:
+            yield writing
+    except OSError as error:
+        if path.is_dir():
+            raise ValueError(_exists(path)) from error
+        raise
+
+
+def _exists(path: Path, other_way: str = "") -> str:
+    return (
+        f"Expected a new folder, received {str(path)!r}, which exists; name another one with "
+        f"--out{other_way}."
+    )
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

@@ -15,20 +15,23 @@ from keras_prokt.callbacks.replacing import replacing
 from keras_prokt.experiments.evaluation import add_test
 from keras_prokt.experiments.plan import check_before_training
 from keras_prokt.experiments.progress import format_seconds
-from keras_prokt.experiments.report import EPOCHS, mean_and_error
+from keras_prokt.experiments.report import EPOCHS, mean_and_error, search_mean
 from keras_prokt.experiments.run import check_backend, resume, run
 from keras_prokt.experiments.run_folder import RunFolder, SearchFolder
 from keras_prokt.experiments.spec import RunSpec
-from keras_prokt.experiments.task import prepare
+from keras_prokt.experiments.task import check_teacher_init, prepare, prepare_again
 from keras_prokt.methods import parse_method
+
+VALUES = (0.0, 0.2, 0.4, 0.6, 0.8)
+"""Values of λ in the paper's Figure 3."""
 
 
 def search(
     spec: RunSpec,
     out: str | Path,
     *,
-    values: Sequence[float],
-    seeds: Sequence[int] = (0,),
+    values: Sequence[float] | None = None,
+    seeds: Sequence[int] | None = None,
     cache: str | Path | None = None,
     stop_after: float | None = None,
 ) -> dict[str, Any]:
@@ -39,12 +42,12 @@ def search(
 
     Args:
         spec: The run; its λ and seed are replaced.
-        out: A folder: new, or that of a search with the same spec, whose runs are taken over and
-            which may have other values and seeds, such as more seeds. Each run has its run
-            folder in it, `lambda-V-seed-N`; beside them are `search.json` and `search.png`, the
-            paper's Figure 3.
-        values: Values of λ, each in [0, 1).
-        seeds: Seeds of the runs.
+        out: A folder: new, or that of a search with the same spec, whose runs are taken over. A
+            completed search may get more values and seeds, an unfinished one others. Each run has
+            its run folder in it, `lambda-V-seed-N`; beside them are `search.json` and
+            `search.png`, the paper's Figure 3.
+        values: Values of λ, each in [0, 1). `None`: those of the search in `out`, or `VALUES`.
+        seeds: Seeds of the runs. `None`: those of the search in `out`, or 0.
         cache: As in `keras_prokt.experiments.run.run`.
         stop_after: Seconds after which the state is saved and the search left for
             `resume_search`.
@@ -52,12 +55,13 @@ def search(
     Returns:
         The record, as in `search.json`: `status` ("running" if the search was stopped), `spec`,
         `values`, `seeds`, `runs` (the completed ones: `value`, `seed`, `folder`, and `student`
-        and `teacher` on validation), `metric`, and of a completed search `chosen` and the `test`
-        of its runs.
+        and `teacher` on validation), `metric`, and of a completed search `chosen`, the `test` of
+        its runs, and `tested`, the λs whose test data was measured: several, if the choice
+        changed with more values or seeds.
 
     Raises:
-        ValueError: On bad input; then nothing has been written. If the runs of one seed have not
-            the same data.
+        ValueError: On bad input, or if the data has changed since the runs in `out`; then nothing
+            has been written.
 
     Example:
 
@@ -76,6 +80,12 @@ def search(
             "Expected validation data that is not trained on, received --full-train; search "
             "without it, then run the chosen λ with it."
         )
+    check_backend(spec)
+    deadline = math.inf if stop_after is None else time.monotonic() + stop_after
+    folder = SearchFolder(out)
+    there = folder.read() if folder.record.is_file() else {}
+    values = values if values is not None else there.get("values", VALUES)
+    seeds = seeds if seeds is not None else there.get("seeds", (0,))
     for name, given in (("--lambda", values), ("--seeds", seeds)):
         if not given or len(set(given)) != len(given):
             raise ValueError(
@@ -85,34 +95,28 @@ def search(
     for value in values:
         for seed in seeds:
             replace(spec, proximal_weight=value, seed=seed)  # checks the range of both
-    spec, folder = replace(spec, proximal_weight=None, seed=0), SearchFolder(out)
+    spec = replace(spec, proximal_weight=None, seed=0)
     record = {
         "status": "running",
         "spec": spec.to_json(),
         "values": [float(value) for value in values],
         "seeds": list(seeds),
     }
-    if folder.record.is_file():
-        there = folder.read()
-        if RunSpec.from_json(there["spec"]) != spec:
-            raise ValueError(
-                f"Expected a new folder or that of the same search, received {str(out)!r} of a "
-                "search with other settings; name another one with --out."
-            )
+    if there:
+        _check_same_search(folder, there, record)
         if there["values"] == record["values"] and there["seeds"] == record["seeds"]:
             return resume_search(out, cache=cache, stop_after=stop_after)
+        _check_same_data(folder, record, there)
+        record |= {key: there[key] for key in ("metric", "runs", "tested") if key in there}
         folder.write(record)
-    elif folder.path.exists():
-        raise ValueError(
-            f"Expected a new folder, received {str(out)!r}, which exists; name another one with "
-            "--out."
-        )
+        folder.figure.unlink(missing_ok=True)
     else:
+        folder.check_free()
         first = replace(spec, proximal_weight=values[0], seed=seeds[0])
         app = get_app(spec.app)
         check_before_training(app, prepare(app, first), first)
         folder.create(record)
-    return _carry_out(folder, record, cache, stop_after)
+    return _carry_out(folder, record, cache, deadline)
 
 
 def resume_search(
@@ -127,49 +131,110 @@ def resume_search(
 
     Returns:
         The record, as `search`; of a completed search, the record that is there.
+
+    Raises:
+        ValueError: If it was started with another backend, or the data has changed since.
     """
+    deadline = math.inf if stop_after is None else time.monotonic() + stop_after
     folder = SearchFolder(out)
     record = folder.read()
     if record["status"] == "completed":
         return record
-    return _carry_out(folder, record, cache, stop_after)
+    check_backend(RunSpec.from_json(record["spec"]))
+    _check_same_data(folder, record, record)
+    return _carry_out(folder, record, cache, deadline)
+
+
+def _points(record: dict[str, Any]) -> list[tuple[float, int]]:
+    # Seed by seed, so that a search that is cut off has compared all values on some seeds.
+    return [(value, seed) for seed in record["seeds"] for value in record["values"]]
+
+
+def _check_same_search(folder: SearchFolder, there: dict[str, Any], record: dict[str, Any]) -> None:
+    if RunSpec.from_json(there["spec"]) != RunSpec.from_json(record["spec"]):
+        raise ValueError(
+            f"Expected a new folder or that of the same search, received {str(folder.path)!r} of "
+            "a search with other settings; name another one with --out."
+        )
+    for key, option in (("values", "--lambda"), ("seeds", "--seeds")):
+        # Of an unfinished search one may be left out, such as one whose training fails.
+        missing = [f"{number:g}" for number in there[key] if number not in record[key]]
+        if missing and there["status"] == "completed":
+            raise ValueError(
+                f"Expected {option} with those of the completed search in {str(folder.path)!r}, "
+                f"received it without {', '.join(missing)}; add them, or name another --out."
+            )
+
+
+def _check_same_data(folder: SearchFolder, record: dict[str, Any], there: dict[str, Any]) -> None:
+    """Refuses to compare runs on different data, before anything more is trained.
+
+    Args:
+        folder: The folder.
+        record: What is to be run.
+        there: What the folder's record says.
+    """
+    points = dict.fromkeys(_points(there) + _points(record))
+    runs = {p: f for p in points if (f := folder.run(*p)).record.is_file()}
+    records = {point: run_folder.read() for point, run_folder in runs.items()}
+    for (value, seed), of_run in records.items():
+        spec = replace(RunSpec.from_json(record["spec"]), proximal_weight=value, seed=seed)
+        if runs[value, seed].spec() != spec:
+            raise ValueError(
+                f"Expected the run of the search in {str(runs[value, seed].path)!r}, received one "
+                "with other settings; remove that folder."
+            )
+        for (_, other_seed), other in records.items():
+            # With a limit each seed draws its own training examples.
+            own = set() if seed == other_seed else {"train data"}
+            same_data = all(
+                of_run["data"].get(name) == digest
+                for name, digest in other["data"].items()
+                if name not in own
+            )
+            if not same_data or of_run.get("teacher_init") != other.get("teacher_init"):
+                raise ValueError(
+                    f"Expected runs on the same data from the same teacher in "
+                    f"{str(folder.path)!r}, received others in {runs[value, seed].path.name!r}; "
+                    "start a new search."
+                )
+    if len(records) < len(points) and records:
+        point, of_run = next(iter(records.items()))
+        prepare_again(runs[point])
+        check_teacher_init(of_run, runs[point].spec())
 
 
 def _carry_out(
-    folder: SearchFolder,
-    record: dict[str, Any],
-    cache: str | Path | None,
-    stop_after: float | None,
+    folder: SearchFolder, record: dict[str, Any], cache: str | Path | None, deadline: float
 ) -> dict[str, Any]:
-    deadline = math.inf if stop_after is None else time.monotonic() + stop_after
-    spec = RunSpec.from_json(record["spec"])
-    check_backend(spec)
-    # Seed by seed, so that a search that is cut off has compared all values on some seeds.
-    points = [(value, seed) for seed in record["seeds"] for value in record["values"]]
-    runs: list[dict[str, Any]] = []
-    of_seed: dict[int, dict[str, Any]] = {}
+    spec, points = RunSpec.from_json(record["spec"]), _points(record)
+    done = {(run["value"], run["seed"]): run for run in record.get("runs", [])}
+    record = {**record, "runs": [done[point] for point in points if point in done]}
     started, trained = time.monotonic(), 0
     for number, (value, seed) in enumerate(points, start=1):
+        if (value, seed) in done:
+            continue
         left = deadline - time.monotonic()
         if left <= 0:
             return record
         title = f"run {number} of {len(points)}: λ {value:g}, seed {seed}"
         if trained:
-            so_far = (time.monotonic() - started) / trained * (len(points) - number + 1)
+            so_far = (time.monotonic() - started) / trained * (len(points) - len(done))
             title += f"  {format_seconds(so_far)} left"
         print(title, file=sys.stderr, flush=True)
-        run_folder = folder.run(value, seed)
-        trained += not run_folder.record.is_file()
         this = replace(spec, proximal_weight=value, seed=seed)
+        run_folder = folder.run(value, seed)
         of_run = _run_or_resume(this, run_folder, cache, None if math.isinf(left) else left)
         if of_run["status"] != "completed":
             return record
-        _check_same_data(of_run, of_seed.setdefault(seed, of_run), run_folder)
+        trained += 1
         models = of_run["results"]["models"]
         metric = next(iter(models["student"]["validation"]))
         of_roles = {role: models[role]["validation"][metric] for role in ("student", "teacher")}
-        runs.append({"value": value, "seed": seed, "folder": run_folder.path.name, **of_roles})
-        record = {**record, "metric": metric, "runs": list(runs)}
+        name = run_folder.path.name
+        done[value, seed] = {"value": value, "seed": seed, "folder": name, **of_roles}
+        of_points = [done[point] for point in points if point in done]
+        record = {**record, "metric": metric, "runs": of_points}
         folder.write(record)
     return _completed(folder, record)
 
@@ -178,15 +243,10 @@ def _run_or_resume(
     spec: RunSpec, folder: RunFolder, cache: str | Path | None, stop_after: float | None
 ) -> dict[str, Any]:
     _start_afresh()
-    if not folder.record.is_file():
-        settings = {"cache": cache, "stop_after": stop_after}
-        return run(spec, folder.path, export=False, measures_test=False, **settings)
-    if folder.spec() != spec:
-        raise ValueError(
-            f"Expected the run of the search in {str(folder.path)!r}, received one with other "
-            "settings; remove that folder."
-        )
-    return resume(folder.path, cache=cache, stop_after=stop_after)
+    settings = {"cache": cache, "stop_after": stop_after}
+    if folder.record.is_file():
+        return resume(folder.path, **settings)
+    return run(spec, folder.path, export=False, measures_test=False, **settings)
 
 
 def _start_afresh() -> None:
@@ -197,22 +257,25 @@ def _start_afresh() -> None:
     keras.distribution.set_distribution(distribution)
 
 
-def _check_same_data(record: dict[str, Any], first: dict[str, Any], folder: RunFolder) -> None:
-    for name in ("data", "teacher_init"):
-        if record[name] != first[name]:
-            raise ValueError(
-                f"Expected runs of one seed with the same {name.replace('_', ' ')}, received "
-                f"another one in {str(folder.path)!r}; restore it and remove that folder."
-            )
-
-
 def _completed(folder: SearchFolder, record: dict[str, Any]) -> dict[str, Any]:
-    means = {v: mean_and_error(values_of(record, "student", v))[0] for v in record["values"]}
-    record = {**record, "status": "completed", "chosen": max(means, key=means.__getitem__)}
-    for of_run in record["runs"]:
-        if of_run["value"] == record["chosen"]:
+    means = {v: search_mean(values_of(record, "student", v)) for v in record["values"]}
+    chosen = max(means, key=means.__getitem__)  # the first of equals
+    runs = [{**of_run} for of_run in record["runs"]]
+    for of_run in runs:
+        if of_run["value"] != chosen:
+            of_run.pop("test", None)
+        elif "test" not in of_run:
             measured = add_test(folder.run(of_run["value"], of_run["seed"]))
             of_run["test"] = None if measured is None else measured[record["metric"]]
+    tested = set(record.get("tested", []))
+    tested |= {of_run["value"] for of_run in runs if of_run.get("test") is not None}
+    record = {
+        **record,
+        "status": "completed",
+        "runs": runs,
+        "chosen": chosen,
+        "tested": sorted(tested),
+    }
     plot_search(record, folder.figure)
     folder.write(record)
     return record

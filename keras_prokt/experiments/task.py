@@ -113,6 +113,24 @@ def digests(spec: RunSpec, task: Task) -> dict[str, str]:
     return {**digests, **{name: batches.digest() for name, batches in parts.items()}}
 
 
+def check_teacher_init(record: dict[str, Any], spec: RunSpec) -> None:
+    """Refuses to go on with another file of the trained teacher than the run was started with.
+
+    Args:
+        record: As in `run.json`.
+        spec: The spec of the run.
+
+    Raises:
+        ValueError: If the file has changed.
+    """
+    started_with = record.get("teacher_init")
+    if started_with is not None and digest_of_file(spec.teacher_init) != started_with:
+        raise ValueError(
+            "Expected the teacher with which the run was started, received another file at "
+            f"{spec.teacher_init!r}; restore it, or start a new run."
+        )
+
+
 def digest_of_file(path: str) -> str:
     """SHA-256 of a file."""
     with open(path, "rb") as file:

@@ -1,6 +1,8 @@
 """The GLUE apps on pairs: small data in TFDS format with a small BERT, and the real MRPC."""
 
+import csv
 import functools
+import json
 import os
 from pathlib import Path
 
@@ -22,9 +24,12 @@ from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.glue import load_glue
+from keras_prokt.data.text import tokenize
 from keras_prokt.experiments.evaluation import evaluate_run
+from keras_prokt.experiments.predictions import predict_table
 from keras_prokt.experiments.run import run
 from keras_prokt.experiments.spec import RunSpec
+from keras_prokt.models.bert import bert_tokenizer
 
 DATA = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 MINILM = os.environ.get("MINILM_DIR", "")
@@ -199,11 +204,26 @@ def test_a_run_of_the_real_mrpc_serves_raw_pairs(tmp_path):
     assert reported["validation"]["accuracy"] == pytest.approx(np.mean(predicted == batches.labels))
 
     texts = load_glue("mrpc", "validation")
+    tokens = tokenize(bert_tokenizer(MINILM), texts.texts, second=texts.second)
+    longest = np.argsort([-n for n in tokens.lengths], kind="stable")[:5]  # the first batch
     loaded = tf.saved_model.load(str(tmp_path / "run" / "saved_model" / "1"))
     served = loaded.signatures["serve_text"](
-        text=tf.constant(texts.texts[:5]), text_pair=tf.constant(texts.second[:5])
+        text=tf.constant([texts.texts[i] for i in longest]),
+        text_pair=tf.constant([texts.second[i] for i in longest]),
     )
     x, _ = batches.batch(np.arange(5))
     logits = load_student(tmp_path / "run" / "student.keras").predict(x["student"], verbose=0)
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
+
+    # A table of them, the shortest first: rows of many lengths come back in their own order.
+    rows = [{"one": texts.texts[i], "two": texts.second[i]} for i in longest[::-1]]
+    rows.insert(2, {"one": "Yes.", "two": "No."})
+    table = tmp_path / "new.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    predict_table(tmp_path / "run", table, tmp_path / "out.csv", text_columns=("one", "two"))
+    with (tmp_path / "out.csv").open(newline="") as file:
+        written = list(csv.DictReader(file))
+    del written[2]
+    given = [[float(row[f"p({name})"]) for name in record["class_names"]] for row in written]
+    np.testing.assert_allclose(given, expected[::-1], atol=1e-5)

@@ -142,16 +142,32 @@ def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path):
     ]
     given = [list(map(float, row[2:])) for row in rows]
     np.testing.assert_allclose(given, served["probabilities"], atol=1e-5)
-    for arguments, message in (
-        ((folder, new, new), "Expected another file for the predictions"),
-        ((folder, new, tmp_path / "no.csv"), "received 'body'"),
+    before = (tmp_path / "out.csv").read_bytes()
+    for out, columns, message in (
+        (tmp_path / "no.csv", None, "received 'body'"),
+        (tmp_path / "no.csv", ("words", "words"), "Expected --text COLUMN for a run on single"),
+        (new, ("words",), "Expected a new file .*which exists"),
+        (tmp_path, ("words",), "Expected a new file .*which exists"),
     ):
-        settings = {"text_columns": ("words",)} if arguments[2] == new else {}
         with pytest.raises(ValueError, match=message):
-            predict_table(*arguments, **settings)
-    with pytest.raises(ValueError, match="Expected --text COLUMN for a run on single texts"):
-        predict_table(folder, new, tmp_path / "no.csv", text_columns=("words", "words"))
+            predict_table(folder, new, out, text_columns=columns, overwrite=True)
+    with pytest.raises(ValueError, match="which exists; name another one with --out"):
+        predict_table(folder, new, tmp_path / "out.csv", text_columns=("words",))
+    with pytest.raises(ValueError, match="Expected a file of texts, received 'tfds:glue/cola'"):
+        predict_table(folder, "tfds:glue/cola", tmp_path / "no.csv")
     assert not (tmp_path / "no.csv").exists() and len(new.read_text().splitlines()) == 4
+    predict_table(folder, new, tmp_path / "out.csv", text_columns=("words",), overwrite=True)
+    assert (tmp_path / "out.csv").read_bytes() == before
+
+    running = RunFolder(folder)
+    running.write({**running.read(), "status": "running"})
+    with pytest.raises(ValueError, match="Expected a completed run at"):
+        predict_table(folder, new, tmp_path / "no.csv")
+    images = RunFolder(tmp_path / "images")
+    spec = RunSpec.resolve("digits", "prokt")
+    images.create({"status": "completed", "spec": spec.to_json(), "class_names": []})
+    with pytest.raises(ValueError, match="Expected a run on texts, received one of app 'digits'"):
+        predict_table(images.path, new, tmp_path / "no.csv")
 
 
 def predictions(path):
@@ -409,7 +425,14 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     assert prepare(get_app("text"), spec).text == task.text  # learnt again
 
     run(spec, tmp_path / "run", cache=tmp_path / "cache")
-    assert set(serve(tmp_path / "run", text=["a lovely film"])["class_name"]) <= set(WORDS)
+    texts = ["a lovely film", "number 7", "an awful, awful, awful, awful film, number 12", "so"]
+    served = serve(tmp_path / "run", text=texts)
+    assert set(served["class_name"]) <= set(WORDS)
+    new = tmp_path / "new.jsonl"
+    new.write_text("".join(json.dumps({"body": text}) + "\n" for text in texts))
+    predict_table(tmp_path / "run", new, tmp_path / "out.csv")
+    given = [list(map(float, row[2:])) for row in predictions(tmp_path / "out.csv")[1:]]
+    np.testing.assert_allclose(given, served["probabilities"], atol=1e-5)
     with pytest.raises(ValueError, match="at least 100 word pieces, received 99"):
         prepare(get_app("text"), replace(spec, student="bilstm-99"))
     with pytest.raises(ValueError, match="reads the teacher's word pieces with method 'tinybert'"):

@@ -195,6 +195,17 @@ def test_labels_of_every_kind_give_the_same_classes(tmp_path, labels, fields, ex
         assert read(path).labels == read(paths[0]).labels
 
 
+def test_only_rows_of_parquet_that_are_wholly_empty_are_skipped(tmp_path):
+    records = [{"id": 1, "body": "a"}, {"id": None, "body": None}, {"id": 3, "body": "c"}]
+    [path] = written_parquet(tmp_path, records)
+    table = read_table(path, text_columns=["body"], label_column=None)
+    assert (table.texts, table.labels, table.numbers) == ((["a", "c"],), [], [1, 3])
+    assert len(table) == 2
+    [path] = written_parquet(tmp_path, [*records, {"id": 4, "body": None}])
+    with pytest.raises(ValueError, match="empty one at .*row 4"):
+        read_table(path, text_columns=["body"], label_column=None)
+
+
 def test_parquet_that_is_not_utf8_is_named_with_its_row(tmp_path):
     pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to write Parquet")
     from pyarrow import parquet

@@ -41,6 +41,23 @@ def test_runs_that_differ_in_the_seed_share_a_row():
     assert "proximal_weight" not in rows[1]
 
 
+def test_seeds_share_a_row_where_each_draws_its_own_examples():
+    def of_seed(seed, limit, validation="v"):
+        data = {"train data": f"t{seed}", "validation data": validation}
+        return {**record("prokt", seed, limit=limit), "data": data}
+
+    rows = [
+        comparison_table(records).splitlines()[4:]
+        for records in (
+            [of_seed(0, 64), of_seed(1, 64)],
+            [of_seed(0, None), of_seed(1, None)],
+            [of_seed(0, 64), of_seed(1, 64, "others")],
+        )
+    ]
+    assert [len(of_table) for of_table in rows] == [1, 2, 2]
+    assert "0, 1" in rows[0][0]
+
+
 def test_settings_that_differ_make_rows():
     table = comparison_table([record("prokt", 0), record("prokt", 1, proximal_weight=0.5)])
     assert len(table.splitlines()) == 6

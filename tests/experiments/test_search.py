@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from keras_prokt import load_student
+from keras_prokt.data import digits
 from keras_prokt.experiments.report import search_table
 from keras_prokt.experiments.run import run
 from keras_prokt.experiments.run_folder import SearchFolder
@@ -106,29 +107,68 @@ def test_a_search_in_pieces_is_the_search_in_one(searched, tmp_path):
 def test_more_seeds_take_the_runs_that_are_there(searched, tmp_path, capsys):
     folder, whole = searched
     shutil.copytree(folder, tmp_path / "search")
-    fewer = search(small_spec(), tmp_path / "search", values=VALUES[::-1], seeds=SEEDS[1:])
-    assert [r["student"] for r in fewer["runs"]] == [
-        r["student"] for value in VALUES[::-1] for r in whole["runs"][2:] if r["value"] == value
-    ]
-    assert search(small_spec(), tmp_path / "search", values=VALUES, seeds=SEEDS) == whole
+    there = SearchFolder(tmp_path / "search")
+    # As it might have been after the first seed: the other λ chosen, and its test measured.
+    [other] = set(VALUES) - {whole["chosen"]}
+    runs = [{**r, "test": 0.5} for r in whole["runs"] if r["seed"] == SEEDS[0]]
+    there.write({**whole, "seeds": SEEDS[:1], "runs": runs, "chosen": other, "tested": [other]})
+    with pytest.raises(ValueError, match="--seeds with those of the completed .* without 3; add"):
+        search(small_spec(), tmp_path / "search", values=VALUES, seeds=SEEDS[1:])
+    with pytest.raises(ValueError, match="--lambda with those of the completed .* without 0; add"):
+        search(small_spec(), tmp_path / "search", values=VALUES[:1])
+    (runs if runs[0]["value"] == other else runs[::-1])[1].pop("test")
+    there.write({**there.read(), "runs": runs})
+    record = search(small_spec(), tmp_path / "search", seeds=SEEDS)
+    assert record == {**whole, "tested": sorted(VALUES)}
+    assert f"test data was also measured for λ = {other:g}, chosen before" in search_table(record)
     assert "epoch" not in capsys.readouterr().err  # nothing is trained
 
 
-def test_runs_of_other_settings_or_data_are_not_mixed(searched, tmp_path):
-    folder, _ = searched
+def test_of_an_unfinished_search_a_value_may_be_left_out(searched, tmp_path, capsys):
+    folder, whole = searched
     shutil.copytree(folder, tmp_path / "search")
     there = SearchFolder(tmp_path / "search")
     there.write({**there.read(), "status": "running"})
-    file = there.run(VALUES[1], SEEDS[0]).record
-    record = json.loads(file.read_text())
+    record = search(small_spec(), tmp_path / "search", values=VALUES[1:], seeds=SEEDS)
+    assert (record["status"], record["chosen"]) == ("completed", VALUES[1])
+    assert [r["student"] for r in record["runs"]] == [
+        r["student"] for r in whole["runs"] if r["value"] == VALUES[1]
+    ]
+    assert "epoch" not in capsys.readouterr().err
+
+
+def test_runs_of_other_settings_or_data_are_not_mixed(searched, tmp_path, monkeypatch):
+    folder, _ = searched
+    shutil.copytree(folder, tmp_path / "search")
+    there = SearchFolder(tmp_path / "search")
+    there.write({**there.read(), "status": "running", "runs": []})
+    point = there.run(VALUES[1], SEEDS[0])
+    record = point.read()
     for changed, message in (
-        ({"data": {**record["data"], "train data": "0"}}, "with the same data, received another"),
-        ({"teacher_init": "0"}, "with the same teacher init, received another"),
+        ({"data": {**record["data"], "train data": "0"}}, "same data from the same teacher"),
+        ({"teacher_init": "0"}, "same data from the same teacher"),
         ({"spec": {**record["spec"], "limit": 64}}, "received one with other settings"),
     ):
-        file.write_text(json.dumps({**record, **changed}))
+        point.write({**record, **changed})
         with pytest.raises(ValueError, match=message):
             resume_search(tmp_path / "search")
+    # All runs of one seed on other data than those of the other seed.
+    point.write(record)
+    for value in VALUES:
+        changed = there.run(value, SEEDS[0]).read()
+        changed["data"]["validation data"] = "0"
+        there.run(value, SEEDS[0]).write(changed)
+    with pytest.raises(ValueError, match="same data from the same teacher"):
+        resume_search(tmp_path / "search")
+    # All that is there is alike, and the data has changed since.
+    for value in VALUES:
+        shutil.rmtree(there.run(value, SEEDS[0]).path)
+    load = digits.load_digits
+    others = {k: v._replace(labels=(v.labels + 1) % 10) for k, v in load().items()}
+    monkeypatch.setattr(digits, "load_digits", lambda: others)
+    with pytest.raises(ValueError, match="Expected the train data with which the run was"):
+        resume_search(tmp_path / "search")
+    assert not there.run(VALUES[0], SEEDS[0]).path.exists()
     there.write({**there.read(), "spec": {**there.read()["spec"], "backend": "jax"}})
     with pytest.raises(ValueError, match="Expected backend 'jax'"):
         resume_search(tmp_path / "search")
@@ -149,6 +189,7 @@ def test_what_the_user_has_set_in_keras_stays(tmp_path):
     [
         ({"values": [0.3, 0.3]}, "different values of --lambda, received 0.3,0.3"),
         ({"values": []}, "different values of --lambda, received none"),
+        ({"seeds": []}, "different values of --seeds, received none"),
         ({"values": [0.3], "seeds": [1, 1]}, "different values of --seeds, received 1,1"),
         ({"values": [0.3, 1.0]}, r"Expected --lambda in \[0, 1\), received 1.0"),
         ({"values": [0.3], "seeds": [-1]}, "Expected --seed of at least 0, received -1"),
@@ -207,16 +248,13 @@ def test_the_table_compares_seed_by_seed():
     }
     rows = [line.split("  ") for line in search_table(record).splitlines()]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    # -.1 and -.2: mean -.15, s / sqrt(2) = .05; -.4 and -.5 alike; chosen: .6 and .9. With one
-    # degree of freedom the interval is 12.7 errors to both sides.
+    # -.1 and -.2: mean -.15, s / sqrt(2) = .05; -.4 and -.5 alike; chosen: .6 and .9.
     assert ["0", "0.6000 ± 0.1000", "0.9000 ± 0.0000", "-0.1500 ± 0.0500"] in cells
     assert ["0.3 *", "0.7500 ± 0.1500", "0.9000 ± 0.0000"] in cells
     assert ["0.8", "0.3000 ± 0.1000", "0.9000 ± 0.0000", "-0.4500 ± 0.0500"] in cells
-    assert ["test accuracy, of the chosen λ alone: 0.6000 ± 0.1000"] in cells
-    message = "not told apart from it by 2 seeds (95 %, paired): λ = 0, 0.8\n"
-    assert message in search_table(record)
-    runs[5]["student"] = 0.48  # differences -.4 and -.42: mean -.41, error .01
-    assert message.replace(", 0.8", "") in search_table(record)
+    assert ["test accuracy, of the chosen λ: 0.6000 ± 0.1000"] in cells
+    assert "a 95 % interval of one difference is 12.7 of them to both sides" in search_table(record)
+    assert "the best of 3 is favoured by chance" in search_table(record)
     runs[1]["student"] = 1.0
     assert "λ = 0.3, the first of equals\n" in search_table(record)
     record["status"], record["runs"] = "running", runs[:3]
