@@ -178,7 +178,9 @@ def main(folder: Path, seed: int) -> None:
         moments += ["before the rename", "while deleting the oldest", chance.randrange(1, STEPS)]
     for number, moment in enumerate(moments):
         status = start(folder / "killed", number + 1, moment)
-        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (moment, status)
+        was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        # By the clock a fast machine may have finished before.
+        assert was_killed or (isinstance(moment, float) and status == 0), (moment, status)
     assert start(folder / "killed", len(moments) + 1) == 0
     print(json.dumps(moments))
 
