@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from keras_prokt.data.cache import new_folder
 from keras_prokt.experiments.spec import RunSpec, read_json
@@ -20,16 +20,51 @@ FORMAT = 1
 """Version of `run.json` and `search.json`."""
 
 
-class RunFolder:
+class _Folder:
+    """A folder with a JSON record in it.
+
+    Args:
+        path: The folder; need not exist.
+    """
+
+    record_name: str
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.record = self.path / self.record_name
+
+    @classmethod
+    def unused(cls, root: Path, app: str, method: str) -> Self:
+        """The first folder `root/app-method-N` that does not exist yet."""
+        number = 1
+        while (folder := root / f"{app}-{method}-{number}").exists():
+            number += 1
+        return cls(folder)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Writes the record."""
+        _write(self.record, record)
+
+    def read(self) -> dict[str, Any]:
+        """Reads the record."""
+        return _read(self.record)
+
+    def spec(self) -> RunSpec:
+        """The spec in the record; that of a search has no λ, and seed 0."""
+        return RunSpec.from_json(self.read()["spec"])
+
+
+class RunFolder(_Folder):
     """Paths of a run folder and its `run.json`.
 
     Args:
         path: The folder; need not exist.
     """
 
+    record_name = "run.json"
+
     def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.record = self.path / "run.json"
+        super().__init__(path)
         self.history = self.path / "history.csv"
         self.checkpoint = self.path / "checkpoint"
         self.student = self.path / "student.keras"
@@ -37,15 +72,7 @@ class RunFolder:
         self.front_end = self.path / "front_end.json"
 
     @classmethod
-    def unused(cls, root: Path, app: str, method: str) -> "RunFolder":
-        """The first folder `root/app-method-N` that does not exist yet."""
-        number = 1
-        while (folder := root / f"{app}-{method}-{number}").exists():
-            number += 1
-        return cls(folder)
-
-    @classmethod
-    def existing(cls, path: str | Path) -> "RunFolder":
+    def existing(cls, path: str | Path) -> Self:
         """A folder that holds a run.
 
         Raises:
@@ -100,35 +127,19 @@ class RunFolder:
             _write(writing / self.record.name, record)
             write_text(writing / self.front_end.name, json.dumps(front_end) + "\n")
 
-    def write(self, record: dict[str, Any]) -> None:
-        """Writes `run.json`."""
-        _write(self.record, record)
 
-    def read(self) -> dict[str, Any]:
-        """Reads `run.json`."""
-        return _read(self.record)
-
-    def spec(self) -> RunSpec:
-        """The spec of the run."""
-        return RunSpec.from_json(self.read()["spec"])
-
-
-class SearchFolder:
+class SearchFolder(_Folder):
     """Paths of the folder of a search for λ, its `search.json` and its run folders.
 
     Args:
         path: The folder; need not exist.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.record = self.path / "search.json"
-        self.figure = self.path / "search.png"
+    record_name = "search.json"
 
-    @classmethod
-    def unused(cls, root: Path, app: str, method: str) -> "SearchFolder":
-        """The first folder `root/app-method-N` that does not exist yet."""
-        return cls(RunFolder.unused(root, app, method).path)
+    def __init__(self, path: str | Path):
+        super().__init__(path)
+        self.figure = self.path / "search.png"
 
     def run(self, value: float, seed: int) -> RunFolder:
         """The run of one λ and seed."""
@@ -148,18 +159,6 @@ class SearchFolder:
         """Makes the folder with its first record."""
         with _new(self.path) as writing:
             _write(writing / self.record.name, record)
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Writes `search.json`."""
-        _write(self.record, record)
-
-    def read(self) -> dict[str, Any]:
-        """Reads `search.json`."""
-        return _read(self.record)
-
-    def spec(self) -> RunSpec:
-        """The spec of the runs, without λ and with seed 0."""
-        return RunSpec.from_json(self.read()["spec"])
 
 
 @contextlib.contextmanager

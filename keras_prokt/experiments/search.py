@@ -286,7 +286,7 @@ def values_of(record: dict[str, Any], role: str, value: float) -> list[float]:
 
     Args:
         record: As in `search.json`, of a completed search.
-        role: "student", "teacher" or "test".
+        role: "student" or "teacher".
         value: The λ.
     """
     return [of_run[role] for of_run in record["runs"] if of_run["value"] == value]
