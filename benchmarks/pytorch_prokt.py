@@ -167,11 +167,11 @@ def divergence(target_logits, logits):
 class ProKT:
     """Algorithm 1: the teacher's step near the student, then the student's towards the teacher."""
 
-    def __init__(self, teacher, student, proximal_weight=0.3, rates=(0.05, 0.01)):
+    def __init__(self, teacher, student, proximal_weight=0.3, rates=(0.05, 0.01), device="cpu"):
         self.teacher, self.student = NETWORKS[teacher](), NETWORKS[student]()
         self.weight = proximal_weight
         for model in (self.teacher, self.student):
-            model.to(memory_format=torch.channels_last).train()
+            model.to(device, memory_format=torch.channels_last).train()
         self.optimizers = [
             torch.optim.SGD(m.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
             for m, rate in zip((self.teacher, self.student), rates, strict=True)
@@ -191,7 +191,7 @@ class ProKT:
             self.teacher.train()
         loss = divergence(p, self.student(x))
         self._update(self.optimizers[1], loss)
-        return loss.item()
+        return loss.detach()
 
     @staticmethod
     def _update(optimizer, loss):

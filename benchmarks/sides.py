@@ -4,6 +4,7 @@ A side is a script that, started with some arguments, calls `serve`; the compari
 `Side` and asks for one call at a time, so that no side competes with another for the cores.
 """
 
+import functools
 import json
 import resource
 import subprocess
@@ -37,18 +38,20 @@ def serve(
 
 
 class Side:
-    """A process that runs one side, a call at a time."""
+    """A process that runs one side, a call at a time; several get ready at the same time."""
 
     def __init__(self, script: str, *arguments: str):
         pipe = subprocess.PIPE
         command = [sys.executable, script, *arguments]
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        line = self.process.stdout.readline()
-        while not line.startswith("{"):
-            if not line:
-                raise SystemExit(f"{' '.join(command)} ended with {self.process.wait()}")
-            line = self.process.stdout.readline()
-        self.about = json.loads(line)
+
+    @functools.cached_property
+    def about(self) -> dict[str, Any]:
+        """What the side tells about itself, once it is ready."""
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise SystemExit(f"{' '.join(self.process.args)} ended with {self.process.wait()}")
 
     def ask(self, name: str) -> float:
         """Seconds of a call, or MiB for "peak"."""
