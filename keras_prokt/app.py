@@ -86,7 +86,8 @@ class Recipe:
         teacher_epochs: Epochs in which a fixed teacher is trained before distillation. A run of
             fewer epochs than `epochs` shortens this and `first_stage_epochs` in proportion.
         proximal_weight: λ of ProKT.
-        temperature: T of the soft targets.
+        temperature: T of the soft targets of a fixed teacher; those of one that is trained along
+            have T = 1.
         anchors: Checkpoints of the teacher's training for route-constrained optimization; 4 in
             the paper.
         first_stage_epochs: Epochs of the first stage of methods in two stages.

@@ -21,6 +21,7 @@ from keras_prokt import __version__
 from keras_prokt.app import list_apps
 from keras_prokt.data.glue import UnofficialRows
 from keras_prokt.data.table import DuplicateTexts, UnusedSplits, parse_text_columns
+from keras_prokt.experiments.determinism import use_deterministic_operations
 from keras_prokt.experiments.report import (
     comparison_table,
     format_table,
@@ -112,7 +113,7 @@ def _resume_hint(folder: RunFolder | SearchFolder) -> Iterator[None]:
         raise
 
 
-def _use_backend(name: str | None) -> str:
+def _use_backend(name: str | None, *, deterministic: bool = False) -> str:
     """Chooses the backend and imports Keras with it."""
     name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
@@ -125,8 +126,15 @@ def _use_backend(name: str | None) -> str:
     os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _without_native_chatter():
+        if deterministic:
+            use_deterministic_operations(name)
         importlib.import_module("keras")
     return name
+
+
+def _use_backend_of(folder: RunFolder | SearchFolder) -> None:
+    spec = folder.spec()
+    _use_backend(spec.backend, deterministic=spec.deterministic)
 
 
 @contextlib.contextmanager
@@ -229,7 +237,11 @@ _SETTINGS = (
         "step.",
     ),
     click.option("--full-train", is_flag=True, help="Train on the validation examples too."),
-    click.option("--temperature", type=float, help="T of the soft targets."),
+    click.option(
+        "--temperature",
+        type=float,
+        help="T of the soft targets.  [default: the recipe's; 1 of a teacher that trains along]",
+    ),
     click.option(
         "--weight",
         "weights",
@@ -284,6 +296,12 @@ _SETTINGS = (
         "--steps-per-execution",
         type=int,
         help="Steps sent to the device at once; a divisor of an epoch's steps. [default: 1]",
+    ),
+    click.option(
+        "--deterministic",
+        is_flag=True,
+        help="Operations that give the same bits every time on an accelerator too, where resuming "
+        "is not exact without.",
     ),
 )
 """Options of everything that trains."""
@@ -397,7 +415,8 @@ def _spec(backend: str | None, given: dict[str, Any]) -> RunSpec:
     given["weights"] = _parsed_weights(given["weights"])
     if given["text_columns"] is not None:
         given["text_columns"] = parse_text_columns(given["text_columns"], given["dataset"])
-    return RunSpec.resolve(app, method, backend=_use_backend(backend), **given)
+    backend = _use_backend(backend, deterministic=given["deterministic"])
+    return RunSpec.resolve(app, method, backend=backend, **given)
 
 
 def _parsed_numbers(option: str, text: str, kind: type) -> list[Any]:
@@ -431,7 +450,7 @@ def resume(run: str, stop_after: str | None) -> None:
     with _problems_in_one_line():
         searched = SearchFolder(run)
         if searched.record.is_file():
-            _use_backend(searched.spec().backend)
+            _use_backend_of(searched)
             from keras_prokt.experiments.search import resume_search
 
             with _resume_hint(searched):
@@ -439,7 +458,7 @@ def resume(run: str, stop_after: str | None) -> None:
             _print_search(searched, record)
             return
         folder = RunFolder.existing(run)
-        _use_backend(folder.spec().backend)
+        _use_backend_of(folder)
         from keras_prokt.experiments.run import resume as carry_on
 
         with _resume_hint(folder):
@@ -453,7 +472,7 @@ def evaluate(run: str) -> None:
     """Evaluate the saved student of a run."""
     with _problems_in_one_line():
         folder = RunFolder.existing(run)
-        _use_backend(folder.spec().backend)
+        _use_backend_of(folder)
         from keras_prokt.experiments.evaluation import evaluate_run
 
         results = evaluate_run(run)
@@ -509,7 +528,7 @@ def predict(
                 raise UsageProblem(
                     f"Expected no {option} with {kind}, received {value!r}; leave it out."
                 )
-        _use_backend(folder.spec().backend)
+        _use_backend_of(folder)
         if dataset is not None:
             from keras_prokt.experiments.predictions import predict_table
 
@@ -537,7 +556,7 @@ def export(run: str) -> None:
     """Write the student of a run as a SavedModel, in a new version directory."""
     with _problems_in_one_line():
         folder = RunFolder.existing(run)
-        _use_backend(folder.spec().backend)
+        _use_backend_of(folder)
         from keras_prokt.experiments.run import export_run
 
         path = export_run(run)

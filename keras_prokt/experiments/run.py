@@ -14,6 +14,7 @@ from keras_prokt.app import App, Task, get_app
 from keras_prokt.callbacks import StudentCheckpoint, TrainingDynamics
 from keras_prokt.callbacks.replacing import replacing
 from keras_prokt.experiments import training
+from keras_prokt.experiments.determinism import is_deterministic
 from keras_prokt.experiments.environment import describe_environment
 from keras_prokt.experiments.evaluation import measure, saved_student
 from keras_prokt.experiments.metrics import log_name
@@ -64,6 +65,7 @@ def run(
     deadline = None if stop_after is None else time.monotonic() + stop_after
     folder = RunFolder(out)
     folder.check_free(overwrite)
+    check_backend(spec)
     app = get_app(spec.app)
     task = prepare(app, spec)
     plan = check_before_training(app, task, spec)
@@ -235,9 +237,15 @@ def front_end_of(folder: RunFolder) -> Any:
 
 
 def check_backend(spec: RunSpec) -> None:
-    """Refuses to continue a run on another backend: its random numbers would differ."""
+    """Refuses to carry out a run on another backend, or without the operations it is held to."""
     if keras.backend.backend() != spec.backend:
         raise ValueError(
-            f"Expected backend {spec.backend!r}, with which the run was started, received "
+            f"Expected backend {spec.backend!r}, that of the run, received "
             f"{keras.backend.backend()!r}; set KERAS_BACKEND={spec.backend}."
+        )
+    if spec.deterministic and not is_deterministic(spec.backend):
+        raise ValueError(
+            f"Expected deterministic operations of {spec.backend}, received its usual ones; call "
+            f"keras_prokt.experiments.determinism.use_deterministic_operations({spec.backend!r}) "
+            "before anything is computed, or use `keras-prokt run --deterministic`."
         )

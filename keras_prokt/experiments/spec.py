@@ -95,6 +95,8 @@ class RunSpec:
         precision: What the networks compute in, of `PRECISIONS`.
         steps_per_execution: Steps that are sent to the device at once; a divisor of the steps of
             an epoch.
+        deterministic: Whether the backend is held to operations that give the same bits every
+            time, on accelerators too; see `keras_prokt.experiments.determinism`.
     """
 
     app: str
@@ -128,6 +130,7 @@ class RunSpec:
     backend: str = "tensorflow"
     precision: str = "float32"
     steps_per_execution: int = 1
+    deterministic: bool = False
 
     @classmethod
     def resolve(cls, app: str, method: str, **overrides: Any) -> Self:
@@ -191,7 +194,10 @@ class RunSpec:
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
             "seed": 0,
-            "temperature": recipe.temperature,
+            "temperature": (
+                # Eq. 5 of the paper, and deep mutual learning, have none.
+                1.0 if REGIMES[parsed.regime].trains_teacher_along else recipe.temperature
+            ),
             "label_weight": _label_weight(parsed, recipe),
             "assistants": description.assistants,
             "backend": "tensorflow",

@@ -66,6 +66,11 @@ def test_the_recipe_of_the_table():
     both = RunSpec.resolve("cifar100", "crd+kd")
     assert (both.label_weight, both.weights) == (1.0, {"crd": 0.8, "kd": 1.0})
     assert RunSpec.resolve("digits", "kd").label_weight == 0.0
+    # Equation 5 of the paper has no temperature; route-constrained optimization is distillation.
+    assert [RunSpec.resolve("cifar100", m).temperature for m in ("prokt", "crd+prokt")] == [1.0] * 2
+    assert RunSpec.resolve("cifar100", "dml").temperature == 1.0
+    assert RunSpec.resolve("cifar100", "rco").temperature == 4.0
+    assert RunSpec.resolve("cifar100", "prokt", temperature=4.0).temperature == 4.0
 
 
 def test_a_trained_teacher_takes_smaller_steps_under_prokt():
