@@ -78,13 +78,14 @@ class Recipe:
     """Everything about training that an app suggests and a user may override.
 
     Attributes:
-        epochs: Epochs of a run.
+        epochs: Epochs of distillation.
         batch_size: Examples a step.
         teacher: The teacher's optimizer.
         student: The student's optimizer.
         students: Optimizers of students that need another one, by name or pattern (`bert-*`).
-        teacher_epochs: Epochs in which a fixed teacher is trained before distillation. A run of
-            fewer epochs than `epochs` shortens this and `first_stage_epochs` in proportion.
+        teacher_epochs: Epochs of training on the labels alone: of the method `student`, and of a
+            fixed teacher before distillation. A run of fewer epochs than `epochs` shortens the
+            teacher's and `first_stage_epochs` in proportion.
         proximal_weight: λ of ProKT.
         temperature: T of the soft targets of a fixed teacher; those of one that is trained along
             have T = 1.

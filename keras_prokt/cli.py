@@ -188,11 +188,12 @@ def apps() -> None:
             for name, what in known.items():
                 click.echo(f"    {name}{' (default)' if name == default else ''}: {what}")
         recipe = app.recipe
+        student = recipe.student_optimizer(app.default_student)
         click.echo(
             f"  recipe: {recipe.epochs} epochs, batch {recipe.batch_size}, "
-            f"λ {recipe.proximal_weight:g}, T {recipe.temperature:g}, "
+            f"λ {recipe.proximal_weight:g}, T {recipe.temperature:g} of a fixed teacher, "
             f"teacher {recipe.teacher.name} {recipe.teacher.learning_rate:g}, "
-            f"student {recipe.student.name} {recipe.student.learning_rate:g}"
+            f"{app.default_student} {student.name} {student.learning_rate:g}"
         )
 
 

@@ -182,7 +182,7 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
         2019,
         "transformer",
         "[CLS] states of all layers but the last",
-        100.0,  # of the paper's 10, 100, 500, 1000
+        0.026,  # β = 100 of the published code, which averages over 5 layers of 768 features
         "transformers of the same width, a multiple of the student's layers in the teacher",
     ),
     "tinybert": ObjectiveCard(
@@ -214,7 +214,8 @@ class Regime:
         label_weight: Weight γ of the labels in the student's loss; `None` for 0 beside soft
             targets alone and 1 beside anything else.
         keeps_teacher: Whether one teacher with the same weights teaches from beginning to end.
-        starts_untrained: Whether it is a part of the method that neither network knows anything.
+        starts_untrained: Whether it is a part of the method that neither network knows anything;
+            then they start from different weights, equal architectures too.
     """
 
     summary: str
@@ -259,11 +260,13 @@ REGIMES: dict[str, Regime] = {
         "checkpoints of the teacher's own training as targets in turn (Jin et al. 2019)",
         "FrozenTeacherDistiller",
         _TRAINED_BEFORE | {"anchors"},
+        label_weight=None,
     ),
     "ta": Regime(
         "a fixed teacher teaches an assistant, which teaches the student (Mirzadeh et al. 2020)",
         "FrozenTeacherDistiller",
         _TRAINED_BEFORE | {"teacher_init", "assistants"},
+        label_weight=None,
         keeps_teacher=True,
     ),
     "dml": Regime(
@@ -317,7 +320,7 @@ def parse_method(name: str) -> Method:
     """The method that a user typed.
 
     `γ·CE + Σ βᵢ·Lᵢ` is the student's loss: the objectives with the weights of `OBJECTIVES`, and the
-    labels with γ = 1, or 0 where soft targets are the only objective or the regime adds them.
+    labels with γ = 1, or 0 where soft targets are the only objective, and under `prokt`.
 
     Args:
         name: Objectives and at most one regime in any order, joined by `+`: `"prokt"`, `"kd"`,

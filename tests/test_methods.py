@@ -15,6 +15,8 @@ def test_a_bare_objective_is_a_fixed_teacher_and_a_bare_regime_has_soft_targets(
         assert parse_method(regime).label_weight == 0.0
         assert parse_method(f"at+{regime}").matched == ("kd", "at")
         assert parse_method(f"{regime}+at").matched == ("kd", "at")
+    # What the teacher trains on changes; beside another objective the labels count as in at+kd.
+    assert [parse_method(f"at+{r}").label_weight for r in ("rco", "ta", "prokt")] == [1.0, 1.0, 0.0]
     assert parse_method("dml").label_weight == 1.0
     assert parse_method("kd+prokt").matched == parse_method("prokt").matched
     assert parse_method("student").matched == ()

@@ -13,7 +13,6 @@ from typing import Any, Self
 from keras_prokt.app import App, Recipe, get_app
 from keras_prokt.data.table import TFDS
 from keras_prokt.methods import (
-    FIXED,
     OBJECTIVES,
     REGIMES,
     Method,
@@ -191,7 +190,9 @@ class RunSpec:
             "student_learning_rate": recipe.student_optimizer(student).learning_rate,
             "teacher_learning_rate": teacher_rate,
             "teacher": teacher,
-            "epochs": recipe.epochs,
+            "epochs": recipe.epochs
+            if parsed.matched or parsed.objectives
+            else recipe.teacher_epochs,
             "batch_size": recipe.batch_size,
             "seed": 0,
             "temperature": (
@@ -245,7 +246,7 @@ class RunSpec:
         if self.proximal_weight is not None and not 0 <= self.proximal_weight < 1:
             raise ValueError(
                 f"Expected --lambda in [0, 1), received {self.proximal_weight!r}; the paper's "
-                "optimum is between 0.2 and 0.5."
+                "Figure 3 goes from 0 to 0.8."
             )
         for name, option in (
             ("proximal_bound", "--epsilon"),
@@ -262,6 +263,13 @@ class RunSpec:
         ):
             if value is not None and not 0 <= value < float("inf"):
                 raise ValueError(f"Expected {option} of at least 0, received {value!r}.")
+        for role in ("teacher", "student"):
+            if getattr(self, role) in (self.assistants or ()):
+                raise ValueError(
+                    f"Expected assistants between teacher and student, received "
+                    f"{getattr(self, role)!r}, which is the {role} itself; name others with "
+                    "--assistant."
+                )
         if self.anchors is not None and self.epochs < self.anchors:
             raise ValueError(
                 f"Expected --epochs of at least --anchors, received {self.epochs} and "
@@ -404,8 +412,9 @@ def _pair(app: App, method: Method, name: str | None) -> tuple[str, str]:
 
 
 def _is_plain_distillation(method: Method) -> bool:
-    """Whether the outputs of a fixed teacher are all that is matched."""
-    return method.regime in (FIXED, "ta") and set(method.objectives) <= {"kd"}
+    """Whether the outputs of a teacher trained before are all that is matched."""
+    is_fixed = REGIMES[method.regime].trains_teacher_before
+    return is_fixed and set(method.objectives) <= {"kd"}
 
 
 def _epochs_before(recipe: Recipe, overrides: dict[str, Any]) -> dict[str, int]:

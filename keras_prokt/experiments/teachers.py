@@ -24,8 +24,12 @@ from keras_prokt.experiments.run_folder import write_text
 from keras_prokt.experiments.spec import RunSpec
 from keras_prokt.experiments.task import digest_of_file, seeded, teacher_part
 from keras_prokt.experiments.training import Work
+from keras_prokt.methods import REGIMES, parse_method
 from keras_prokt.models.loading import load_student
 from keras_prokt.models.uniform_start import uniform_start
+
+OTHER_SEED = 1_000_003
+"""Added to the seed of a network that must not start like another of the same architecture."""
 
 
 def trained_teacher(app: App, task: Task, spec: RunSpec, work: Work) -> keras.Model:
@@ -40,7 +44,10 @@ def trained_teacher(app: App, task: Task, spec: RunSpec, work: Work) -> keras.Mo
 
 
 def trained_route(app: App, task: Task, spec: RunSpec, work: Work) -> list[Path]:
-    """Files of the teacher at evenly spaced epochs of its training, from the cache if there."""
+    """Files of the teacher at evenly spaced epochs of its training, from the cache if there.
+
+    The last one is the finished teacher, as in Jin et al. 2019.
+    """
     count = spec.anchors
     key = {**teacher_key(app, task, spec), "anchors": count}
     folder = kept_folder(work, spec, key)
@@ -100,7 +107,10 @@ class _SaveAfter(keras.callbacks.Callback):
 def untrained_or_given_teacher(task: Task, spec: RunSpec) -> keras.Model:
     if spec.teacher_init is not None:
         return load_student(spec.teacher_init)
-    return uniform_start(seeded(task.build_teacher, spec.seed))
+    seed = spec.seed
+    if REGIMES[parse_method(spec.method).regime].starts_untrained:
+        seed += OTHER_SEED
+    return uniform_start(seeded(task.build_teacher, seed))
 
 
 def teacher_key(app: App, task: Task, spec: RunSpec) -> dict[str, Any]:

@@ -315,7 +315,8 @@ def _tokenizer_in_graph(
             names, sequences = (_TEXT_FEATURES,), [of_sequence(*columns)]
         features = {}
         for keys, sequence in zip(names, sequences, strict=True):
-            longest = ops.max(ops.sum(sequence[1], axis=1), initial=0)
+            # 1 in a batch of no texts: Keras's LSTM takes no sequences without steps.
+            longest = ops.max(ops.sum(sequence[1], axis=1), initial=1)
             for key, values in zip(keys, sequence, strict=True):
                 if key in inputs:
                     # Where lengths are free, no further than the longest text of the batch: most

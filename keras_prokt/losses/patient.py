@@ -56,7 +56,8 @@ class Patient(Objective):
 
     Args:
         strategy: "skip" or "last".
-        weight: Factor of this term; 100 in `keras_prokt.methods`.
+        weight: Factor of this term; 0.026 in `keras_prokt.methods`, the published code's β = 100
+            for a student of 6 layers and 768 features.
         name: Name of the term in the logs.
 
     Raises:

@@ -62,13 +62,32 @@ def test_the_spec_of_a_fixed_teacher_does_not_depend_on_the_student():
 
 
 def test_the_chain_of_assistants():
-    spec = RunSpec.resolve("digits", "ta", assistants=("cnn-large", "cnn-medium"), epochs=50)
+    names = {"teacher": "cnn-huge", "assistants": ("cnn-large", "cnn-medium")}
+    spec = RunSpec.resolve("digits", "ta", **names, epochs=50)
     assert RunSpec.from_json(spec.to_json()) == spec
     one = spec.of_assistant()
     assert (one.method, one.student, one.assistants) == ("ta", "cnn-medium", ("cnn-large",))
     two = one.of_assistant()
     assert (two.method, two.student, two.assistants) == ("kd", "cnn-large", None)
-    assert two.of_teacher() == spec.of_teacher() == RunSpec.resolve("digits", "kd").of_teacher()
+    of_kd = RunSpec.resolve("digits", "kd", teacher="cnn-huge").of_teacher()
+    assert two.of_teacher() == spec.of_teacher() == of_kd
+    for role in ("teacher", "student"):
+        with pytest.raises(ValueError, match=f"received 'cnn-medium', which is the {role} itself"):
+            RunSpec.resolve("digits", "ta", **{role: "cnn-medium"})
+
+
+def test_a_student_on_the_labels_is_trained_as_long_as_a_teacher():
+    epochs = [RunSpec.resolve("glue-sst2", method).epochs for method in ("student", "kd", "prokt")]
+    assert epochs == [4, 6, 6]  # the paper's supplement
+    assert RunSpec.resolve("glue-sst2", "student", epochs=5).epochs == 5
+    stage = RunSpec.resolve("glue-sst2", "tinybert", student="bert-6").first_stage_epochs
+    assert stage == 10
+
+
+def test_route_constrained_optimization_weighs_like_distillation():
+    of_kd, of_rco = (RunSpec.resolve("cifar100", method) for method in ("kd", "rco"))
+    for name in ("temperature", "weights", "label_weight"):
+        assert getattr(of_rco, name) == getattr(of_kd, name)
 
 
 def test_weights_of_objectives():

@@ -99,3 +99,12 @@ def test_without_validation_data_the_last_student_is_kept(tmp_path):
     assert record["results"]["best_epoch"] == 2
     models = record["results"]["models"]
     assert models["student"]["test"] == models["student (last epoch)"]["test"]
+
+
+@pytest.mark.parametrize(("method", "is_equal"), [("dml", False), ("prokt", True)])
+def test_equal_networks_that_learn_from_each_other_start_from_different_weights(method, is_equal):
+    app = get_app("digits")
+    spec = RunSpec.resolve("digits", method, teacher="cnn-small", student="cnn-small", **SMALL)
+    distiller = check_before_training(app, prepare(app, spec), spec).distiller
+    kernels = [model.get_weights()[0] for model in (distiller.teacher, distiller.student)]
+    assert np.array_equal(*kernels) is is_equal

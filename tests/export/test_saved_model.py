@@ -367,13 +367,16 @@ def test_serve_text_of_pairs_read_separately(tmp_path):
         export_saved_model(student, tmp_path / "served", text=TextFrontEnd(PIECES))
 
 
-def test_serve_text_takes_an_empty_batch(tmp_path):
+@pytest.mark.parametrize("build", [bilstm, bilstm_pair])
+def test_serve_text_takes_an_empty_batch(build, tmp_path):
     import tensorflow as tf
     import tensorflow_text  # noqa: F401
 
-    path = export_saved_model(text_student(), tmp_path, text=TextFrontEnd(PIECES))
-    loaded = tf.saved_model.load(path)
-    result = loaded.signatures["serve_text"](text=tf.zeros((0,), tf.string))
+    student = build(2, vocabulary_size=len(PIECES), embedding_dim=6, units=5)
+    text = TextFrontEnd(PIECES, pair=build is bilstm_pair)
+    loaded = tf.saved_model.load(export_saved_model(student, tmp_path, text=text))
+    no_texts = {name: tf.zeros((0,), tf.string) for name in text.signature_inputs}
+    result = loaded.signatures["serve_text"](**no_texts)
     assert result["probabilities"].shape == (0, 2)
 
 
