@@ -303,6 +303,11 @@ class Method:
     label_weight: float
 
     @property
+    def distils(self) -> bool:
+        """Whether the student learns from another model, and not from the labels alone."""
+        return bool(self.objectives or self.matched)
+
+    @property
     def has_first_stage(self) -> bool:
         """Whether something is trained before the distillation itself."""
         return any(OBJECTIVES[name].first_stage for name in self.objectives)
@@ -311,7 +316,7 @@ class Method:
     def settings(self) -> frozenset[str]:
         """Fields of a run's spec that this method has beyond those of all runs."""
         more = {"temperature"} if "kd" in self.matched else set()
-        more |= {"weights", "label_weight"} if self.objectives or self.matched else set()
+        more |= {"weights", "label_weight"} if self.distils else set()
         more |= _TRAINED_BEFORE | {"first_stage_epochs"} if self.has_first_stage else set()
         return REGIMES[self.regime].settings | more
 

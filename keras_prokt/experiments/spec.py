@@ -190,9 +190,7 @@ class RunSpec:
             "student_learning_rate": recipe.student_optimizer(student).learning_rate,
             "teacher_learning_rate": teacher_rate,
             "teacher": teacher,
-            "epochs": recipe.epochs
-            if parsed.matched or parsed.objectives
-            else recipe.teacher_epochs,
+            "epochs": recipe.epochs if parsed.distils else recipe.teacher_epochs,
             "batch_size": recipe.batch_size,
             "seed": 0,
             "temperature": (
