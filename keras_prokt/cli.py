@@ -19,8 +19,10 @@ import click
 
 from keras_prokt import __version__
 from keras_prokt.app import list_apps
+from keras_prokt.data.cache import cache_folder
 from keras_prokt.data.glue import UnofficialRows
 from keras_prokt.data.table import DuplicateTexts, UnusedSplits, parse_text_columns
+from keras_prokt.experiments.compilation import keep_compiled_programs
 from keras_prokt.experiments.determinism import use_deterministic_operations
 from keras_prokt.experiments.report import (
     comparison_table,
@@ -129,6 +131,8 @@ def _use_backend(name: str | None, *, deterministic: bool = False) -> str:
         if deterministic:
             use_deterministic_operations(name)
         importlib.import_module("keras")
+        if name == "jax":
+            keep_compiled_programs(cache_folder() / "xla")
     return name
 
 

@@ -1,0 +1,28 @@
+"""What XLA compiles for an accelerator, kept between runs.
+
+This module imports no Keras.
+"""
+
+from pathlib import Path
+
+
+def keep_compiled_programs(folder: Path) -> None:
+    """Keeps JAX's programs for an accelerator in a folder, where the next run finds them.
+
+    A run compiles for a minute or two, and each run of a search again, for other weights alone.
+    Call it before anything is computed. Nothing changes where JAX computes on the CPU, whose
+    programs belong to one processor, or already has a folder (`JAX_COMPILATION_CACHE_DIR`).
+
+    Args:
+        folder: Where they are kept; made when something is.
+
+    Example:
+
+    ```python
+    keep_compiled_programs(Path("~/.cache/keras_prokt/xla").expanduser())
+    ```
+    """
+    import jax
+
+    if jax.default_backend() != "cpu" and jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
