@@ -6,10 +6,11 @@ The peer is `pytorch_prokt.py` (eager, channels last) on one batch that stays on
 augmentation, in float32 (convolutions in TF32, as JAX has them) and under bfloat16 autocast. The
 sides take turns, each in a process of its own. Printed for each setting: ms a step, images per
 second, the ratio of the medians to PyTorch's in the same precision (claim: at most 1.0), peak
-memory on the device, and for ours the floor of 4 F_T + 3 F_S from measured parts: a training step
-of either model by `fit` and a forward of the teacher.
+memory on the device (of ours with both step functions and the data set there, of the peer with
+one batch), and for ours the floor of 4 F_T + 3 F_S from measured parts: a training step of either
+model by `fit` and a forward of the teacher.
 
-    python benchmarks/accelerator_step.py [--repeats 5] [--pairs wrn-16-2:mobilenet-v2]
+    python benchmarks/accelerator_step.py [--repeats 5] [--pairs A:B,...] [--precision float32]
 """
 
 import argparse
@@ -114,10 +115,12 @@ def peer_side(teacher_name: str, student_name: str, precision: str) -> None:
     x = torch.randn(BATCH, 3, *SHAPE[:2], device="cuda").to(memory_format=torch.channels_last)
     y = torch.randint(0, CLASSES, (BATCH,), device="cuda")
     method = ProKT(teacher_name, student_name, device="cuda")
+    is_bfloat16 = precision == "bfloat16"
 
     def steps():
-        with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bfloat16"):
-            for _ in range(STEPS):
+        for _ in range(STEPS):
+            # Within a step only: it keeps cast weights, which the update leaves behind.
+            with torch.autocast("cuda", torch.bfloat16, is_bfloat16, cache_enabled=False):
                 method.step(x, y)
         torch.cuda.synchronize()
 
@@ -166,7 +169,9 @@ def main() -> None:
     settings = itertools.product(arguments.pairs.split(","), arguments.precision.split(","))
     started = {  # all compile at the same time, which takes longer than measuring
         (pair, precision): {
-            side: Side(__file__, "--side", side, "--pairs", pair, "--precision", precision)
+            side: Side(
+                __file__, "--side", side, "--pairs", pair, "--precision", precision, waits=False
+            )
             for side in ("ours", "peer")
         }
         for pair, precision in settings

@@ -38,12 +38,20 @@ def serve(
 
 
 class Side:
-    """A process that runs one side, a call at a time; several get ready at the same time."""
+    """A process that runs one side, a call at a time.
 
-    def __init__(self, script: str, *arguments: str):
+    Args:
+        script: The script.
+        *arguments: Its arguments.
+        waits: Whether to wait until it is ready; without, several get ready at the same time.
+    """
+
+    def __init__(self, script: str, *arguments: str, waits: bool = True):
         pipe = subprocess.PIPE
         command = [sys.executable, script, *arguments]
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        if waits:
+            _ = self.about
 
     @functools.cached_property
     def about(self) -> dict[str, Any]:

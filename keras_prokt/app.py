@@ -78,7 +78,7 @@ class Recipe:
     """Everything about training that an app suggests and a user may override.
 
     Attributes:
-        epochs: Epochs of distillation.
+        epochs: Epochs of distillation, of all methods but `student`.
         batch_size: Examples a step.
         teacher: The teacher's optimizer.
         student: The student's optimizer.

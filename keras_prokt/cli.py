@@ -115,8 +115,8 @@ def _resume_hint(folder: RunFolder | SearchFolder) -> Iterator[None]:
         raise
 
 
-def _use_backend(name: str | None, *, deterministic: bool = False) -> str:
-    """Chooses the backend and imports Keras with it."""
+def _backend(name: str | None) -> str:
+    """The backend that is meant, if it is installed."""
     name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
         raise UsageProblem(f"Expected a backend among {', '.join(BACKENDS)}; received {name!r}.")
@@ -125,20 +125,19 @@ def _use_backend(name: str | None, *, deterministic: bool = False) -> str:
             f"Expected an installed backend, received {name!r}; install it with "
             f"`pip install 'keras-prokt[{name}]'`."
         )
-    os.environ["KERAS_BACKEND"] = name
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _without_native_chatter():
-        if deterministic:
-            use_deterministic_operations(name)
-        importlib.import_module("keras")
-        if name == "jax":
-            keep_compiled_programs(cache_folder() / "xla")
     return name
 
 
-def _use_backend_of(folder: RunFolder | SearchFolder) -> None:
-    spec = folder.spec()
-    _use_backend(spec.backend, deterministic=spec.deterministic)
+def _use_backend_of(spec: RunSpec) -> None:
+    """Imports Keras with the backend of a run, held to what the run says."""
+    os.environ["KERAS_BACKEND"] = _backend(spec.backend)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _without_native_chatter():
+        if spec.deterministic:
+            use_deterministic_operations(spec.backend)
+        importlib.import_module("keras")
+        if spec.backend == "jax":
+            keep_compiled_programs(cache_folder() / "xla")
 
 
 @contextlib.contextmanager
@@ -194,7 +193,8 @@ def apps() -> None:
         recipe = app.recipe
         student = recipe.student_optimizer(app.default_student)
         click.echo(
-            f"  recipe: {recipe.epochs} epochs, batch {recipe.batch_size}, "
+            f"  recipe: {recipe.epochs} epochs ({recipe.teacher_epochs} on labels alone), "
+            f"batch {recipe.batch_size}, "
             f"λ {recipe.proximal_weight:g}, T {recipe.temperature:g} of a fixed teacher, "
             f"teacher {recipe.teacher.name} {recipe.teacher.learning_rate:g}, "
             f"{app.default_student} {student.name} {student.learning_rate:g}"
@@ -267,7 +267,7 @@ _SETTINGS = (
     click.option(
         "--first-stage-epochs", type=int, help="Epochs of ab's, ft's and tinybert's stage 1."
     ),
-    click.option("--epochs", type=int, help="Epochs of distillation."),
+    click.option("--epochs", type=int, help="Epochs of distillation, or of method student."),
     click.option(
         "--teacher-epochs",
         type=int,
@@ -412,7 +412,7 @@ def search(
 
 
 def _spec(backend: str | None, given: dict[str, Any]) -> RunSpec:
-    """The spec of the options of a command."""
+    """The spec of the options of a command; Keras is imported as it says."""
     given = dict(given)
     app, method = given.pop("app"), given.pop("method")
     if given["teacher_init"] == "scratch":
@@ -420,8 +420,9 @@ def _spec(backend: str | None, given: dict[str, Any]) -> RunSpec:
     given["weights"] = _parsed_weights(given["weights"])
     if given["text_columns"] is not None:
         given["text_columns"] = parse_text_columns(given["text_columns"], given["dataset"])
-    backend = _use_backend(backend, deterministic=given["deterministic"])
-    return RunSpec.resolve(app, method, backend=backend, **given)
+    spec = RunSpec.resolve(app, method, backend=_backend(backend), **given)
+    _use_backend_of(spec)
+    return spec
 
 
 def _parsed_numbers(option: str, text: str, kind: type) -> list[Any]:
@@ -455,7 +456,7 @@ def resume(run: str, stop_after: str | None) -> None:
     with _problems_in_one_line():
         searched = SearchFolder(run)
         if searched.record.is_file():
-            _use_backend_of(searched)
+            _use_backend_of(searched.spec())
             from keras_prokt.experiments.search import resume_search
 
             with _resume_hint(searched):
@@ -463,7 +464,7 @@ def resume(run: str, stop_after: str | None) -> None:
             _print_search(searched, record)
             return
         folder = RunFolder.existing(run)
-        _use_backend_of(folder)
+        _use_backend_of(folder.spec())
         from keras_prokt.experiments.run import resume as carry_on
 
         with _resume_hint(folder):
@@ -477,7 +478,7 @@ def evaluate(run: str) -> None:
     """Evaluate the saved student of a run."""
     with _problems_in_one_line():
         folder = RunFolder.existing(run)
-        _use_backend_of(folder)
+        _use_backend_of(folder.spec())
         from keras_prokt.experiments.evaluation import evaluate_run
 
         results = evaluate_run(run)
@@ -533,7 +534,7 @@ def predict(
                 raise UsageProblem(
                     f"Expected no {option} with {kind}, received {value!r}; leave it out."
                 )
-        _use_backend_of(folder)
+        _use_backend_of(folder.spec())
         if dataset is not None:
             from keras_prokt.experiments.predictions import predict_table
 
@@ -561,7 +562,7 @@ def export(run: str) -> None:
     """Write the student of a run as a SavedModel, in a new version directory."""
     with _problems_in_one_line():
         folder = RunFolder.existing(run)
-        _use_backend_of(folder)
+        _use_backend_of(folder.spec())
         from keras_prokt.experiments.run import export_run
 
         path = export_run(run)

@@ -106,7 +106,7 @@ def text_app(
             student=_adam(1e-4),
             students={"bilstm*": _adam(1e-3)},
             teacher_epochs=4,
-            first_stage_epochs=10,
+            first_stage_epochs=10,  # of TinyBERT's published commands
         ),
         prepare=prepare,
         reads_text=True,

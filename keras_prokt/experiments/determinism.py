@@ -4,8 +4,9 @@ This module imports no Keras.
 """
 
 import os
+import sys
 
-_XLA_FLAG = "--xla_gpu_deterministic_ops=true"
+_XLA_FLAG = "--xla_gpu_deterministic_ops"
 
 
 def use_deterministic_operations(backend: str) -> None:
@@ -17,19 +18,26 @@ def use_deterministic_operations(backend: str) -> None:
     form is an error of the backend's.
 
     Args:
-        backend: "tensorflow", "jax" or "torch". XLA and CUDA read this when they start: call it
-            before anything is computed.
+        backend: "tensorflow", "jax" or "torch".
+
+    Raises:
+        ValueError: If JAX has started, which reads this when it does: call it before anything is
+            computed.
 
     Example:
 
-    >>> import os
-    >>> from keras_prokt.experiments.determinism import use_deterministic_operations
-    >>> use_deterministic_operations("jax")
-    >>> os.environ["XLA_FLAGS"].split()[-1]
-    '--xla_gpu_deterministic_ops=true'
+    ```python
+    use_deterministic_operations("jax")
+    run(RunSpec.resolve("digits", "prokt", backend="jax", deterministic=True), "runs/digits")
+    ```
     """
-    if not is_deterministic("jax"):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_XLA_FLAG}".strip()
+    if not _is_xla_deterministic():
+        if backend == "jax" and _has_jax_started():
+            raise ValueError(
+                "Expected a JAX that has not computed anything yet, received one that has; call "
+                "use_deterministic_operations first in the process."
+            )
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_XLA_FLAG}=true".strip()
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -51,4 +59,15 @@ def is_deterministic(backend: str) -> bool:
         import torch
 
         return torch.are_deterministic_algorithms_enabled()
-    return _XLA_FLAG in os.environ.get("XLA_FLAGS", "").split()
+    return _is_xla_deterministic()
+
+
+def _is_xla_deterministic() -> bool:
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    of_ours = [flag for flag in flags if flag.partition("=")[0] == _XLA_FLAG]
+    return bool(of_ours) and of_ours[-1] in (_XLA_FLAG, f"{_XLA_FLAG}=true")  # the last one counts
+
+
+def _has_jax_started() -> bool:
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    return bridge is not None and bridge.backends_are_initialized()

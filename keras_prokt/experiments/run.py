@@ -107,7 +107,8 @@ def resume(
         The record, as in `run.json`; of a completed run, the record that is there.
 
     Raises:
-        ValueError: If there is no run, or it was made with another backend.
+        ValueError: If there is no run, or it was made with another backend, or with deterministic
+            operations and this backend has not been held to them.
     """
     deadline = None if stop_after is None else time.monotonic() + stop_after
     folder = RunFolder.existing(out)
@@ -241,7 +242,8 @@ def check_backend(spec: RunSpec) -> None:
     if keras.backend.backend() != spec.backend:
         raise ValueError(
             f"Expected backend {spec.backend!r}, that of the run, received "
-            f"{keras.backend.backend()!r}; set KERAS_BACKEND={spec.backend}."
+            f"{keras.backend.backend()!r}; set KERAS_BACKEND={spec.backend}, or resolve the spec "
+            "with backend=."
         )
     if spec.deterministic and not is_deterministic(spec.backend):
         raise ValueError(

@@ -61,7 +61,7 @@ class RunSpec:
         app: Name of the app.
         method: Objectives and a regime, as `keras_prokt.methods.parse_method` reads them.
         student: Name of the student.
-        epochs: Epochs of distillation.
+        epochs: Epochs of distillation; of method `student`, of training on the labels.
         batch_size: Examples a step.
         seed: Seed of initial weights, dropout and data order.
         student_learning_rate: The student's first learning rate.
@@ -215,6 +215,12 @@ class RunSpec:
             for key, value in {**defaults, **given}.items()
             if key in settings or key not in _OPTION
         }
+        chain = [values["teacher"], *values.get("assistants", ()), values["student"]]
+        if "assistants" in values and len(set(chain)) < len(chain):
+            raise ValueError(
+                f"Expected different models in the chain of {method!r}, received "
+                f"{', '.join(chain)}; name others between teacher and student with --assistant."
+            )
         return cls(app=app, method=method, **values)
 
     def __post_init__(self) -> None:
@@ -261,13 +267,6 @@ class RunSpec:
         ):
             if value is not None and not 0 <= value < float("inf"):
                 raise ValueError(f"Expected {option} of at least 0, received {value!r}.")
-        for role in ("teacher", "student"):
-            if getattr(self, role) in (self.assistants or ()):
-                raise ValueError(
-                    f"Expected assistants between teacher and student, received "
-                    f"{getattr(self, role)!r}, which is the {role} itself; name others with "
-                    "--assistant."
-                )
         if self.anchors is not None and self.epochs < self.anchors:
             raise ValueError(
                 f"Expected --epochs of at least --anchors, received {self.epochs} and "

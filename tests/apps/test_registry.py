@@ -71,9 +71,22 @@ def test_the_chain_of_assistants():
     assert (two.method, two.student, two.assistants) == ("kd", "cnn-large", None)
     of_kd = RunSpec.resolve("digits", "kd", teacher="cnn-huge").of_teacher()
     assert two.of_teacher() == spec.of_teacher() == of_kd
-    for role in ("teacher", "student"):
-        with pytest.raises(ValueError, match=f"received 'cnn-medium', which is the {role} itself"):
-            RunSpec.resolve("digits", "ta", **{role: "cnn-medium"})
+    for name, chain in {
+        "cnn-large": "cnn-large, cnn-large, cnn-small",
+        "cnn-small": "cnn-large, cnn-small, cnn-small",
+    }.items():
+        with pytest.raises(ValueError, match=f"Expected different models .* received {chain}"):
+            RunSpec.resolve("digits", "ta", assistants=(name,))
+    with pytest.raises(ValueError, match="cnn-large, cnn-medium, cnn-medium, cnn-small"):
+        RunSpec.resolve("digits", "ta", assistants=("cnn-medium", "cnn-medium"))
+
+
+def test_the_spec_of_an_older_run_is_read():
+    values = RunSpec.resolve("digits", "ta").to_json()
+    del values["deterministic"]
+    values["assistants"] = [values["student"]]  # was not refused
+    spec = RunSpec.from_json(values)
+    assert not spec.deterministic and spec.assistants == (spec.student,)
 
 
 def test_a_student_on_the_labels_is_trained_as_long_as_a_teacher():
