@@ -128,7 +128,8 @@ class ShuffleUnit(nn.Module):
         batch, channels, height, width = out.shape
         out = out.view(batch, self.groups, channels // self.groups, height, width)
         out = out.transpose(1, 2).reshape(batch, channels, height, width)
-        out = self.last_norm(self.last(self.spatial_norm(self.spatial(out))))
+        out = F.relu(self.spatial_norm(self.spatial(out)), inplace=True)
+        out = self.last_norm(self.last(out))
         if self.stride == 2:
             return F.relu(torch.cat([out, F.avg_pool2d(x, 3, 2, 1)], 1), inplace=True)
         return F.relu(out + x, inplace=True)

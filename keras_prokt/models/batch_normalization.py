@@ -1,5 +1,6 @@
 """Batch normalisation by TensorFlow's fused kernel."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,18 +11,18 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` whose training step is one kernel on TensorFlow.
+    """`keras.layers.BatchNormalization` that is one kernel on TensorFlow.
 
     `y = γ · (x − mean) / √(variance + ε) + β`, Ioffe and Szegedy 2015 (arXiv 1502.03167),
     algorithm 1. Keras composes it of half a dozen operations, each of which reads the whole
     feature map, and as many gradients. Variables, results and their updates are those of Keras's
     layer, moving statistics included; weights go from one to the other with `set_weights`.
 
-    The fused kernel runs in training, on the TensorFlow backend, for feature maps
-    `(batch, height, width, channels)` in float32 or less whose channels are a multiple of 4.
-    Everything else is Keras's own code: inference and other numbers of channels, where the kernel
-    is no faster, other backends and ranks, masks, float64, `synchronized`, `renorm`, another axis
-    than the last.
+    The fused kernel runs on the TensorFlow backend, for feature maps
+    `(batch, height, width, channels)` in float32 or less whose channels are a multiple of 4. In
+    inference TensorFlow makes one operation of it, the convolution before it and the ReLU after it.
+    Everything else is Keras's own code: other numbers of channels, where the kernel is no faster,
+    other backends and ranks, masks, float64, `synchronized`, `renorm`, another axis than the last.
 
     Args:
         **arguments: Those of `keras.layers.BatchNormalization`, with its defaults.
@@ -47,27 +48,31 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
-        if not (training and self.trainable and mask is None and self._is_fusible(inputs)):
+        if mask is not None or not self._is_fusible(inputs):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
-        inputs = ops.cast(inputs, "float32")
-        channels = inputs.shape[-1]
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        def in_float32(variable: Tensor) -> Tensor:
+            return ops.cast(variable, "float32")
+
+        inputs, channels = in_float32(inputs), inputs.shape[-1]
+        normalize = partial(
+            tf.compat.v1.nn.fused_batch_norm,
             inputs,
-            ops.cast(self.gamma, "float32") if self.scale else tf.ones(channels),
-            ops.cast(self.beta, "float32") if self.center else tf.zeros(channels),
+            in_float32(self.gamma) if self.scale else tf.ones(channels),
+            in_float32(self.beta) if self.center else tf.zeros(channels),
             epsilon=self.epsilon,
-            is_training=True,
         )
+        if not (training and self.trainable):
+            moving = in_float32(self.moving_mean), in_float32(self.moving_variance)
+            return ops.cast(normalize(*moving, is_training=False)[0], self.compute_dtype)
+        outputs, mean, variance = normalize(is_training=True)
         # The kernel returns the unbiased estimate (divided by n − 1, or by 1 where n is 1);
         # Keras keeps the biased one.
         count = tf.cast(tf.size(inputs, out_type=tf.int64), "float32") / channels
         variance *= tf.maximum(count - 1.0, 1.0) / count
         for moving, of_batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(
-                ops.cast(moving, "float32") * self.momentum + of_batch * (1.0 - self.momentum)
-            )
+            moving.assign(in_float32(moving) * self.momentum + of_batch * (1.0 - self.momentum))
         return ops.cast(outputs, self.compute_dtype)
 
     def _is_fusible(self, inputs: Tensor) -> bool:

@@ -11,12 +11,13 @@ Shape = tuple[int | None, ...]
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
 class GroupedConvolution(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` whose grouped 1x1 convolutions are matrix products.
+    """`keras.layers.Conv2D` whose grouped 1x1 convolutions are fast on a CPU.
 
     `y_g = x_g K_g` at each position, for each group of channels g. Keras hands grouped
-    convolutions on a CPU to XLA, which takes about nine times as long as these products. Variables
-    and results are those of Keras's layer. Convolutions that are larger, strided or not grouped
-    are Keras's own.
+    convolutions on a CPU to XLA, which takes about nine times as long as products of matrices.
+    Those are what runs here; on TensorFlow its own grouped convolution, which has no gradient on
+    every CPU, with products as the gradient. Variables and results are those of Keras's layer.
+    Convolutions that are larger, strided or not grouped are Keras's own.
 
     Args:
         filters: Output channels, a multiple of `groups`.
@@ -43,8 +44,11 @@ class GroupedConvolution(keras.layers.Conv2D):
         is_pointwise = {*self.kernel_size, *self.strides} == {1}
         if self.groups == 1 or not is_pointwise or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)
+        kernel = ops.convert_to_tensor(kernel)
+        if keras.backend.backend() == "tensorflow":
+            return _convolve_on_tensorflow(inputs, kernel, self.groups)
         # The gradient splits the inputs again, instead of keeping the groups in memory beside them.
-        return keras.remat(self._products)(inputs, ops.convert_to_tensor(kernel))
+        return keras.remat(self._products)(inputs, kernel)
 
     def _products(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         shape = ops.shape(inputs)
@@ -54,6 +58,34 @@ class GroupedConvolution(keras.layers.Conv2D):
         products = [ops.matmul(*pair) for pair in zip(groups, kernels, strict=True)]
         outputs = ops.concatenate(products, axis=-1)
         return ops.reshape(outputs, (-1, *shape[1:3], self.filters))
+
+
+def _convolve_on_tensorflow(inputs: Tensor, kernel: Tensor, groups: int) -> Tensor:
+    """A grouped 1x1 convolution whose gradients are one of the same kind and matrix products."""
+    import tensorflow as tf
+
+    def split(x: Tensor) -> list[Tensor]:
+        return tf.split(tf.reshape(x, (-1, x.shape[-1])), groups, axis=-1)
+
+    @tf.custom_gradient
+    def convolve(inputs: Tensor, kernel: Tensor) -> tuple[Tensor, Any]:
+        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
+            transposed = tf.concat([tf.transpose(k) for k in split(kernel)], axis=-1)
+            # Split when they are needed: not in the forward pass, where they would stay in memory.
+            with tf.control_dependencies([upstream]):
+                pairs = zip(split(inputs), split(upstream), strict=True)
+            products = [tf.matmul(x, dy, transpose_a=True) for x, dy in pairs]
+            of_inputs = _convolve_on_tensorflow(upstream, transposed[None, None], groups)
+            return of_inputs, tf.concat(products, axis=-1)[None, None]
+
+        # Between reshapes: TensorFlow would join a bias, batch normalisation and ReLU to the
+        # convolution, which some CPUs don't have for groups.
+        batch, height, width, channels = ops.shape(inputs)
+        image = tf.reshape(inputs, (1, batch * height, width, channels))
+        outputs = tf.nn.conv2d(image, kernel, 1, "VALID")
+        return tf.reshape(outputs, (batch, height, width, kernel.shape[-1])), gradient
+
+    return convolve(inputs, tf.identity(kernel))
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")

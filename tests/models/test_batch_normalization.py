@@ -171,16 +171,19 @@ def kernels_in(layer, training, shape=(None, 4, 4, 4), **options):
 
 
 @on_tensorflow
-def test_the_fused_kernel_runs_in_training_only():
-    layer, _ = both((2, 4, 4, 4))
-    assert kernels_in(layer, training=True)
-    assert not kernels_in(layer, training=False)
-    layer.trainable = False
-    assert not kernels_in(layer, training=True)
-    assert kernels_in(both((2, 4, 4, 4), dtype="mixed_float16")[0], training=True)
-    assert not kernels_in(both((2, 4, 4, 6))[0], training=True, shape=(None, 4, 4, 6))
+@pytest.mark.parametrize("training", [True, False])
+def test_when_the_fused_kernel_runs(training):
+    assert kernels_in(both((2, 4, 4, 4))[0], training)
+    assert kernels_in(both((2, 4, 4, 4), dtype="mixed_float16")[0], training)
+    assert not kernels_in(both((2, 4, 4, 6))[0], training, shape=(None, 4, 4, 6))
     for options in ({"dtype": "float64"}, {"axis": 1}, {"renorm": True}, {"synchronized": True}):
-        assert not kernels_in(both((2, 4, 4, 4), **options)[0], training=True)
+        assert not kernels_in(both((2, 4, 4, 4), **options)[0], training)
+
+
+@on_tensorflow
+def test_inference_of_no_images():
+    layer, theirs = both((2, 4, 4, 4))
+    assert layer(images(0, 4, 4, 4)).shape == theirs(images(0, 4, 4, 4)).shape
 
 
 @on_tensorflow

@@ -1,14 +1,20 @@
 """Grouped convolutions and shuffles against Keras's layer and loops.
 
 Each of these wrong versions was tried and failed here: nothing shuffled, the inverse shuffle, the
-groups' kernels in reverse, strides not looked at.
+groups' kernels in reverse, strides not looked at, a convolution that TensorFlow joins to its bias.
 """
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from losses.gradients import compiled
 
+from keras_prokt.models.batch_normalization import FusedBatchNormalization
 from keras_prokt.models.channel_groups import ChannelShuffle, GroupedConvolution
 
 
@@ -73,6 +79,73 @@ def test_variables_and_results_are_those_of_keras(options):
         rtol=1e-5,
         atol=1e-6,
     )
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's gradients")
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_gradients_equal_those_of_keras(jit_compile):
+    import tensorflow as tf
+
+    inputs = tf.constant(images(2, 4, 5, 6))
+    slope = tf.constant(images(2, 4, 5, 9)[::-1])
+    first = GroupedConvolution(9, 1, groups=3)
+    second = keras.layers.Conv2D(9, 1, groups=3)
+    first.build(inputs.shape)
+    second.build(inputs.shape)
+    second.set_weights(first.get_weights())
+    results = []
+    for layer in (first, second):
+
+        @tf.function(jit_compile=jit_compile)
+        def gradients(layer=layer):
+            sources = [inputs, layer.kernel.value]
+            with tf.GradientTape(persistent=True) as outer:
+                outer.watch(sources)
+                with tf.GradientTape() as inner:
+                    inner.watch(sources)
+                    loss = tf.reduce_sum(slope * tf.square(layer(inputs)))
+                firsts = inner.gradient(loss, sources)
+                norm = sum(tf.reduce_sum(tf.square(g)) for g in firsts)
+            return firsts, outer.gradient(norm, sources)
+
+        results.append(tf.nest.flatten(gradients()))
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+
+
+def small_network():
+    """What a network predicts before and after a training step: its grouped convolutions meet a
+    bias and ReLU, and batch normalisation."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4, 4, 6))
+    x = GroupedConvolution(12, 1, groups=3, activation="relu")(inputs)
+    x = GroupedConvolution(12, 1, groups=3, use_bias=False)(x)
+    x = keras.layers.ReLU()(FusedBatchNormalization()(x))
+    model = keras.Model(inputs, keras.layers.Flatten()(x))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    batch = images(8, 4, 4, 6)
+    before = model.predict(batch, verbose=0)
+    model.fit(batch, np.ones((8, 192)), verbose=0)
+    return before, model.predict(batch, verbose=0)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's kernels")
+def test_processors_without_special_kernels(tmp_path):
+    code = (
+        "import sys, numpy as np\n"
+        "from models.test_channel_groups import small_network\n"
+        "np.savez(sys.argv[1], *small_network())"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "plain.npz")],
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},
+        cwd=Path(__file__).parents[1],
+        check=True,
+    )
+    with np.load(tmp_path / "plain.npz") as kept:
+        plain = [kept[name] for name in kept.files]
+    for ours, expected in zip(small_network(), plain, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_free_image_sizes_and_files(tmp_path):
