@@ -5,12 +5,15 @@ A side is a script that, started with some arguments, calls `serve`; the compari
 """
 
 import functools
+import itertools
 import json
+import operator
 import resource
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
@@ -75,9 +78,13 @@ class Side:
 def in_turn(sides: Mapping[str, Side], repeats: int) -> dict[tuple[str, str], list[float]]:
     """Seconds of every call of every side, one after another, `repeats` times.
 
-    A first round is not counted.
+    The first calls of all sides follow each other, then the second ones, and so on. A first round
+    is not counted.
     """
-    calls = [(name, call) for name, side in sides.items() for call in side.about["calls"]]
+    by_place = itertools.zip_longest(
+        *([(name, call) for call in side.about["calls"]] for name, side in sides.items())
+    )
+    calls = [call for place in by_place for call in place if call]
     seconds: dict[tuple[str, str], list[float]] = {call: [] for call in calls}
     for repeat in range(repeats + 1):
         for name, call in calls:
@@ -85,6 +92,20 @@ def in_turn(sides: Mapping[str, Side], repeats: int) -> dict[tuple[str, str], li
             if repeat:
                 seconds[name, call].append(value)
     return seconds
+
+
+def print_ratio(
+    label: str, ours: Sequence[float], theirs: Sequence[float], claim: str = ""
+) -> float:
+    """Prints and returns the median over the rounds of our seconds over theirs in that round.
+
+    What disturbs a round disturbs both of its calls; the middle half of the rounds tells how much
+    is left.
+    """
+    low, ratio, high = statistics.quantiles(map(operator.truediv, ours, theirs), n=4)
+    claimed = f"claim: at most {claim}; " if claim else ""
+    print(f"  {label} {ratio:.3f} ({claimed}middle half of the rounds {low:.3f} to {high:.3f})")
+    return ratio
 
 
 def print_peaks(ours: float, peer: float) -> None:

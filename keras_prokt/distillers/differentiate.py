@@ -68,18 +68,19 @@ def without_gradient() -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def after(done: Tensor, inputs: Any) -> Any:
-    """The same inputs, once `done` has been computed.
+def after(done: Sequence[Tensor], inputs: Any) -> Any:
+    """The same inputs, once all of `done` has been computed.
 
     TensorFlow runs what it can as soon as it can: without this the student's forward, which needs
     nothing of the teacher, runs beside the teacher's, and the memory holds what the gradients of
-    both need at the same time. The other backends go through a step in order.
+    both need at the same time. Forwards that nothing is kept of are left to run beside others:
+    small models don't fill all cores. The other backends go through a step in order.
     """
     if keras.backend.backend() != "tensorflow":
         return inputs
     import tensorflow as tf
 
-    with tf.control_dependencies([done]):
+    with tf.control_dependencies(list(done)):
         return tf.nest.map_structure(tf.identity, inputs)
 
 

@@ -105,11 +105,11 @@ class JointDistiller(Distiller):
         elif self._is_proximal:
             student_target = self.target_logits(self.student, batch.student_inputs)
 
-        teacher_loss, gap, teacher_logits = self._update_teacher(batch, student_target)
+        teacher_loss, gap, teacher_logits, gradients = self._update_teacher(batch, student_target)
 
         target = self.target_outputs(self.teacher, batch.teacher_inputs)
         if recording is None:
-            inputs = after(target.logits, batch.student_inputs)
+            inputs = after(gradients, batch.student_inputs)
             recording = self.record_forward(self.student, inputs)
         loss, matched = self.update_student(batch, recording, target)
         self.optimizer.count_step()
@@ -125,8 +125,8 @@ class JointDistiller(Distiller):
 
     def _update_teacher(
         self, batch: Batch, student_target: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Step 1; returns the teacher's loss, KL(q ‖ p) and its logits before the update."""
+    ) -> tuple[Tensor, Tensor | None, Tensor, list[Tensor]]:
+        """Step 1; returns the teacher's loss, KL(q ‖ p), logits before the update and gradients."""
         scale = self.loss_scale(self.optimizer.teacher)
 
         def loss_function(outputs: Outputs) -> tuple[Tensor, Any]:
@@ -139,14 +139,11 @@ class JointDistiller(Distiller):
                 loss = self.combine(loss, gap)
             return (loss + outputs.regularization) * scale, (loss, gap)
 
-        inputs = batch.teacher_inputs
-        if student_target is not None:
-            inputs = after(student_target, inputs)
-        recording = self.record_forward(self.teacher, inputs, with_parts=False)
+        recording = self.record_forward(self.teacher, batch.teacher_inputs, with_parts=False)
         (loss, gap), gradients = recording.gradients(loss_function)
         apply_gradients(self.optimizer.teacher, gradients, self.teacher.trainable_variables)
         self.after_teacher_update(gap)
-        return loss, gap, recording.outputs.logits
+        return loss, gap, recording.outputs.logits, gradients
 
     def track_step(self, batch: Batch, step: Step) -> None:
         super().track_step(batch, step)
