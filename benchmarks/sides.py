@@ -78,8 +78,8 @@ class Side:
 def in_turn(sides: Mapping[str, Side], repeats: int) -> dict[tuple[str, str], list[float]]:
     """Seconds of every call of every side, one after another, `repeats` times.
 
-    The first calls of all sides follow each other, then the second ones, and so on. A first round
-    is not counted.
+    The first calls of all sides follow each other, then the second ones, and so on; every other
+    round goes backwards. A first round is not counted.
     """
     by_place = itertools.zip_longest(
         *([(name, call) for call in side.about["calls"]] for name, side in sides.items())
@@ -87,7 +87,7 @@ def in_turn(sides: Mapping[str, Side], repeats: int) -> dict[tuple[str, str], li
     calls = [call for place in by_place for call in place if call]
     seconds: dict[tuple[str, str], list[float]] = {call: [] for call in calls}
     for repeat in range(repeats + 1):
-        for name, call in calls:
+        for name, call in calls if repeat % 2 else reversed(calls):
             value = sides[name].ask(call)
             if repeat:
                 seconds[name, call].append(value)
@@ -95,17 +95,26 @@ def in_turn(sides: Mapping[str, Side], repeats: int) -> dict[tuple[str, str], li
 
 
 def print_ratio(
-    label: str, ours: Sequence[float], theirs: Sequence[float], claim: str = ""
-) -> float:
-    """Prints and returns the median over the rounds of our seconds over theirs in that round.
+    label: str, ours: Sequence[float], theirs: Sequence[float], starts: int, claim: str = ""
+) -> None:
+    """Prints the median over the rounds of our seconds over theirs in that round.
 
-    What disturbs a round disturbs both of its calls; the middle half of the rounds tells how much
-    is left.
+    What disturbs a round disturbs both of its calls. The medians of each start tell how far the
+    starts differ.
+
+    Args:
+        label: What the ratio is.
+        ours: Our seconds of each round, one start after another.
+        theirs: Theirs.
+        starts: Number of starts.
+        claim: What the ratio should be at most, if there is a claim.
     """
-    low, ratio, high = statistics.quantiles(map(operator.truediv, ours, theirs), n=4)
+    ratios = list(map(operator.truediv, ours, theirs))
+    rounds = len(ratios) // starts
+    medians = (statistics.median(ratios[n * rounds :][:rounds]) for n in range(starts))
+    each = ", ".join(f"{median:.3f}" for median in medians)
     claimed = f"claim: at most {claim}; " if claim else ""
-    print(f"  {label} {ratio:.3f} ({claimed}middle half of the rounds {low:.3f} to {high:.3f})")
-    return ratio
+    print(f"  {label} {statistics.median(ratios):.3f} ({claimed}starts: {each})")
 
 
 def print_peaks(ours: float, peer: float) -> None:

@@ -74,7 +74,8 @@ def after(done: Sequence[Tensor], inputs: Any) -> Any:
     TensorFlow runs what it can as soon as it can: without this the student's forward, which needs
     nothing of the teacher, runs beside the teacher's, and the memory holds what the gradients of
     both need at the same time. Forwards that nothing is kept of are left to run beside others:
-    small models don't fill all cores. The other backends go through a step in order.
+    small models don't fill all cores. So is a student's forward that is used twice, since it is
+    kept through the teacher's step anyway. The other backends go through a step in order.
     """
     if keras.backend.backend() != "tensorflow":
         return inputs

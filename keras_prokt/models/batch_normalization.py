@@ -20,7 +20,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     The fused kernel runs on the TensorFlow backend, for feature maps
     `(batch, height, width, channels)` in float32 or less whose channels are a multiple of 4. In
-    inference TensorFlow makes one operation of it, the convolution before it and the ReLU after it.
+    inference TensorFlow joins it with the ReLU after it and, in float32, with a convolution before
+    it that is neither grouped nor depthwise and that nothing else reads.
     Everything else is Keras's own code: other numbers of channels, where the kernel is no faster,
     other backends and ranks, masks, float64, `synchronized`, `renorm`, another axis than the last.
 

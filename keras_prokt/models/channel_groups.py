@@ -15,9 +15,10 @@ class GroupedConvolution(keras.layers.Conv2D):
 
     `y_g = x_g K_g` at each position, for each group of channels g. Keras hands grouped
     convolutions on a CPU to XLA, which takes about nine times as long as products of matrices.
-    Those are what runs here; on TensorFlow its own grouped convolution, which has no gradient on
-    every CPU, with products as the gradient. Variables and results are those of Keras's layer.
-    Convolutions that are larger, strided or not grouped are Keras's own.
+    On JAX and PyTorch such products run here. On TensorFlow its own grouped convolution runs,
+    whose gradient some CPUs lack: ours is a grouped convolution and products (with
+    `jit_compile=True` on a CPU XLA has the convolution, and is slower). Variables and results are
+    those of Keras's layer. Convolutions that are larger, strided or not grouped are Keras's own.
 
     Args:
         filters: Output channels, a multiple of `groups`.
@@ -78,11 +79,12 @@ def _convolve_on_tensorflow(inputs: Tensor, kernel: Tensor, groups: int) -> Tens
             of_inputs = _convolve_on_tensorflow(upstream, transposed[None, None], groups)
             return of_inputs, tf.concat(products, axis=-1)[None, None]
 
-        # Between reshapes: TensorFlow would join a bias, batch normalisation and ReLU to the
-        # convolution, which some CPUs don't have for groups.
+        # TensorFlow would join what follows (a bias, batch normalisation, ReLU) to the convolution,
+        # and has no such kernel for groups without oneDNN; a check of the shape keeps them apart.
+        # As one image, since its kernel gives no images the wrong number of channels.
         batch, height, width, channels = ops.shape(inputs)
         image = tf.reshape(inputs, (1, batch * height, width, channels))
-        outputs = tf.nn.conv2d(image, kernel, 1, "VALID")
+        outputs = tf.ensure_shape(tf.nn.conv2d(image, kernel, 1, "VALID"), [None] * 4)
         return tf.reshape(outputs, (batch, height, width, kernel.shape[-1])), gradient
 
     return convolve(inputs, tf.identity(kernel))

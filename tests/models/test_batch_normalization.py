@@ -137,9 +137,10 @@ def test_frozen_layers_keep_their_statistics():
         ),
     ],
 )
-def test_other_precisions_equal_keras(policy):
+@pytest.mark.parametrize("training", [True, False])
+def test_other_precisions_equal_keras(policy, training):
     pair = both((8, 4, 4, 4), dtype=policy)
-    ours, theirs = (layer(images(8, 4, 4, 4), training=True) for layer in pair)
+    ours, theirs = (layer(images(8, 4, 4, 4), training=training) for layer in pair)
     assert ours.dtype == theirs.dtype
     # Half precision rounds the result: it may fall to either neighbour.
     tolerance = {"mixed_bfloat16": 2**-7, "float64": 1e-5}.get(policy, 2**-9)
@@ -176,6 +177,9 @@ def test_when_the_fused_kernel_runs(training):
     assert kernels_in(both((2, 4, 4, 4))[0], training)
     assert kernels_in(both((2, 4, 4, 4), dtype="mixed_float16")[0], training)
     assert not kernels_in(both((2, 4, 4, 6))[0], training, shape=(None, 4, 4, 6))
+    frozen, _ = both((2, 4, 4, 4))
+    frozen.trainable = False
+    assert kernels_in(frozen, training)
     for options in ({"dtype": "float64"}, {"axis": 1}, {"renorm": True}, {"synchronized": True}):
         assert not kernels_in(both((2, 4, 4, 4), **options)[0], training)
 

@@ -81,15 +81,21 @@ def test_variables_and_results_are_those_of_keras(options):
     )
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's gradients")
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow's kernels"
+)
+
+
+@on_tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_gradients_equal_those_of_keras(jit_compile):
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_gradients_equal_those_of_keras(jit_compile, dtype):
     import tensorflow as tf
 
-    inputs = tf.constant(images(2, 4, 5, 6))
-    slope = tf.constant(images(2, 4, 5, 9)[::-1])
-    first = GroupedConvolution(9, 1, groups=3)
-    second = keras.layers.Conv2D(9, 1, groups=3)
+    inputs = tf.cast(images(2, 4, 5, 6), dtype)
+    slope = tf.cast(images(2, 4, 5, 9)[::-1], dtype)
+    first = GroupedConvolution(9, 1, groups=3, dtype=dtype)
+    second = keras.layers.Conv2D(9, 1, groups=3, dtype=dtype)
     first.build(inputs.shape)
     second.build(inputs.shape)
     second.set_weights(first.get_weights())
@@ -109,8 +115,26 @@ def test_gradients_equal_those_of_keras(jit_compile):
             return firsts, outer.gradient(norm, sources)
 
         results.append(tf.nest.flatten(gradients()))
+    tolerance = 2**-5 if dtype == "bfloat16" else 1e-4
     for ours, theirs in zip(*results, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+        ours, theirs = (tf.cast(value, "float64").numpy() for value in (ours, theirs))
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * scale)
+
+
+@on_tensorflow
+@pytest.mark.parametrize("shape", [(1, 4, 4, 6), (None, 4, 4, 6), (None, None, None, 6)])
+def test_shapes_in_graphs(shape):
+    import tensorflow as tf
+
+    layer = GroupedConvolution(12, 1, groups=3, use_bias=False)
+    layer.build((None, 4, 4, 6))
+    run = tf.function(layer, input_signature=[tf.TensorSpec(shape)])
+    for size in (1,) if shape[0] else (0, 1, 3):
+        batch = images(size, 4, 4, 6)
+        outputs = run(batch)
+        assert outputs.shape == (size, 4, 4, 12)
+        np.testing.assert_allclose(outputs, layer(batch), rtol=1e-5, atol=1e-6)
 
 
 def small_network():
@@ -124,12 +148,12 @@ def small_network():
     model = keras.Model(inputs, keras.layers.Flatten()(x))
     model.compile(keras.optimizers.SGD(0.1), "mse")
     batch = images(8, 4, 4, 6)
-    before = model.predict(batch, verbose=0)
+    results = [model.predict(batch, verbose=0), model.predict(batch[:1], verbose=0)]
     model.fit(batch, np.ones((8, 192)), verbose=0)
-    return before, model.predict(batch, verbose=0)
+    return [*results, model.predict(batch, verbose=0)]
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's kernels")
+@on_tensorflow
 def test_processors_without_special_kernels(tmp_path):
     code = (
         "import sys, numpy as np\n"
