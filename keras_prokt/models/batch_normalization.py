@@ -53,8 +53,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
-        def in_float32(variable: Tensor) -> Tensor:
-            return ops.cast(variable, "float32")
+        def in_float32(value: Tensor) -> Tensor:
+            return ops.cast(value, "float32")
 
         inputs, channels = in_float32(inputs), inputs.shape[-1]
         normalize = partial(
