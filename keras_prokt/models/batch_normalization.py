@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 Tensor = Any
+Shape = tuple[int | None, ...]
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -18,6 +19,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     feature map, and as many gradients. Variables, results and their updates are those of Keras's
     layer, moving statistics included; weights go from one to the other with `set_weights`.
 
+    With `input_bias` it normalises `x + b`: a network has the bias of the convolution before the
+    layer here. The batch's mean takes b away again, so that in training nothing but the moving
+    mean depends on it and its gradient is zero; the kernel below spends nothing on it.
+
     The fused kernel runs on the TensorFlow backend, for feature maps
     `(batch, height, width, channels)` in float32 or less whose channels are a multiple of 4. In
     inference TensorFlow joins it with the ReLU after it and, in float32, with a convolution before
@@ -26,6 +31,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     other backends and ranks, masks, float64, `synchronized`, `renorm`, another axis than the last.
 
     Args:
+        input_bias: Whether to add a bias, trainable and zero at the start, to the inputs.
         **arguments: Those of `keras.layers.BatchNormalization`, with its defaults.
 
     Call arguments:
@@ -48,8 +54,25 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     0.5
     """
 
+    def __init__(self, *, input_bias: bool = False, **arguments: Any):
+        super().__init__(**arguments)
+        self.input_bias = input_bias
+
+    def build(self, input_shape: Shape) -> None:
+        if self.input_bias:
+            channels = (input_shape[self.axis],)
+            self.bias = self.add_weight(channels, "zeros", name="bias")
+        super().build(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "input_bias": self.input_bias}
+
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
         if mask is not None or not self._is_fusible(inputs):
+            if self.input_bias:
+                shape = [1] * len(inputs.shape)
+                shape[self.axis] = -1
+                inputs = inputs + ops.cast(ops.reshape(self.bias, shape), inputs.dtype)
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
@@ -57,17 +80,22 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return ops.cast(value, "float32")
 
         inputs, channels = in_float32(inputs), inputs.shape[-1]
-        normalize = partial(
-            tf.compat.v1.nn.fused_batch_norm,
-            inputs,
-            in_float32(self.gamma) if self.scale else tf.ones(channels),
-            in_float32(self.beta) if self.center else tf.zeros(channels),
-            epsilon=self.epsilon,
-        )
+        gamma = in_float32(self.gamma) if self.scale else tf.ones(channels)
+        beta = in_float32(self.beta) if self.center else tf.zeros(channels)
+        bias = in_float32(self.bias) if self.input_bias else None
+        normalize = partial(tf.compat.v1.nn.fused_batch_norm, inputs, gamma, epsilon=self.epsilon)
         if not (training and self.trainable):
-            moving = in_float32(self.moving_mean), in_float32(self.moving_variance)
-            return ops.cast(normalize(*moving, is_training=False)[0], self.compute_dtype)
-        outputs, mean, variance = normalize(is_training=True)
+            mean, variance = in_float32(self.moving_mean), in_float32(self.moving_variance)
+            if bias is not None:
+                # Not in the mean: with respect to that the kernel has no gradient.
+                beta += bias * gamma * tf.math.rsqrt(variance + self.epsilon)
+            outputs, _, _ = normalize(beta, mean, variance, is_training=False)
+            return ops.cast(outputs, self.compute_dtype)
+        if bias is not None:
+            beta += 0.0 * bias  # a gradient of zero, so that optimizers move it as any other
+        outputs, mean, variance = normalize(beta, is_training=True)
+        if bias is not None:
+            mean += bias
         # The kernel returns the unbiased estimate (divided by n − 1, or by 1 where n is 1);
         # Keras keeps the biased one.
         count = tf.cast(tf.size(inputs, out_type=tf.int64), "float32") / channels

@@ -54,10 +54,9 @@ def convolve(
     strides: int = 1,
     *,
     groups: int = 1,
-    use_bias: bool = False,
     initializer: Initializer = he_normal,
 ) -> Tensor:
-    """A square convolution with an odd side, padded by half of it."""
+    """A square convolution with an odd side, padded by half of it, without bias."""
     x, padding = _pad(x, size, strides)
     layer = layers.Conv2D if groups == 1 else partial(GroupedConvolution, groups=groups)
     return layer(
@@ -65,7 +64,7 @@ def convolve(
         size,
         strides,
         padding,
-        use_bias=use_bias,
+        use_bias=False,
         kernel_initializer=initializer(size**2 * x.shape[-1] // groups, size**2 * channels),
     )(x)
 
@@ -91,14 +90,17 @@ def _pad(x: Tensor, size: int, strides: int) -> tuple[Tensor, str]:
     return layers.ZeroPadding2D(size // 2)(x), "valid"
 
 
-def normalize(x: Tensor, name: str | None = None) -> Tensor:
-    """Batch normalisation."""
-    return FusedBatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+def normalize(x: Tensor, name: str | None = None, *, input_bias: bool = False) -> Tensor:
+    """Batch normalisation, of a convolution with or without bias."""
+    layer = FusedBatchNormalization(momentum=0.9, epsilon=1e-5, input_bias=input_bias, name=name)
+    return layer(x)
 
 
-def normalize_and_activate(x: Tensor, name: str | None = None) -> Tensor:
+def normalize_and_activate(
+    x: Tensor, name: str | None = None, *, input_bias: bool = False
+) -> Tensor:
     """Batch normalisation and ReLU, of which the second has the name."""
-    return layers.ReLU(name=name)(normalize(x))
+    return layers.ReLU(name=name)(normalize(x, input_bias=input_bias))
 
 
 def classify(x: Tensor, num_classes: int, *, stddev: float | None = None) -> Tensor:

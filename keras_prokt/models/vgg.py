@@ -22,8 +22,9 @@ def vgg(
     """Five blocks of 3x3 convolutions, of which the first is the stem and each other a stage.
 
     Simonyan and Zisserman 2015 (arXiv 1409.1556), configurations with 64, 128, 256, 512 and 512
-    channels, and one linear layer on the pooled features instead of three. The convolutions have
-    biases. A max-pooling is between all blocks, before the last one from 64 pixels on.
+    channels, and one linear layer on the pooled features instead of three. The biases of the
+    convolutions are held by the batch normalisations after them. A max-pooling is between all
+    blocks, before the last one from 64 pixels on.
 
     Args:
         convolutions: Convolutions a block: 1 is VGG-8, 2 is VGG-13.
@@ -58,7 +59,8 @@ def vgg(
         if block in names[1:4] or (block == names[4] and input_shape[0] >= 64):
             x = layers.MaxPooling2D()(x)
         for convolution in range(convolutions):
-            x = convolve(x, scale_channels(channels, width), use_bias=True)
-            x = normalize_and_activate(x, block if convolution == convolutions - 1 else None)
+            x = convolve(x, scale_channels(channels, width))
+            name_of_last = block if convolution == convolutions - 1 else None
+            x = normalize_and_activate(x, name_of_last, input_bias=True)
     logits = classify(x, num_classes, stddev=0.01)
     return keras.Model(inputs, logits, name=name or f"vgg_{5 * convolutions + 3}")

@@ -2,7 +2,9 @@
 
 Each of these wrong versions was tried and failed here: the unbiased variance kept, the momentum
 swapped, ε left at the kernel's default; mask, trainable, axis, renorm, float64 or the number of
-channels not looked at; the output left in float32 under half precision.
+channels not looked at; the output left in float32 under half precision; a bias of the inputs that
+is left out in inference or of the moving mean, taken from the moving mean in inference, without a
+gradient in training.
 """
 
 import keras
@@ -151,9 +153,91 @@ def test_other_precisions_equal_keras(policy, training):
         np.testing.assert_allclose(to_numpy(ours), to_numpy(theirs), rtol=exact, atol=exact)
 
 
+class AfterBias(layers.Layer):
+    """Keras's layer on the inputs plus a bias, with the weights in the order of ours."""
+
+    def __init__(self, **options):
+        super().__init__(dtype=options.get("dtype"))
+        self.normalization = layers.BatchNormalization(**options)
+
+    def build(self, shape):
+        channels = (shape[self.normalization.axis],)
+        self.bias = self.add_weight(channels, "zeros", name="bias")
+        self.normalization.build(shape)
+
+    def call(self, inputs, training=None):
+        shape = [1] * len(inputs.shape)
+        shape[self.normalization.axis] = -1
+        bias = keras.ops.reshape(self.bias, shape)
+        return self.normalization(inputs + bias, training=training)
+
+
+def both_with_bias(shape, **options):
+    pair = FusedBatchNormalization(input_bias=True, **options), AfterBias(**options)
+    random = np.random.default_rng(1)
+    for layer in pair:
+        layer.build(shape)
+    weights = [random.uniform(0.5, 1.5, v.shape).astype("float32") for v in pair[0].weights]
+    for layer in pair:
+        layer.set_weights(weights)
+    return pair
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((4, 5, 6, 4), {"epsilon": 1e-5}),
+        ((4, 5, 6, 4), {"scale": False, "center": False}),
+        ((4, 5, 6, 6), {}),
+        ((6, 8), {}),
+        ((4, 3, 5, 8), {"axis": 1}),
+    ],
+)
+def test_a_bias_of_the_inputs(shape, options):
+    pair = both_with_bias(shape, momentum=0.9, **options)
+    assert [v.name for v in pair[0].weights] == [v.name for v in pair[1].weights]
+    assert_same_training(pair, [images(*shape, seed=seed) for seed in range(3)])
+
+
+@on_tensorflow
+@pytest.mark.parametrize("mode", ["training", "inference", "frozen"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
+def test_gradients_with_a_bias_of_the_inputs(mode, jit_compile, options):
+    import tensorflow as tf
+
+    x = tf.constant(images(4, 5, 6, 4))
+    slope = tf.constant(np.random.default_rng(3).normal(size=x.shape).astype("float32"))
+    gradients = []
+    for layer in both_with_bias(x.shape, epsilon=1e-5, **options):
+        sources = [x, *(v.value for v in layer.trainable_variables)]
+        if mode == "frozen":
+            layer.trainable = False
+
+        @tf.function(jit_compile=jit_compile)
+        def step(x, layer=layer, sources=sources):
+            sources = [x, *sources[1:]]
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                outputs = layer(x, training=mode != "inference")
+                loss = tf.reduce_sum(slope * tf.square(outputs))
+            return tape.gradient(loss, sources)
+
+        gradients.append(step(x))
+    ours, theirs = gradients
+    assert len(ours) == len(theirs) == (4 if not options else 3)
+    scale = np.abs(theirs[0]).max()
+    if mode == "training":
+        np.testing.assert_array_equal(ours[1], np.zeros(4))
+    for our, their in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(our, their, rtol=1e-4, atol=1e-4 * scale)
+
+
 def test_files_and_configuration(tmp_path):
     inputs = keras.Input((4, 4, 4))
-    model = keras.Model(inputs, FusedBatchNormalization(momentum=0.9, epsilon=1e-5)(inputs))
+    layer = FusedBatchNormalization(momentum=0.9, epsilon=1e-5, input_bias=True)
+    model = keras.Model(inputs, layer(inputs))
+    layer.bias.assign([0.5, -0.25, 1.0, 2.0])
     model(images(8, 4, 4, 4), training=True)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
@@ -169,6 +253,18 @@ def kernels_in(layer, training, shape=(None, 4, 4, 4), **options):
     function = tf.function(lambda x: layer(x, training=training, **options))
     graph = function.get_concrete_function(tf.TensorSpec(shape, layer.compute_dtype)).graph
     return "FusedBatchNormV3" in {operation.type for operation in graph.get_operations()}
+
+
+@on_tensorflow
+@pytest.mark.parametrize("training", [True, False])
+def test_a_bias_of_the_inputs_reads_no_feature_map(training):
+    import tensorflow as tf
+
+    layer, _ = both_with_bias((2, 4, 4, 4))
+    function = tf.function(lambda x: layer(x, training=training))
+    graph = function.get_concrete_function(tf.TensorSpec((8, 4, 4, 4))).graph
+    maps = [o.type for o in graph.get_operations() for x in o.outputs if x.shape.rank == 4]
+    assert set(maps) <= {"Placeholder", "FusedBatchNormV3", "Identity"}
 
 
 @on_tensorflow
