@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +22,39 @@ from keras_prokt.models.loading import load_student
 
 
 def evaluate(
-    model: keras.Model, batches: Batches, role: str, metrics: tuple[str, ...] = ("accuracy",)
-) -> dict[str, float]:
+    model: keras.Model,
+    splits: Mapping[str, Batches],
+    role: str,
+    metrics: tuple[str, ...] = ("accuracy",),
+) -> dict[str, dict[str, float]]:
     """Metrics and loss of one model.
 
     Args:
         model: A model that outputs logits.
-        batches: The data.
+        splits: The data by name.
         role: "teacher" or "student": which part of the inputs the model reads.
         metrics: "accuracy" and names of `keras_prokt.experiments.metrics.METRICS`.
 
     Returns:
-        The metrics by name, `loss` (cross entropy on the labels) and `seconds` of the pass.
+        For each split the metrics by name, `loss` (cross entropy on the labels) and `seconds` (of
+        the pass).
     """
     wrapper = StudentOnly(model, student_inputs=functools.partial(inputs_of, role=role))
     wrapper.compile(metrics=get_metrics(metrics))
-    data = batches.for_evaluation()
-    # Compiles, so that the time is that of the pass: on TensorFlow once for all shapes.
-    first = 1 if keras.backend.backend() == "tensorflow" else None
-    wrapper.evaluate(data, steps=first, verbose=0)
-    started = time.perf_counter()
-    logs = wrapper.evaluate(data, verbose=0, return_dict=True)
-    seconds = time.perf_counter() - started
-    measured = {name: logs[log_name(name)] for name in metrics}
-    return {**measured, "loss": logs["loss"], "seconds": seconds}
+    measured = {}
+    for split, batches in splits.items():
+        data = batches.for_evaluation()
+        # Compiles, so that the time is that of the pass: on TensorFlow once for all shapes.
+        if keras.backend.backend() != "tensorflow":
+            wrapper.evaluate(data, verbose=0)
+        elif not measured:
+            wrapper.evaluate(data, steps=1, verbose=0)
+        started = time.perf_counter()
+        logs = wrapper.evaluate(data, verbose=0, return_dict=True)
+        seconds = time.perf_counter() - started
+        values = {name: logs[log_name(name)] for name in metrics}
+        measured[split] = {**values, "loss": logs["loss"], "seconds": seconds}
+    return measured
 
 
 def evaluate_run(out: str | Path) -> dict[str, Any]:
@@ -52,10 +62,7 @@ def evaluate_run(out: str | Path) -> dict[str, Any]:
     folder = RunFolder.existing(out)
     student = saved_student(folder)
     task = prepare_again(folder)
-    return {
-        name: evaluate(student, batches, "student", task.metrics)
-        for name, batches in held_out(task).items()
-    }
+    return evaluate(student, held_out(task), "student", task.metrics)
 
 
 def add_test(folder: RunFolder) -> dict[str, float] | None:
@@ -74,7 +81,8 @@ def add_test(folder: RunFolder) -> dict[str, float] | None:
         task = prepare_again(folder)
         if task.test is None:
             return None
-        student["test"] = evaluate(saved_student(folder), task.test, "student", task.metrics)
+        splits = {"test": task.test}
+        student |= evaluate(saved_student(folder), splits, "student", task.metrics)
         folder.write(record)
     return student["test"]
 
@@ -112,7 +120,5 @@ def _measure_model(model: keras.Model, task: Task, role: str) -> dict[str, Any]:
     return {
         "parameters": model.count_params(),
         "bytes": int(sum(np.prod(w.shape) * np.dtype(w.dtype).itemsize for w in weights)),
-        **{
-            name: evaluate(model, data, role, task.metrics) for name, data in held_out(task).items()
-        },
+        **evaluate(model, held_out(task), role, task.metrics),
     }

@@ -29,7 +29,12 @@ def test_f1_is_of_the_whole_split(batch_size):
     logits = random.normal(size=(50, 2)).astype("float32")
     labels = random.integers(0, 2, 50)
     batches = Batches(logits, labels, batch_size=batch_size)
-    measured = evaluate(identity_model(), batches, "student", ("f1", "accuracy"))
+    other = Batches(-logits, labels, batch_size=batch_size)
+    splits = {"validation": batches, "test": other}
+    measured = evaluate(identity_model(), splits, "student", ("f1", "accuracy"))
+    assert list(measured) == list(splits)
+    assert measured["test"]["accuracy"] == pytest.approx(1 - measured["validation"]["accuracy"])
+    measured = measured["validation"]
     assert list(measured) == ["f1", "accuracy", "loss", "seconds"]
     predicted = logits.argmax(-1)
     precision, recall = precision_and_recall(labels, predicted)
@@ -43,7 +48,8 @@ def test_f1_is_of_the_whole_split(batch_size):
 
 def test_accuracy_alone_is_the_default():
     batches = Batches(np.eye(2, dtype="float32"), np.array([0, 1]), batch_size=2)
-    assert list(evaluate(identity_model(), batches, "student")) == ["accuracy", "loss", "seconds"]
+    measured = evaluate(identity_model(), {"test": batches}, "student")
+    assert list(measured["test"]) == ["accuracy", "loss", "seconds"]
 
 
 def test_f1_at_its_limits():
