@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from command_line import keras_prokt
 from small_glue import write_bert, write_glue
 
 from keras_prokt import load_student
@@ -52,14 +52,6 @@ def table(tmp_path):
             label = list(WORDS)[row % 3]
             writer.writerow([f"title {row}", f"an {WORDS[label]},\nnumber {row} film", label])
     return path
-
-
-def keras_prokt(*arguments, cwd):
-    command = [sys.executable, "-m", "keras_prokt.cli", *map(str, arguments)]
-    environment = {**os.environ, "KERAS_PROKT_CACHE": str(cwd / "cache")}
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=600, cwd=cwd, env=environment
-    )
 
 
 def serve(folder, **columns):
@@ -106,7 +98,7 @@ def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path):
     arguments = ["--app", "text", "--dataset", table.name, "--text", "body", "--label", "stars"]
     arguments += ["--teacher", bert, "--student", "bilstm", "--epochs", "1", "--out", "run"]
     result = keras_prokt("run", *arguments, "--stop-after", "1s", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     elsewhere.mkdir()
     record = json.loads((folder / "run.json").read_text())
@@ -116,12 +108,12 @@ def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path):
     content = table.read_bytes()
     table.write_bytes(content + b"a,b,good\n")
     refused = keras_prokt("resume", folder, cwd=elsewhere)
-    assert refused.returncode == 2
+    assert refused.exit_code == 2
     assert "the dataset with which the run was started" in refused.stderr
     table.write_bytes(content)
     if record["status"] != "completed":
         result = keras_prokt("resume", folder, cwd=elsewhere)
-        assert result.returncode == 0, result.stderr
+        assert result.exit_code == 0, result.stderr
     record = json.loads((folder / "run.json").read_text())
     assert record["examples"] == {"train": 48, "validation": 6, "test": 6}
 
@@ -189,7 +181,7 @@ def test_a_run_on_pairs_gives_class_names_for_raw_pairs(bert, tmp_path):
     arguments += ["--student-learning-rate", "0.01", "--teacher-learning-rate", "0.01"]
     arguments += ["--out", "run"]
     result = keras_prokt("run", *arguments, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["class_names"] == sorted(WORDS)
     assert "test" in record["results"]["models"]["student"]
@@ -210,7 +202,7 @@ def test_a_run_on_pairs_gives_class_names_for_raw_pairs(bert, tmp_path):
 
     # The columns are those of the run; the pairs stand 8 times in the table, from line 2.
     result = keras_prokt("predict", "run", "--dataset", path, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert result.stdout == f"predictions.csv: {8 * len(pairs)} rows\n"
     _, *rows = predictions(tmp_path / "predictions.csv")
     assert [int(row[0]) for row in rows] == list(range(2, 2 + 8 * len(pairs)))
@@ -278,7 +270,7 @@ def test_problems_of_a_table_are_one_line_and_nothing_is_written(table, bert, tm
         file.write("title,,good\n")
     arguments = ["--app", "text", "--dataset", table, "--text", "body", "--label", "stars"]
     result = keras_prokt("run", *arguments, "--teacher", bert, cwd=tmp_path)
-    assert result.returncode == 2
+    assert result.exit_code == 2
     assert f"received an empty one at {table}, line 122;" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == [table]
@@ -288,7 +280,7 @@ def test_duplicate_texts_are_one_line_of_warning(table, bert, tmp_path):
     arguments = ["--app", "text", "--dataset", table, "--text", "body", "--label", "stars"]
     arguments += ["--validation", table, "--teacher", bert, "--epochs", "1", "--estimate"]
     result = keras_prokt("run", *arguments, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert "keras-prokt: warning: Expected the validation part" in result.stderr
     assert f"60 texts again, the first at {table}, line 2;" in result.stderr
 
@@ -303,14 +295,14 @@ def test_a_run_is_exported_without_its_data_and_its_teacher(table, bert, tmp_pat
     arguments += ["--teacher", bert, "--student", "small", "--method", "student"]
     arguments += ["--epochs", "1", "--out", tmp_path / "run", "--no-export"]
     result = keras_prokt("run", *arguments, cwd=workplace)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     spec = json.loads((tmp_path / "run" / "run.json").read_text())["spec"]
     assert spec["student"] == str(workplace / "small")
     evaluated = keras_prokt("evaluate", "run", cwd=tmp_path)
-    assert evaluated.returncode == 0, evaluated.stderr
+    assert evaluated.exit_code == 0, evaluated.stderr
     shutil.rmtree(workplace)
     result = keras_prokt("export", "run", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert predict_table(tmp_path / "run", table, tmp_path / "out.csv") == 60
     assert set(serve(tmp_path / "run", text=["an average film"])["class_name"]) <= set(WORDS)
 
@@ -396,7 +388,7 @@ def test_validation_splits_that_are_left_out_are_one_line_of_warning(tmp_path):
     arguments += ["--label", "label", "--data-dir", tmp_path]
     arguments += ["--teacher", tmp_path / "none"]  # refused after the data is read
     result = keras_prokt("run", *arguments, cwd=tmp_path)
-    assert result.returncode == 2
+    assert result.exit_code == 2
     lines = [line for line in result.stderr.splitlines() if "validation_mismatched" in line]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("keras-prokt: warning: Expected one validation split in tfds:glue/")

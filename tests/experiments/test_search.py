@@ -1,15 +1,13 @@
 """The search for λ: runs as they are by themselves, chosen on validation, test data once."""
 
 import json
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+from command_line import keras_prokt
 
 from keras_prokt import load_student
 from keras_prokt.data import digits
@@ -262,29 +260,22 @@ def test_the_table_compares_seed_by_seed():
     assert "status: running, 3 of 6 runs completed" in partial and "chosen" not in partial
 
 
-def keras_prokt(*arguments, cwd):
-    command = [sys.executable, "-m", "keras_prokt.cli", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, cwd=cwd, env={**os.environ}
-    )
-
-
 def test_the_command_line(tmp_path):
     arguments = ["search", "--limit", 128, "--epochs", 1, "--lambda", "0.2,0.4", "--out", "there"]
     result = keras_prokt(*arguments, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert "run 2 of 2: λ 0.4, seed 0  " in result.stderr
     assert "one seed has no spread" in result.stdout
     table = result.stdout.split("picture:")[0]
     assert keras_prokt("info", "there", cwd=tmp_path).stdout == table
     again = keras_prokt("resume", "there", cwd=tmp_path)
-    assert again.returncode == 0 and again.stdout == result.stdout
+    assert again.exit_code == 0 and again.stdout == result.stdout
     for wrong, message in (
         (["--lambda", "0.2,x"], "Expected --lambda NUMBER,NUMBER,..., received '0.2,x'"),
         (["--seeds", "1.5"], "Expected --seeds NUMBER,NUMBER,..., received '1.5'"),
         (["--method", "kd"], "Expected a method with λ to search, received 'kd'"),
     ):
         result = keras_prokt("search", *wrong, cwd=tmp_path)
-        assert result.returncode == 2 and message in result.stderr
+        assert result.exit_code == 2 and message in result.stderr
         assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "searches").exists()
