@@ -6,8 +6,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Small networks for a few steps: on JAX most of the time is compiling.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # A worker has a core: several threads of each would only wait for one another.
-    for threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    # With a worker a core, several threads of each would only wait for one another. Operations
+    # still run beside each other, so that a missing dependency can show.
+    for threads in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
 
 import keras

@@ -36,8 +36,8 @@ def evaluate(
         metrics: "accuracy" and names of `keras_prokt.experiments.metrics.METRICS`.
 
     Returns:
-        For each split the metrics by name, `loss` (cross entropy on the labels) and `seconds` (of
-        the pass).
+        For each split the metrics by name, `loss` (cross entropy on the labels) and `seconds` of
+        the pass.
     """
     wrapper = StudentOnly(model, student_inputs=functools.partial(inputs_of, role=role))
     wrapper.compile(metrics=get_metrics(metrics))
@@ -45,10 +45,8 @@ def evaluate(
     for split, batches in splits.items():
         data = batches.for_evaluation()
         # Compiles, so that the time is that of the pass: on TensorFlow once for all shapes.
-        if keras.backend.backend() != "tensorflow":
-            wrapper.evaluate(data, verbose=0)
-        elif not measured:
-            wrapper.evaluate(data, steps=1, verbose=0)
+        first = 1 if keras.backend.backend() == "tensorflow" else None
+        wrapper.evaluate(data, steps=first, verbose=0)
         started = time.perf_counter()
         logs = wrapper.evaluate(data, verbose=0, return_dict=True)
         seconds = time.perf_counter() - started

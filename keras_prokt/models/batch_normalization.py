@@ -17,11 +17,13 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     `y = γ · (x − mean) / √(variance + ε) + β`, Ioffe and Szegedy 2015 (arXiv 1502.03167),
     algorithm 1. Keras composes it of half a dozen operations, each of which reads the whole
     feature map, and as many gradients. Variables, results and their updates are those of Keras's
-    layer, moving statistics included; weights go from one to the other with `set_weights`.
+    layer, moving statistics included; without `input_bias` weights go from one to the other with
+    `set_weights`.
 
-    With `input_bias` it normalises `x + b`: a network has the bias of the convolution before the
-    layer here. The batch's mean takes b away again, so that in training nothing but the moving
-    mean depends on it and its gradient is zero; the kernel below spends nothing on it.
+    With `input_bias` it normalises `x + b`, where b is the bias of the convolution before the
+    layer. The batch's mean takes b away again: in training nothing but the moving mean depends on
+    it, and its gradient is zero (with Keras's own code, up to rounding). The kernel below spends
+    nothing on it.
 
     The fused kernel runs on the TensorFlow backend, for feature maps
     `(batch, height, width, channels)` in float32 or less whose channels are a multiple of 4. In
@@ -57,11 +59,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def __init__(self, *, input_bias: bool = False, **arguments: Any):
         super().__init__(**arguments)
         self.input_bias = input_bias
+        self.bias = None
 
     def build(self, input_shape: Shape) -> None:
         if self.input_bias:
             channels = (input_shape[self.axis],)
-            self.bias = self.add_weight(channels, "zeros", name="bias")
+            self.bias = self.add_weight(channels, "zeros", name="bias", autocast=False)
         super().build(input_shape)
 
     def get_config(self) -> dict[str, Any]:
@@ -72,7 +75,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             if self.input_bias:
                 shape = [1] * len(inputs.shape)
                 shape[self.axis] = -1
-                inputs = inputs + ops.cast(ops.reshape(self.bias, shape), inputs.dtype)
+                # In the bias's precision, which Keras's code computes in as well.
+                inputs = ops.add(inputs, ops.reshape(self.bias, shape))
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 

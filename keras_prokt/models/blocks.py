@@ -91,7 +91,7 @@ def _pad(x: Tensor, size: int, strides: int) -> tuple[Tensor, str]:
 
 
 def normalize(x: Tensor, name: str | None = None, *, input_bias: bool = False) -> Tensor:
-    """Batch normalisation, of a convolution with or without bias."""
+    """Batch normalisation, with `input_bias` holding the bias of the convolution before it."""
     layer = FusedBatchNormalization(momentum=0.9, epsilon=1e-5, input_bias=input_bias, name=name)
     return layer(x)
 
@@ -99,7 +99,7 @@ def normalize(x: Tensor, name: str | None = None, *, input_bias: bool = False) -
 def normalize_and_activate(
     x: Tensor, name: str | None = None, *, input_bias: bool = False
 ) -> Tensor:
-    """Batch normalisation and ReLU, of which the second has the name."""
+    """Batch normalisation as in `normalize` and ReLU, of which the second has the name."""
     return layers.ReLU(name=name)(normalize(x, input_bias=input_bias))
 
 

@@ -58,9 +58,8 @@ def vgg(
     for block, channels in zip(names, (64, 128, 256, 512, 512), strict=True):
         if block in names[1:4] or (block == names[4] and input_shape[0] >= 64):
             x = layers.MaxPooling2D()(x)
-        for convolution in range(convolutions):
+        for own_name in [None] * (convolutions - 1) + [block]:
             x = convolve(x, scale_channels(channels, width))
-            name_of_last = block if convolution == convolutions - 1 else None
-            x = normalize_and_activate(x, name_of_last, input_bias=True)
+            x = normalize_and_activate(x, own_name, input_bias=True)
     logits = classify(x, num_classes, stddev=0.01)
     return keras.Model(inputs, logits, name=name or f"vgg_{5 * convolutions + 3}")

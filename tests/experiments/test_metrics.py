@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_prokt import ProKTDistiller
+from keras_prokt import ProKTDistiller, StudentOnly
 from keras_prokt.data.batches import Batches
+from keras_prokt.experiments import evaluation
 from keras_prokt.experiments.evaluation import evaluate
 from keras_prokt.experiments.metrics import F1, get
 from keras_prokt.experiments.report import comparison_table, results_table
@@ -50,6 +51,36 @@ def test_accuracy_alone_is_the_default():
     batches = Batches(np.eye(2, dtype="float32"), np.array([0, 1]), batch_size=2)
     measured = evaluate(identity_model(), {"test": batches}, "student")
     assert list(measured["test"]) == ["accuracy", "loss", "seconds"]
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch compiles nothing")
+def test_splits_of_one_shape_are_compiled_once_and_before_they_are_timed(monkeypatch):
+    compiled, timed = [], []
+
+    class Clock:
+        @staticmethod
+        def perf_counter():
+            timed.append(len(compiled))
+            return 0.0
+
+    run = StudentOnly._test_on_data
+
+    def counting(self, *arguments):
+        compiled.append(1)
+        return run(self, *arguments)
+
+    monkeypatch.setattr(StudentOnly, "_test_on_data", counting)
+    monkeypatch.setattr(evaluation, "time", Clock)
+    x, y = np.eye(2, dtype="float32"), np.array([0, 1], "int32")
+    splits = {name: Batches(x, y, batch_size=2) for name in ("validation", "test")}
+    evaluate(identity_model(), splits, "student")
+    assert len(compiled) >= 1
+    assert timed == 4 * [len(compiled)]
+
+    compiled.clear(), timed.clear()
+    splits["test"] = Batches(x, y.astype("int64"), batch_size=2)
+    evaluate(identity_model(), splits, "student")
+    assert timed[0] == timed[1] and timed[2] == timed[3]  # nothing while the clock runs
 
 
 def test_f1_at_its_limits():

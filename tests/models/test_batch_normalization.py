@@ -199,6 +199,32 @@ def test_a_bias_of_the_inputs(shape, options):
     assert_same_training(pair, [images(*shape, seed=seed) for seed in range(3)])
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("channels", [4, 6])
+def test_a_bias_of_the_inputs_is_not_rounded_to_half_precision(policy, channels):
+    layer = FusedBatchNormalization(input_bias=True, momentum=0.0, dtype=policy)
+    x = images(8, 4, 4, channels)
+    layer.build(x.shape)
+    bias = np.resize([1.003, 100.3, -33.37, 7.0011], channels)
+    layer.bias.assign(bias)
+    layer(keras.ops.cast(x, layer.compute_dtype), training=True)
+    expected = x.mean((0, 1, 2)) + bias
+    np.testing.assert_allclose(to_numpy(layer.moving_mean), expected, rtol=0, atol=2e-3)
+    outputs = layer(keras.ops.cast(x, layer.compute_dtype), training=False)
+    assert keras.backend.standardize_dtype(outputs.dtype) == layer.compute_dtype
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_bias_of_the_inputs_under_a_mask(training):
+    ours, theirs = both_with_bias((4, 3, 3, 4))
+    x, mask = images(4, 3, 3, 4), np.random.default_rng(2).uniform(size=(4, 3, 3)) < 0.6
+    expected = theirs.normalization(x + to_numpy(theirs.bias), training=training, mask=mask)
+    outputs = ours(x, training=training, mask=mask)
+    np.testing.assert_allclose(to_numpy(outputs), to_numpy(expected), rtol=1e-5, atol=1e-5)
+    moving = (to_numpy(layer.moving_mean) for layer in (ours, theirs.normalization))
+    np.testing.assert_allclose(*moving, rtol=1e-5, atol=1e-5)
+
+
 @on_tensorflow
 @pytest.mark.parametrize("mode", ["training", "inference", "frozen"])
 @pytest.mark.parametrize("jit_compile", [False, True])
