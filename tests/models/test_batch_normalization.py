@@ -27,7 +27,12 @@ def images(*shape, seed=0):
 
 def both(shape, **options):
     """Our layer and Keras's, built, with the same weights, none of them at its start."""
-    pair = [kind(**options) for kind in (FusedBatchNormalization, layers.BatchNormalization)]
+    return with_same_weights(
+        [kind(**options) for kind in (FusedBatchNormalization, layers.BatchNormalization)], shape
+    )
+
+
+def with_same_weights(pair, shape):
     random = np.random.default_rng(1)
     for layer in pair:
         layer.build(shape)
@@ -35,6 +40,31 @@ def both(shape, **options):
     for layer in pair:
         layer.set_weights(weights)
     return pair
+
+
+def gradients_of(pair, mode, jit_compile):
+    """With respect to the inputs and the weights, for each layer of a pair."""
+    import tensorflow as tf
+
+    x = tf.constant(images(4, 5, 6, 4))
+    # The sum of outputs alone has no gradient with respect to the inputs.
+    slope = tf.constant(np.random.default_rng(3).normal(size=x.shape).astype("float32"))
+    gradients = []
+    for layer in pair:
+        weights = [v.value for v in layer.trainable_variables]
+        if mode == "frozen":
+            layer.trainable = False
+
+        @tf.function(jit_compile=jit_compile)
+        def step(x, layer=layer, weights=weights):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                outputs = layer(x, training=mode != "inference")
+                loss = tf.reduce_sum(slope * tf.square(outputs))
+            return tape.gradient(loss, [x, *weights])
+
+        gradients.append(step(x))
+    return gradients
 
 
 def to_numpy(value):
@@ -174,13 +204,7 @@ class AfterBias(layers.Layer):
 
 def both_with_bias(shape, **options):
     pair = FusedBatchNormalization(input_bias=True, **options), AfterBias(**options)
-    random = np.random.default_rng(1)
-    for layer in pair:
-        layer.build(shape)
-    weights = [random.uniform(0.5, 1.5, v.shape).astype("float32") for v in pair[0].weights]
-    for layer in pair:
-        layer.set_weights(weights)
-    return pair
+    return with_same_weights(pair, shape)
 
 
 @pytest.mark.parametrize(
@@ -230,31 +254,12 @@ def test_a_bias_of_the_inputs_under_a_mask(training):
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
 def test_gradients_with_a_bias_of_the_inputs(mode, jit_compile, options):
-    import tensorflow as tf
-
-    x = tf.constant(images(4, 5, 6, 4))
-    slope = tf.constant(np.random.default_rng(3).normal(size=x.shape).astype("float32"))
-    gradients = []
-    for layer in both_with_bias(x.shape, epsilon=1e-5, **options):
-        sources = [x, *(v.value for v in layer.trainable_variables)]
-        if mode == "frozen":
-            layer.trainable = False
-
-        @tf.function(jit_compile=jit_compile)
-        def step(x, layer=layer, sources=sources):
-            sources = [x, *sources[1:]]
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                outputs = layer(x, training=mode != "inference")
-                loss = tf.reduce_sum(slope * tf.square(outputs))
-            return tape.gradient(loss, sources)
-
-        gradients.append(step(x))
-    ours, theirs = gradients
+    pair = both_with_bias((4, 5, 6, 4), epsilon=1e-5, **options)
+    ours, theirs = gradients_of(pair, mode, jit_compile)
     assert len(ours) == len(theirs) == (4 if not options else 3)
-    scale = np.abs(theirs[0]).max()
     if mode == "training":
         np.testing.assert_array_equal(ours[1], np.zeros(4))
+    scale = np.abs(theirs[0]).max()
     for our, their in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(our, their, rtol=1e-4, atol=1e-4 * scale)
 
@@ -327,27 +332,11 @@ def test_compiled_steps_with_free_batches_equal_keras(jit_compile):
 
 
 @on_tensorflow
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("mode", ["training", "inference"])
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
-def test_gradients_equal_keras(training, jit_compile, options):
-    import tensorflow as tf
-
-    x = tf.constant(images(4, 5, 6, 4))
-    # The sum of outputs alone has no gradient with respect to the inputs.
-    slope = tf.constant(np.random.default_rng(3).normal(size=x.shape).astype("float32"))
-    gradients = []
-    for layer in both(x.shape, epsilon=1e-5, **options):
-
-        @tf.function(jit_compile=jit_compile)
-        def step(x, layer=layer):
-            sources = [x, *(v.value for v in layer.trainable_variables)]
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                loss = tf.reduce_sum(slope * tf.square(layer(x, training=training)))
-            return tape.gradient(loss, sources)
-
-        gradients.append(step(x))
+def test_gradients_equal_keras(mode, jit_compile, options):
+    gradients = gradients_of(both((4, 5, 6, 4), epsilon=1e-5, **options), mode, jit_compile)
     assert len(gradients[0]) == len(gradients[1]) == (3 if not options else 2)
     for ours, theirs in zip(*gradients, strict=True):
         scale = np.abs(theirs).max()
