@@ -21,7 +21,11 @@ setup(
     python_requires=">=3.11",
     # The top-level folder apps/ is installed under a name that collides with nothing.
     package_dir={"keras_prokt_apps": "apps"},
-    packages=[*find_packages(include=["keras_prokt", "keras_prokt.*"]), "keras_prokt_apps"],
+    packages=[
+        *find_packages(include=["keras_prokt", "keras_prokt.*"]),
+        "keras_prokt_apps",
+        *(f"keras_prokt_apps.{name}" for name in find_packages("apps")),
+    ],
     package_data={"keras_prokt": ["py.typed"]},
     install_requires=[
         "keras>=3.15",

@@ -1,1 +1,1 @@
-"""The app registry: every module here defines `APP`; see `keras_prokt.app`."""
+"""The app registry: a module that defines `APP` is an app; see `keras_prokt.app`."""

@@ -2,7 +2,7 @@
 
 from keras_prokt.app import Task, TaskRequest
 from keras_prokt.data.table import load_texts
-from keras_prokt.text_classification import BILSTM, TextPart, student_of, text_app, text_task
+from keras_prokt_apps.text_classification import BILSTM, TextPart, student_of, text_app, text_task
 
 
 def prepare(request: TaskRequest) -> Task:

@@ -105,7 +105,7 @@ def peer_side(arguments: argparse.Namespace, *, by_length: bool) -> None:
 
 def write_texts(arguments: argparse.Namespace) -> None:
     """Texts and labels for the side that has no TensorFlow."""
-    from keras_prokt.data.glue import load_glue
+    from keras_prokt_apps.glue.data import load_glue
 
     split = load_glue("sst2", "train", data_dir=arguments.data_dir)
     values = [list(split.columns[0]), [int(label) for label in split.labels]]

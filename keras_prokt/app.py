@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keras_prokt.export import TextFrontEnd
 
 BUILT_IN = "keras_prokt_apps"
-"""Import package of the top-level folder `apps/`; every module in it defines `APP`."""
+"""Import package of the top-level folder `apps/`; its modules that define `APP` are apps."""
 
 ENTRY_POINTS = "keras_prokt.apps"
 """Entry-point group by which other distributions add apps."""
@@ -155,7 +155,7 @@ class Task:
         build_student: Makes the student.
         text: How raw strings become the student's inputs, for serving; `None` for images.
         metrics: What is reported on each held-out part, "accuracy" or of
-            `keras_prokt.experiments.metrics.METRICS`, in the order of the results table. The best
+            `keras_prokt.results.metrics.METRICS`, in the order of the results table. The best
             student on validation is that of the epoch with the highest value of the first.
         more_validation: Other parts that are reported and decide nothing, by name.
     """
@@ -229,9 +229,7 @@ def get_app(name: str) -> App:
 
 def _load_apps() -> list[App]:
     package = importlib.import_module(BUILT_IN)
-    modules = [
-        importlib.import_module(f"{BUILT_IN}.{module.name}")
-        for module in pkgutil.iter_modules(package.__path__)
-    ]
+    found = pkgutil.walk_packages(package.__path__, f"{BUILT_IN}.")
+    modules = [importlib.import_module(module.name) for module in found]
     others = [entry_point.load() for entry_point in entry_points(group=ENTRY_POINTS)]
-    return [module.APP for module in modules] + others
+    return [module.APP for module in modules if hasattr(module, "APP")] + others

@@ -19,21 +19,21 @@ import click
 
 from keras_prokt import __version__
 from keras_prokt.app import list_apps
-from keras_prokt.data.cache import cache_folder
-from keras_prokt.data.glue import UnofficialRows
-from keras_prokt.data.table import DuplicateTexts, UnusedSplits, parse_text_columns
-from keras_prokt.experiments.compilation import keep_compiled_programs
-from keras_prokt.experiments.determinism import use_deterministic_operations
-from keras_prokt.experiments.report import (
+from keras_prokt.data.table import parse_text_columns
+from keras_prokt.files import cache_folder
+from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES
+from keras_prokt.names import DataWarning
+from keras_prokt.results.tables import (
     comparison_table,
     format_table,
     method_card,
     results_table,
     search_table,
 )
-from keras_prokt.experiments.run_folder import RunFolder, SearchFolder
-from keras_prokt.experiments.spec import RunSpec
-from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES
+from keras_prokt.runs.compilation import keep_compiled_programs
+from keras_prokt.runs.determinism import use_deterministic_operations
+from keras_prokt.runs.folder import RunFolder, SearchFolder
+from keras_prokt.runs.spec import RunSpec
 
 BACKENDS = ("tensorflow", "jax", "torch")
 METHOD_HELP = (
@@ -95,7 +95,7 @@ def _data_warnings_in_one_line() -> Iterator[None]:
         usual = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *place: Any) -> None:
-            if issubclass(category, (DuplicateTexts, UnofficialRows, UnusedSplits)):
+            if issubclass(category, DataWarning):
                 click.echo(f"keras-prokt: warning: {message}", err=True)
             else:
                 usual(message, category, *place)
@@ -349,13 +349,13 @@ def run(
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), spec.app, spec.method)
         folder.check_free(overwrite)
         if estimate:
-            from keras_prokt.experiments.estimate import estimate as measure
-            from keras_prokt.experiments.estimate import estimate_table
+            from keras_prokt.runs.cost import estimate as measure
+            from keras_prokt.runs.cost import estimate_table
 
             click.echo(estimate_table(measure(spec)))
             return
         seconds = _seconds(stop_after)
-        from keras_prokt.experiments.run import run as carry_out
+        from keras_prokt.runs.training_run import run as carry_out
 
         with _resume_hint(folder):
             record = carry_out(
@@ -402,7 +402,7 @@ def search(
         unused = SearchFolder.unused(Path("searches"), spec.app, spec.method)
         folder = SearchFolder(out) if out else unused
         seconds = _seconds(stop_after)
-        from keras_prokt.experiments.search import search as carry_out
+        from keras_prokt.runs.setting_search import search as carry_out
 
         with _resume_hint(folder):
             record = carry_out(
@@ -457,7 +457,7 @@ def resume(run: str, stop_after: str | None) -> None:
         searched = SearchFolder(run)
         if searched.record.is_file():
             _use_backend_of(searched.spec())
-            from keras_prokt.experiments.search import resume_search
+            from keras_prokt.runs.setting_search import resume_search
 
             with _resume_hint(searched):
                 record = resume_search(searched.path, stop_after=_seconds(stop_after))
@@ -465,7 +465,7 @@ def resume(run: str, stop_after: str | None) -> None:
             return
         folder = RunFolder.existing(run)
         _use_backend_of(folder.spec())
-        from keras_prokt.experiments.run import resume as carry_on
+        from keras_prokt.runs.training_run import resume as carry_on
 
         with _resume_hint(folder):
             record = carry_on(folder.path, stop_after=_seconds(stop_after))
@@ -479,7 +479,7 @@ def evaluate(run: str) -> None:
     with _problems_in_one_line():
         folder = RunFolder.existing(run)
         _use_backend_of(folder.spec())
-        from keras_prokt.experiments.evaluation import evaluate_run
+        from keras_prokt.results.evaluation import evaluate_run
 
         results = evaluate_run(run)
     rows = [
@@ -536,7 +536,7 @@ def predict(
                 )
         _use_backend_of(folder.spec())
         if dataset is not None:
-            from keras_prokt.experiments.predictions import predict_table
+            from keras_prokt_apps.text_predictions import predict_table
 
             columns = None
             if text_columns is not None:
@@ -545,7 +545,7 @@ def predict(
             count = predict_table(run, dataset, out, text_columns=columns, overwrite=overwrite)
             click.echo(f"{out}: {count} rows")
             return
-        from keras_prokt.experiments.submission import write_submission
+        from keras_prokt_apps.glue.submission import write_submission
 
         submission = write_submission(run, glue, data_dir=data_dir)
     for name, rows in submission.rows.items():
@@ -563,7 +563,7 @@ def export(run: str) -> None:
     with _problems_in_one_line():
         folder = RunFolder.existing(run)
         _use_backend_of(folder.spec())
-        from keras_prokt.experiments.run import export_run
+        from keras_prokt.runs.training_run import export_run
 
         path = export_run(run)
     click.echo(path)
@@ -602,7 +602,7 @@ def compare(runs: tuple[str, ...]) -> None:
 def _seconds(duration: str | None) -> float | None:
     if duration is None:
         return None
-    from keras_prokt.experiments.stopping import parse_duration
+    from keras_prokt.runs.stopping import parse_duration
 
     return parse_duration(duration)
 

@@ -5,6 +5,10 @@ import re
 from collections.abc import Iterable
 
 
+class DataWarning(UserWarning):
+    """Something about the user's data that is worth a line."""
+
+
 def known_spelling(received: str, known: Iterable[str]) -> str:
     """A name in the spelling that is known: case, hyphens and underscores do not matter.
 

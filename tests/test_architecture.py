@@ -11,7 +11,7 @@ import keras_prokt
 
 PACKAGE = Path(keras_prokt.__file__).parent
 # Each layer may import those before it. `data`, `app` and `names` stand beside them all.
-ORDER = ["losses", "models", "distillers", "callbacks", "export", "experiments", "cli"]
+ORDER = ["losses", "models", "distillers", "callbacks", "export", "results", "runs", "cli"]
 
 
 def imports_of(module: Path) -> set[str]:
@@ -50,7 +50,7 @@ def test_public_names_exist_and_are_documented():
 
 @pytest.mark.parametrize(
     "module",
-    ["keras_prokt", "keras_prokt.cli", "keras_prokt.app", "keras_prokt.text_classification"],
+    ["keras_prokt", "keras_prokt.cli", "keras_prokt.app", "keras_prokt_apps.text_classification"],
 )
 def test_light_modules_import_no_keras(module):
     code = f"import sys, {module}; print('keras' in sys.modules, 'tensorflow' in sys.modules)"

@@ -1,6 +1,5 @@
 """Kill training at any moment; it goes on exactly where it was."""
 
-import hashlib
 import json
 import os
 import re
@@ -12,6 +11,7 @@ import keras
 from keras import ops
 
 from keras_prokt.distillers import Distiller
+from keras_prokt.files import digest_of_file, flush
 
 _STATE = "state.weights.h5"
 _POSITION = "position.json"
@@ -157,13 +157,13 @@ class ResumableBackup(keras.callbacks.Callback):
             "epoch": epoch,
             "batch": batch,
             "metrics": _metric_values(model) if batch else None,
-            "sha256": _checksum(writing / _STATE),
+            "sha256": digest_of_file(writing / _STATE),
         }
         (writing / _POSITION).write_text(json.dumps(record), encoding="utf-8")
         for path in (writing / _STATE, writing / _POSITION, writing):
-            _flush(path)
+            flush(path)
         os.rename(writing, self.directory / f"epoch-{epoch:06d}-batch-{batch:09d}")
-        _flush(self.directory)
+        flush(self.directory)
         for old in self._checkpoints()[self.keep :]:
             shutil.rmtree(old)
 
@@ -192,24 +192,10 @@ def _read_intact(checkpoint: Path) -> dict[str, Any] | None:
     """The record of a checkpoint, or `None` if it or the state beside it is damaged."""
     try:
         record = json.loads((checkpoint / _POSITION).read_text(encoding="utf-8"))
-        is_intact = record["sha256"] == _checksum(checkpoint / _STATE)
+        is_intact = record["sha256"] == digest_of_file(checkpoint / _STATE)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return record if is_intact else None
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Waits until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _metric_variables(model: keras.Model) -> list[keras.Variable]:

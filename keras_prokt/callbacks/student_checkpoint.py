@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_prokt.callbacks.replacing import replacing
+from keras_prokt.files import replacing
 from keras_prokt.names import unknown_name
 
 MODES = ("auto", "min", "max")

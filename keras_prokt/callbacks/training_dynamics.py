@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_prokt.callbacks.replacing import replacing
+from keras_prokt.files import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_prokt.data.cache import cache_folder, new_folder
 from keras_prokt.data.tfds_files import prepared_builder, read_split, tfds_directory
+from keras_prokt.files import cache_folder, new_folder
 
 MEAN = (0.5071, 0.4867, 0.4408)
 """Mean of the training images by channel, in [0, 1]; the CRD recipe."""

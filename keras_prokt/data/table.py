@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_prokt.data.tfds_files import prepared_builder, read_split
-from keras_prokt.names import unknown_name
+from keras_prokt.names import DataWarning, unknown_name
 
 TFDS = "tfds:"
 """What the name of a set of TensorFlow Datasets begins with, in place of a path."""
@@ -32,7 +32,7 @@ HELD_OUT_SHARE = 0.1
 """Share of the rows of each class that makes up one held-out part."""
 
 
-class DuplicateTexts(UserWarning):
+class DuplicateTexts(DataWarning):
     """The same text is in two parts that should have none in common."""
 
 
@@ -40,7 +40,7 @@ class UnknownColumn(ValueError):
     """A table has no column of that name."""
 
 
-class UnusedSplits(UserWarning):
+class UnusedSplits(DataWarning):
     """Of several splits of TensorFlow Datasets for one part only the first is used."""
 
 

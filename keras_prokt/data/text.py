@@ -12,7 +12,7 @@ from unicodedata import unidata_version
 
 import numpy as np
 
-from keras_prokt.data.cache import cache_folder, new_folder
+from keras_prokt.files import cache_folder, new_folder
 
 FORMAT = 2
 """To be raised when `tokenize`, or a tokenizer of ours, gives other ids."""

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from unicodedata import unidata_version
 
-from keras_prokt.data.cache import cache_folder, new_folder
+from keras_prokt.files import cache_folder, new_folder
 from keras_prokt.models.wordpiece import (
     SPECIAL_PIECES,
     normalize_text,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from keras_prokt.app import TaskRequest, get_app
-from keras_prokt.experiments.spec import RunSpec
 from keras_prokt.models import MODELS
+from keras_prokt.runs.spec import RunSpec
 
 DATA = os.environ.get("TFDS_DATA_DIR")
 needs_data = pytest.mark.skipif(

@@ -23,13 +23,13 @@ from small_glue import (
 from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.callbacks.training_dynamics import read_history
-from keras_prokt.data.glue import load_glue
 from keras_prokt.data.text import tokenize
-from keras_prokt.experiments.evaluation import evaluate_run
-from keras_prokt.experiments.predictions import predict_table
-from keras_prokt.experiments.run import run
-from keras_prokt.experiments.spec import RunSpec
 from keras_prokt.models.bert import bert_tokenizer
+from keras_prokt.results.evaluation import evaluate_run
+from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.training_run import run
+from keras_prokt_apps.glue.data import load_glue
+from keras_prokt_apps.text_predictions import predict_table
 
 DATA = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 MINILM = os.environ.get("MINILM_DIR", "")

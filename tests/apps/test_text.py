@@ -17,15 +17,15 @@ from keras_prokt import load_student
 from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.text import tokenize
-from keras_prokt.experiments.predictions import predict_table
-from keras_prokt.experiments.run import run
-from keras_prokt.experiments.run_folder import RunFolder
-from keras_prokt.experiments.spec import RunSpec
-from keras_prokt.experiments.task import prepare
-from keras_prokt.experiments.teachers import trained_teacher
-from keras_prokt.experiments.training import Work
 from keras_prokt.models.bert import bert_tokenizer
 from keras_prokt.models.wordpiece import ExactBertTokenizer
+from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.task import prepare
+from keras_prokt.runs.teachers import trained_teacher
+from keras_prokt.runs.training import Work
+from keras_prokt.runs.training_run import run
+from keras_prokt_apps.text_predictions import predict_table
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tested on the default backend"

@@ -7,10 +7,10 @@ import pytest
 from keras_hub.models import BertTokenizer
 
 from keras_prokt.data import text as text_module
-from keras_prokt.data.glue import load_glue
 from keras_prokt.data.text import tokenize, tokenize_once
 from keras_prokt.models.bert import bert_tokenizer
 from keras_prokt.models.wordpiece import ExactBertTokenizer
+from keras_prokt_apps.glue.data import load_glue
 
 MINILM = os.environ.get("MINILM_DIR", "")
 GLUE = os.environ.get("TFDS_DATA_DIR", "")

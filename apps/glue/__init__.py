@@ -1,0 +1,1 @@
+"""The GLUE tasks: an app a module, their data and the files of a submission."""

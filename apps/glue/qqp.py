@@ -1,0 +1,8 @@
+"""App `glue-qqp`: whether two questions ask the same, BERT into a bi-LSTM or a smaller BERT."""
+
+from keras_prokt_apps.text_classification import glue_app
+
+APP = glue_app(
+    "qqp",
+    "GLUE QQP, duplicate questions, F1 and accuracy; needs the data in TFDS format and a BERT",
+)

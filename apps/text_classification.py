@@ -1,0 +1,447 @@
+"""What the apps on text share: BERT into a bi-LSTM or a smaller BERT, for sentences and pairs.
+
+Imports no Keras, so that apps can be listed at once.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
+from keras_prokt.names import unknown_name
+from keras_prokt_apps.glue.data import GLUE_TASKS, load_glue
+
+if TYPE_CHECKING:
+    from keras_prokt.data.batches import Batches
+    from keras_prokt.export import TextFrontEnd
+
+MAX_LENGTH = 128
+"""Word pieces a sequence, as the authors: of a pair read jointly, of each sentence otherwise.
+
+Fewer where a BERT has fewer positions; another number by `--max-length`.
+"""
+
+TEACHERS = {
+    "bert_base_en_uncased": "BERT-base, 12 layers; any other keras-hub BERT preset",
+    "hf://...": "a checkpoint of the Hugging Face hub",
+    "DIRECTORY": "a local Hugging Face or keras-hub directory",
+}
+BILSTM = "one bidirectional LSTM, embeddings and units 300; 10.60 M parameters"
+BILSTM_PAIR = (
+    "one bidirectional LSTM, embeddings and units 300, for one sentence at a time; 12.04 M "
+    "parameters"
+)
+OTHER_STUDENTS = {
+    "bilstm-N": "the same with at most N word pieces of its own, learnt from the training texts; "
+    "of one sentence bilstm-8000 has 3.84 M parameters",
+    "bert-K": "every (n / K)-th of the teacher's n layers with its weights, such as bert-6",
+    "bert-K-W": "K layers of width W, the teacher's number of heads, random weights, for method "
+    "tinybert, such as bert-4-312",
+    "PRESET": "a keras-hub BERT preset, an hf:// handle or a local directory",
+}
+
+GLUE_APPS = {f"glue-{task}": task for task in GLUE_TASKS}
+"""The apps of GLUE tasks: name -> task."""
+
+JOINT_INPUTS = ("token_ids", "padding_mask", "segment_ids")
+SENTENCE_INPUTS = ("token_ids", "padding_mask")
+SEPARATE_INPUTS = (*SENTENCE_INPUTS, "token_ids_pair", "padding_mask_pair")
+
+
+def glue_app(task: str, summary: str) -> App:
+    """The app of a GLUE task, named `glue-` and the task.
+
+    Args:
+        task: A key of `keras_prokt_apps.glue.data.GLUE_TASKS`.
+        summary: One line for the list of apps.
+
+    Returns:
+        The app.
+    """
+    is_pair = len(GLUE_TASKS[task].sentences) == 2
+    bilstm = BILSTM_PAIR if is_pair else BILSTM
+    return text_app(f"glue-{task}", summary, partial(prepare_glue, task), bilstm=bilstm)
+
+
+def text_app(
+    name: str,
+    summary: str,
+    prepare: Callable[[TaskRequest], Task],
+    *,
+    bilstm: str = BILSTM,
+    reads_table: bool = False,
+) -> App:
+    """An app that classifies sentences or pairs, with the authors' models and recipe.
+
+    Batches have 32 examples, where the authors' have 256 on 8 GPUs; the learning rates are theirs.
+
+    The teacher and the students cut from a BERT read `[CLS] first [SEP] second [SEP]`, the
+    bi-LSTM of a task of pairs reads `[CLS] first [SEP]` and `[CLS] second [SEP]` by themselves.
+
+    Args:
+        name: What users type.
+        summary: One line for the list of apps.
+        prepare: Loads the data and readies the models, by `student_of` and `text_task`.
+        bilstm: What the student `bilstm` is.
+        reads_table: Whether the data is the user's own.
+
+    Returns:
+        The app.
+    """
+    return App(
+        name=name,
+        summary=summary,
+        teachers=TEACHERS,
+        students={"bilstm": bilstm, **OTHER_STUDENTS},
+        default_teacher="bert_base_en_uncased",
+        default_student="bilstm",
+        assistants=("bert-6",),
+        transformers=("bert_base_en_uncased", "bert-6"),
+        recipe=Recipe(
+            epochs=6,
+            batch_size=32,
+            teacher=_adam(3e-5),
+            student=_adam(1e-4),
+            students={"bilstm*": _adam(1e-3)},
+            teacher_epochs=4,
+            first_stage_epochs=10,  # of TinyBERT's published commands
+        ),
+        prepare=prepare,
+        reads_text=True,
+        reads_table=reads_table,
+    )
+
+
+def prepare_glue(task: str, request: TaskRequest) -> Task:
+    """Loads a GLUE task and its word pieces, and readies both models.
+
+    The first validation split decides, the others are reported under their own names. There is
+    no test data: GLUE does not publish its labels.
+    """
+    description = GLUE_TASKS[task]
+    student = student_of(request, is_pair=len(description.sentences) == 2)
+    names = [name for name in description.splits if not name.startswith("test")]
+    parts = {}
+    for name in names:
+        split = load_glue(task, name, data_dir=request.data_dir)
+        parts["validation" if name == names[1] else name] = TextPart(split.columns, split.labels)
+    return text_task(request, student, list(description.labels), parts, metrics=description.metrics)
+
+
+def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
+    """The test data of a GLUE task as the student reads it; no teacher and no training data.
+
+    Args:
+        task: A key of `keras_prokt_apps.glue.data.GLUE_TASKS`.
+        request: What the app was asked for.
+
+    Returns:
+        Name of the file in submissions -> batches of the student's inputs, the longest first.
+        Where labels are usual stands GLUE's own number of each example, `idx`.
+
+    Raises:
+        ValueError: If the data or the word pieces are missing or unreadable, or the examples are
+            not numbered from 0.
+    """
+    from keras_prokt.data.batches import Batches
+    from keras_prokt.models.bert import bert_tokenizer
+
+    description = GLUE_TASKS[task]
+    is_pair = len(description.sentences) == 2
+    student = student_of(request, is_pair=is_pair)
+    splits = {
+        name: load_glue(task, split, data_dir=request.data_dir)
+        for split, name in description.files.items()
+    }
+    for name, split in splits.items():
+        if sorted(split.idx.tolist()) != list(range(len(split))):
+            raise ValueError(
+                f"Expected test data of glue/{task} whose idx are 0 to {len(split) - 1}, each "
+                f"once, received others for {name}; prepare the whole test split."
+            )
+    if student.own_pieces is None:
+        tokenizer = bert_tokenizer(student.preset)
+    else:
+        train = load_glue(task, "train", data_dir=request.data_dir)
+        tokenizer = _own_tokenizer(train.columns, student.own_pieces)
+    reader = _Reader(tokenizer, _max_length(request, student, is_pair=is_pair))
+    return {
+        name: Batches(
+            reader.read(student.inputs, split.columns),
+            split.idx,
+            batch_size=request.batch_size,
+            max_length=reader.max_length,
+        ).longest_first()
+        for name, split in splits.items()
+    }
+
+
+def texts_for_student(
+    columns: Sequence[Sequence[str]],
+    inputs: Sequence[str],
+    front_end: "TextFrontEnd",
+    batch_size: int,
+) -> "Batches":
+    """Texts without labels as a student reads them; needs no preset.
+
+    Args:
+        columns: A list of texts a column, one or two.
+        inputs: Names of the student's inputs, in any order.
+        front_end: How it reads texts.
+        batch_size: Examples a batch.
+
+    Returns:
+        Batches of the inputs, the longest first; in place of labels the number of each text.
+    """
+    import numpy as np
+
+    from keras_prokt.data.batches import Batches
+    from keras_prokt.models.wordpiece import ExactBertTokenizer
+
+    tokenizer = ExactBertTokenizer(
+        front_end.vocabulary,
+        lowercase=front_end.lowercase,
+        strip_accents=front_end.strip_accents,
+    )
+    reader = _Reader(tokenizer, front_end.max_length, is_kept=False)
+    return Batches(
+        reader.read(SEPARATE_INPUTS if set(inputs) == {*SEPARATE_INPUTS} else inputs, columns),
+        np.arange(len(columns[0])),
+        batch_size=batch_size,
+        max_length=reader.max_length,
+    ).longest_first()
+
+
+class TextPart(NamedTuple):
+    """One part of a data set: a list of texts a column, one or two, and class numbers."""
+
+    columns: Sequence[Sequence[str]]
+    labels: Sequence[int]
+
+
+class TextStudent(NamedTuple):
+    """A student of a task on text."""
+
+    build: Callable[[int, int], Any]
+    """Makes it for so many classes and word pieces."""
+    inputs: tuple[str, ...]
+    preset: str
+    """Where its word pieces come from, if they are not its own."""
+    own_pieces: int | None = None
+    """How many word pieces it learns from the training texts."""
+
+
+def text_task(
+    request: TaskRequest,
+    student: TextStudent,
+    class_names: list[str],
+    parts: Mapping[str, TextPart],
+    *,
+    metrics: tuple[str, ...] = ("accuracy",),
+) -> Task:
+    """The task of texts in memory: makes word pieces and readies both models.
+
+    Args:
+        request: What the app is asked for.
+        student: The student, of `student_of`.
+        class_names: Names of the classes, in the order of their numbers.
+        parts: "train", "validation", if there is one "test", and others that decide nothing.
+        metrics: As in `Task`.
+
+    Returns:
+        The task.
+
+    Raises:
+        ValueError: If the teacher or the student has no word pieces that can be read.
+    """
+    from keras_prokt.export import TextFrontEnd
+    from keras_prokt.models.bert import bert_tokenizer
+
+    is_pair = len(parts["train"].columns) == 2
+    max_length = _max_length(request, student, is_pair=is_pair)
+    readers = {"teacher": _Reader(bert_tokenizer(request.teacher), max_length)}
+    readers["student"] = readers["teacher"]
+    if student.own_pieces is not None:
+        tokenizer = _own_tokenizer(parts["train"].columns, student.own_pieces)
+        readers["student"] = _Reader(tokenizer, max_length)
+    elif student.preset != request.teacher:
+        tokenizer = bert_tokenizer(student.preset)
+        # What reads alike is read once, and the two models' positions are the same words.
+        if not _read_alike(tokenizer, readers["teacher"].tokenizer):
+            readers["student"] = _Reader(tokenizer, max_length)
+    vocabulary_size = readers["student"].tokenizer.vocabulary_size()
+    batches = {
+        name: _batches(part, readers, student.inputs, request, shuffle=name == "train")
+        for name, part in parts.items()
+    }
+    return Task(
+        train=batches.pop("train"),
+        validation=batches.pop("validation"),
+        test=batches.pop("test", None),
+        class_names=class_names,
+        build_teacher=lambda: _bert(request.teacher, len(class_names)),
+        build_student=lambda: student.build(len(class_names), vocabulary_size),
+        text=TextFrontEnd.from_tokenizer(
+            readers["student"].tokenizer, max_length=max_length, pair=is_pair
+        ),
+        metrics=metrics,
+        more_validation=batches,
+    )
+
+
+def student_of(request: TaskRequest, *, is_pair: bool) -> TextStudent:
+    """The student that is asked for.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    name, teacher = request.student, request.teacher
+    if match := re.fullmatch(r"bilstm(?:-([1-9]\d*))?", name):
+        inputs = SEPARATE_INPUTS if is_pair else SENTENCE_INPUTS
+        own_pieces = None if match[1] is None else int(match[1])
+        return TextStudent(partial(_bilstm, is_pair), inputs, teacher, own_pieces)
+    if match := re.fullmatch(r"bert-([1-9]\d*)(?:-([1-9]\d*))?", name):
+        layers, width = (None if number is None else int(number) for number in match.groups())
+        return TextStudent(
+            lambda classes, _: _bert(teacher, classes, layers, width), JOINT_INPUTS, teacher
+        )
+    if "/" in name or name.startswith("bert_") or os.path.isdir(name):
+        return TextStudent(lambda classes, _: _bert(name, classes), JOINT_INPUTS, name)
+    known = ["bilstm", "bilstm-8000", "bert-6", "bert-3", "bert-4-312"]
+    raise ValueError(unknown_name("a student", name, known, " or a BERT preset or directory"))
+
+
+def _bilstm(is_pair: bool, num_classes: int, vocabulary_size: int) -> Any:
+    from keras_prokt.models.bilstm import bilstm, bilstm_pair
+
+    build = bilstm_pair if is_pair else bilstm
+    return build(num_classes, vocabulary_size=vocabulary_size)
+
+
+def _own_tokenizer(columns: Sequence[Sequence[str]], pieces: int) -> Any:
+    from keras_prokt.data.vocabulary import learn_vocabulary
+    from keras_prokt.models.wordpiece import ExactBertTokenizer
+
+    # Of all training texts, whatever --limit leaves of them.
+    texts = [text for column in columns for text in column]
+    return ExactBertTokenizer(learn_vocabulary(texts, pieces))
+
+
+def _bert(
+    preset: str, num_classes: int, layers: int | None = None, width: int | None = None
+) -> Any:
+    from keras_prokt.models.bert import bert_classifier
+
+    # Of another width, the teacher's weights do not fit.
+    return bert_classifier(
+        preset, num_classes, layers=layers, width=width, load_weights=width is None
+    )
+
+
+def _batches(
+    part: TextPart,
+    readers: "dict[str, _Reader]",
+    student_inputs: tuple[str, ...],
+    request: TaskRequest,
+    *,
+    shuffle: bool,
+) -> "Batches":
+    import numpy as np
+
+    from keras_prokt.data.batches import Batches
+
+    keep = np.arange(len(part.labels))
+    if shuffle and request.limit is not None:
+        # Before tokenising: the rest would be tokenised for nothing.
+        keep = np.sort(np.random.default_rng([request.seed, 1]).permutation(keep)[: request.limit])
+    columns = [[column[i] for i in keep] for column in part.columns]
+    teacher = readers["teacher"].read(JOINT_INPUTS, columns)
+    if student_inputs != SEPARATE_INPUTS and readers["student"] is readers["teacher"]:
+        student = {name: teacher[name] for name in student_inputs}
+    else:
+        student = readers["student"].read(student_inputs, columns)
+    batches = Batches(
+        {"teacher": teacher, "student": student},
+        np.asarray(part.labels, dtype="int32")[keep],
+        batch_size=request.batch_size,
+        seed=request.seed,
+        shuffle=shuffle,
+        max_length=readers["teacher"].max_length,
+    )
+    return batches if shuffle else batches.longest_first()
+
+
+def _max_length(request: TaskRequest, student: TextStudent, *, is_pair: bool) -> int:
+    """Word pieces a sequence: as asked for, or what is usual and both models can read.
+
+    Raises:
+        ValueError: If one of the models cannot read pairs, or none so long.
+    """
+    from keras_prokt.models.bert import bert_limits
+
+    presets = {request.teacher, student.preset}
+    limits = {preset: bert_limits(preset) for preset in presets}
+    for preset, limit in limits.items():
+        if is_pair and limit.num_segments < 2:
+            raise ValueError(
+                f"Expected a BERT of 2 segments for pairs, received {preset!r} with "
+                f"{limit.num_segments}; choose another checkpoint, or classify one column."
+            )
+        if request.max_length is not None and request.max_length > limit.max_length:
+            raise ValueError(
+                f"Expected --max-length of at most {limit.max_length}, the positions of "
+                f"{preset!r}, received {request.max_length}."
+            )
+    if request.max_length is None:
+        return min(MAX_LENGTH, *(limit.max_length for limit in limits.values()))
+    smallest = 5 if is_pair else 3
+    if request.max_length < smallest:
+        raise ValueError(
+            f"Expected --max-length of at least {smallest} (special tokens and one of each text), "
+            f"received {request.max_length}; 128 is usual."
+        )
+    return request.max_length
+
+
+def _read_alike(one: Any, other: Any) -> bool:
+    settings = [(t.get_vocabulary(), t.lowercase, t.strip_accents) for t in (one, other)]
+    return settings[0] == settings[1]
+
+
+class _Reader(NamedTuple):
+    """Makes inputs out of texts."""
+
+    tokenizer: Any
+    max_length: int
+    is_kept: bool = True
+    """Whether the word pieces of long lists stay on disk for the next run."""
+
+    def read(self, names: Sequence[str], columns: Sequence[Sequence[str]]) -> dict[str, list[Any]]:
+        """The inputs of those names."""
+        if names != SEPARATE_INPUTS:
+            tokens = self._jointly(*columns)
+            return {name: tokens[name] for name in names}
+        of_each = [self._jointly(column) for column in columns]
+        values = [tokens[name] for tokens in of_each for name in SENTENCE_INPUTS]
+        return dict(zip(SEPARATE_INPUTS, values, strict=True))
+
+    def _jointly(
+        self, texts: Sequence[str], second: Sequence[str] | None = None
+    ) -> dict[str, list[Any]]:
+        import numpy as np
+
+        from keras_prokt.data.text import tokenize, tokenize_once
+
+        read = tokenize_once if self.is_kept else tokenize
+        tokens = read(self.tokenizer, texts, second=second, max_length=self.max_length)
+        padding_mask = [np.ones_like(row) for row in tokens.token_ids]
+        values = (tokens.token_ids, padding_mask, tokens.segment_ids)
+        return dict(zip(JOINT_INPUTS, values, strict=True))
+
+
+def _adam(learning_rate: float) -> OptimizerRecipe:
+    """The authors' optimizer, AdamW without weight decay: linear decay to 0, gradients clipped."""
+    options = {"epsilon": 1e-8, "global_clipnorm": 1.0}
+    return OptimizerRecipe("adam", learning_rate, "linear", options)

@@ -1,0 +1,96 @@
+"""A table of texts classified by the saved student of a run."""
+
+import csv
+from pathlib import Path
+
+from keras_prokt.data.table import TFDS, read_table
+from keras_prokt.files import replacing
+from keras_prokt_apps.text_classification import texts_for_student
+
+
+def predict_table(
+    run: str | Path,
+    table: str | Path,
+    out: str | Path,
+    *,
+    text_columns: tuple[str, ...] | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Writes the class of every text of a table, and the probabilities, into a CSV.
+
+    The rows are those of the table, in its order: the line (of Parquet the row) where each
+    begins, `class_name`, and for each class a column `p(NAME)`, softmax of the student's logits.
+    Neither the data of the run nor its teacher has to be there.
+
+    Args:
+        run: Run folder of a run on texts.
+        table: The texts, as `keras_prokt.data.table.read_table` reads them; labels are not read.
+        out: The CSV to write, in UTF-8.
+        text_columns: The column of the texts, or the two of pairs; `None` for those of the run.
+        overwrite: Whether the file may be there; it is replaced as a whole.
+
+    Returns:
+        Number of rows.
+
+    Raises:
+        ValueError: If the run is not completed or not one on texts, the columns do not fit it, the
+            table has a fault, or `out` is in the way; then nothing has been written.
+
+    Example:
+
+    ```python
+    predict_table("runs/text-prokt-1", "new_reviews.csv", "predictions.csv")
+    ```
+    """
+    import numpy as np
+
+    from keras_prokt.results.evaluation import saved_student
+    from keras_prokt.runs.folder import RunFolder
+    from keras_prokt.runs.training_run import front_end_of
+
+    folder, out = RunFolder.existing(run), Path(out)
+    if str(table).startswith(TFDS):
+        raise ValueError(
+            f"Expected a file of texts, received {str(table)!r}; export the set as a table first."
+        )
+    table = Path(table).expanduser()
+    spec, record = folder.spec(), folder.read()
+    if record["status"] != "completed":
+        raise ValueError(
+            f"Expected a completed run at {str(folder.path)!r}, received one whose status is "
+            f"{record['status']!r}; finish it with `keras-prokt resume {folder.path}`."
+        )
+    if (front_end := front_end_of(folder)) is None:
+        raise ValueError(
+            f"Expected a run on texts, received one of app {spec.app!r}; serve its SavedModel."
+        )
+    columns = spec.text_columns if text_columns is None else text_columns
+    expected = 2 if front_end.pair else 1
+    if columns is None or len(columns) != expected:
+        names = "FIRST,SECOND" if front_end.pair else "COLUMN"
+        raise ValueError(
+            f"Expected --text {names} for a run on {'pairs' if front_end.pair else 'single texts'}"
+            f", received {'none' if columns is None else ','.join(columns)}; name its columns."
+        )
+    may_replace = overwrite and out.is_file() and not (table.exists() and out.samefile(table))
+    if out.exists() and not may_replace:
+        raise ValueError(
+            f"Expected a new file for the predictions, received {str(out)!r}, which exists; name "
+            "another one with --out, or replace a file of predictions with --overwrite."
+        )
+    texts = read_table(table, text_columns=columns, label_column=None)
+    student = saved_student(folder)
+    inputs = [tensor.name for tensor in student.inputs]
+    batches = texts_for_student(texts.texts, inputs, front_end, spec.batch_size)
+    logits = np.empty((len(texts), len(record["class_names"])), "float64")
+    logits[batches.labels] = student.predict(batches.for_evaluation(), verbose=0)
+    probabilities = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities /= probabilities.sum(axis=-1, keepdims=True)
+    names = record["class_names"]
+    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([texts.unit, "class_name", *(f"p({name})" for name in names)])
+        for number, row in zip(texts.numbers, probabilities, strict=True):
+            shown = [f"{value:.6f}" for value in row]
+            writer.writerow([number, names[row.argmax()], *shown])
+    return len(texts)

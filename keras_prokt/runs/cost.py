@@ -1,0 +1,174 @@
+"""What a run will cost, before it is started: operations, time and memory on this machine."""
+
+import logging
+import resource
+import statistics
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+from keras_prokt.app import get_app
+from keras_prokt.data.batches import Batches
+from keras_prokt.distillers import Distiller, StudentOnly
+from keras_prokt.methods import REGIMES, parse_method
+from keras_prokt.results.tables import format_table
+from keras_prokt.runs.plan import check_before_training
+from keras_prokt.runs.progress import format_seconds
+from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.task import inputs_of, prepare, teacher_part
+
+WARM_UP_STEPS = 3
+MEASURED_STEPS = 8
+MOST_AT_ONCE = 8
+
+
+def estimate(spec: RunSpec) -> dict[str, Any]:
+    """Measures a few steps of a run and of what is trained before it; keeps nothing.
+
+    Args:
+        spec: The run.
+
+    Returns:
+        `models` (name -> `parameters` and `flops`, of one example's forward, `None` where the
+        backend cannot count them), `phases` (name -> `seconds_per_step`, `steps`, `seconds`),
+        `seconds` of all training and `peak_bytes` of this process. Validation and evaluation are
+        not in it.
+
+    Raises:
+        ValueError: On bad input, as for the run itself.
+    """
+    app = get_app(spec.app)
+    task = prepare(app, spec)
+    # More at once would be measured for longer, and not be much quicker.
+    spec = replace(spec, steps_per_execution=min(spec.steps_per_execution, MOST_AT_ONCE))
+    plan = check_before_training(app, task, spec)
+    method, steps = parse_method(spec.method), len(task.train)
+    models = {**plan.teachers, "student": plan.distiller.student}
+    phases: dict[str, tuple[Distiller, int, Batches]] = {}
+    if REGIMES[method.regime].trains_teacher_before and spec.teacher_init is None:
+        trainer = StudentOnly(plan.teachers["teacher"], student_inputs=teacher_part)
+        trainer.compile(optimizer=app.recipe.teacher.build(steps))
+        phases["teacher, if it is not there yet"] = (
+            trainer,
+            spec.teacher_epochs * steps,
+            task.train,
+        )
+    assistant = spec
+    while assistant.assistants:
+        assistant = assistant.of_assistant()
+        own_task = prepare(app, assistant)
+        own = check_before_training(app, own_task, assistant).distiller
+        models[f"assistant {assistant.student}"] = own.student
+        name = f"assistant {assistant.student}, if it is not there yet"
+        phases[name] = (own, assistant.epochs * steps, own_task.train)
+    if plan.first_stage is not None:
+        phases["first stage"] = (plan.first_stage, spec.first_stage_epochs * steps, task.train)
+    phases[spec.method] = (plan.distiller, spec.epochs * steps, task.train)
+    result: dict[str, Any] = {"models": {}, "phases": {}}
+    example = task.train.batch(task.train.batch_indices(0)[0][:1])[0]
+    for name, model in models.items():
+        inputs = inputs_of(example, "student" if name == "student" else "teacher")
+        flops = forward_flops(model, inputs)
+        result["models"][name] = {"parameters": model.count_params(), "flops": flops}
+    for name, (distiller, count, batches) in phases.items():
+        seconds = seconds_per_step(distiller, batches)
+        result["phases"][name] = {
+            "seconds_per_step": seconds,
+            "steps": count,
+            "seconds": seconds * count,
+        }
+    result["seconds"] = sum(phase["seconds"] for phase in result["phases"].values())
+    result["peak_bytes"] = peak_bytes()
+    return result
+
+
+def seconds_per_step(distiller: Distiller, batches: Batches) -> float:
+    """Median seconds of a training step on real batches, the first ones left out."""
+    times: list[float] = []
+
+    class Clock(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+            times.append(time.perf_counter())
+
+    at_once = distiller.steps_per_execution
+    steps = (WARM_UP_STEPS + MEASURED_STEPS) * at_once
+    distiller.fit(
+        batches.for_training(), steps_per_epoch=steps, epochs=1, callbacks=[Clock()], verbose=0
+    )
+    laps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    return statistics.median(laps[WARM_UP_STEPS - 1 :]) / at_once
+
+
+def forward_flops(model: keras.Model, inputs: Any) -> int | None:
+    """Floating-point operations of a forward in inference mode, counted on the backend's graph.
+
+    Args:
+        model: The model.
+        inputs: Arrays of one example.
+
+    Returns:
+        The number, a multiplication and an addition being two; `None` if it cannot be counted.
+        TensorFlow and JAX count all operations, PyTorch matrix products and convolutions.
+    """
+    values = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        graph = tf.function(lambda: model(values, training=False)).get_concrete_function().graph
+        options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+        options["output"] = "none"
+        logger = logging.getLogger("tensorflow")
+        level = logger.level
+        logger.setLevel(logging.ERROR)  # it calls a deprecated function of its own
+        try:
+            profile = tf.compat.v1.profiler.profile(graph, options=options)
+        finally:
+            logger.setLevel(level)
+        return int(profile.total_float_ops) or None
+    if backend == "jax":
+        import jax
+
+        compiled = jax.jit(lambda x: model(x, training=False)).lower(values)
+        return int(compiled.cost_analysis().get("flops", 0)) or None
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        model(values, training=False)
+    return int(counter.get_total_flops()) or None
+
+
+def peak_bytes() -> int:
+    """Most memory that this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def estimate_table(result: dict[str, Any]) -> str:
+    """An estimate for people."""
+    models = [
+        [name, f"{m['parameters']:,}", "–" if m["flops"] is None else f"{m['flops'] / 1e6:,.3f}"]
+        for name, m in result["models"].items()
+    ]
+    phases = [
+        [
+            name,
+            f"{1e3 * phase['seconds_per_step']:.1f}",
+            f"{phase['steps']:,}",
+            format_seconds(phase["seconds"]),
+        ]
+        for name, phase in result["phases"].items()
+    ]
+    return "\n".join(
+        [
+            format_table(["model", "parameters", "MFLOPs a forward"], models),
+            "",
+            format_table(["training", "ms a step", "steps", "time"], phases),
+            "",
+            f"in all {format_seconds(result['seconds'])} of training on this machine, validation "
+            f"not counted; peak memory so far {result['peak_bytes'] / 2**30:.2f} GiB",
+        ]
+    )

@@ -1,0 +1,185 @@
+"""Metrics of an app: over whole splits, in the evaluation and in the results table."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_prokt import ProKTDistiller, StudentOnly
+from keras_prokt.data.batches import Batches
+from keras_prokt.results.evaluation import evaluate
+from keras_prokt.results.metrics import F1, get
+from keras_prokt.results.tables import comparison_table, results_table
+from keras_prokt.runs import evaluation
+from keras_prokt.runs.spec import RunSpec
+
+
+def identity_model(classes=2):
+    """A model whose logits are its inputs."""
+    layer = keras.layers.Dense(classes, use_bias=False, kernel_initializer="identity")
+    return keras.Sequential([keras.Input((classes,)), layer])
+
+
+def precision_and_recall(labels, predicted):
+    hits = sum(1 for a, b in zip(labels, predicted, strict=True) if a == b == 1)
+    return hits / np.sum(predicted == 1), hits / np.sum(labels == 1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 50])
+def test_f1_is_of_the_whole_split(batch_size):
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(50, 2)).astype("float32")
+    labels = random.integers(0, 2, 50)
+    batches = Batches(logits, labels, batch_size=batch_size)
+    other = Batches(-logits, labels, batch_size=batch_size)
+    splits = {"validation": batches, "test": other}
+    measured = evaluate(identity_model(), splits, "student", ("f1", "accuracy"))
+    assert list(measured) == list(splits)
+    assert measured["test"]["accuracy"] == pytest.approx(1 - measured["validation"]["accuracy"])
+    measured = measured["validation"]
+    assert list(measured) == ["f1", "accuracy", "loss", "seconds"]
+    predicted = logits.argmax(-1)
+    precision, recall = precision_and_recall(labels, predicted)
+    expected = 2 * precision * recall / (precision + recall)
+    assert measured["f1"] == pytest.approx(expected, abs=1e-6)
+    assert measured["accuracy"] == pytest.approx(np.mean(labels == predicted), abs=1e-6)
+    from sklearn.metrics import f1_score
+
+    assert measured["f1"] == pytest.approx(f1_score(labels, predicted), abs=1e-6)
+
+
+def test_accuracy_alone_is_the_default():
+    batches = Batches(np.eye(2, dtype="float32"), np.array([0, 1]), batch_size=2)
+    measured = evaluate(identity_model(), {"test": batches}, "student")
+    assert list(measured["test"]) == ["accuracy", "loss", "seconds"]
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch compiles nothing")
+def test_splits_of_one_shape_are_compiled_once_and_before_they_are_timed(monkeypatch):
+    compiled, timed = [], []
+
+    class Clock:
+        @staticmethod
+        def perf_counter():
+            timed.append(len(compiled))
+            return 0.0
+
+    run = StudentOnly._test_on_data
+
+    def counting(self, *arguments):
+        compiled.append(1)
+        return run(self, *arguments)
+
+    monkeypatch.setattr(StudentOnly, "_test_on_data", counting)
+    monkeypatch.setattr(evaluation, "time", Clock)
+    x, y = np.eye(2, dtype="float32"), np.array([0, 1], "int32")
+    splits = {name: Batches(x, y, batch_size=2) for name in ("validation", "test")}
+    evaluate(identity_model(), splits, "student")
+    assert len(compiled) >= 1
+    assert timed == 4 * [len(compiled)]
+
+    compiled.clear(), timed.clear()
+    splits["test"] = Batches(x, y.astype("int64"), batch_size=2)
+    evaluate(identity_model(), splits, "student")
+    assert timed[0] == timed[1] and timed[2] == timed[3]  # nothing while the clock runs
+
+
+def test_f1_at_its_limits():
+    def of(labels, predicted):
+        metric = F1()
+        metric.update_state(np.array(labels), np.eye(2, dtype="float32")[predicted])
+        return float(metric.result())
+
+    assert of([0, 1, 1], [0, 1, 1]) == 1.0
+    assert of([0, 0], [0, 0]) == of([1, 1], [0, 0]) == of([0, 0], [1, 1]) == 0.0
+    # Class 1 is the one that counts: 2 · 3 / (2 · 3 + 1) of always predicting it.
+    assert of([1, 1, 1, 0], [1, 1, 1, 1]) == pytest.approx(6 / 7)
+
+
+def test_weights_of_examples_count():
+    metric = F1()
+    logits = np.eye(2, dtype="float32")[[1, 1, 0]]
+    metric.update_state(np.array([1, 0, 1]), logits, sample_weight=np.array([2.0, 1.0, 0.0]))
+    assert float(metric.result()) == pytest.approx(4 / 5)
+
+
+def test_f1_of_every_epoch_is_of_the_whole_split():
+    labels, predicted = np.array([1, 1, 1, 0, 0, 0, 0, 0]), [1, 1, 0, 1, 0, 0, 0, 0]
+    batches = Batches(3 * np.eye(2, dtype="float32")[predicted], labels, batch_size=3)
+    distiller = ProKTDistiller(identity_model(), identity_model())
+    unchanging = keras.optimizers.SGD(0.0)
+    distiller.compile(optimizer=unchanging, metrics=get(("f1", "accuracy")))
+    history = distiller.fit(
+        batches.for_training(),
+        steps_per_epoch=len(batches),
+        epochs=2,
+        validation_data=batches.for_evaluation(),
+        verbose=0,
+    ).history
+    # 2 TP / (2 TP + FP + FN) with 2, 1 and 1; the mean over the three batches would be 4/15.
+    for name in ("student_f1", "val_student_f1"):
+        assert history[name] == pytest.approx([4 / 6, 4 / 6])
+    assert history["val_student_accuracy"] == pytest.approx([6 / 8, 6 / 8])
+
+
+def test_f1_is_saved_and_loaded():
+    [metric] = get(("f1",))
+    config = keras.saving.serialize_keras_object(metric)
+    again = keras.saving.deserialize_keras_object(config)
+    assert isinstance(again, F1) and again.name == metric.name == "student_f1"
+
+
+def test_what_has_no_f1_and_unknown_metrics():
+    with pytest.raises(ValueError, match="logits of two classes for F1, received 3"):
+        F1().update_state(np.array([0]), np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="a metric among accuracy, f1; received 'f2'"):
+        get(("f2",))
+
+
+def record(*models):
+    spec = RunSpec.resolve("digits", "student").to_json()
+    parts = {"parameters": 1000, "bytes": 4000}
+    return {
+        "spec": spec,
+        "status": "completed",
+        "examples": {"train": 10},
+        "training_seconds": 1.0,
+        "results": {
+            "best_epoch": 1,
+            "last_epoch": 1,
+            "models": {f"model {i}": {**parts, **model} for i, model in enumerate(models)},
+        },
+    }
+
+
+def rows_of(table):
+    return [line.split("  ") for line in table.splitlines() if line.startswith("model")]
+
+
+def test_a_column_a_metric_in_the_results_table():
+    one = {"f1": 0.8123, "accuracy": 0.7, "loss": 0.1, "seconds": 1.25}
+    table = results_table(record({"validation": one}))
+    header, row = ([cell.strip() for cell in cells if cell] for cells in rows_of(table))
+    assert header[:4] == ["model", "validation f1", "validation accuracy", "test"]
+    assert row[1:4] == ["0.8123", "0.7000", "–"] and row[-1] == "1.250"
+
+
+def test_a_column_a_part_in_the_results_table():
+    accuracies = {"validation": 0.5, "validation_mismatched": 0.25, "test": 0.125}
+    model = {k: {"accuracy": v, "loss": 1.0, "seconds": 1.0} for k, v in accuracies.items()}
+    table = results_table(record(model))
+    header, row = ([cell.strip() for cell in cells if cell] for cells in rows_of(table))
+    assert header[1:4] == list(accuracies)
+    assert row[1:4] == ["0.5000", "0.2500", "0.1250"] and row[-1] == "3.000"
+
+
+def test_a_column_a_metric_in_the_comparison_of_runs():
+    records = []
+    for seed, f1, accuracy in ((0, 0.8, 0.7), (1, 0.6, 0.75)):
+        run = record({})
+        run["spec"]["seed"] = seed
+        measured = {"f1": f1, "accuracy": accuracy, "loss": 1.0, "seconds": 1.0}
+        run["results"]["models"] = {"student": {"validation": measured}}
+        records.append(run)
+    columns, _, row = comparison_table(records).splitlines()[2:]
+    assert columns.split()[:5] == ["method", "validation", "f1", "validation", "accuracy"]
+    assert "0.7000 ± 0.1000  0.7250 ± 0.0250" in row

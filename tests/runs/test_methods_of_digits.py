@@ -1,0 +1,193 @@
+"""Every method through a whole run of the app `digits`, on real images, small."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from keras_prokt.app import get_app
+from keras_prokt.data import digits
+from keras_prokt.methods import known_methods, parse_method
+from keras_prokt.models.loading import load_student
+from keras_prokt.results.tables import results_table
+from keras_prokt.runs import teachers, training
+from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.task import prepare, prepare_again
+from keras_prokt.runs.teachers import trained_teacher
+from keras_prokt.runs.training import Work
+from keras_prokt.runs.training_run import (
+    resume,
+    run,
+)
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
+)
+METHODS = [*known_methods(), "crd+kd", "crd+prokt", "at+prokt", "fitnet+prokt", "sp+rco"]
+METHODS += ["tinybert+prokt", "ab+prokt", "pkd+kd", "at+dml"]
+SMALL = {"limit": 128, "batch_size": 32, "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def small_spec(method):
+    return RunSpec.resolve("digits", method, **SMALL)
+
+
+def test_a_cached_teacher_is_one_of_the_same_data_and_the_same_start(tmp_path):
+    app, spec = get_app("digits"), small_spec("kd")
+
+    def cached_teachers(task):
+        work = Work(RunFolder(tmp_path / "run"), tmp_path / "cache")
+        trained_teacher(app, task, spec, work)
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        return len(list((tmp_path / "cache").iterdir()))
+
+    def task(**changes):
+        return replace(prepare(app, spec), **changes)
+
+    assert [cached_teachers(task()) for _ in range(2)] == [1, 1]
+    other = task()
+    other.train.labels = (other.train.labels + 1) % 10
+    assert cached_teachers(other) == 2
+    smaller = prepare(app, spec).build_student
+    assert cached_teachers(task(build_teacher=smaller)) == 3
+    assert cached_teachers(task()) == 3
+
+
+def test_data_that_has_changed_since_is_refused(tmp_path, monkeypatch):
+    run(small_spec("student"), tmp_path / "run", export=False, cache=tmp_path / "cache")
+    prepare_again(RunFolder(tmp_path / "run"))
+    load = digits.load_digits
+    others = {k: v._replace(labels=(v.labels + 1) % 10) for k, v in load().items()}
+    monkeypatch.setattr(digits, "load_digits", lambda: others)
+    with pytest.raises(ValueError, match="Expected the train data with which the run was"):
+        prepare_again(RunFolder(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_ends_with_a_table_and_finite_numbers(method, tmp_path, cache):
+    spec = small_spec(method)
+    record = run(spec, tmp_path / "run", export=False, cache=cache)
+    table = results_table(record)
+    assert "student" in table and f"method {method}" in table
+    with (tmp_path / "run" / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    assert all(np.isfinite(float(value)) for row in rows for value in row.values() if value)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["method"] == method
+    names = set(record["results"]["models"])
+    assert ("teacher" in names) == (method != "student")
+    assert ("assistant cnn-medium" in names) == (parse_method(method).regime == "ta")
+    assert (tmp_path / "run" / "first_stage").exists() == parse_method(method).has_first_stage
+
+
+class _Killed(Exception):
+    pass
+
+
+class _KillAt(keras.callbacks.Callback):
+    """Ends the process's part of a run after a number of batches, as a kill would."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise _Killed
+
+
+@pytest.mark.parametrize(("method", "batches"), [("ft", 6), ("ft", 11), ("crd+prokt", 6)])
+def test_runs_with_adapters_and_two_stages_resume_exactly(
+    method, batches, tmp_path, cache, monkeypatch
+):
+    spec = small_spec(method)
+    if "first_stage_epochs" in parse_method(method).settings:
+        spec = RunSpec.resolve("digits", method, **SMALL, teacher_epochs=2, first_stage_epochs=2)
+    run(spec, tmp_path / "whole", export=False, cache=cache)
+
+    kill, fit = _KillAt(batches), training.fit
+
+    def killed_fit(distiller, task, epochs, callbacks):
+        return fit(distiller, task, epochs, [*callbacks, kill])
+
+    monkeypatch.setattr(training, "fit", killed_fit)
+    with pytest.raises(_Killed):
+        run(spec, tmp_path / "killed", export=False, cache=cache)
+    monkeypatch.setattr(training, "fit", fit)
+    resume(tmp_path / "killed", cache=cache)
+    students = [load_student(tmp_path / name / "student.keras") for name in ("whole", "killed")]
+    for one, other in zip(*(s.get_weights() for s in students), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_last_anchor_is_the_teacher_of_other_methods(tmp_path, monkeypatch):
+    run(small_spec("kd"), tmp_path / "alone", export=False, cache=tmp_path / "one")
+    run(small_spec("rco"), tmp_path / "route", export=False, cache=tmp_path / "other")
+    monkeypatch.setattr(teachers, "_train_teacher", None)  # not trained again
+    run(small_spec("kd"), tmp_path / "after", export=False, cache=tmp_path / "other")
+    students = [load_student(tmp_path / name / "student.keras") for name in ("alone", "after")]
+    for one, other in zip(*(s.get_weights() for s in students), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("method", ["sp+rco", "ta"])
+def test_a_run_in_pieces_is_the_whole_run(method, tmp_path):
+    spec = small_spec(method)
+    run(spec, tmp_path / "whole", export=False, cache=tmp_path / "one")
+
+    # A deadline that has passed: each piece trains one batch, of the teacher's training as well.
+    out, other = tmp_path / "pieces", tmp_path / "other"
+    record = run(spec, out, export=False, cache=other, stop_after=0.0)
+    pieces = 1
+    while record["status"] != "completed":
+        assert pieces < 60
+        # Some end at once, others get further: different places in the epochs.
+        record = resume(out, cache=other, stop_after=0.0 if pieces in (1, 2, 5) else 2.0)
+        pieces += 1
+    assert pieces > 3
+    students = [load_student(tmp_path / name / "student.keras") for name in ("whole", "pieces")]
+    for one, two in zip(*(s.get_weights() for s in students), strict=True):
+        np.testing.assert_array_equal(one, two)
+    whole = json.loads((tmp_path / "whole" / "run.json").read_text())
+    assert record["results"]["best_epoch"] == whole["results"]["best_epoch"]
+    for name, model in whole["results"]["models"].items():
+        assert record["results"]["models"][name]["test"]["loss"] == model["test"]["loss"]
+
+
+@pytest.mark.parametrize("method", ["prokt", "at+kd"])
+def test_half_precision_and_many_steps_at_once(method, tmp_path, cache):
+    spec = replace(small_spec(method), precision="bfloat16", steps_per_execution=2)
+    task = prepare(get_app("digits"), spec)
+    assert task.build_student().compute_dtype == "bfloat16"
+    assert task.build_student().variable_dtype == keras.config.dtype_policy().name == "float32"
+    record = run(spec, tmp_path / "run", cache=cache)
+    assert all(np.isfinite(m["test"]["loss"]) for m in record["results"]["models"].values())
+    assert (tmp_path / "run" / "saved_model" / "1" / "saved_model.pb").is_file()
+
+
+def test_many_steps_at_once_are_the_same_steps(tmp_path, cache):
+    records = []
+    for steps in (1, 2):
+        spec = replace(small_spec("prokt"), steps_per_execution=steps)
+        run(spec, tmp_path / str(steps), export=False, cache=cache)
+        records.append(load_student(tmp_path / str(steps) / "student.keras").get_weights())
+    for one, other in zip(*records, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    with pytest.raises(ValueError, match="divides the 4 steps of an epoch.*use one of 1, 2, 4"):
+        run(replace(spec, steps_per_execution=3), tmp_path / "3")
+    assert not (tmp_path / "3").exists()
+    with pytest.raises(ValueError, match="did you mean 'bfloat16'"):
+        replace(spec, precision="bfloat61")
+    with pytest.raises(ValueError, match="TensorFlow and JAX alone"):
+        replace(spec, backend="torch")
