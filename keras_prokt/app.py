@@ -6,12 +6,13 @@ This module imports no Keras, so that apps can be listed at once.
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from keras_prokt.names import unknown_name
+from keras_prokt.settings import DataSettings, fields_of
 
 if TYPE_CHECKING:
     import keras
@@ -121,24 +122,21 @@ class Recipe:
         return self.student
 
 
-@dataclass(frozen=True)
-class TaskRequest:
-    """What an app is asked to prepare; the fields are those of `RunSpec`."""
-
-    teacher: str
-    student: str
-    batch_size: int
-    seed: int
-    limit: int | None = None
-    data_dir: str | None = None
-    full_train: bool = False
-    """Whether to train on the validation examples too."""
-    dataset: str | None = None
-    text_columns: tuple[str, ...] | None = None
-    label_column: str | None = None
-    validation: str | None = None
-    test: str | None = None
-    max_length: int | None = None
+TaskRequest = make_dataclass(
+    "TaskRequest",
+    [
+        ("teacher", str),
+        ("student", str),
+        ("batch_size", int),
+        ("seed", int),
+        *((f.name, f.type, field(default=f.default)) for f in fields_of(DataSettings)),
+    ],
+    frozen=True,
+    namespace={
+        "__module__": __name__,
+        "__doc__": "What an app is asked to prepare: the models, and all settings of the data.",
+    },
+)
 
 
 @dataclass
@@ -192,6 +190,12 @@ class App:
             validation examples are trained on too.
         reads_text: Whether the models read texts, cut at `--max-length`.
         reads_table: Whether the data is the user's own: `--dataset` and what goes with it.
+        predict_table: Classifies a table by the student of a run; as
+            `keras_prokt_apps.text_predictions.predict_table`. `None` where nothing does.
+        write_submission: Writes predictions in the form of a benchmark's site; as
+            `keras_prokt_apps.glue.submission.write_submission`. `None` where nothing does.
+        check: Refuses what can be refused without Keras: names of models, the user's files;
+            raises `ValueError`, imports no Keras and no TensorFlow.
     """
 
     name: str
@@ -208,6 +212,9 @@ class App:
     can_train_on_validation: bool = False
     reads_text: bool = False
     reads_table: bool = False
+    predict_table: Callable[..., int] | None = None
+    write_submission: Callable[..., Any] | None = None
+    check: Callable[[TaskRequest], None] | None = None
 
 
 def list_apps() -> list[App]:

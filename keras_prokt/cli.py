@@ -6,40 +6,34 @@ choose the backend.
 
 import contextlib
 import errno
+import importlib
 import importlib.util
 import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from keras_prokt import __version__
-from keras_prokt.app import list_apps
+from keras_prokt.app import get_app, list_apps
 from keras_prokt.data.table import parse_text_columns
 from keras_prokt.files import cache_folder
 from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES
 from keras_prokt.names import DataWarning
-from keras_prokt.results.tables import (
-    comparison_table,
-    format_table,
-    method_card,
-    results_table,
-    search_table,
-)
+from keras_prokt.options import GroupedCommand, option_names, parsed, with_settings
+from keras_prokt.results.tables import format_table, method_card, results_table
 from keras_prokt.runs.compilation import keep_compiled_programs
 from keras_prokt.runs.determinism import use_deterministic_operations
-from keras_prokt.runs.folder import RunFolder, SearchFolder
+from keras_prokt.runs.folder import RunFolder, resume_hint
+from keras_prokt.runs.lock import describe
 from keras_prokt.runs.spec import RunSpec
-
-BACKENDS = ("tensorflow", "jax", "torch")
-METHOD_HELP = (
-    "Objectives and at most one regime joined by '+', such as prokt, kd, crd+kd, at+prokt, sp+rco; "
-    "see `keras-prokt methods`."
-)
+from keras_prokt.runs.stopping import Interrupted, Stop, Stopped, parse_duration
+from keras_prokt.runs.threads import use_threads
+from keras_prokt.settings import BACKENDS, SettingError
 
 
 class UsageProblem(click.ClickException):
@@ -69,7 +63,10 @@ def _problems_in_one_line() -> Iterator[None]:
         with _data_warnings_in_one_line():
             yield
     except ValueError as error:
-        problem = UsageProblem(" ".join(str(error).split()))
+        is_of_setting = isinstance(error, SettingError)
+        message = error.shown_as(option_names()) if is_of_setting else str(error)
+        notes = getattr(error, "__notes__", [])
+        problem = UsageProblem(" ".join(" ".join([message, *notes]).split()))
         # A fault can only have come from a module that is loaded; loading it would load Keras.
         faults = sys.modules.get("keras_prokt.distillers.faults")
         if faults is not None and isinstance(error, faults.TrainingFault):
@@ -105,14 +102,16 @@ def _data_warnings_in_one_line() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _resume_hint(folder: RunFolder | SearchFolder) -> Iterator[None]:
-    """Says after Ctrl-C how to go on."""
+def _stopping(path: Path, stop: Stop) -> Iterator[None]:
+    """Takes signals; after one the command says how to go on, and ends as signals end one."""
     try:
-        yield
-    except KeyboardInterrupt:
-        if folder.record.is_file():
-            click.echo(f"\nstopped; go on with `keras-prokt resume {folder.path}`", err=True)
-        raise
+        with stop.listening():
+            yield
+    except (Stopped, KeyboardInterrupt) as stopped:
+        is_known = isinstance(stopped, (Stopped, Interrupted)) and stopped.signal is not None
+        if path.exists():
+            click.echo(f"\nstopped; go on with `{resume_hint(path)}`", err=True)
+        sys.exit(128 + (stopped.signal if is_known else 2))
 
 
 def _backend(name: str | None) -> str:
@@ -128,10 +127,11 @@ def _backend(name: str | None) -> str:
     return name
 
 
-def _use_backend_of(spec: RunSpec) -> None:
+def _use_backend_of(spec: RunSpec, threads: int | None = None) -> None:
     """Imports Keras with the backend of a run, held to what the run says."""
     os.environ["KERAS_BACKEND"] = _backend(spec.backend)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    use_threads(threads)
     with _without_native_chatter():
         if spec.deterministic:
             use_deterministic_operations(spec.backend)
@@ -223,106 +223,8 @@ def methods(name: str | None) -> None:
     click.echo("`keras-prokt methods NAME` shows the card of one.")
 
 
-_SETTINGS = (
-    click.option(
-        "--app", default="digits", show_default=True, help="Which app; see `keras-prokt apps`."
-    ),
-    click.option("--method", default="prokt", show_default=True, help=METHOD_HELP),
-    click.option(
-        "--teacher",
-        help="The teacher: a name of the app; on text a preset or directory; on images keras:NAME, "
-        "hub:PRESET or module:function.",
-    ),
-    click.option("--student", help="The student, as --teacher."),
-    click.option("--pair", help="A named pair of the app, such as vgg13-mobilenetv2 of cifar100."),
-    click.option(
-        "--teacher-init",
-        metavar="scratch|PATH",
-        help="Start from a trained teacher (.keras). Under prokt it then trains with a smaller "
-        "step.",
-    ),
-    click.option("--full-train", is_flag=True, help="Train on the validation examples too."),
-    click.option(
-        "--temperature",
-        type=float,
-        help="T of the soft targets.  [default: the recipe's; 1 of a teacher that trains along]",
-    ),
-    click.option(
-        "--weight",
-        "weights",
-        multiple=True,
-        metavar="OBJECTIVE=β",
-        help="Weight of an objective, such as at=500; may be given for several.",
-    ),
-    click.option(
-        "--label-weight", type=float, help="Weight γ of the labels in the student's loss."
-    ),
-    click.option("--anchors", type=int, help="Checkpoints of the teacher that rco uses."),
-    click.option(
-        "--assistant",
-        "assistants",
-        multiple=True,
-        help="A model between teacher and student, of ta; the largest first if several.",
-    ),
-    click.option(
-        "--first-stage-epochs", type=int, help="Epochs of ab's, ft's and tinybert's stage 1."
-    ),
-    click.option("--epochs", type=int, help="Epochs of distillation, or of method student."),
-    click.option(
-        "--teacher-epochs",
-        type=int,
-        help="Epochs of kd's teacher, trained before. [default: the recipe's, in proportion to "
-        "--epochs]",
-    ),
-    click.option("--batch-size", type=int, help="Examples a step."),
-    click.option("--student-learning-rate", type=float, help="The student's first learning rate."),
-    click.option("--teacher-learning-rate", type=float, help="The teacher's first learning rate."),
-    click.option("--limit", type=int, help="Use so many training examples."),
-    click.option("--data-dir", help="Directory of the data. [default: $TFDS_DATA_DIR]"),
-    click.option(
-        "--dataset", help="Your table: .csv, .tsv, .jsonl, .parquet or tfds:NAME; app text."
-    ),
-    click.option("--text", "text_columns", help="Its column of texts; of pairs FIRST,SECOND."),
-    click.option("--label", "label_column", help="Its column of labels."),
-    click.option("--validation", help="A table to validate on. [default: a tenth of the rows]"),
-    click.option("--test", help="A table to test on. [default: a tenth, unless --validation]"),
-    click.option(
-        "--max-length", type=int, help="Word pieces at which texts are cut. [default: 128 or less]"
-    ),
-    click.option(
-        "--backend", help="tensorflow, jax or torch. [default: $KERAS_BACKEND or tensorflow]"
-    ),
-    click.option(
-        "--precision",
-        help="What the networks compute in: float32, bfloat16 or float16; weights and losses stay "
-        "float32, and a teacher given by --teacher-init what it is. [default: float32]",
-    ),
-    click.option(
-        "--steps-per-execution",
-        type=int,
-        help="Steps sent to the device at once; a divisor of an epoch's steps. [default: 1]",
-    ),
-    click.option(
-        "--deterministic",
-        is_flag=True,
-        help="Operations that give the same bits every time on an accelerator too, where resuming "
-        "is not exact without.",
-    ),
-)
-"""Options of everything that trains."""
-
-
-def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_SETTINGS):
-        command = option(command)
-    return command
-
-
-@main.command()
-@_with_settings
-@click.option("--lambda", "proximal_weight", type=float, help="λ in [0, 1) of prokt.")
-@click.option("--epsilon", "proximal_bound", type=float, help="ε > 0: the bounded form of prokt.")
-@click.option("--seed", type=int, help="Seed of weights, dropout and data order. [default: 0]")
+@main.command(cls=GroupedCommand)
+@with_settings()
 @click.option("--out", help="The run folder. [default: runs/APP-METHOD-N]")
 @click.option("--export/--no-export", default=True, help="Write the student as a SavedModel.")
 @click.option("--overwrite", is_flag=True, help="Replace the run folder if it exists.")
@@ -330,13 +232,16 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--stop-after", metavar="9m", help="Save the state and stop after this time, for `resume`."
 )
+@click.option(
+    "--threads", type=click.IntRange(1), help="Threads to compute with. [default: one a core]"
+)
 def run(
     out: str | None,
     export: bool,
     overwrite: bool,
-    backend: str | None,
     stop_after: str | None,
     estimate: bool,
+    threads: int | None,
     **given: Any,
 ) -> None:
     """Distil a student, and keep everything in a run folder.
@@ -345,130 +250,48 @@ def run(
     `keras-prokt resume`.
     """
     with _problems_in_one_line():
-        spec = _spec(backend, given)
+        stop = Stop(_seconds(stop_after))
+        spec = _spec(given)
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), spec.app, spec.method)
         folder.check_free(overwrite)
-        if estimate:
-            from keras_prokt.runs.cost import estimate as measure
-            from keras_prokt.runs.cost import estimate_table
+        spec.check_without_keras()
+        with _stopping(folder.path, stop):
+            _use_backend_of(spec, threads)
+            if estimate:
+                from keras_prokt.runs.cost import estimate as measure
+                from keras_prokt.runs.cost import estimate_table
 
-            click.echo(estimate_table(measure(spec)))
-            return
-        seconds = _seconds(stop_after)
-        from keras_prokt.runs.training_run import run as carry_out
+                click.echo(estimate_table(measure(spec)))
+                return
+            from keras_prokt.runs.training_run import run as carry_out
 
-        with _resume_hint(folder):
-            record = carry_out(
-                spec, folder.path, overwrite=overwrite, export=export, stop_after=seconds
-            )
+            record = carry_out(spec, folder.path, overwrite=overwrite, export=export, stop=stop)
     _print_results(folder, record)
 
 
-@main.command()
-@_with_settings
-@click.option(
-    "--lambda",
-    "values",
-    help="Values of λ in [0, 1), joined by ','. [default: those of --out, or 0,0.2,0.4,0.6,0.8]",
-)
-@click.option("--seeds", help="Seeds of the runs, joined by ','. [default: those of --out, or 0]")
-@click.option(
-    "--out",
-    help="The folder; that of the same search goes on, with more values and seeds too. [default: "
-    "searches/APP-METHOD-N]",
-)
-@click.option("--stop-after", metavar="9m", help="Save the state and stop after this time.")
-def search(
-    values: str | None,
-    seeds: str | None,
-    out: str | None,
-    backend: str | None,
-    stop_after: str | None,
-    **given: Any,
-) -> None:
-    """Choose λ of prokt on validation: a run for every value and seed.
-
-    Test data is measured after the choice, for the chosen λ alone. The folder has a run folder
-    for each run, search.json, and search.png: validation of teacher and student by λ.
-
-    \b
-      keras-prokt search --lambda 0,0.2,0.4 --seeds 0,1,2
-      keras-prokt search --app cifar100 --pair wrn-16-2-mobilenetv2 --limit 4500 --epochs 15
-    """
-    with _problems_in_one_line():
-        each_value = None if values is None else _parsed_numbers("--lambda", values, float)
-        each_seed = None if seeds is None else _parsed_numbers("--seeds", seeds, int)
-        spec = _spec(backend, given)
-        unused = SearchFolder.unused(Path("searches"), spec.app, spec.method)
-        folder = SearchFolder(out) if out else unused
-        seconds = _seconds(stop_after)
-        from keras_prokt.runs.setting_search import search as carry_out
-
-        with _resume_hint(folder):
-            record = carry_out(
-                spec, folder.path, values=each_value, seeds=each_seed, stop_after=seconds
-            )
-    _print_search(folder, record)
-
-
-def _spec(backend: str | None, given: dict[str, Any]) -> RunSpec:
-    """The spec of the options of a command; Keras is imported as it says."""
-    given = dict(given)
+def _spec(given: dict[str, Any]) -> RunSpec:
+    """The spec of the options of a command."""
     app, method = given.pop("app"), given.pop("method")
-    if given["teacher_init"] == "scratch":
-        given["teacher_init"] = None
-    given["weights"] = _parsed_weights(given["weights"])
-    if given["text_columns"] is not None:
-        given["text_columns"] = parse_text_columns(given["text_columns"], given["dataset"])
-    spec = RunSpec.resolve(app, method, backend=_backend(backend), **given)
-    _use_backend_of(spec)
-    return spec
-
-
-def _parsed_numbers(option: str, text: str, kind: type) -> list[Any]:
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        example = "0,0.3,0.5" if kind is float else "0,1,2"
-        raise UsageProblem(
-            f"Expected {option} NUMBER,NUMBER,..., received {text!r}; for example {example}."
-        ) from None
-
-
-def _parsed_weights(entries: tuple[str, ...]) -> dict[str, float]:
-    weights = {}
-    for entry in entries:
-        name, _, value = entry.partition("=")
-        try:
-            weights[name.strip()] = float(value)
-        except ValueError:
-            raise UsageProblem(
-                f"Expected --weight OBJECTIVE=NUMBER, received {entry!r}; for example at=500."
-            ) from None
-    return weights
+    given["backend"] = _backend(given["backend"])
+    return RunSpec.resolve(app, method, **parsed(given))
 
 
 @main.command()
 @click.argument("run")
 @click.option("--stop-after", metavar="9m", help="Save the state and stop after this time.")
 def resume(run: str, stop_after: str | None) -> None:
-    """Continue a run or a search that was stopped, exactly where it was."""
+    """Continue a run that was stopped, exactly where it was."""
     with _problems_in_one_line():
-        searched = SearchFolder(run)
-        if searched.record.is_file():
-            _use_backend_of(searched.spec())
-            from keras_prokt.runs.setting_search import resume_search
-
-            with _resume_hint(searched):
-                record = resume_search(searched.path, stop_after=_seconds(stop_after))
-            _print_search(searched, record)
-            return
+        stop = Stop(_seconds(stop_after))
         folder = RunFolder.existing(run)
-        _use_backend_of(folder.spec())
-        from keras_prokt.runs.training_run import resume as carry_on
+        record, spec = folder.read(), folder.spec()
+        if record["status"] != "completed":
+            spec.check_without_keras()
+            with _stopping(folder.path, stop):
+                _use_backend_of(spec, record.get("threads"))
+                from keras_prokt.runs.training_run import resume as carry_on
 
-        with _resume_hint(folder):
-            record = carry_on(folder.path, stop_after=_seconds(stop_after))
+                record = carry_on(folder.path, stop=stop)
     _print_results(folder, record)
 
 
@@ -479,7 +302,7 @@ def evaluate(run: str) -> None:
     with _problems_in_one_line():
         folder = RunFolder.existing(run)
         _use_backend_of(folder.spec())
-        from keras_prokt.results.evaluation import evaluate_run
+        from keras_prokt.runs.training_run import evaluate_run
 
         results = evaluate_run(run)
     rows = [
@@ -534,20 +357,27 @@ def predict(
                 raise UsageProblem(
                     f"Expected no {option} with {kind}, received {value!r}; leave it out."
                 )
+        app = get_app(folder.spec().app)
+        if dataset is not None and app.predict_table is None:
+            raise UsageProblem(
+                f"Expected a run on texts with --dataset, received one of app {app.name!r}; serve "
+                "its SavedModel."
+            )
+        if glue is not None and app.write_submission is None:
+            raise UsageProblem(
+                f"Expected a run of an app of GLUE with --glue, received one of {app.name!r}; GLUE "
+                "takes predictions of its own tasks alone."
+            )
         _use_backend_of(folder.spec())
         if dataset is not None:
-            from keras_prokt_apps.text_predictions import predict_table
-
             columns = None
             if text_columns is not None:
                 columns = parse_text_columns(text_columns, dataset)
             out = "predictions.csv" if out is None else out
-            count = predict_table(run, dataset, out, text_columns=columns, overwrite=overwrite)
+            count = app.predict_table(run, dataset, out, text_columns=columns, overwrite=overwrite)
             click.echo(f"{out}: {count} rows")
             return
-        from keras_prokt_apps.glue.submission import write_submission
-
-        submission = write_submission(run, glue, data_dir=data_dir)
+        submission = app.write_submission(run, glue, data_dir=data_dir)
     for name, rows in submission.rows.items():
         click.echo(f"{name}: {rows} rows")
     click.echo(f"zip: {submission.archive}")
@@ -572,15 +402,13 @@ def export(run: str) -> None:
 @main.command()
 @click.argument("run")
 def info(run: str) -> None:
-    """Show what a run or a search was and what came out."""
+    """Show what a run was and what came out."""
     with _problems_in_one_line():
-        searched = SearchFolder(run)
-        if searched.record.is_file():
-            click.echo(search_table(searched.read()))
-            return
         folder = RunFolder.existing(run)
         record = folder.read()
-    click.echo(results_table(record))
+        click.echo(results_table(record))
+        if record["status"] != "completed":
+            click.echo(_state(folder, record))
     versions = " ".join(f"{name} {version}" for name, version in record["versions"].items())
     hardware = record["hardware"]
     click.echo(
@@ -589,42 +417,32 @@ def info(run: str) -> None:
     click.echo(f"keras_prokt {record['package']['version']}, {versions}")
 
 
-@main.command()
-@click.argument("runs", nargs=-1, required=True)
-def compare(runs: tuple[str, ...]) -> None:
-    """Compare runs: one row for those that differ in the seed alone, mean ± standard error."""
-    with _problems_in_one_line():
-        records = [RunFolder.existing(run).read() for run in runs]
-        table = comparison_table(records)
-    click.echo(table)
+def _state(folder: RunFolder, record: dict[str, Any]) -> str:
+    """How far an unfinished run is, and how to go on."""
+    holder, position = folder.holder(), folder.position()
+    if position is None:
+        where = "nothing saved yet"
+    else:
+        name, done = position
+        of_all = f" of {record['spec']['training']['epochs']}" if not name else ""
+        where = f"{name or 'distillation'}: {done}{of_all} epochs done"
+    if holder is not None:
+        return f"is running, {describe(holder)}; {where}"
+    return f"not running; {where}; go on with `{folder.resume_hint()}`"
 
 
 def _seconds(duration: str | None) -> float | None:
-    if duration is None:
-        return None
-    from keras_prokt.runs.stopping import parse_duration
-
-    return parse_duration(duration)
+    return None if duration is None else parse_duration(duration)
 
 
 def _print_results(folder: RunFolder, record: dict[str, Any]) -> None:
     if record["status"] != "completed":
-        click.echo(f"stopped; go on with `keras-prokt resume {folder.path}`")
+        click.echo(f"stopped; go on with `{folder.resume_hint()}`")
         return
     click.echo(results_table(record))
     click.echo(f"run folder: {folder.path}")
     if folder.saved_model.exists():
         click.echo(f"SavedModel: {folder.saved_model}")
-
-
-def _print_search(folder: SearchFolder, record: dict[str, Any]) -> None:
-    if record["status"] != "completed":
-        click.echo(f"stopped; go on with `keras-prokt resume {folder.path}`")
-        return
-    click.echo(search_table(record))
-    best = folder.run(record["chosen"], record["seeds"][0]).path
-    click.echo(f"picture: {folder.figure}")
-    click.echo(f"the student: `keras-prokt export {best}`")
 
 
 if __name__ == "__main__":

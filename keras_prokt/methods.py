@@ -4,9 +4,11 @@ A method is written `objective+objective+regime`, such as `crd+kd` or `crd+prokt
 imports no Keras, so that the command line can list the tables at once.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from keras_prokt.names import unknown_name
+from keras_prokt.settings import OptimizerSettings, Setting, of_role, settings_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class ObjectiveCard:
         second_stage: Objectives of the distillation after a first stage; `None` for the objective
             itself.
         needs_fixed_teacher: Whether its first stage fits one teacher and no other.
+        settings: Arguments of its class that a run may set (`--set crd.num_negatives=4096`).
     """
 
     home: str
@@ -40,7 +43,10 @@ class ObjectiveCard:
     first_stage: str | None = None
     second_stage: tuple[str, ...] | None = None
     needs_fixed_teacher: bool = False
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
+
+_DIMENSIONS = Setting("Width of the embedding.", int, at_least=1)
 
 OBJECTIVES: dict[str, ObjectiveCard] = {
     "kd": ObjectiveCard(
@@ -63,6 +69,7 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
         "stage 2",
         100.0,
         "networks whose stages 2 have the same size, or one twice the other",
+        settings={"stage": Setting("Which stage is matched, from 1.", int, at_least=1)},
     ),
     "at": ObjectiveCard(
         "attention_transfer:AttentionTransfer",
@@ -94,6 +101,7 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
         "pooled features",
         0.02,
         "any two classifiers with a linear last layer",
+        settings={"dimensions": _DIMENSIONS},
     ),
     "vid": ObjectiveCard(
         "variational_information:VariationalInformation",
@@ -105,6 +113,11 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
         "all stages",
         1.0,
         "networks with convolutional stages, best with equally many",
+        settings={
+            "initial_variance": Setting(
+                "Variance at the start.", float, above=0, is_logarithmic=True
+            )
+        },
     ),
     "rkd": ObjectiveCard(
         "relational:Relational",
@@ -115,6 +128,10 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
         "pooled features",
         1.0,
         "any two classifiers with a linear last layer",
+        settings={
+            "distance_weight": Setting("Weight of the distances.", float, at_least=0),
+            "angle_weight": Setting("Weight of the angles.", float, at_least=0),
+        },
     ),
     "pkt": ObjectiveCard(
         "probabilistic:Probabilistic",
@@ -150,6 +167,7 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
         "networks with convolutional stages, best with equally many",
         first_stage="connectors and the student's features",
         second_stage=(),
+        settings={"margin": Setting("Margin of the boundary.", float, above=0)},
     ),
     "ft": ObjectiveCard(
         "factor_transfer:FactorTransfer",
@@ -162,6 +180,11 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
         200.0,
         first_stage="a paraphraser of the teacher's features",
         needs_fixed_teacher=True,
+        settings={
+            "factor_ratio": Setting(
+                "Channels of a factor over those of the stage.", float, above=0, at_most=1
+            )
+        },
     ),
     "crd": ObjectiveCard(
         "contrastive:ContrastiveRepresentation",
@@ -173,6 +196,12 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
         "pooled features, position of each example",
         0.8,
         "any two classifiers with a linear last layer",
+        settings={
+            "num_negatives": Setting("Negative examples of each one.", int, at_least=1),
+            "temperature": Setting("Temperature of the critic.", float, above=0),
+            "momentum": Setting("Momentum of the memory.", float, at_least=0, below=1),
+            "dimensions": _DIMENSIONS,
+        },
     ),
     "pkd": ObjectiveCard(
         "patient:Patient",
@@ -184,6 +213,7 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
         "[CLS] states of all layers but the last",
         0.026,  # β = 100 of the published code, which averages over 5 layers of 768 features
         "transformers of the same width, a multiple of the student's layers in the teacher",
+        settings={"strategy": Setting("Which layers are matched.", choices=("skip", "last"))},
     ),
     "tinybert": ObjectiveCard(
         "tinybert:TinyBert",
@@ -202,6 +232,57 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
 """Objectives by the name that users type: a row a method."""
 
 
+TEMPERATURE = Setting(
+    "T of the soft targets.  [default: the recipe's; 1 of a teacher that trains along]",
+    float,
+    at_least=0.01,
+    at_most=1e4,
+)
+
+DISTILLATION: dict[str, Setting] = {
+    "weights": Setting(
+        "Weight of an objective, such as at=500; may be given for several.",
+        dict,
+        option="--weight",
+        metavar="OBJECTIVE=β",
+        at_least=0,
+    ),
+    "label_weight": Setting("Weight γ of the labels in the student's loss.", float, at_least=0),
+    "objective_settings": Setting(
+        "A setting of an objective, such as crd.num_negatives=4096; `keras-prokt methods NAME` "
+        "lists them; may be given for several.",
+        dict,
+        option="--set",
+        metavar="OBJECTIVE.NAME=VALUE",
+    ),
+}
+"""Settings of all methods in which a student learns from another model."""
+
+TEACHER_EPOCHS: dict[str, Setting] = {
+    "teacher_epochs": Setting(
+        "Epochs of kd's teacher, trained before. [default: the recipe's, in proportion to "
+        "--epochs]",
+        int,
+        at_least=1,
+    )
+}
+FIRST_STAGE_EPOCHS: dict[str, Setting] = {
+    "first_stage_epochs": Setting("Epochs of ab's, ft's and tinybert's stage 1.", int, at_least=1)
+}
+_TEACHER_INIT: dict[str, Setting] = {
+    "teacher_init": Setting(
+        "Start from a trained teacher (.keras). Under prokt it then trains with a smaller step.",
+        metavar="scratch|PATH",
+        is_file=True,
+        is_listed=False,
+    )
+}
+TEACHER_OPTIMIZER: dict[str, Setting] = {
+    of_role("teacher", name): row for name, row in settings_of(OptimizerSettings).items()
+}
+"""Settings of the optimizer of a teacher that a run trains."""
+
+
 @dataclass(frozen=True)
 class Regime:
     """One row of `REGIMES`: who trains when.
@@ -209,7 +290,10 @@ class Regime:
     Attributes:
         summary: One line for people.
         distiller: Name of the class in `keras_prokt.distillers`.
-        settings: Fields of a run's spec that it has beyond those of all runs.
+        settings: What a run of it may set beyond what all runs may, by name. Those that are
+            arguments of the distiller reach it.
+        trains_teacher: When the teacher is trained: "before" the distillation, then fixed;
+            "along" with the student; `None` for never.
         adds_soft_targets: Whether soft targets belong to it whatever else is matched.
         label_weight: Weight γ of the labels in the student's loss; `None` for 0 beside soft
             targets alone and 1 beside anything else.
@@ -220,7 +304,8 @@ class Regime:
 
     summary: str
     distiller: str
-    settings: frozenset[str] = frozenset()
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    trains_teacher: str | None = None
     adds_soft_targets: bool = True
     label_weight: float | None = 0.0
     keeps_teacher: bool = False
@@ -229,15 +314,13 @@ class Regime:
     @property
     def trains_teacher_along(self) -> bool:
         """Whether the teacher is trained in the distillation itself."""
-        return "teacher_learning_rate" in self.settings and not self.trains_teacher_before
+        return self.trains_teacher == "along"
 
     @property
     def trains_teacher_before(self) -> bool:
         """Whether the teacher is trained before the distillation and then fixed."""
-        return "teacher_epochs" in self.settings
+        return self.trains_teacher == "before"
 
-
-_TRAINED_BEFORE = frozenset({"teacher_learning_rate", "teacher_epochs"})
 
 FIXED = "fixed"
 """The regime of a method that names none."""
@@ -246,12 +329,35 @@ REGIMES: dict[str, Regime] = {
     "prokt": Regime(
         "teacher and student trained together, the teacher held near the student (this paper)",
         "ProKTDistiller",
-        frozenset({"teacher_learning_rate", "teacher_init", "proximal_weight", "proximal_bound"}),
+        {
+            **_TEACHER_INIT,
+            "proximal_weight": Setting(
+                "λ in [0, 1) of prokt.",
+                float,
+                option="--lambda",
+                at_least=0,
+                below=1,
+                advice="the paper's Figure 3 goes from 0 to 0.8",
+            ),
+            "proximal_bound": Setting(
+                "ε > 0: the bounded form of prokt.",
+                float,
+                option="--epsilon",
+                above=0,
+                is_logarithmic=True,
+            ),
+            "dual_step_size": Setting(
+                "ρ of the bounded form.", float, above=0, is_logarithmic=True
+            ),
+            "dual_initial": Setting("β at the start of the bounded form.", float, at_least=0),
+        },
+        "along",
     ),
     FIXED: Regime(
         "a teacher trained first, then fixed (the default where a method names no regime)",
         "FrozenTeacherDistiller",
-        _TRAINED_BEFORE | {"teacher_init"},
+        _TEACHER_INIT,
+        "before",
         adds_soft_targets=False,
         label_weight=None,
         keeps_teacher=True,
@@ -259,20 +365,30 @@ REGIMES: dict[str, Regime] = {
     "rco": Regime(
         "checkpoints of the teacher's own training as targets in turn (Jin et al. 2019)",
         "FrozenTeacherDistiller",
-        _TRAINED_BEFORE | {"anchors"},
+        {"anchors": Setting("Checkpoints of the teacher that rco uses.", int, at_least=1)},
+        "before",
         label_weight=None,
     ),
     "ta": Regime(
         "a fixed teacher teaches an assistant, which teaches the student (Mirzadeh et al. 2020)",
         "FrozenTeacherDistiller",
-        _TRAINED_BEFORE | {"teacher_init", "assistants"},
+        {
+            **_TEACHER_INIT,
+            "assistants": Setting(
+                "A model between teacher and student, of ta; the largest first if several.",
+                tuple,
+                option="--assistant",
+            ),
+        },
+        "before",
         label_weight=None,
         keeps_teacher=True,
     ),
     "dml": Regime(
         "two networks learn the labels and each other's outputs (Zhang et al. 2018)",
         "MutualDistiller",
-        frozenset({"teacher_learning_rate", "teacher_init"}),
+        _TEACHER_INIT,
+        "along",
         label_weight=1.0,
         starts_untrained=True,
     ),
@@ -313,12 +429,25 @@ class Method:
         return any(OBJECTIVES[name].first_stage for name in self.objectives)
 
     @property
-    def settings(self) -> frozenset[str]:
-        """Fields of a run's spec that this method has beyond those of all runs."""
-        more = {"temperature"} if "kd" in self.matched else set()
-        more |= {"weights", "label_weight"} if self.distils else set()
-        more |= _TRAINED_BEFORE | {"first_stage_epochs"} if self.has_first_stage else set()
-        return REGIMES[self.regime].settings | more
+    def trains_teacher_before(self) -> bool:
+        """Whether a teacher is trained before anything of the student is."""
+        return REGIMES[self.regime].trains_teacher_before or self.has_first_stage
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """What a run of it may set beyond what all runs may, by name."""
+        more = dict(REGIMES[self.regime].settings)
+        if "kd" in self.matched:
+            more["temperature"] = TEMPERATURE
+        if self.distils:
+            more |= DISTILLATION
+        if self.trains_teacher_before:
+            more |= TEACHER_EPOCHS
+        if self.has_first_stage:
+            more |= FIRST_STAGE_EPOCHS
+        if self.trains_teacher_before or REGIMES[self.regime].trains_teacher_along:
+            more |= TEACHER_OPTIMIZER
+        return more
 
 
 def parse_method(name: str) -> Method:
@@ -400,3 +529,16 @@ def _check_first_stages(name: str, objectives: tuple[str, ...], regime: str) -> 
 def known_methods() -> list[str]:
     """Every objective and every regime that can be typed by itself."""
     return [*OBJECTIVES, *(name for name in REGIMES if name != FIXED)]
+
+
+def method_settings() -> dict[str, Setting]:
+    """Every setting that only some methods have, by name."""
+    of_regimes = {name: row for regime in REGIMES.values() for name, row in regime.settings.items()}
+    return {
+        "temperature": TEMPERATURE,
+        **of_regimes,
+        **DISTILLATION,
+        **TEACHER_EPOCHS,
+        **FIRST_STAGE_EPOCHS,
+        **TEACHER_OPTIMIZER,
+    }

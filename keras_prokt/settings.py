@@ -6,6 +6,7 @@ place in `run.json` and in what an app is asked for. This module imports no Kera
 
 import math
 import numbers
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
@@ -141,9 +142,7 @@ class Setting:
         shown = argument(name, key)
         converted = _CONVERSIONS[self.kind](value)
         if converted is None:
-            raise SettingError(
-                f"Expected {_KINDS[self.kind]} for {shown}, received {value!r}; {self.help}"
-            )
+            raise SettingError(f"Expected {_KINDS[self.kind]} for {shown}, received {value!r}.")
         if self.choices and converted not in self.choices:
             raise SettingError(unknown_name(f"{shown}", converted, self.choices))
         if self.kind in (float, int):
@@ -151,15 +150,18 @@ class Setting:
         return converted
 
     def _check_range(self, shown: str, value: float) -> None:
+        computed = _as_float32(value) if self.kind is float else value
         is_in_range = (
-            math.isfinite(value)
+            math.isfinite(computed)
             and (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
+            and (self.above is None or computed > self.above)
             and (self.at_most is None or value <= self.at_most)
-            and (self.below is None or value < self.below)
+            and (self.below is None or computed < self.below)
         )
         if not is_in_range:
             advice = f"; {self.advice}" if self.advice else ""
+            if math.isfinite(value) and computed in (self.above, self.below) and computed != value:
+                advice = f", which float32 rounds to {computed:g}{advice}"
             raise SettingError(f"Expected {shown} {self._range()}, received {value!r}{advice}.")
 
     def _range(self) -> str:
@@ -167,10 +169,10 @@ class Setting:
         high = self.at_most if self.below is None else self.below
         if low is not None and high is not None:
             ends = "(" if self.above is not None else "[", ")" if self.below is not None else "]"
-            return f"in {ends[0]}{low:g}, {high:g}{ends[1]}"
+            return f"in {ends[0]}{_shown(low)}, {_shown(high)}{ends[1]}"
         if self.above is not None:
-            return f"above {self.above:g}"
-        return "that is finite" if low is None else f"of at least {low:g}"
+            return f"above {_shown(self.above)}"
+        return "that is finite" if low is None else f"of at least {_shown(low)}"
 
     def parsed(self, name: str, text: str) -> Any:
         """The value of what a person typed.
@@ -198,6 +200,18 @@ class Setting:
         if self.kind is tuple:
             return (text,)
         return self.checked(name, text)
+
+
+def _shown(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
+def _as_float32(value: float) -> float:
+    """What training computes with."""
+    try:
+        return struct.unpack("f", struct.pack("f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def _as_float(value: Any) -> float | None:
@@ -351,7 +365,7 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
-class BackendSettings:
+class ComputingSettings:
     """What computes, and how."""
 
     backend: str = setting(
@@ -383,7 +397,7 @@ PARTS: dict[str, type] = {
     "data": DataSettings,
     "models": ModelSettings,
     "training": TrainingSettings,
-    "backend": BackendSettings,
+    "computing": ComputingSettings,
 }
 """Parts of the spec whose settings every method has, by name."""
 

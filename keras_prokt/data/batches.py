@@ -6,7 +6,7 @@ uninterrupted run saw.
 
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -358,6 +358,17 @@ class _EvaluationBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         return self._batches.batch(self._indices[index])
+
+
+def inputs_of(x: Any, role: str) -> Any:
+    """The part of a batch that one of the two models reads."""
+    names_parts = isinstance(x, Mapping) and set(x) - {"index"} == {"teacher", "student"}
+    return x[role] if names_parts else x
+
+
+def teacher_part(x: Any) -> Any:
+    """The part of a batch that the teacher reads."""
+    return inputs_of(x, "teacher")
 
 
 def _once(function: Any) -> Any:

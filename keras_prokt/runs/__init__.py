@@ -1,1 +1,35 @@
-"""Runs: a specification that is a value, and what carries it out, resumes it, reads it back."""
+"""Runs: a spec in, a run folder out, whatever happens in between.
+
+The public names are imported on first use, so that `import keras_prokt.runs` is quick and the
+backend can still be chosen.
+
+Example:
+
+```python
+from keras_prokt.runs import RunSpec, resume, run
+
+record = run(RunSpec.resolve("digits", "prokt", epochs=150), "runs/digits")
+record["results"]["models"]["student"]["test"]["accuracy"]
+```
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_prokt.runs.spec import RunSpec
+    from keras_prokt.runs.training_run import resume, run
+
+_HOME = {"RunSpec": "spec", "resume": "training_run", "run": "training_run"}
+
+__all__ = ["RunSpec", "resume", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'keras_prokt.runs' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"keras_prokt.runs.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

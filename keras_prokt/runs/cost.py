@@ -1,28 +1,81 @@
-"""What a run will cost, before it is started: operations, time and memory on this machine."""
+"""What a run costs: forwards and operations, and before it is started time and memory here."""
 
 import logging
 import resource
 import statistics
 import sys
 import time
-from dataclasses import replace
+from collections import Counter
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_prokt.app import get_app
-from keras_prokt.data.batches import Batches
+from keras_prokt.data.batches import Batches, inputs_of, teacher_part
 from keras_prokt.distillers import Distiller, StudentOnly
-from keras_prokt.methods import REGIMES, parse_method
 from keras_prokt.results.tables import format_table
-from keras_prokt.runs.plan import check_before_training
+from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.plan import Plan, plan_of
 from keras_prokt.runs.progress import format_seconds
-from keras_prokt.runs.spec import RunSpec
-from keras_prokt.runs.task import inputs_of, prepare, teacher_part
+from keras_prokt.runs.spec import RunSpec, optimizer_recipe
+from keras_prokt.runs.training import Run
 
 WARM_UP_STEPS = 3
 MEASURED_STEPS = 8
 MOST_AT_ONCE = 8
+
+
+FORWARDS_OF_TRAINING = 3
+"""A forward, and a backward that costs as much as two."""
+
+
+def cost_of(plan: Plan) -> dict[str, Any]:
+    """What the training of a run costs, with everything that is trained before it.
+
+    A teacher or an assistant that was read from the cache counts as if it had been trained.
+    Validation and evaluation do not count.
+
+    Args:
+        plan: The plan of the run.
+
+    Returns:
+        `forwards`: forwards of one example by model, a backward counted as two; and `flops`: the
+        floating-point operations of one forward of each, `None` where the backend cannot count.
+    """
+    models, forwards = _models_and_forwards(plan)
+    example = plan.run.task.validation.batch(np.arange(1))[0]
+    flops = {name: forward_flops(m, _inputs_for(name, example)) for name, m in models.items()}
+    return {"forwards": {name: forwards[name] for name in models}, "flops": flops}
+
+
+def _inputs_for(name: str, example: Any) -> Any:
+    return inputs_of(example, "student" if name == "student" else "teacher")
+
+
+def _models_and_forwards(plan: Plan) -> tuple[dict[str, keras.Model], Counter[str]]:
+    run, spec = plan.run, plan.run.spec
+    examples = run.task.train.num_examples
+    models: dict[str, keras.Model] = {}
+    forwards: Counter[str] = Counter()
+    own = "teacher"
+    if plan.assistant is not None:
+        # What is a student there is an assistant here; the fixed teacher is the same one.
+        models, forwards = _models_and_forwards(plan.assistant)
+        own = f"assistant {plan.assistant.run.spec.student}"
+        models[own] = models.pop("student")
+        forwards[own] = forwards.pop("student")
+    elif plan.teachers:
+        models["teacher"] = plan.teachers["teacher"]
+        if run.method.trains_teacher_before and spec.teacher_init is None:
+            forwards["teacher"] += FORWARDS_OF_TRAINING * examples * spec.teacher_epochs
+    models["student"] = plan.distiller.student
+    stages = [(plan.distiller, spec.epochs)]
+    if plan.first_stage is not None:
+        stages.append((plan.first_stage, spec.first_stage_epochs))
+    for distiller, epochs in stages:
+        for role, count in distiller.forwards_per_example.items():
+            forwards[own if role == "teacher" else "student"] += count * examples * epochs
+    return models, forwards
 
 
 def estimate(spec: RunSpec) -> dict[str, Any]:
@@ -40,38 +93,37 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
     Raises:
         ValueError: On bad input, as for the run itself.
     """
-    app = get_app(spec.app)
-    task = prepare(app, spec)
     # More at once would be measured for longer, and not be much quicker.
-    spec = replace(spec, steps_per_execution=min(spec.steps_per_execution, MOST_AT_ONCE))
-    plan = check_before_training(app, task, spec)
-    method, steps = parse_method(spec.method), len(task.train)
-    models = {**plan.teachers, "student": plan.distiller.student}
+    spec = spec.replacing(steps_per_execution=min(spec.steps_per_execution, MOST_AT_ONCE))
+    run = Run(spec, RunFolder("unused"))
+    plan, steps = plan_of(run), len(run.task.train)
+    models, _ = _models_and_forwards(plan)
     phases: dict[str, tuple[Distiller, int, Batches]] = {}
-    if REGIMES[method.regime].trains_teacher_before and spec.teacher_init is None:
-        trainer = StudentOnly(plan.teachers["teacher"], student_inputs=teacher_part)
-        trainer.compile(optimizer=app.recipe.teacher.build(steps))
+    if run.method.trains_teacher_before and spec.teacher_init is None:
+        trainer = StudentOnly(run.fixed_teacher, student_inputs=teacher_part)
+        trainer.compile(optimizer=optimizer_recipe(spec.optimizers["teacher"]).build(steps))
         phases["teacher, if it is not there yet"] = (
             trainer,
             spec.teacher_epochs * steps,
-            task.train,
+            run.task.train,
         )
-    assistant = spec
-    while assistant.assistants:
-        assistant = assistant.of_assistant()
-        own_task = prepare(app, assistant)
-        own = check_before_training(app, own_task, assistant).distiller
-        models[f"assistant {assistant.student}"] = own.student
-        name = f"assistant {assistant.student}, if it is not there yet"
-        phases[name] = (own, assistant.epochs * steps, own_task.train)
+    assistant = plan.assistant
+    while assistant is not None:
+        own = assistant.run
+        name = f"assistant {own.spec.student}, if it is not there yet"
+        phases[name] = (assistant.distiller, own.spec.epochs * steps, own.task.train)
+        assistant = assistant.assistant
     if plan.first_stage is not None:
-        phases["first stage"] = (plan.first_stage, spec.first_stage_epochs * steps, task.train)
-    phases[spec.method] = (plan.distiller, spec.epochs * steps, task.train)
+        phases["first stage"] = (
+            plan.first_stage,
+            spec.first_stage_epochs * steps,
+            run.task.train,
+        )
+    phases[spec.method] = (plan.distiller, spec.epochs * steps, run.task.train)
     result: dict[str, Any] = {"models": {}, "phases": {}}
-    example = task.train.batch(task.train.batch_indices(0)[0][:1])[0]
+    example = run.task.train.batch(run.task.train.batch_indices(0)[0][:1])[0]
     for name, model in models.items():
-        inputs = inputs_of(example, "student" if name == "student" else "teacher")
-        flops = forward_flops(model, inputs)
+        flops = forward_flops(model, _inputs_for(name, example))
         result["models"][name] = {"parameters": model.count_params(), "flops": flops}
     for name, (distiller, count, batches) in phases.items():
         seconds = seconds_per_step(distiller, batches)

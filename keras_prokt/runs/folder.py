@@ -1,74 +1,70 @@
-"""Folders of runs and searches: where everything is kept, each file written whole or not at all.
+"""The folder of a run: where everything is kept, each file written whole or not at all.
 
-A run:     run.json  front_end.json  history.csv  dynamics.png  tensorboard/  checkpoint/
-           student.keras  saved_model/1/
-A search:  search.json  search.png  lambda-0.3-seed-0/ and so on (run folders)
+    run.json  front_end.json  history.csv  dynamics.png  tensorboard/  checkpoint/  first_stage/
+    predictions/  student.keras  saved_model/1/
+
+This module imports no Keras.
 """
 
 import contextlib
 import json
+import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from keras_prokt.files import new_folder, read_json, write_text
+from keras_prokt.files import (
+    digest_of_file,
+    new_folder,
+    remove_unfinished,
+    write_record,
+    write_text,
+)
+from keras_prokt.runs.lock import Lock, holder_of
+from keras_prokt.runs.records import FORMAT, read_run_record
 from keras_prokt.runs.spec import RunSpec
+from keras_prokt.settings import SettingError, argument
 
-FORMAT = 1
-"""Version of `run.json` and `search.json`."""
+WRITTEN_BY_RUNS = (
+    "run.json",
+    "front_end.json",
+    "history.csv",
+    "dynamics.png",
+    "tensorboard",
+    "checkpoint",
+    "first_stage",
+    "predictions",
+    "student.keras",
+    "saved_model",
+    ".lock",
+)
+"""All that a run writes into its folder; whatever else lies there is the user's."""
 
 
-class _Folder:
-    """A folder with a JSON record in it.
+class RunFolder:
+    """Paths of a run folder, its record and its lock.
 
     Args:
         path: The folder; need not exist.
     """
-
-    record_name: str
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.record = self.path / self.record_name
-
-    @classmethod
-    def unused(cls, root: Path, app: str, method: str) -> Self:
-        """The first folder `root/app-method-N` that does not exist yet."""
-        number = 1
-        while (folder := root / f"{app}-{method}-{number}").exists():
-            number += 1
-        return cls(folder)
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Writes the record."""
-        _write(self.record, record)
-
-    def read(self) -> dict[str, Any]:
-        """Reads the record."""
-        return _read(self.record)
-
-    def spec(self) -> RunSpec:
-        """The spec in the record; that of a search has no λ, and seed 0."""
-        return RunSpec.from_json(self.read()["spec"])
-
-
-class RunFolder(_Folder):
-    """Paths of a run folder and its `run.json`.
-
-    Args:
-        path: The folder; need not exist.
-    """
-
-    record_name = "run.json"
-
-    def __init__(self, path: str | Path):
-        super().__init__(path)
+        self.record = self.path / "run.json"
         self.history = self.path / "history.csv"
         self.checkpoint = self.path / "checkpoint"
         self.student = self.path / "student.keras"
         self.saved_model = self.path / "saved_model"
         self.front_end = self.path / "front_end.json"
+        self.predictions = self.path / "predictions"
+        self._lock = self.path / ".lock"
+
+    @classmethod
+    def unused(cls, root: Path, app: str, method: str) -> Self:
+        """The first folder `root/app-method-N` that does not exist yet."""
+        return cls(unused_path(root / f"{app}-{method}"))
 
     @classmethod
     def existing(cls, path: str | Path) -> Self:
@@ -85,105 +81,238 @@ class RunFolder(_Folder):
             )
         return folder
 
-    def check_free(self, overwrite: bool) -> None:
+    def read(self) -> dict[str, Any]:
+        """Reads the record.
+
+        Raises:
+            ValueError: If it was changed or is not whole.
+        """
+        return read_run_record(self.record)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Writes the record."""
+        write_record(self.record, {"format": FORMAT, **record})
+
+    def spec(self) -> RunSpec:
+        """The spec in the record."""
+        return RunSpec.from_json(self.read()["spec"])
+
+    def locked(self) -> Lock:
+        """A lock that keeps other processes from working on the run.
+
+        Raises:
+            InUse: On entering, if another process does.
+        """
+        return Lock(self._lock, f"a run in {str(self.path)!r}")
+
+    def position(self) -> tuple[str, int] | None:
+        """What was trained when the last state was saved, and how many of its epochs were done.
+
+        Returns:
+            Name of the training ("" for the distillation itself) and the epochs; `None` where
+            nothing was saved yet.
+        """
+        for name in ("", "first_stage", *self._other_trainings()):
+            done = [
+                int(path.name.split("-")[1])
+                for path in (self.checkpoint / name).glob("epoch-*-batch-*")
+                if path.name.split("-")[1].isdecimal()
+            ]
+            if done:
+                return name, max(done)
+        return None
+
+    def _other_trainings(self) -> list[str]:
+        found = [path.name for path in self.checkpoint.glob("assistant-*")]
+        return [*sorted(found), "teacher"]
+
+    def holder(self) -> dict[str, Any] | None:
+        """The process that works on the run now, as `keras_prokt.runs.lock.holder_of`."""
+        return holder_of(self._lock)
+
+    def check_file(self, path: Path, record: dict[str, Any]) -> None:
+        """Refuses a file of a completed run that is not the one which the run wrote.
+
+        Args:
+            path: The file.
+            record: The run's record.
+
+        Raises:
+            ValueError: If it was changed, or is gone.
+        """
+        name = path.relative_to(self.path).as_posix()
+        expected = record.get("files", {}).get(name)
+        if expected is not None and (not path.is_file() or digest_of_file(path) != expected):
+            raise ValueError(
+                f"Expected {name} as the run in {str(self.path)!r} wrote it, received "
+                f"{'another' if path.is_file() else 'none'}; restore it from a copy, or repeat "
+                "the run."
+            )
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the files that others read, by their path in the folder."""
+        files = [self.student, self.history, self.front_end, *self.predictions.glob("*.csv")]
+        return {
+            path.relative_to(self.path).as_posix(): digest_of_file(path)
+            for path in sorted(files)
+            if path.is_file()
+        }
+
+    def check_free(self, overwrite: bool = False) -> None:
         """Refuses to write over anything.
 
         Raises:
-            ValueError: If the folder exists and is not to be overwritten, or holds something
-                that is not a run.
+            ValueError: If the folder exists and is not to be overwritten, or cannot be.
         """
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return
         if not overwrite:
-            raise ValueError(_exists(self.path, ", or add --overwrite"))
+            raise SettingError(
+                f"Expected a new folder, received {str(self.path)!r}, which exists; name another "
+                f"one with {argument('out')}, or add {argument('overwrite')}."
+            )
         if not self.record.is_file():
-            raise ValueError(
+            raise SettingError(
                 f"Expected a run folder to overwrite, received {str(self.path)!r} without a "
-                "run.json; delete it yourself or name another one with --out."
+                f"run.json; delete it yourself or name another one with {argument('out')}."
+            )
+        resolved = self.path.resolve()
+        reason = None
+        if self.path.is_symlink():
+            reason = "a link"
+        elif os.path.ismount(resolved):
+            reason = "a mount point"
+        elif Path.cwd().is_relative_to(resolved):
+            reason = "the folder in which this command runs"
+        elif not os.access(resolved.parent, os.W_OK):
+            reason = "in a folder that cannot be written"
+        if reason is not None:
+            raise SettingError(
+                f"Expected a run folder that can be moved aside, received {str(self.path)!r}, "
+                f"{reason}; name another one with {argument('out')}."
             )
 
-    def create(
+    @contextlib.contextmanager
+    def created(
         self,
         record: dict[str, Any],
         front_end: dict[str, Any] | None = None,
         *,
         overwrite: bool = False,
-    ) -> None:
-        """Makes the folder with its first record.
+    ) -> Iterator[dict[str, Any]]:
+        """Makes the folder with its first record, and holds its lock while the block runs.
+
+        A run that is replaced is moved aside as a whole and deleted when the new one is completed
+        (`delete_replaced`).
 
         Args:
             record: As in `run.json`.
             front_end: How texts are read, as in `front_end.json`.
             overwrite: Whether a run that is there is replaced.
 
+        Yields:
+            The record.
+
         Raises:
             ValueError: As `check_free`; another process may have made the folder since.
+            InUse: If another process works on the run that would be replaced.
         """
         self.check_free(overwrite)
-        if self.path.exists():
-            shutil.rmtree(self.path)
-        with _new(self.path) as writing:
-            _write(writing / self.record.name, record)
-            write_text(writing / self.front_end.name, json.dumps(front_end) + "\n")
+        with contextlib.ExitStack() as stack:
+            replaced = None
+            if self.path.exists():
+                stack.enter_context(self.locked())
+                replaced = unused_path(self.path.with_name(f"{self.path.name}.replaced"))
+                record = {**record, "replaces": replaced.name}
+            try:
+                with new_folder(self.path, may_exist=False) as writing:
+                    new = RunFolder(writing)
+                    new.write(record)
+                    write_text(new.front_end, json.dumps(front_end) + "\n")
+                    lock = new.locked()
+                    stack.enter_context(lock)
+                    if replaced is not None:
+                        os.rename(self.path, replaced)
+                lock.path = self._lock
+            except OSError as error:
+                if replaced is not None and replaced.exists() and not self.path.exists():
+                    os.rename(replaced, self.path)
+                elif replaced is None and self.path.is_dir():
+                    self.check_free()
+                raise error
+            yield record
 
+    def delete_replaced(self, record: dict[str, Any]) -> Path | None:
+        """Deletes the run that this one has replaced, and those that that one had.
 
-class SearchFolder(_Folder):
-    """Paths of the folder of a search for λ, its `search.json` and its run folders.
+        Args:
+            record: The run's record.
 
-    Args:
-        path: The folder; need not exist.
-    """
-
-    record_name = "search.json"
-
-    def __init__(self, path: str | Path):
-        super().__init__(path)
-        self.figure = self.path / "search.png"
-
-    def run(self, value: float, seed: int) -> RunFolder:
-        """The run of one λ and seed."""
-        # All digits, so that no two values share a folder.
-        return RunFolder(self.path / f"lambda-{float(value)!r}-seed-{seed}")
-
-    def check_free(self) -> None:
-        """Refuses to write over anything.
-
-        Raises:
-            ValueError: If the folder exists.
+        Returns:
+            Where files of the user's own were found and left, or `None`.
         """
-        if self.path.exists():
-            raise ValueError(_exists(self.path))
+        name = record.get("replaces")
+        if name is None or Path(name).name != name:
+            return None
+        folder = RunFolder(self.path.with_name(name))
+        if not folder.record.is_file():
+            return None
+        with contextlib.suppress(ValueError):
+            folder.delete_replaced(folder.read())
+        return None if folder.delete() else folder.path
 
-    def create(self, record: dict[str, Any]) -> None:
-        """Makes the folder with its first record."""
-        with _new(self.path) as writing:
-            _write(writing / self.record.name, record)
+    def delete(self) -> bool:
+        """Deletes what a run wrote; returns whether nothing else was there."""
+        remove_unfinished(self.path)
+        # The record last: a folder without it would be no run, and stay.
+        for name in sorted(WRITTEN_BY_RUNS, key=lambda name: name == "run.json"):
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        try:
+            self.path.rmdir()
+        except OSError:
+            return False
+        return True
+
+    def restore_replaced(self, record: dict[str, Any]) -> Path | None:
+        """Puts the run back that this one was to replace, after this one has failed.
+
+        Args:
+            record: The run's record.
+
+        Returns:
+            Where the failed run is now, if anything of it was trained; otherwise `None`.
+        """
+        name = record.get("replaces")
+        if name is None or not self.path.with_name(name).is_dir():
+            return None
+        aside = unused_path(self.path.with_name(f"{self.path.name}.unfinished"))
+        os.rename(self.path, aside)
+        os.rename(self.path.with_name(name), self.path)
+        failed = RunFolder(aside)
+        if any(failed.checkpoint.rglob("position.json")):
+            with contextlib.suppress(OSError):  # the disk may be full
+                failed.write({k: v for k, v in record.items() if k != "replaces"})
+            return aside
+        failed.delete()
+        return None
+
+    def resume_hint(self) -> str:
+        """The command that goes on with the run."""
+        return resume_hint(self.path)
 
 
-@contextlib.contextmanager
-def _new(path: Path) -> Iterator[Path]:
-    try:
-        with new_folder(path, may_exist=False) as writing:
-            yield writing
-    except OSError as error:
-        if path.is_dir():
-            raise ValueError(_exists(path)) from error
-        raise
+def resume_hint(path: Path) -> str:
+    """The command that goes on with what is in a folder, as a shell takes it."""
+    return f"keras-prokt resume {shlex.quote(str(path))}"
 
 
-def _exists(path: Path, other_way: str = "") -> str:
-    return (
-        f"Expected a new folder, received {str(path)!r}, which exists; name another one with "
-        f"--out{other_way}."
-    )
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    write_text(path, json.dumps({"format": FORMAT, **record}, indent=2) + "\n")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    record = read_json(path)
-    if (received := record.pop("format", None)) != FORMAT:
-        raise ValueError(f"Expected a {path.name} of format {FORMAT}, received {received!r}.")
-    return record
+def unused_path(path: Path) -> Path:
+    """The first of `path-1`, `path-2` and so on that does not exist yet."""
+    number = 1
+    while os.path.lexists(numbered := path.with_name(f"{path.name}-{number}")):
+        number += 1
+    return numbered

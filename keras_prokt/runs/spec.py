@@ -1,302 +1,229 @@
 """The specification of a run: a frozen value with a strict JSON form.
 
-This module imports no Keras.
+Its settings stand in `keras_prokt.settings` and, where only some methods have them, in
+`keras_prokt.methods`. This module imports no Keras.
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
-from keras_prokt.app import App, Recipe, get_app
+from keras_prokt.app import App, OptimizerRecipe, Recipe, TaskRequest, get_app
 from keras_prokt.data.table import TFDS
 from keras_prokt.methods import (
     OBJECTIVES,
     REGIMES,
     Method,
     known_methods,
+    method_settings,
     parse_method,
 )
+from keras_prokt.model_file import check_model_file
 from keras_prokt.names import known_spelling, unknown_name
-
-_OPTION = {
-    "proximal_weight": "--lambda",
-    "proximal_bound": "--epsilon",
-    "temperature": "--temperature",
-    "teacher_epochs": "--teacher-epochs",
-    "teacher_learning_rate": "--teacher-learning-rate",
-    "weights": "--weight",
-    "label_weight": "--label-weight",
-    "anchors": "--anchors",
-    "assistants": "--assistant",
-    "first_stage_epochs": "--first-stage-epochs",
-    "teacher_init": "--teacher-init",
-}
-"""Settings that only some methods have, and how they are typed."""
-
-_TABLE_OPTION = {
-    "dataset": "--dataset",
-    "text_columns": "--text",
-    "label_column": "--label",
-    "validation": "--validation",
-    "test": "--test",
-}
-"""Settings that only apps on the user's own table have, and how they are typed."""
-
-_TABLE_FILES = ("dataset", "validation", "test")
-
-PRECISIONS = ("float32", "bfloat16", "float16")
-"""What the networks compute in; weights, logits and losses are float32 with each of them."""
+from keras_prokt.settings import (
+    MOMENTUM_OPTIMIZERS,
+    PARTS,
+    ROLES,
+    ComputingSettings,
+    DataSettings,
+    ModelSettings,
+    OptimizerSettings,
+    Setting,
+    SettingError,
+    TrainingSettings,
+    argument,
+    of_role,
+    settings_of,
+)
 
 _NOT_GIVEN = (None, (), {})
+
+_FILES = ("dataset", "validation", "test", "teacher_init")
+
+
+def settings_by_group() -> dict[str, dict[str, Setting]]:
+    """Every setting of a run by name, in groups for people to read."""
+    of_method = method_settings()
+    of_optimizers = {
+        of_role(role, name): replace(row, help=row.help.format(role=role))
+        for role in ROLES
+        for name, row in settings_of(OptimizerSettings).items()
+    }
+    return {
+        "Models": settings_of(ModelSettings),
+        "Method": {k: row for k, row in of_method.items() if k not in of_optimizers},
+        "Training": settings_of(TrainingSettings),
+        "Optimizers": of_optimizers,
+        "Data": settings_of(DataSettings),
+        "Computing": settings_of(ComputingSettings),
+    }
+
+
+def all_settings() -> dict[str, Setting]:
+    """Every setting of a run by name."""
+    return {k: row for group in settings_by_group().values() for k, row in group.items()}
 
 
 @dataclass(frozen=True)
 class RunSpec:
     """All that decides the result of a run.
 
+    The settings of all parts can be read by the names under which `resolve` takes them:
+    `spec.epochs` is `spec.training.epochs`; one that the method does not have is `None`.
+
     Attributes:
         app: Name of the app.
         method: Objectives and a regime, as `keras_prokt.methods.parse_method` reads them.
-        student: Name of the student.
-        epochs: Epochs of distillation; of method `student`, of training on the labels.
-        batch_size: Examples a step.
-        seed: Seed of initial weights, dropout and data order.
-        student_learning_rate: The student's first learning rate.
-        teacher: Name of the teacher. Methods without one use it too where the student takes its
-            vocabulary or its layers from it; `None` in the spec of a teacher itself.
-        teacher_learning_rate: The teacher's first learning rate.
-        teacher_epochs: Epochs a fixed teacher is trained for before; `None` otherwise.
-        proximal_weight: λ; `None` for methods without it and in the bounded form.
-        proximal_bound: ε of the bounded form, or `None`.
-        temperature: T, or `None` for methods without soft targets.
-        weights: Weight β of each objective of the distillation, by name.
-        label_weight: Weight γ of the labels in the student's loss.
-        anchors: Checkpoints of the teacher's training that are targets in turn.
-        assistants: Names of the models between teacher and student, the largest first.
-        first_stage_epochs: Epochs of the stage before the distillation, of methods that have one.
-        teacher_init: File (`.keras`) of a teacher that has been trained; `None` to train one.
-        full_train: Whether to train on the validation examples too.
-        limit: Number of training examples to use; `None` for all.
-        data_dir: Directory of the data; `None` for the app's default.
-        dataset: The table to train on, an absolute path, or `tfds:` and the name of a set of
-            TensorFlow Datasets; of apps on the user's own data.
-        text_columns: Its column of texts, or the two of pairs.
-        label_column: Its column of labels.
-        validation: A table to validate on, an absolute path.
-        test: A table to test on, an absolute path.
-        max_length: Word pieces at which texts are cut, special ones counted: of a pair where both
-            texts are read jointly, of each text otherwise. `None`: 128, or what the models can
-            read if that is less.
-        backend: "tensorflow", "jax" or "torch".
-        precision: What the networks compute in, of `PRECISIONS`.
-        steps_per_execution: Steps that are sent to the device at once; a divisor of the steps of
-            an epoch.
-        deterministic: Whether the backend is held to operations that give the same bits every
-            time, on accelerators too; see `keras_prokt.runs.determinism`.
+        models: Which models.
+        training: How long, in which pieces, from which random numbers.
+        optimizers: The optimizers of the models that the run trains, by "student" and "teacher".
+        method_settings: Settings that not all methods have, by name; those without a value are
+            left out.
+        data: Which data.
+        computing: What computes, and how.
+
+    Raises:
+        SettingError: On values out of range, and on those that do not go together.
     """
 
     app: str
     method: str
-    student: str
-    epochs: int
-    batch_size: int
-    seed: int
-    student_learning_rate: float
-    teacher: str | None = None
-    teacher_learning_rate: float | None = None
-    teacher_epochs: int | None = None
-    proximal_weight: float | None = None
-    proximal_bound: float | None = None
-    temperature: float | None = None
-    weights: dict[str, float] | None = None
-    label_weight: float | None = None
-    anchors: int | None = None
-    assistants: tuple[str, ...] | None = None
-    first_stage_epochs: int | None = None
-    teacher_init: str | None = None
-    full_train: bool = False
-    limit: int | None = None
-    data_dir: str | None = None
-    dataset: str | None = None
-    text_columns: tuple[str, ...] | None = None
-    label_column: str | None = None
-    validation: str | None = None
-    test: str | None = None
-    max_length: int | None = None
-    backend: str = "tensorflow"
-    precision: str = "float32"
-    steps_per_execution: int = 1
-    deterministic: bool = False
+    models: ModelSettings
+    training: TrainingSettings
+    optimizers: Mapping[str, OptimizerSettings]
+    method_settings: Mapping[str, Any] = field(default_factory=dict)
+    data: DataSettings = field(default_factory=DataSettings)
+    computing: ComputingSettings = field(default_factory=ComputingSettings)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_"):
+            for part in PARTS:
+                if name in settings_of(PARTS[part]):
+                    return getattr(getattr(self, part), name)
+            role, _, of_optimizer = name.partition("_")
+            if role in ROLES and of_optimizer in settings_of(OptimizerSettings):
+                optimizer = self.optimizers.get(role)
+                return None if optimizer is None else getattr(optimizer, of_optimizer)
+            if name in method_settings():
+                return self.method_settings.get(name)
+        raise AttributeError(f"RunSpec has no setting {name!r}")
 
     @classmethod
-    def resolve(cls, app: str, method: str, **overrides: Any) -> Self:
-        """A spec from an app's recipe and what the user overrides (`None`: not overridden).
+    def resolve(cls, app: str, method: str, **given: Any) -> Self:
+        """A spec from an app's recipe and what the user gives (`None`: not given).
+
+        Args:
+            app: Name of the app.
+            method: As above.
+            **given: Settings by name, and `pair`, a named pair of models.
 
         Raises:
-            ValueError: On unknown names, values out of range, and options that the method does
-                not have.
+            SettingError: On unknown names, values out of range, and settings that the method or
+                the app does not have.
+
+        Example:
+
+        >>> from keras_prokt.runs import RunSpec
+        >>> spec = RunSpec.resolve("digits", "prokt", epochs=3)
+        >>> spec.epochs, spec.proximal_weight, spec.student_optimizer
+        (3, 0.3, 'adam')
         """
-        description: App = get_app(app)
-        parsed = parse_method(method)
-        settings = parsed.settings
-        for name, option in _OPTION.items():
-            if overrides.get(name) not in _NOT_GIVEN and name not in settings:
-                having = [m for m in known_methods() if name in parse_method(m).settings]
-                raise ValueError(
-                    f"Expected no {option} with method {method!r}, received "
-                    f"{overrides[name]!r}; it belongs to {', '.join(having)}."
-                )
-        if overrides.get("proximal_weight") is not None and overrides.get("proximal_bound"):
-            raise ValueError(
-                "Expected either --lambda or --epsilon, received both; with a bound the weight "
-                "adapts itself."
-            )
-        is_fixed = REGIMES[parsed.regime].trains_teacher_before
-        for name in ("teacher_epochs", "teacher_learning_rate"):
-            if overrides.get("teacher_init") and is_fixed and overrides.get(name) is not None:
-                raise ValueError(
-                    f"Expected no --{name.replace('_', '-')} with --teacher-init and method "
-                    f"{method!r}, received {overrides[name]!r}; that teacher is not trained."
-                )
-        if overrides.get("full_train") and not description.can_train_on_validation:
-            raise ValueError(
-                f"Expected no --full-train with app {app!r}, received it; its validation examples "
-                "are never trained on."
-            )
-        if overrides.get("max_length") is not None and not description.reads_text:
-            raise ValueError(
-                f"Expected no --max-length with app {app!r}, received {overrides['max_length']}; "
-                "its models read no texts."
-            )
-        _check_table_options(description, overrides)
-        recipe = description.recipe
-        teacher, student = _pair(description, parsed, overrides.pop("pair", None))
-        for role, known in (("teacher", description.teachers), ("student", description.students)):
-            if overrides.get(role) is not None:
-                overrides[role] = _model_name(overrides[role], known)
-        if overrides.get("assistants"):
-            overrides["assistants"] = tuple(
-                _model_name(name, description.students) for name in overrides["assistants"]
-            )
-        student = overrides.get("student") or student
-        teacher_rate = recipe.teacher.learning_rate
-        if overrides.get("teacher_init") and REGIMES[parsed.regime].trains_teacher_along:
-            teacher_rate = recipe.trained_teacher_learning_rate or teacher_rate
-        defaults = {
-            "student": student,
-            "student_learning_rate": recipe.student_optimizer(student).learning_rate,
-            "teacher_learning_rate": teacher_rate,
-            "teacher": teacher,
-            "epochs": recipe.epochs if parsed.distils else recipe.teacher_epochs,
-            "batch_size": recipe.batch_size,
-            "seed": 0,
-            "temperature": (
-                # Eq. 5 of the paper, and deep mutual learning, have none.
-                1.0 if REGIMES[parsed.regime].trains_teacher_along else recipe.temperature
-            ),
-            "label_weight": _label_weight(parsed, recipe),
-            "assistants": description.assistants,
-            "backend": "tensorflow",
-            **_epochs_before(recipe, overrides),
-        }
-        if overrides.get("proximal_bound") is None:
-            defaults["proximal_weight"] = recipe.proximal_weight
-        given = {key: value for key, value in overrides.items() if value not in _NOT_GIVEN}
-        for name in (*_TABLE_FILES, "data_dir", "teacher_init"):
-            if name in given:
+        description, parsed = get_app(app), parse_method(method)
+        pair = given.pop("pair", None)
+        given = {name: value for name, value in given.items() if value not in _NOT_GIVEN}
+        _check_names(description, parsed, given)
+        given = {name: all_settings()[name].checked(name, v) for name, v in given.items()}
+        _check_together(description, parsed, given)
+        for name, row in all_settings().items():
+            if row.is_file and name in given:
                 given[name] = _absolute(given[name])
-        if parsed.matched:
-            given["weights"] = _weights(parsed, recipe, given.get("weights", {}))
-        values = {
-            key: value
-            for key, value in {**defaults, **given}.items()
-            if key in settings or key not in _OPTION
-        }
-        chain = [values["teacher"], *values.get("assistants", ()), values["student"]]
-        if "assistants" in values and len(set(chain)) < len(chain):
-            raise ValueError(
-                f"Expected different models in the chain of {method!r}, received "
-                f"{', '.join(chain)}; name others between teacher and student with --assistant."
-            )
-        return cls(app=app, method=method, **values)
+        return cls(**_Resolved(description, parsed, pair, given).parts())
 
     def __post_init__(self) -> None:
-        for name in (
-            "epochs",
-            "batch_size",
-            "limit",
-            "teacher_epochs",
-            "anchors",
-            "first_stage_epochs",
-            "steps_per_execution",
-        ):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(
-                    f"Expected --{name.replace('_', '-')} of at least 1, received {value!r}."
-                )
-        if self.precision not in PRECISIONS:
-            raise ValueError(unknown_name("a precision", self.precision, PRECISIONS))
-        if self.backend == "torch" and self.steps_per_execution > 1:
-            raise ValueError(
-                "Expected --steps-per-execution 1 on PyTorch, received "
-                f"{self.steps_per_execution}; Keras knows it on TensorFlow and JAX alone."
-            )
-        if self.seed < 0:
-            raise ValueError(f"Expected --seed of at least 0, received {self.seed!r}.")
-        if self.proximal_weight is not None and not 0 <= self.proximal_weight < 1:
-            raise ValueError(
-                f"Expected --lambda in [0, 1), received {self.proximal_weight!r}; the paper's "
-                "Figure 3 goes from 0 to 0.8."
-            )
-        for name, option in (
-            ("proximal_bound", "--epsilon"),
-            ("temperature", "--temperature"),
-            ("student_learning_rate", "--student-learning-rate"),
-            ("teacher_learning_rate", "--teacher-learning-rate"),
-        ):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"Expected {option} above 0, received {value!r}.")
-        for option, value in (
-            ("--label-weight", self.label_weight),
-            *((f"--weight {name}", value) for name, value in (self.weights or {}).items()),
-        ):
-            if value is not None and not 0 <= value < float("inf"):
-                raise ValueError(f"Expected {option} of at least 0, received {value!r}.")
-        if self.anchors is not None and self.epochs < self.anchors:
-            raise ValueError(
-                f"Expected --epochs of at least --anchors, received {self.epochs} and "
-                f"{self.anchors}; each anchor is the target for at least one epoch."
-            )
-        if self.anchors is not None and self.teacher_epochs < self.anchors:
-            raise ValueError(
-                f"Expected --teacher-epochs of at least --anchors, received {self.teacher_epochs} "
-                f"and {self.anchors}; the anchors are states at the ends of epochs."
-            )
-        if self.assistants == ():
-            raise ValueError(
-                "Expected at least one --assistant with method 'ta', received none; "
-                "`keras-prokt apps` lists the models of the app."
-            )
-        if self.text_columns is not None:
-            _check_columns(self.text_columns, self.label_column)
+        method = parse_method(self.method)
+        for name, part in PARTS.items():
+            object.__setattr__(self, name, _checked_part(part, getattr(self, name)))
+        optimizers = {
+            role: _checked_part(OptimizerSettings, optimizer, role)
+            for role, optimizer in self.optimizers.items()
+        }
+        object.__setattr__(self, "optimizers", optimizers)
+        of_method = {}
+        for name, value in self.method_settings.items():
+            if name not in method.settings or name in optimizers:
+                raise SettingError(unknown_name("a setting of the method", name, method.settings))
+            of_method[name] = _checked_in_method(name, method.settings[name], value)
+        object.__setattr__(self, "method_settings", of_method)
+        needed = ("student", "epochs", "batch_size", "student_learning_rate")
+        for name in needed:
+            if getattr(self, name) is None:
+                raise ValueError(f"Expected a whole run spec, received one without {name}.")
+        _check_values(self)
 
-    def table_files(self) -> dict[str, str]:
-        """The user's own files that the run reads, by the name of the field."""
-        files = {name: getattr(self, name) for name in _TABLE_FILES}
+    def request(self) -> TaskRequest:
+        """What the run asks its app for."""
+        return TaskRequest(
+            teacher=self.teacher or get_app(self.app).default_teacher,
+            student=self.student,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            **{name: getattr(self.data, name) for name in settings_of(DataSettings)},
+        )
+
+    def check_without_keras(self) -> None:
+        """Refuses what can be refused at once: names of models, the user's files.
+
+        Raises:
+            ValueError: On the first of them that is wrong.
+        """
+        app = get_app(self.app)
+        if app.check is not None:
+            app.check(self.request())
+        if self.teacher_init is not None:
+            check_model_file(self.teacher_init)
+        if self.assistants is not None:
+            self.of_assistant().check_without_keras()
+
+    def files(self) -> dict[str, str]:
+        """The user's own files that the run reads, by the name of the setting."""
+        files = {name: getattr(self, name) for name in _FILES}
         return {k: v for k, v in files.items() if v is not None and not v.startswith(TFDS)}
 
+    def replacing(self, **settings: Any) -> Self:
+        """The same spec with other values of some settings, by name.
+
+        Raises:
+            SettingError: As `resolve`.
+        """
+        parts: dict[str, Any] = {}
+        for name, value in settings.items():
+            role, _, of_optimizer = name.partition("_")
+            if name in ("app", "method"):
+                parts[name] = value
+            elif part := next((p for p in PARTS if name in settings_of(PARTS[p])), None):
+                parts[part] = replace(parts.get(part, getattr(self, part)), **{name: value})
+            elif role in ROLES and of_optimizer in settings_of(OptimizerSettings):
+                optimizers = parts.get("optimizers", self.optimizers)
+                changed = replace(optimizers[role], **{of_optimizer: value})
+                parts["optimizers"] = {**optimizers, role: changed}
+            elif name in method_settings():
+                of_method = {**parts.get("method_settings", self.method_settings), name: value}
+                of_method = {k: v for k, v in of_method.items() if v is not None}
+                parts["method_settings"] = of_method
+            else:
+                raise SettingError(unknown_name("a setting", name, all_settings()))
+        return replace(self, **parts)
+
     def of_teacher(self) -> Self:
-        """The run that trains the fixed teacher of this one; the key of the teacher cache."""
+        """The run that trains the fixed teacher of this one; what a kept teacher follows from."""
         return replace(
-            self._without_settings(),
+            self,
             method="student",
-            student=self.teacher,
-            student_learning_rate=self.teacher_learning_rate,
-            epochs=self.teacher_epochs,
-            teacher=None,
+            method_settings={},
+            models=ModelSettings(student=self.models.teacher),
+            training=replace(self.training, epochs=self.teacher_epochs),
+            optimizers={"student": self.optimizers["teacher"]},
         )
 
     def of_assistant(self) -> Self:
@@ -306,75 +233,327 @@ class RunSpec:
         """
         *before, assistant = self.assistants
         recipe = get_app(self.app).recipe
+        settings = {
+            "teacher_epochs": self.teacher_epochs,
+            "temperature": self.temperature or recipe.temperature,
+            "weights": {"kd": recipe.soft_target_weights[1]},
+            "label_weight": recipe.soft_target_weights[0],
+            "teacher_init": self.teacher_init,
+            "assistants": tuple(before) or None,
+        }
+        optimizer = optimizer_settings(recipe.student_optimizer(assistant), {})
         return replace(
-            self._without_settings(),
+            self,
             method="ta" if before else "kd",
-            student=assistant,
-            student_learning_rate=recipe.student_optimizer(assistant).learning_rate,
-            teacher_learning_rate=self.teacher_learning_rate,
-            teacher_epochs=self.teacher_epochs,
-            temperature=self.temperature,
-            weights={"kd": recipe.soft_target_weights[1]},
-            label_weight=recipe.soft_target_weights[0],
-            teacher_init=self.teacher_init,
-            assistants=tuple(before) or None,
+            method_settings={k: v for k, v in settings.items() if v is not None},
+            models=replace(self.models, student=assistant),
+            optimizers={**self.optimizers, "student": optimizer},
         )
-
-    def _without_settings(self) -> Self:
-        return replace(self, **dict.fromkeys(_OPTION))
 
     def to_json(self) -> dict[str, Any]:
         """The spec as a JSON object."""
-        return asdict(self)
+        return _without_tuples(asdict(self))
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The spec of a JSON object; every key must be known.
 
         Raises:
-            ValueError: On unknown or missing keys.
+            ValueError: On unknown or missing keys, and as `resolve`.
         """
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise ValueError(f"Expected spec keys among {sorted(known)}, received {unknown}.")
-        for name in ("assistants", "text_columns"):
-            if values.get(name) is not None:
-                values = {**values, name: tuple(values[name])}
+        _check_keys(cls, values)
+        parts: dict[str, Any] = dict(values)
+        for name, part in PARTS.items():
+            if name in parts:
+                parts[name] = _part_from_json(part, parts[name])
+        if not isinstance(parts.get("optimizers", {}), Mapping):
+            raise ValueError("Expected a whole run spec, received one without optimizers.")
+        parts["optimizers"] = {
+            role: _part_from_json(OptimizerSettings, of_role_)
+            for role, of_role_ in parts.get("optimizers", {}).items()
+        }
         try:
-            return cls(**values)
-        except TypeError as error:
+            return cls(**parts)
+        except (TypeError, AttributeError) as error:
             raise ValueError(f"Expected a whole run spec, received one with {error}.") from error
 
 
-def _check_table_options(app: App, overrides: dict[str, Any]) -> None:
-    """Refuses tables where the app brings its own data, and half a description of a table."""
-    given = {name: overrides.get(name) for name in _TABLE_OPTION}
-    given = {name: value for name, value in given.items() if value not in _NOT_GIVEN}
-    if not app.reads_table:
-        for name, value in given.items():
-            raise ValueError(
-                f"Expected no {_TABLE_OPTION[name]} with app {app.name!r}, received {value!r}; "
-                "the app brings its own data: use --app text for yours."
+def optimizer_settings(recipe: OptimizerRecipe, given: Mapping[str, Any]) -> OptimizerSettings:
+    """A recipe's optimizer with what the user gives.
+
+    Args:
+        recipe: What the app suggests.
+        given: Fields of `OptimizerSettings`; those that are missing are the recipe's. Of another
+            optimizer, the recipe's learning rate, schedule and clipping stay, nothing else.
+    """
+    options = dict(recipe.options)
+    values = {
+        "optimizer": recipe.name,
+        "learning_rate": recipe.learning_rate,
+        "schedule": recipe.schedule,
+        "momentum": options.pop("momentum", None),
+        "weight_decay": options.pop("l2", options.pop("weight_decay", None)),
+    }
+    if given.get("optimizer", recipe.name) != recipe.name:
+        del values["weight_decay"]
+        if given["optimizer"] not in MOMENTUM_OPTIMIZERS:
+            del values["momentum"]
+        options = {name: value for name, value in options.items() if "clip" in name}
+    return OptimizerSettings(**{**values, **given}, options=options)
+
+
+def optimizer_recipe(settings: OptimizerSettings) -> OptimizerRecipe:
+    """What builds the optimizer of some settings."""
+    decay = "l2" if settings.optimizer == "coupled_sgd" else "weight_decay"
+    options = {**settings.options, "momentum": settings.momentum, decay: settings.weight_decay}
+    options = {name: value for name, value in options.items() if value is not None}
+    return OptimizerRecipe(settings.optimizer, settings.learning_rate, settings.schedule, options)
+
+
+class _Resolved:
+    """The parts of a spec, from an app's recipe and what the user gives."""
+
+    def __init__(self, app: App, method: Method, pair: str | None, given: dict[str, Any]):
+        self._app, self._method, self._given = app, method, given
+        teacher, student = _pair(app, method, pair)
+        self._teacher = _model_name(given.get("teacher", teacher), app.teachers)
+        self._student = _model_name(given.get("student", student), app.students)
+
+    def parts(self) -> dict[str, Any]:
+        given, recipe = self._given, self._app.recipe
+        epochs = recipe.epochs if self._method.distils else recipe.teacher_epochs
+        training = {"epochs": epochs, "batch_size": recipe.batch_size}
+        values = {"models": {"teacher": self._teacher, "student": self._student}}
+        values["training"] = {**training, **self._of_part(TrainingSettings)}
+        values["data"] = self._of_part(DataSettings)
+        values["computing"] = self._of_part(ComputingSettings)
+        of_method = self._of_method()
+        chain = [self._teacher, *of_method.get("assistants", ()), self._student]
+        if "assistants" in of_method and len(set(chain)) < len(chain):
+            raise SettingError(
+                f"Expected different models in the chain of {self._method.name!r}, received "
+                f"{', '.join(chain)}; name others between teacher and student with "
+                f"{argument('assistants')}."
             )
-    for name in ("dataset", "text_columns", "label_column"):
-        if given and name not in given:
-            raise ValueError(
-                f"Expected --dataset FILE, --text COLUMN and --label COLUMN, received no "
-                f"{_TABLE_OPTION[name]}; add it."
+        return {
+            "app": self._app.name,
+            "method": self._method.name,
+            "method_settings": of_method,
+            "optimizers": self._optimizers(given),
+            **{name: PARTS[name](**of_part) for name, of_part in values.items()},
+        }
+
+    def _of_part(self, part: type) -> dict[str, Any]:
+        return {name: self._given[name] for name in settings_of(part) if name in self._given}
+
+    def _optimizers(self, given: dict[str, Any]) -> dict[str, OptimizerSettings]:
+        recipe, method = self._app.recipe, self._method
+        recipes = {"student": recipe.student_optimizer(self._student)}
+        goes_on = given.get("teacher_init") and REGIMES[method.regime].trains_teacher_along
+        if "teacher_learning_rate" in method.settings:
+            recipes["teacher"] = recipe.teacher
+            if goes_on and recipe.trained_teacher_learning_rate:
+                rate = recipe.trained_teacher_learning_rate
+                recipes["teacher"] = replace(recipe.teacher, learning_rate=rate)
+        names = settings_of(OptimizerSettings)
+        return {
+            role: optimizer_settings(
+                of_recipe,
+                {name: given[key] for name in names if (key := of_role(role, name)) in given},
             )
+            for role, of_recipe in recipes.items()
+        }
+
+    def _of_method(self) -> dict[str, Any]:
+        given, recipe, method = self._given, self._app.recipe, self._method
+        is_along = REGIMES[method.regime].trains_teacher_along
+        # Eq. 5 of the paper, and deep mutual learning, have no temperature.
+        defaults: dict[str, Any] = {
+            "temperature": 1.0 if is_along else recipe.temperature,
+            "label_weight": _label_weight(method, recipe),
+            "assistants": self._app.assistants,
+            **_epochs_before(recipe, given),
+        }
+        if "proximal_bound" not in given:
+            defaults["proximal_weight"] = recipe.proximal_weight
+        own = {name: given[name] for name in method.settings if name in given}
+        if method.matched:
+            own["weights"] = _weights(method, recipe, given.get("weights", {}))
+        if "assistants" in own:
+            known = self._app.students
+            own["assistants"] = tuple(_model_name(name, known) for name in own["assistants"])
+        values = {**defaults, **own}
+        of_optimizers = {of_role("teacher", name) for name in settings_of(OptimizerSettings)}
+        return {
+            name: values[name]
+            for name in method.settings
+            if values.get(name) is not None and name not in of_optimizers
+        }
+
+
+def _check_names(app: App, method: Method, given: Mapping[str, Any]) -> None:
+    """Refuses settings that do not exist, and those that the method or the app does not have."""
+    known = all_settings()
+    of_methods = method_settings()
+    for name, value in given.items():
+        if name not in known:
+            raise SettingError(unknown_name("a setting", name, known))
+        if name in of_methods and name not in method.settings:
+            having = [m for m in known_methods() if name in parse_method(m).settings]
+            raise SettingError(
+                f"Expected no {argument(name)} with method {method.name!r}, received {value!r}; "
+                f"it belongs to {', '.join(having)}."
+            )
+        row = known[name]
+        if row.of_apps is not None and value is not False and not getattr(app, row.of_apps):
+            raise SettingError(
+                f"Expected no {argument(name)} with app {app.name!r}, received {value!r}; "
+                f"{row.advice_for_apps}."
+            )
+
+
+def _check_together(app: App, method: Method, given: Mapping[str, Any]) -> None:
+    """Refuses settings that exclude each other, and half a description of a table."""
+    if "proximal_weight" in given and "proximal_bound" in given:
+        raise SettingError(
+            f"Expected either {argument('proximal_weight')} or {argument('proximal_bound')}, "
+            "received both; with a bound the weight adapts itself."
+        )
+    for name in ("dual_step_size", "dual_initial"):
+        if name in given and "proximal_bound" not in given:
+            raise SettingError(
+                f"Expected no {argument(name)} without {argument('proximal_bound')}, received "
+                f"{given[name]!r}; it belongs to the bounded form."
+            )
+    if "teacher_init" in given and REGIMES[method.regime].trains_teacher_before:
+        for name in ("teacher_epochs", *(of_role("teacher", n) for n in _optimizer_names())):
+            if name in given:
+                raise SettingError(
+                    f"Expected no {argument(name)} with {argument('teacher_init')} and method "
+                    f"{method.name!r}, received {given[name]!r}; that teacher is not trained."
+                )
+    if app.reads_table:
+        needed = ("dataset", "text_columns", "label_column")
+        missing = [name for name in needed if name not in given]
+        if missing and any(name in given for name in (*needed, "validation", "test")):
+            wanted = ", ".join(argument(name) for name in needed)
+            raise SettingError(f"Expected {wanted}, received no {argument(missing[0])}; add it.")
+
+
+def _optimizer_names() -> list[str]:
+    return list(settings_of(OptimizerSettings))
+
+
+def _checked_part(part: type, values: Any, role: str | None = None) -> Any:
+    """A part of the spec with every value in its kind and range."""
+    if not isinstance(values, part):
+        raise ValueError(f"Expected a whole run spec, received {type(values).__name__} in it.")
+    checked = {}
+    for name, row in settings_of(part).items():
+        value = getattr(values, name)
+        if value is not None:
+            checked[name] = row.checked(name if role is None else of_role(role, name), value)
+    return replace(values, **checked)
+
+
+def _checked_in_method(name: str, row: Setting, value: Any) -> Any:
+    value = row.checked(name, value)
+    if name == "weights":
+        number = Setting("a weight.", float, at_least=0)
+        return {key: number.checked(name, one, key) for key, one in value.items()}
+    if name == "objective_settings":
+        return {key: _checked_objective(name, key, of_one) for key, of_one in value.items()}
+    return value
+
+
+def _checked_objective(name: str, objective: str, values: Any) -> dict[str, Any]:
+    if objective not in OBJECTIVES:
+        raise SettingError(unknown_name("an objective", objective, OBJECTIVES))
+    rows = OBJECTIVES[objective].settings
+    checked = {}
+    for key, value in Setting("", dict).checked(name, values, objective).items():
+        if key not in rows:
+            if not rows:
+                raise SettingError(
+                    f"Expected no {argument(name)} of {objective!r}, received {key!r}; it has none."
+                )
+            raise SettingError(unknown_name(f"a setting of {objective!r}", key, rows))
+        checked[key] = rows[key].checked(name, value, f"{objective}.{key}")
+    return checked
+
+
+def _check_values(spec: RunSpec) -> None:
+    """Refuses values that are in range and do not go together."""
+    method = parse_method(spec.method)
+    if spec.backend == "torch" and spec.steps_per_execution > 1:
+        raise SettingError(
+            f"Expected {argument('steps_per_execution')} 1 on PyTorch, received "
+            f"{spec.steps_per_execution}; Keras knows it on TensorFlow and JAX alone."
+        )
+    for role in spec.optimizers:
+        name, momentum = (getattr(spec, of_role(role, k)) for k in ("optimizer", "momentum"))
+        if momentum is not None and name is not None and name not in MOMENTUM_OPTIMIZERS:
+            raise SettingError(
+                f"Expected no {argument(of_role(role, 'momentum'))} with optimizer {name!r}, "
+                f"received {momentum!r}; it belongs to {', '.join(MOMENTUM_OPTIMIZERS)}."
+            )
+    for objective in spec.objective_settings or {}:
+        used = dict.fromkeys([*method.objectives, *method.matched])
+        if objective not in used:
+            raise SettingError(
+                unknown_name(f"a setting of an objective of {spec.method!r}", objective, used)
+            )
+    if spec.anchors is not None and spec.epochs < spec.anchors:
+        raise SettingError(
+            f"Expected {argument('epochs')} of at least {argument('anchors')}, received "
+            f"{spec.epochs} and {spec.anchors}; each anchor is the target for at least one epoch."
+        )
+    if spec.anchors is not None and (spec.teacher_epochs or 0) < spec.anchors:
+        raise SettingError(
+            f"Expected {argument('teacher_epochs')} of at least {argument('anchors')}, received "
+            f"{spec.teacher_epochs} and {spec.anchors}; the anchors are states at the ends of "
+            "epochs."
+        )
+    if spec.assistants == () or ("assistants" in method.settings and spec.assistants is None):
+        raise SettingError(
+            f"Expected at least one of {argument('assistants')} with method 'ta', received none; "
+            "`keras-prokt apps` lists the models of the app."
+        )
+    if spec.text_columns is not None:
+        _check_columns(spec.text_columns, spec.label_column)
 
 
 def _check_columns(text_columns: tuple[str, ...], label_column: str | None) -> None:
     if len(text_columns) > 2 or not all(text_columns):
-        raise ValueError(
-            f"Expected --text COLUMN, or --text FIRST,SECOND for pairs, received "
-            f"{','.join(text_columns)!r}; name one or two columns."
+        raise SettingError(
+            f"Expected one column in {argument('text_columns')}, or FIRST,SECOND for pairs, "
+            f"received {','.join(text_columns)!r}; name one or two columns."
         )
     if len({*text_columns, label_column}) <= len(text_columns):
-        raise ValueError(
-            f"Expected different columns in --text and --label, received {','.join(text_columns)!r}"
-            f" and {label_column!r}; name each once."
+        raise SettingError(
+            f"Expected different columns in {argument('text_columns')} and "
+            f"{argument('label_column')}, received {','.join(text_columns)!r} and "
+            f"{label_column!r}; name each once."
         )
+
+
+def _check_keys(part: type, values: Any) -> None:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"Expected a whole run spec, received a {type(values).__name__} in it.")
+    known = {f.name for f in fields(part)}
+    if unknown := sorted(set(values) - known):
+        raise ValueError(f"Expected spec keys among {sorted(known)}, received {unknown}.")
+
+
+def _part_from_json(part: type, values: Any) -> Any:
+    _check_keys(part, values)
+    return part(**values)
+
+
+def _without_tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_tuples(of_key) for key, of_key in value.items()}
+    return [_without_tuples(one) for one in value] if isinstance(value, (tuple, list)) else value
 
 
 def _model_name(name: str, known: Mapping[str, str]) -> str:
@@ -394,10 +573,11 @@ def _pair(app: App, method: Method, name: str | None) -> tuple[str, str]:
     """Teacher and student of an app for a method, where the user names none of them."""
     if name is not None:
         if name not in app.pairs:
-            raise ValueError(
+            raise SettingError(
                 unknown_name(f"a pair of app {app.name!r}", name, app.pairs)
                 if app.pairs
-                else f"Expected no --pair with app {app.name!r}, received {name!r}; it names none."
+                else f"Expected no {argument('pair')} with app {app.name!r}, received {name!r}; it "
+                "names none."
             )
         return app.pairs[name]
     of_transformers = [name for name in method.objectives if OBJECTIVES[name].kind == "transformer"]
@@ -412,15 +592,15 @@ def _is_plain_distillation(method: Method) -> bool:
     return is_fixed and set(method.objectives) <= {"kd"}
 
 
-def _epochs_before(recipe: Recipe, overrides: dict[str, Any]) -> dict[str, int]:
+def _epochs_before(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, int]:
     """What is trained before the distillation: of a run of fewer epochs so much the less.
 
     Two epochs of a recipe of 240 to try something are not 240 epochs of its teacher.
     """
-    epochs = overrides.get("epochs") or recipe.epochs
+    epochs = given.get("epochs") or recipe.epochs
     share = min(1.0, max(epochs, 0) / recipe.epochs)
     teacher_epochs = max(1, round(share * recipe.teacher_epochs))
-    longest = min(epochs, overrides.get("teacher_epochs") or teacher_epochs)
+    longest = min(epochs, given.get("teacher_epochs") or teacher_epochs)
     return {
         "teacher_epochs": teacher_epochs,
         "first_stage_epochs": max(1, round(share * recipe.first_stage_epochs)),
@@ -432,11 +612,11 @@ def _label_weight(method: Method, recipe: Recipe) -> float:
     return recipe.soft_target_weights[0] if _is_plain_distillation(method) else method.label_weight
 
 
-def _weights(method: Method, recipe: Recipe, given: dict[str, float]) -> dict[str, float]:
+def _weights(method: Method, recipe: Recipe, given: Mapping[str, float]) -> dict[str, float]:
     """The weight of every objective of the distillation."""
     for name in given:
         if name not in method.matched:
-            raise ValueError(
+            raise SettingError(
                 unknown_name(f"a weight of an objective of {method.name!r}", name, method.matched)
             )
     weights = {name: recipe.weights.get(name, OBJECTIVES[name].weight) for name in method.matched}

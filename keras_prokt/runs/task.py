@@ -6,41 +6,23 @@ from typing import Any
 import keras
 
 from keras_prokt import losses
-from keras_prokt.app import App, Task, TaskRequest, get_app
-from keras_prokt.data.batches import Batches
+from keras_prokt.app import Task, get_app
+from keras_prokt.data.batches import Batches, inputs_of
 from keras_prokt.files import digest_of_file
 from keras_prokt.methods import parse_method
-from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.spec import RunSpec
+from keras_prokt.settings import SettingError, argument
 
 
-def task_request(app: App, spec: RunSpec) -> TaskRequest:
-    """What a run asks its app for."""
-    return TaskRequest(
-        teacher=spec.teacher or app.default_teacher,
-        student=spec.student,
-        batch_size=spec.batch_size,
-        seed=spec.seed,
-        limit=spec.limit,
-        data_dir=spec.data_dir,
-        full_train=spec.full_train,
-        dataset=spec.dataset,
-        text_columns=spec.text_columns,
-        label_column=spec.label_column,
-        validation=spec.validation,
-        test=spec.test,
-        max_length=spec.max_length,
-    )
-
-
-def prepare(app: App, spec: RunSpec) -> Task:
+def prepare(spec: RunSpec) -> Task:
     """The data and models of a run."""
-    task = app.prepare(task_request(app, spec))
+    task = get_app(spec.app).prepare(spec.request())
     if len(task.train) % spec.steps_per_execution:
         divisors = [n for n in range(1, len(task.train) + 1) if len(task.train) % n == 0]
-        raise ValueError(
-            f"Expected --steps-per-execution that divides the {len(task.train)} steps of an epoch, "
-            f"received {spec.steps_per_execution}; use one of {', '.join(map(str, divisors))}."
+        raise SettingError(
+            f"Expected {argument('steps_per_execution')} that divides the {len(task.train)} steps "
+            f"of an epoch, received {spec.steps_per_execution}; use one of "
+            f"{', '.join(map(str, divisors))}."
         )
     task.build_teacher = _computing_in(spec.precision, task.build_teacher)
     task.build_student = _computing_in(spec.precision, task.build_student)
@@ -82,53 +64,35 @@ def _computing_in(precision: str, build_model: Callable[[], keras.Model]) -> Any
     return build
 
 
-def prepare_again(folder: RunFolder) -> Task:
-    """The data and models of a run that was started before.
+def check_same_data(spec: RunSpec, task: Task, started_with: Mapping[str, str]) -> None:
+    """Refuses to go on with other data, or another given teacher, than a run was started with.
+
+    Args:
+        spec: The run.
+        task: Its data now.
+        started_with: The digests in its record.
 
     Raises:
-        ValueError: If the user's own data has changed since.
+        ValueError: If something has changed since.
     """
-    record, spec = folder.read(), folder.spec()
-    task = prepare(get_app(spec.app), spec)
-    started_with = record.get("data", {})
     for name, digest in digests(spec, task).items():
         if started_with.get(name, digest) != digest:
-            raise ValueError(
+            raise SettingError(
                 f"Expected the {name} with which the run was started, received "
                 + (
                     f"another file at {getattr(spec, name)!r}; restore it, or start a new run."
-                    if name in spec.table_files()
-                    else "other data; restore it (--data-dir, TFDS_DATA_DIR), or start a new run."
+                    if name in spec.files()
+                    else f"other data; restore it ({argument('data_dir')}, TFDS_DATA_DIR), or "
+                    "start a new run."
                 )
             )
-    return task
 
 
 def digests(spec: RunSpec, task: Task) -> dict[str, str]:
-    """SHA-256 of the user's own files, by the name of their field in the spec, and of the data."""
-    digests = {}
-    for name, path in spec.table_files().items():
-        digests[name] = digest_of_file(path)
+    """SHA-256 of the user's own files, by the name of their setting, and of the data."""
+    of_files = {name: digest_of_file(path) for name, path in spec.files().items()}
     parts = {f"{name} data": batches for name, batches in all_batches(task).items()}
-    return {**digests, **{name: batches.digest() for name, batches in parts.items()}}
-
-
-def check_teacher_init(record: dict[str, Any], spec: RunSpec) -> None:
-    """Refuses to go on with another file of the trained teacher than the run was started with.
-
-    Args:
-        record: As in `run.json`.
-        spec: The spec of the run.
-
-    Raises:
-        ValueError: If the file has changed.
-    """
-    started_with = record.get("teacher_init")
-    if started_with is not None and digest_of_file(spec.teacher_init) != started_with:
-        raise ValueError(
-            "Expected the teacher with which the run was started, received another file at "
-            f"{spec.teacher_init!r}; restore it, or start a new run."
-        )
+    return {**of_files, **{name: batches.digest() for name, batches in parts.items()}}
 
 
 def all_batches(task: Task) -> dict[str, Batches]:
@@ -141,17 +105,6 @@ def all_batches(task: Task) -> dict[str, Batches]:
 def held_out(task: Task) -> dict[str, Batches]:
     """The data that is not trained on, by name."""
     return {k: v for k, v in all_batches(task).items() if k != "train"}
-
-
-def inputs_of(x: Any, role: str) -> Any:
-    """The part of a batch that one of the two models reads."""
-    names_parts = isinstance(x, Mapping) and set(x) - {"index"} == {"teacher", "student"}
-    return x[role] if names_parts else x
-
-
-def teacher_part(x: Any) -> Any:
-    """The part of a batch that the teacher reads."""
-    return inputs_of(x, "teacher")
 
 
 def seeded(build_model: Callable[[], keras.Model], seed: int) -> keras.Model:

@@ -1,10 +1,8 @@
 """Fixed teachers: trained once, kept on disk, found again by what they follow from."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,82 +10,71 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt.app import App, Task
+from keras_prokt.data.batches import teacher_part
 from keras_prokt.distillers import StudentOnly
-from keras_prokt.files import (
-    cache_folder,
-    digest_of_file,
-    is_kept,
-    new_kept_folder,
-    replacing,
-)
-from keras_prokt.methods import REGIMES, parse_method
-from keras_prokt.models.loading import load_student
-from keras_prokt.models.uniform_start import uniform_start
-from keras_prokt.runs import training
-from keras_prokt.runs.progress import Progress
-from keras_prokt.runs.spec import RunSpec
-from keras_prokt.runs.task import seeded, teacher_part
-from keras_prokt.runs.training import Work
+from keras_prokt.files import digest_of_file, digest_of_json, is_kept, new_kept_folder, replacing
+from keras_prokt.runs.spec import optimizer_recipe
+from keras_prokt.runs.training import Run
 
-OTHER_SEED = 1_000_003
-"""Added to the seed of a network that must not start like another of the same architecture."""
+_MODEL = "model.keras"
 
 
-def trained_teacher(app: App, task: Task, spec: RunSpec, work: Work) -> keras.Model:
-    """The fixed teacher of a run: trained on the labels once, then read from the cache."""
-    if spec.teacher_init is not None:
-        return load_student(spec.teacher_init)
-    key = teacher_key(app, task, spec)
-    folder = kept_folder(work, spec, key)
-    if not is_kept(folder, key):
-        _train_teacher(app, task, spec, work, folder, key, {spec.teacher_epochs: "model.keras"})
-    return load_student(folder / "model.keras")
+def ready_teacher(run: Run) -> None:
+    """Trains the fixed teacher of a run on the labels, or reads its kept weights."""
+    if run.spec.teacher_init is not None:
+        return
+    key = teacher_key(run)
+    folder = kept_folder(run, key)
+    if is_kept(folder, key):
+        run.fixed_teacher.load_weights(folder / _MODEL)
+    else:
+        _train_teacher(run, folder, key, {run.spec.teacher_epochs: _MODEL})
 
 
-def trained_route(app: App, task: Task, spec: RunSpec, work: Work) -> list[Path]:
+def ready_route(run: Run) -> list[Path]:
     """Files of the teacher at evenly spaced epochs of its training, from the cache if there.
 
-    The last one is the finished teacher, as in Jin et al. 2019.
+    The last one is the finished teacher, as in Jin et al. 2019, whose weights the run's teacher
+    has then.
     """
-    count = spec.anchors
-    key = {**teacher_key(app, task, spec), "anchors": count}
-    folder = kept_folder(work, spec, key)
+    count = run.spec.anchors
+    key = {**teacher_key(run), "anchors": count}
+    folder = kept_folder(run, key)
     names = [f"anchor-{number}.keras" for number in range(1, count + 1)]
-    if not is_kept(folder, key):
-        epochs = [spec.teacher_epochs * number // count for number in range(1, count + 1)]
-        files = dict(zip(epochs, names, strict=True))
-        _train_teacher(app, task, spec, work, folder, key, files)
+    if is_kept(folder, key):
+        run.fixed_teacher.load_weights(folder / names[-1])
+    else:
+        epochs = [run.spec.teacher_epochs * number // count for number in range(1, count + 1)]
+        _train_teacher(run, folder, key, dict(zip(epochs, names, strict=True)))
         # The last anchor is the teacher of the methods without anchors.
-        del key["anchors"]
-        with new_kept_folder(kept_folder(work, spec, key), key) as writing:
-            shutil.copy(folder / names[-1], writing / "model.keras")
+        of_teacher = {name: value for name, value in key.items() if name != "anchors"}
+        with new_kept_folder(kept_folder(run, of_teacher), of_teacher) as writing:
+            shutil.copy(folder / names[-1], writing / _MODEL)
     return [folder / name for name in names]
 
 
-def _train_teacher(
-    app: App,
-    task: Task,
-    spec: RunSpec,
-    work: Work,
-    folder: Path,
-    key: dict[str, Any],
-    files: dict[int, str],
-) -> None:
+def _train_teacher(run: Run, folder: Path, key: dict[str, Any], files: dict[int, str]) -> None:
     """Trains a teacher on the labels and keeps it as it was after certain epochs."""
-    teacher = uniform_start(seeded(task.build_teacher, spec.seed))
-    trainer = StudentOnly(teacher, student_inputs=teacher_part)
-    steps = spec.teacher_epochs * len(task.train)
+    trainer = StudentOnly(run.fixed_teacher, student_inputs=teacher_part)
+    epochs = run.spec.teacher_epochs
     trainer.compile(
-        optimizer=app.recipe.teacher.build(steps, spec.teacher_learning_rate),
-        steps_per_execution=spec.steps_per_execution,
+        optimizer=optimizer_recipe(run.spec.optimizers["teacher"]).build(
+            epochs * len(run.task.train)
+        ),
+        steps_per_execution=run.spec.steps_per_execution,
     )
     # In the run folder until the last epoch is done: training may be stopped and resumed.
-    anchors = work.folder.checkpoint / "anchors"
+    anchors = run.folder.checkpoint / "anchors"
     anchors.mkdir(parents=True, exist_ok=True)
-    save = _SaveAfter({epoch: anchors / name for epoch, name in files.items()})
-    callbacks = [save, work.backup("teacher"), Progress("teacher")]
-    training.fit(trainer, task, spec.teacher_epochs, callbacks)
+    kept = {epoch: anchors / name for epoch, name in files.items()}
+    run.fit(
+        trainer,
+        epochs,
+        "teacher",
+        callbacks=[_SaveAfter(kept)],
+        name="teacher",
+        files=list(kept.values()),
+    )
     with new_kept_folder(folder, key) as writing:
         for name in files.values():
             shutil.copy(anchors / name, writing / name)
@@ -106,30 +93,21 @@ class _SaveAfter(keras.callbacks.Callback):
                 self.model.student.save(temporary)
 
 
-def untrained_or_given_teacher(task: Task, spec: RunSpec) -> keras.Model:
-    if spec.teacher_init is not None:
-        return load_student(spec.teacher_init)
-    seed = spec.seed
-    if REGIMES[parse_method(spec.method).regime].starts_untrained:
-        seed += OTHER_SEED
-    return uniform_start(seeded(task.build_teacher, seed))
+def teacher_key(run: Run) -> dict[str, Any]:
+    """What a trained teacher follows from: settings, data, and its weights at the start.
 
-
-def teacher_key(app: App, task: Task, spec: RunSpec) -> dict[str, Any]:
-    """What a trained teacher follows from: settings, data, and its weights at the start."""
-    if spec.teacher_init is not None:
-        weights = digest_of_file(spec.teacher_init)
-    else:
-        weights = digest_of_weights(seeded(task.build_teacher, spec.seed))
+    Ask for it before the teacher is trained.
+    """
+    given = run.spec.teacher_init
     return {
-        "spec": spec.of_teacher().to_json(),
-        "optimizer": asdict(app.recipe.teacher),
-        "data": task.train.digest("teacher"),
-        "weights": weights,
+        "spec": run.spec.of_teacher().to_json(),
+        "data": run.task.train.digest("teacher"),
+        "weights": digest_of_weights(run.fixed_teacher) if given is None else digest_of_file(given),
     }
 
 
 def digest_of_weights(model: keras.Model) -> str:
+    """SHA-256 of the names, shapes and values of a model's weights."""
     digest = hashlib.sha256()
     for weight in model.weights:
         digest.update(f"{weight.name} {weight.shape}".encode())
@@ -137,11 +115,6 @@ def digest_of_weights(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def kept_folder(work: Work, spec: RunSpec, key: dict[str, Any]) -> Path:
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    return work.cache / f"{spec.app}-{digest}"
-
-
-def teacher_cache(cache: str | Path | None = None) -> Path:
-    """Folder of trained teachers: as given, or `$KERAS_PROKT_CACHE`, or `~/.cache/keras_prokt`."""
-    return cache_folder(cache) / "teachers"
+def kept_folder(run: Run, key: dict[str, Any]) -> Path:
+    """The folder of the cache in which a teacher is kept."""
+    return run.teacher_cache / f"{run.spec.app}-{digest_of_json(key)[:16]}"

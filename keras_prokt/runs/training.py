@@ -1,47 +1,178 @@
-"""Where a run works, and one training in it that can be stopped and resumed."""
+"""A run while it is carried out: its data, its models, each made once, and its trainings."""
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from keras_prokt.app import Task
+from keras_prokt.app import App, Task, get_app
 from keras_prokt.callbacks import ResumableBackup
 from keras_prokt.distillers import Distiller
+from keras_prokt.files import cache_folder
+from keras_prokt.methods import REGIMES, Method, parse_method
+from keras_prokt.models.loading import load_student
+from keras_prokt.models.uniform_start import uniform_start
 from keras_prokt.runs.folder import RunFolder
-from keras_prokt.runs.stopping import TimedBackup
+from keras_prokt.runs.progress import Progress
+from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.stopping import Stop, Stopped
+from keras_prokt.runs.task import digests, prepare, seeded
+
+OTHER_SEED = 1_000_003
+"""Added to the seed of a network that must not start like another of the same architecture."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """Where a run works, and until when.
+class Run:
+    """One run, and what it trains before.
 
-    Attributes:
-        folder: The run folder.
-        cache: Folder of trained teachers.
-        deadline: Value of `time.monotonic()` at which to stop, or `None`.
+    Args:
+        spec: The run.
+        folder: Where it keeps everything.
+        cache: Where fixed teachers are kept; see `keras_prokt.files.cache_folder`.
+        stop: When it has to stop.
+        parent: The run whose assistant this one trains; they share the fixed teacher.
     """
 
-    folder: RunFolder
-    cache: Path
-    deadline: float | None = None
+    def __init__(
+        self,
+        spec: RunSpec,
+        folder: RunFolder,
+        *,
+        cache: str | Path | None = None,
+        stop: Stop | None = None,
+        parent: "Run | None" = None,
+    ):
+        self.spec = spec
+        self.folder = folder
+        self.teacher_cache = cache_folder(cache) / "teachers"
+        self.stop = Stop() if stop is None else stop
+        self._cache = cache
+        self._parent = parent
 
-    def backup(self, name: str = "") -> TimedBackup:
-        """The checkpoints of one training of the run."""
-        return TimedBackup(self.folder.checkpoint / name, self.deadline)
+    @functools.cached_property
+    def app(self) -> App:
+        """Its app."""
+        return get_app(self.spec.app)
+
+    @functools.cached_property
+    def method(self) -> Method:
+        """Its method."""
+        return parse_method(self.spec.method)
+
+    @functools.cached_property
+    def task(self) -> Task:
+        """Its data, and what builds its models."""
+        return prepare(self.spec)
+
+    @functools.cached_property
+    def teacher(self) -> keras.Model:
+        """The teacher, as it starts until it is trained or its kept weights are read."""
+        if self._parent is not None:
+            return self._parent.teacher
+        if self.spec.teacher_init is not None:
+            return load_student(self.spec.teacher_init)
+        other = OTHER_SEED if REGIMES[self.method.regime].starts_untrained else 0
+        return uniform_start(seeded(self.task.build_teacher, self.spec.seed + other))
+
+    @functools.cached_property
+    def fixed_teacher(self) -> keras.Model:
+        """The teacher that is trained before the student; another one than that which trains
+        along, where both are."""
+        if not REGIMES[self.method.regime].trains_teacher_along:
+            return self.teacher
+        if self.spec.teacher_init is not None:
+            return load_student(self.spec.teacher_init)
+        return uniform_start(seeded(self.task.build_teacher, self.spec.seed))
+
+    @property
+    def is_of_assistant(self) -> bool:
+        """Whether it trains an assistant of another run."""
+        return self._parent is not None
+
+    @functools.cached_property
+    def student(self) -> keras.Model:
+        """The student, as it starts until it is trained."""
+        return uniform_start(seeded(self.task.build_student, self.spec.seed))
+
+    @functools.cached_property
+    def assistant(self) -> "Run | None":
+        """The run that trains the student's own teacher, under teacher assistants."""
+        if self.spec.assistants is None:
+            return None
+        spec = self.spec.of_assistant()
+        return Run(spec, self.folder, cache=self._cache, stop=self.stop, parent=self)
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the run is: a checkpoint of another one is refused."""
+        return {"spec": self.spec.to_json(), "data": digests(self.spec, self.task)}
+
+    def fit(
+        self,
+        distiller: Distiller,
+        epochs: int,
+        title: str,
+        *,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        name: str = "",
+        files: Sequence[Path] = (),
+    ) -> None:
+        """Trains from the last checkpoint of this training, if there is one, and keeps more.
+
+        Args:
+            distiller: What is trained.
+            epochs: Its epochs.
+            title: What it is called where progress is shown.
+            callbacks: Callbacks, before the one that keeps checkpoints.
+            name: Name of the training within the run; "" for the distillation itself.
+            files: Files that belong to the state of this training.
+
+        Raises:
+            Stopped: If the run has to stop; then the state has been saved.
+        """
+        identity = {**self.identity, "training": name}
+        folder = self.folder.checkpoint / name
+        backup = TimedBackup(folder, self.stop, belongs_to=identity, files=files)
+        backup.restore_files()
+        first_epoch, _ = backup.position()
+        # The same random numbers, whatever was trained or read before.
+        keras.utils.set_random_seed(self.spec.seed)
+        with self.stop.training():
+            self.stop.check()
+            distiller.fit(
+                self.task.train.for_training(first_epoch),
+                steps_per_epoch=len(self.task.train),
+                epochs=epochs,
+                validation_data=self.task.validation.for_evaluation(),
+                callbacks=[*callbacks, backup, Progress(title)],
+                verbose=0,
+            )
 
 
-def fit(
-    distiller: Distiller, task: Task, epochs: int, callbacks: list[keras.callbacks.Callback]
-) -> None:
-    """Trains from the checkpoint of the `ResumableBackup` among the callbacks, if it has one."""
-    [backup] = [c for c in callbacks if isinstance(c, ResumableBackup)]
-    first_epoch, _ = backup.position()
-    distiller.fit(
-        task.train.for_training(first_epoch),
-        steps_per_epoch=len(task.train),
-        epochs=epochs,
-        validation_data=task.validation.for_evaluation(),
-        callbacks=callbacks,
-        verbose=0,
-    )
+class TimedBackup(ResumableBackup):
+    """A `ResumableBackup` that ends training when it is time to.
+
+    Args:
+        directory: Folder of the checkpoints.
+        stop: When to stop.
+        **settings: As in `ResumableBackup`.
+
+    Raises:
+        Stopped: Out of `fit`, after the state has been saved. An exception and not
+            `stop_training`: Keras would validate, and other callbacks would count the epoch.
+    """
+
+    def __init__(self, directory: str | Path, stop: Stop, **settings: Any):
+        super().__init__(directory, **settings)
+        self._stop = stop
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        is_passed_over = self._model.skip_batches > 0 or self._metrics is not None
+        super().on_train_batch_end(batch, logs)
+        if not self._stop.is_due():
+            return
+        if not is_passed_over:
+            self._save(self._epoch, batch + 1)
+        raise Stopped(self._stop.signal)

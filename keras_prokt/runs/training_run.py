@@ -1,37 +1,38 @@
 """Carries out a run: data, models, training, evaluation, export, and the record of it."""
 
+import contextlib
 import csv
 import shutil
 import time
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_prokt.app import App, Task, get_app
+from keras_prokt import models
 from keras_prokt.callbacks import StudentCheckpoint, TrainingDynamics
-from keras_prokt.files import digest_of_file, read_json, replacing
-from keras_prokt.results.evaluation import measure, saved_student
+from keras_prokt.callbacks.training_dynamics import read_history
+from keras_prokt.data.batches import Batches
+from keras_prokt.distillers.faults import TrainingFault
+from keras_prokt.files import read_json, remove_unfinished, replacing, write_text
+from keras_prokt.models.loading import load_student
+from keras_prokt.results.evaluation import Evaluation, evaluate
 from keras_prokt.results.metrics import log_name
-from keras_prokt.runs import training
+from keras_prokt.runs.cost import cost_of
 from keras_prokt.runs.determinism import is_deterministic
 from keras_prokt.runs.environment import describe_environment
 from keras_prokt.runs.folder import RunFolder
-from keras_prokt.runs.plan import Plan, build, check_before_training
-from keras_prokt.runs.progress import Progress
+from keras_prokt.runs.plan import Plan, plan_of
 from keras_prokt.runs.spec import RunSpec
-from keras_prokt.runs.stopping import Stopped
-from keras_prokt.runs.task import (
-    all_batches,
-    check_teacher_init,
-    digests,
-    prepare,
-    prepare_again,
-)
-from keras_prokt.runs.teachers import teacher_cache
-from keras_prokt.runs.training import Work
+from keras_prokt.runs.stopping import Stop, Stopped
+from keras_prokt.runs.task import all_batches, check_same_data, digests, held_out, prepare
+from keras_prokt.runs.threads import threads_in_use
+from keras_prokt.runs.training import Run
+from keras_prokt.settings import SettingError, argument
 
 
 def run(
@@ -43,57 +44,85 @@ def run(
     cache: str | Path | None = None,
     stop_after: float | None = None,
     measures_test: bool = True,
+    keeps_checkpoint: bool = True,
+    stop: Stop | None = None,
 ) -> dict[str, Any]:
     """Carries out a run and keeps everything in a new folder.
 
     Args:
         spec: The run.
         out: The run folder.
-        overwrite: Whether a run folder of that name may be replaced.
+        overwrite: Whether a run folder of that name may be replaced. The old run is moved aside
+            and deleted when the new one is completed; if that one fails, the old one is put back.
         export: Whether to write the student as a SavedModel.
-        cache: Where fixed teachers are kept; see `teacher_cache`.
+        cache: Where fixed teachers are kept; `None`: `$KERAS_PROKT_CACHE` or
+            `~/.cache/keras_prokt`.
         stop_after: Seconds after which the state is saved and the run left for `resume`.
         measures_test: Whether to measure the models on test data, which chooses nothing.
+        keeps_checkpoint: Whether the last state of training stays when the run is completed.
+        stop: When to stop, instead of `stop_after`.
 
     Returns:
-        The record, as in `run.json`; its status is "running" if the run was stopped.
+        The record, as in `run.json`; its status is "running" if the run was stopped, and "failed"
+        if training went wrong.
 
     Raises:
         ValueError: On bad input; then nothing has been written.
+        TrainingFault: If training goes wrong; the record says so too.
+        InUse: If another process works on the folder.
+
+    Example:
+
+    ```python
+    from keras_prokt.runs import RunSpec, run
+
+    record = run(RunSpec.resolve("digits", "prokt", epochs=150), "runs/digits")
+    ```
     """
-    deadline = None if stop_after is None else time.monotonic() + stop_after
     folder = RunFolder(out)
     folder.check_free(overwrite)
     check_backend(spec)
-    app = get_app(spec.app)
-    task = prepare(app, spec)
-    plan = check_before_training(app, task, spec)
+    this = Run(spec, folder, cache=cache, stop=Stop(stop_after) if stop is None else stop)
+    task = this.task
+    plan = plan_of(this)
     record = {
         "status": "running",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "spec": spec.to_json(),
         "data": digests(spec, task),
-        "teacher_init": None if spec.teacher_init is None else digest_of_file(spec.teacher_init),
         "class_names": task.class_names,
-        "optimizers": {
-            "teacher": asdict(app.recipe.teacher),
-            "student": asdict(app.recipe.student_optimizer(spec.student)),
-        },
         "export": export,
         "measures_test": measures_test,
+        "keeps_checkpoint": keeps_checkpoint,
+        "threads": threads_in_use(),
         **describe_environment(),
     }
-    work = Work(folder, teacher_cache(cache), deadline)
     # The student can be exported without the data and the preset that it was trained with.
     front_end = None if task.text is None else asdict(task.text)
-    folder.create(record, front_end, overwrite=overwrite)
-    if spec.teacher_epochs is not None:
-        plan = None  # that one has teachers that are not trained
-    return _carry_out(work, record, app, task, spec, plan)
+    with folder.created(record, front_end, overwrite=overwrite) as record:
+        try:
+            return _carry_out(this, record, plan)
+        except (Exception, SystemExit) as error:
+            if record.get("replaces") is not None:
+                _put_back(folder, record, error)
+            raise
+
+
+def _put_back(folder: RunFolder, record: dict[str, Any], error: BaseException) -> None:
+    """Puts the replaced run back after the new one has failed, and says where that one is."""
+    with contextlib.suppress(ValueError):
+        record = folder.read()
+    aside = folder.restore_replaced(record)
+    where = "" if aside is None else f", the failed one is in {str(aside)!r}"
+    error.add_note(f"The run that was to be replaced is in {str(folder.path)!r} again{where}.")
 
 
 def resume(
-    out: str | Path, *, cache: str | Path | None = None, stop_after: float | None = None
+    out: str | Path,
+    *,
+    cache: str | Path | None = None,
+    stop_after: float | None = None,
+    stop: Stop | None = None,
 ) -> dict[str, Any]:
     """Continues a run that was stopped, at the step of its last checkpoint.
 
@@ -101,115 +130,248 @@ def resume(
         out: The run folder.
         cache: As in `run`.
         stop_after: As in `run`.
+        stop: As in `run`.
 
     Returns:
         The record, as in `run.json`; of a completed run, the record that is there.
 
     Raises:
-        ValueError: If there is no run, or it was made with another backend, or with deterministic
-            operations and this backend has not been held to them.
+        ValueError: If there is no run, it was changed, or it was made with another backend, other
+            data, by an older version, or with deterministic operations and this backend has not
+            been held to them.
+        InUse: If another process works on it.
+
+    Example:
+
+    ```python
+    from keras_prokt.runs import resume
+
+    record = resume("runs/digits", stop_after=3600)
+    ```
     """
-    deadline = None if stop_after is None else time.monotonic() + stop_after
     folder = RunFolder.existing(out)
     record, spec = folder.read(), folder.spec()
     if record["status"] == "completed":
         return record
-    check_backend(spec)
-    app = get_app(spec.app)
-    work = Work(folder, teacher_cache(cache), deadline)
-    task = prepare_again(folder)
-    check_teacher_init(record, spec)
-    return _carry_out(work, record, app, task, spec, None)
-
-
-def _carry_out(
-    work: Work,
-    record: dict[str, Any],
-    app: App,
-    task: Task,
-    spec: RunSpec,
-    plan: Plan | None,
-) -> dict[str, Any]:
-    started = time.monotonic()
-    folder = work.folder
-    try:
-        plan = build(app, task, spec, work) if plan is None else plan
-        best_epoch = _train(work, task, spec, plan)
-    except Stopped:
-        seconds = record.get("wall_seconds", 0) + time.monotonic() - started
-        record = {**record, "wall_seconds": round(seconds, 2)}
-        folder.write(record)
-        return folder.read()
-    results = {"best_epoch": best_epoch, "last_epoch": spec.epochs}
-    results["models"] = measure(
-        folder,
-        task if record.get("measures_test", True) else replace(task, test=None),
-        plan,
-        best_is_last=best_epoch == spec.epochs,
-    )
-    if record["export"]:
-        from keras_prokt.export import export_saved_model
-
-        shutil.rmtree(folder.saved_model, ignore_errors=True)
-        export_saved_model(
-            saved_student(folder),
-            folder.saved_model,
-            text=task.text,
-            class_names=task.class_names,
+    if "threads" not in record:
+        version = record.get("package", {}).get("version", "0.1.0")
+        raise ValueError(
+            f"Expected a run of this version of keras_prokt, received one begun with {version}; "
+            "resume it with that version, or start it anew."
         )
-    with folder.history.open(newline="") as file:
-        training_seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
+    check_backend(spec)
+    with folder.locked():
+        record = folder.read()
+        if record["status"] == "completed":  # by another process, meanwhile
+            return record
+        this = Run(spec, folder, cache=cache, stop=Stop(stop_after) if stop is None else stop)
+        check_same_data(spec, this.task, record["data"])
+        record = {k: v for k, v in record.items() if k != "failure"} | {"status": "running"}
+        return _carry_out(this, record, plan_of(this))
+
+
+def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """Trains from where the run is, measures and exports; the folder's lock is held."""
+    folder, started = run.folder, time.monotonic()
+
+    def with_time(record: dict[str, Any]) -> dict[str, Any]:
+        seconds = record.get("wall_seconds", 0) + time.monotonic() - started
+        return {**record, "wall_seconds": round(seconds, 2)}
+
+    try:
+        best_epoch = _train(run, plan)
+        results = _measured(run, plan, best_epoch, measures_test=record.get("measures_test", True))
+        if record["export"]:
+            _export(run)
+    except Stopped as stopped:
+        record = with_time(record)
+        folder.write(record)
+        if stopped.signal is not None:
+            raise
+        return folder.read()
+    except TrainingFault as fault:
+        folder.write({**with_time(record), "status": "failed", "failure": str(fault)})
+        raise
+    training_seconds = sum(float(row["seconds"]) for row in read_history(folder.history))
+    if not record.get("keeps_checkpoint", True):
+        shutil.rmtree(folder.checkpoint, ignore_errors=True)
+    remove_unfinished(folder.path)
     record = {
-        **record,
+        **with_time(record),
         "status": "completed",
         "training_seconds": round(training_seconds, 2),
-        "wall_seconds": round(record.get("wall_seconds", 0) + time.monotonic() - started, 2),
-        "examples": {name: b.num_examples for name, b in all_batches(task).items()},
-        "lengths": task.train.lengths(),
+        "examples": {name: b.num_examples for name, b in all_batches(run.task).items()},
+        "lengths": run.task.train.lengths(),
+        "cost": cost_of(plan),
         "results": results,
+        "files": folder.digests(),
     }
     folder.write(record)
+    folder.delete_replaced(record)
     return folder.read()
 
 
-def _train(work: Work, task: Task, spec: RunSpec, plan: Plan) -> int:
+def _train(run: Run, plan: Plan) -> int:
     """Trains all stages from where they are; returns the best epoch on validation, from 1."""
-    folder, backup, monitor = work.folder, work.backup(), f"val_{log_name(task.metrics[0])}"
-    position = backup.position()
-    if plan.first_stage is not None and position == (0, 0):
-        callbacks = [TrainingDynamics(folder.path / "first_stage"), work.backup("first_stage")]
-        callbacks.append(Progress("first stage"))
-        training.fit(plan.first_stage, task, spec.first_stage_epochs, callbacks)
-    checkpoint = StudentCheckpoint(
-        folder.student,
-        monitor=monitor,
-        initial_value_threshold=_best_so_far(folder, monitor, position[0])["value"],
-    )
-    callbacks = [TrainingDynamics(folder.path), *plan.callbacks, backup, Progress(spec.method)]
+    folder, spec = run.folder, run.spec
+    monitor = f"val_{log_name(run.task.metrics[0])}"
+    callbacks = plan.train_before()
+    if plan.first_stage is not None and not any(folder.checkpoint.glob("epoch-*")):
+        stage = folder.path / "first_stage"
+        run.fit(
+            plan.first_stage,
+            spec.first_stage_epochs,
+            "first stage",
+            callbacks=[TrainingDynamics(stage)],
+            name="first_stage",
+            files=[stage / folder.history.name],
+        )
+    callbacks = [TrainingDynamics(folder.path), *callbacks]
     if not spec.full_train:
-        callbacks.insert(0, checkpoint)
-    training.fit(plan.distiller, task, spec.epochs, callbacks)
+        callbacks.insert(0, StudentCheckpoint(folder.student, monitor=monitor))
+    run.fit(
+        plan.distiller,
+        spec.epochs,
+        spec.method,
+        callbacks=callbacks,
+        files=[folder.history] if spec.full_train else [folder.history, folder.student],
+    )
     if spec.full_train:
         # The paper's protocol: validation was trained on, so it chooses nothing.
         with replacing(folder.student) as temporary:
             plan.distiller.student.save(temporary)
         return spec.epochs
-    return _best_so_far(folder, monitor, spec.epochs)["epoch"]
+    return best_epoch(folder.history, monitor)
 
 
-def _best_so_far(folder: RunFolder, monitor: str, before_epoch: int) -> dict[str, Any]:
-    """Best value of a metric in the history of the epochs before a given one."""
-    best: dict[str, Any] = {"value": None, "epoch": None}
-    if not folder.history.is_file():
-        return best
-    with folder.history.open(newline="") as file:
-        for row in csv.DictReader(file):
-            value = float(row[monitor])
-            if int(row["epoch"]) < before_epoch and (
-                best["value"] is None or value > best["value"]
-            ):
-                best = {"value": value, "epoch": int(row["epoch"]) + 1}
-    return best
+def best_epoch(history: Path, monitor: str) -> int:
+    """The first epoch, from 1, with the highest value of a metric.
+
+    Args:
+        history: The `history.csv`.
+        monitor: Name of its column.
+    """
+    with history.open(newline="", encoding="utf-8") as file:
+        values = [float(row[monitor]) for row in csv.DictReader(file)]
+    return 1 + max(range(len(values)), key=lambda epoch: (values[epoch], -epoch))
+
+
+def _measured(run: Run, plan: Plan, best_epoch: int, *, measures_test: bool) -> dict[str, Any]:
+    """All models on all held-out data, and their size; keeps the class of every example."""
+    parts = held_out(run.task)
+    if not measures_test:
+        parts.pop("test", None)
+    roles = {"student": (load_student(run.folder.student), "student")}
+    if best_epoch != run.spec.epochs:
+        roles["student (last epoch)"] = (plan.distiller.student, "student")
+    roles |= {name: (model, "teacher") for name, model in plan.teachers.items()}
+    measured, classes = {}, {}
+    for name, (model, role) in roles.items():
+        evaluations = evaluate(model, parts, role, run.task.metrics)
+        measured[name] = {**_size(model), **{p: e.metrics for p, e in evaluations.items()}}
+        classes[name] = evaluations
+    if best_epoch == run.spec.epochs:
+        measured["student (last epoch)"] = measured["student"]
+        classes["student (last epoch)"] = classes["student"]
+    for part, batches in parts.items():
+        of_models = {name: evaluations[part] for name, evaluations in classes.items()}
+        write_predictions(run.folder, part, batches, of_models)
+    return {
+        "best_epoch": best_epoch,
+        "last_epoch": run.spec.epochs,
+        "metric": run.task.metrics[0],
+        "models": measured,
+    }
+
+
+def _size(model: keras.Model) -> dict[str, int]:
+    weights = model.weights
+    return {
+        "parameters": model.count_params(),
+        "bytes": int(sum(np.prod(w.shape) * np.dtype(w.dtype).itemsize for w in weights)),
+    }
+
+
+def write_predictions(
+    folder: RunFolder, part: str, batches: Batches, evaluations: Mapping[str, Evaluation]
+) -> None:
+    """Keeps the class that each model gives to every example, as `predictions/PART.csv`."""
+    rows = zip(batches.labels, *(e.classes for e in evaluations.values()), strict=True)
+    lines = [",".join(map(str, row)) for row in rows]
+    text = "\n".join([",".join(["label", *evaluations]), *lines]) + "\n"
+    write_text(folder.predictions / f"{part.replace(' ', '_')}.csv", text)
+
+
+def _export(run: Run) -> None:
+    from keras_prokt.export import export_saved_model
+
+    folder = run.folder
+    shutil.rmtree(folder.saved_model, ignore_errors=True)
+    export_saved_model(
+        load_student(folder.student),
+        folder.saved_model,
+        text=run.task.text,
+        class_names=run.task.class_names,
+    )
+
+
+def evaluate_run(out: str | Path) -> dict[str, dict[str, float]]:
+    """Metrics of the saved student of a run on all held-out data.
+
+    Raises:
+        ValueError: If the run has no student yet, or its data has changed.
+    """
+    folder = RunFolder.existing(out)
+    record, spec = folder.read(), folder.spec()
+    student = saved_student(folder)
+    task = prepare(spec)
+    check_same_data(spec, task, record["data"])
+    evaluations = evaluate(student, held_out(task), "student", task.metrics)
+    return {part: evaluation.metrics for part, evaluation in evaluations.items()}
+
+
+def add_test(folder: RunFolder) -> dict[str, float] | None:
+    """Measures the saved student of a run on the test data and adds it to the run's record.
+
+    Args:
+        folder: The folder of a completed run.
+
+    Returns:
+        The metrics, measured once: what is in the record already stays. `None` without test data.
+    """
+    with folder.locked():
+        record, spec = folder.read(), folder.spec()
+        student = record["results"]["models"]["student"]
+        if "test" not in student:
+            task = prepare(spec)
+            check_same_data(spec, task, record["data"])
+            if task.test is None:
+                return None
+            model = saved_student(folder)
+            [evaluation] = evaluate(model, {"test": task.test}, "student", task.metrics).values()
+            write_predictions(folder, "test", task.test, {"student": evaluation})
+            student["test"] = evaluation.metrics
+            folder.write({**record, "measures_test": True, "files": folder.digests()})
+    return student["test"]
+
+
+def saved_student(folder: RunFolder) -> keras.Model:
+    """The saved student of a run.
+
+    Raises:
+        ValueError: If the run has not saved one yet, or it was changed since.
+    """
+    if not folder.student.is_file():
+        raise ValueError(
+            f"Expected a saved student at {str(folder.student)!r}, received none; finish the run "
+            f"with `{folder.resume_hint()}`."
+        )
+    folder.check_file(folder.student, folder.read())
+    # A builder's module may register layers of its own.
+    name = folder.spec().student
+    if ":" in name and "://" not in name and not Path(name).exists():
+        models.get(name)
+    return load_student(folder.student)
 
 
 def export_run(out: str | Path) -> Path:
@@ -217,9 +379,8 @@ def export_run(out: str | Path) -> Path:
     from keras_prokt.export import export_saved_model
 
     folder = RunFolder.existing(out)
-    student = saved_student(folder)
     return export_saved_model(
-        student,
+        saved_student(folder),
         folder.saved_model,
         text=front_end_of(folder),
         class_names=folder.read()["class_names"],
@@ -227,13 +388,25 @@ def export_run(out: str | Path) -> Path:
 
 
 def front_end_of(folder: RunFolder) -> Any:
-    """How raw strings become the student's inputs, a `TextFrontEnd`; `None` where nothing does."""
+    """How raw strings become the student's inputs, a `TextFrontEnd`; `None` where nothing does.
+
+    Raises:
+        ValueError: If `front_end.json` was changed or is gone.
+    """
     from keras_prokt.export import TextFrontEnd
 
     if not folder.front_end.is_file():  # a run of an older version
-        return prepare_again(folder).text
-    settings = read_json(folder.front_end)
-    return None if settings is None else TextFrontEnd(**settings)
+        return prepare(folder.spec()).text
+    folder.check_file(folder.front_end, folder.read())
+    if folder.front_end.read_text(encoding="utf-8").strip() == "null":
+        return None
+    try:
+        return TextFrontEnd(**read_json(folder.front_end))
+    except TypeError as error:
+        raise ValueError(
+            f"Expected a whole {folder.front_end.name} at {str(folder.front_end)!r}, received one "
+            f"with {error}; restore it from a copy."
+        ) from error
 
 
 def check_backend(spec: RunSpec) -> None:
@@ -245,8 +418,8 @@ def check_backend(spec: RunSpec) -> None:
             "with backend=."
         )
     if spec.deterministic and not is_deterministic(spec.backend):
-        raise ValueError(
+        raise SettingError(
             f"Expected deterministic operations of {spec.backend}, received its usual ones; call "
             f"keras_prokt.runs.determinism.use_deterministic_operations({spec.backend!r}) "
-            "before anything is computed, or use `keras-prokt run --deterministic`."
+            f"before anything is computed, or use {argument('deterministic')} of the command line."
         )

@@ -1,0 +1,225 @@
+"""Options of the command line, made of the settings of a run.
+
+Imports no Keras.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import click
+
+from keras_prokt.data.table import parse_text_columns
+from keras_prokt.methods import OBJECTIVES
+from keras_prokt.names import unknown_name
+from keras_prokt.runs.spec import all_settings, settings_by_group
+from keras_prokt.settings import Setting, SettingError, argument
+
+METHOD_HELP = (
+    "Objectives and at most one regime joined by '+', such as prokt, kd, crd+kd, at+prokt, sp+rco; "
+    "see `keras-prokt methods`."
+)
+
+_RESEARCH = "Optimizers"
+
+_OTHERS = {"out": "--out", "overwrite": "--overwrite", "pair": "--pair", "seeds": "--seeds"}
+
+
+def option_names() -> dict[str, str]:
+    """How each argument of the library is typed here, for messages."""
+    return {**{name: row.option_of(name) for name, row in all_settings().items()}, **_OTHERS}
+
+
+class GroupedCommand(click.Command):
+    """A command whose help shows the settings of a run in groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            shown = parameter.get_help_record(ctx)
+            if shown is not None:
+                groups.setdefault(getattr(parameter, "group", "Options"), []).append(shown)
+        for name, rows in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(rows)
+
+
+class GroupedOption(click.Option):
+    """An option that belongs to a group of settings."""
+
+    def __init__(self, *arguments: Any, group: str = "Options", **settings: Any):
+        super().__init__(*arguments, **settings)
+        self.group = group
+
+
+def with_settings(
+    *, as_text: bool = False, without: Iterable[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the options of all settings of a run to a command.
+
+    Args:
+        as_text: Whether numbers arrive as they were typed, since they may be lists and ranges.
+        without: Names of settings that the command has of its own.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        own = [
+            ("app", "Models", Setting("Which app; see `keras-prokt apps`."), "digits"),
+            ("method", "Method", Setting(METHOD_HELP), "prokt"),
+        ]
+        pair = Setting("A named pair of the app, such as vgg13-mobilenetv2 of cifar100.")
+        rows = [("pair", "Models", pair, None)]
+        rows += [
+            (name, group, row, None)
+            for group, settings in settings_by_group().items()
+            for name, row in settings.items()
+            if name not in without
+        ]
+        for name, group, row, default in reversed([*own, *rows]):
+            if name not in without:
+                command = _option(name, row, group, default, as_text)(command)
+        return command
+
+    return decorate
+
+
+def _option(name: str, row: Setting, group: str, default: Any, as_text: bool) -> Any:
+    several = row.kind is dict or (row.kind is tuple and name != "text_columns")
+    settings: dict[str, Any] = {"help": row.help, "metavar": row.metavar, "group": group}
+    if row.kind is bool and not as_text:
+        settings |= {"is_flag": True, "default": None}
+    elif several:
+        settings |= {"multiple": True}
+    elif row.kind in (float, int) and not as_text:
+        settings |= {"type": row.kind}
+    elif row.kind is bool:
+        settings |= {"is_flag": True, "default": None}
+    if default is not None:
+        settings |= {"default": default, "show_default": True}
+    return click.option(row.option_of(name), name, cls=GroupedOption, **settings)
+
+
+def parsed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What `RunSpec.resolve` takes of what was typed.
+
+    Raises:
+        SettingError: If an entry is not of the form that its option has.
+    """
+    values = {name: value for name, value in given.items() if value not in (None, ())}
+    if values.get("teacher_init") == "scratch":
+        del values["teacher_init"]
+    if "weights" in values:
+        values["weights"] = _weights(values["weights"])
+    if "objective_settings" in values:
+        values["objective_settings"] = _objective_settings(values["objective_settings"])
+    if isinstance(values.get("text_columns"), str):
+        values["text_columns"] = parse_text_columns(values["text_columns"], values.get("dataset"))
+    return values
+
+
+def _weights(entries: Iterable[str]) -> dict[str, float]:
+    weights = {}
+    for entry in entries:
+        name, _, value = entry.partition("=")
+        try:
+            weights[name.strip()] = float(value)
+        except ValueError:
+            raise SettingError(
+                f"Expected {argument('weights')} OBJECTIVE=NUMBER, received {entry!r}; for example "
+                "at=500."
+            ) from None
+    return weights
+
+
+def _objective_settings(entries: Iterable[str]) -> dict[str, dict[str, Any]]:
+    settings: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        place, equals, text = entry.partition("=")
+        objective, dot, name = place.strip().partition(".")
+        if not (equals and dot):
+            raise SettingError(
+                f"Expected {argument('objective_settings')} OBJECTIVE.NAME=VALUE, received "
+                f"{entry!r}; for example crd.num_negatives=4096."
+            )
+        if objective not in OBJECTIVES:
+            raise SettingError(unknown_name("an objective", objective, OBJECTIVES))
+        rows = OBJECTIVES[objective].settings
+        if name not in rows:
+            raise SettingError(
+                unknown_name(f"a setting of {objective!r}", name, rows)
+                if rows
+                else f"Expected no settings of {objective!r}, received {name!r}; it has none."
+            )
+        settings.setdefault(objective, {})[name] = rows[name].parsed(
+            "objective_settings", text.strip()
+        )
+    return settings
+
+
+@functools.cache
+def typed_names() -> dict[str, str]:
+    """Settings by how they are typed without the two hyphens, such as `lambda`."""
+    return {row.option_of(name).removeprefix("--"): name for name, row in all_settings().items()}
+
+
+def parsed_method(text: str) -> tuple[str, dict[str, Any]]:
+    """A method with settings of its own, as `compare` takes it.
+
+    Args:
+        text: A method, and settings without the two hyphens: `"prokt lambda=0 label-weight=.5"`.
+
+    Returns:
+        The method, and its settings as `RunSpec.resolve` takes them.
+
+    Raises:
+        SettingError: On unknown settings and values that mean nothing.
+
+    Example:
+
+    >>> from keras_prokt.options import parsed_method
+    >>> parsed_method("prokt lambda=.5 weight=kd=2")
+    ('prokt', {'proximal_weight': 0.5, 'weights': {'kd': 2.0}})
+    """
+    method, *entries = text.split()
+    given: dict[str, Any] = {}
+    for entry in entries:
+        typed, equals, value = entry.partition("=")
+        name = typed_names().get(typed.removeprefix("--"))
+        if name is None or not equals:
+            known = typed_names()
+            raise SettingError(
+                unknown_name(f"a setting of method {method!r}, NAME=VALUE,", typed, known)
+            )
+        row = all_settings()[name]
+        if row.kind in (dict, tuple) and name != "text_columns":
+            given.setdefault(name, []).append(value)
+        else:
+            given[name] = value if name == "text_columns" else row.parsed(name, value)
+    return method, parsed(given)
+
+
+def parsed_seeds(text: str) -> list[int]:
+    """Seeds as people type them: `0-4`, or `0,1,7`.
+
+    Raises:
+        SettingError: On anything else, and on seeds given twice.
+
+    Example:
+
+    >>> from keras_prokt.options import parsed_seeds
+    >>> parsed_seeds("0-2,7")
+    [0, 1, 2, 7]
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.strip().partition("-")
+        is_whole = low.isdecimal() and (not dash or high.isdecimal())
+        if not is_whole or (dash and int(high) - int(low) not in range(10_000)):
+            raise SettingError(
+                f"Expected {argument('seeds')} such as 0-4 or 0,1,2, received {text!r}; give whole "
+                "numbers from 0."
+            )
+        seeds += range(int(low), int(high or low) + 1)
+    if len(set(seeds)) < len(seeds):
+        raise SettingError(f"Expected different {argument('seeds')}, received {text!r}.")
+    return seeds

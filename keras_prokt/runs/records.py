@@ -1,0 +1,184 @@
+"""What `run.json` holds: its shape, its version, and how older ones are read.
+
+This module imports no Keras.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_prokt.app import OptimizerRecipe, get_app
+from keras_prokt.files import read_json, without_checksum
+from keras_prokt.methods import parse_method
+from keras_prokt.runs.spec import RunSpec, optimizer_settings
+from keras_prokt.settings import PARTS, OptimizerSettings, settings_of
+
+FORMAT = 2
+"""Version of the records: 1 is that of keras_prokt 0.1.0, without checksums."""
+
+STATUSES = ("running", "completed", "failed")
+
+_NUMBER = (int, float)
+_METRICS = {"*": _NUMBER}
+_MODEL = {"parameters": int, "bytes": int, "*": _METRICS}
+_SHAPE = {
+    "status": STATUSES,
+    "started": str,
+    "spec": dict,
+    "data": {"*": str},
+    "teacher_init?": (str, type(None)),
+    "class_names": [str],
+    "export": bool,
+    "measures_test?": bool,
+    "keeps_checkpoint?": bool,
+    "threads?": int,
+    "package": {"version": str, "git": (str, type(None))},
+    "versions": {"*": str},
+    "hardware": {"machine": str, "processor": str, "cores": int, "accelerators": [str]},
+    "replaces?": str,
+    "failure?": str,
+    "wall_seconds?": _NUMBER,
+    "training_seconds?": _NUMBER,
+    "examples?": {"*": int},
+    "lengths?": ({"*": _NUMBER}, type(None)),
+    "cost?": {"forwards": {"*": int}, "flops": {"*": (int, type(None))}},
+    "files?": {"*": str},
+    "results?": {
+        "best_epoch": int,
+        "last_epoch": int,
+        "metric?": str,
+        "models": {"student": _MODEL, "*": _MODEL},
+    },
+}
+"""A key with `?` may be missing; `*` is any other key; a tuple holds what a value may be."""
+
+_OF_COMPLETED = ("training_seconds", "examples", "results")
+
+
+def read_run_record(path: Path) -> dict[str, Any]:
+    """The record of a run, of this version or an older one, in the form of this version.
+
+    Args:
+        path: The `run.json`.
+
+    Returns:
+        The record; `spec` is a `RunSpec`'s JSON form of this version.
+
+    Raises:
+        ValueError: If the file was changed, is not whole, or of a newer version.
+    """
+    record = read_json(path)
+    version = record.get("format")
+    if version == FORMAT:
+        record = without_checksum(path, record)
+    elif version != 1:
+        raise ValueError(
+            f"Expected {path.name} of format {FORMAT} or older at {str(path)!r}, received "
+            f"{version!r}; read it with the version of keras_prokt that wrote it"
+            f"{_version_of(record)}."
+        )
+    del record["format"]
+    try:
+        if version == 1:
+            record = _of_first_format(record)
+        check_shape(record, _SHAPE, path.name)
+        if record["status"] == "completed":
+            for key in _OF_COMPLETED:
+                check_shape(record, {key: object, "*": object}, path.name)
+        RunSpec.from_json(record["spec"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"Expected a whole {path.name} at {str(path)!r}, received one that cannot be read "
+            f"({type(error).__name__}: {error}); restore it from a copy, or start a new run."
+        ) from error
+    return record
+
+
+def _version_of(record: Mapping[str, Any]) -> str:
+    package = record.get("package")
+    version = package.get("version") if isinstance(package, Mapping) else None
+    return f", {version}" if isinstance(version, str) else ""
+
+
+def check_shape(value: Any, shape: Any, place: str) -> None:
+    """Refuses a JSON value of another shape.
+
+    Args:
+        value: The value.
+        shape: A type; a tuple of shapes or of texts, one of which it has to be; a list of one
+            shape, for lists of it; a mapping of keys to shapes.
+        place: Where the value stands, for messages.
+
+    Raises:
+        ValueError: If it has another.
+    """
+    if isinstance(shape, Mapping):
+        _check_mapping(value, shape, place)
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            raise ValueError(f"Expected a list at {place}, received {type(value).__name__}")
+        for number, one in enumerate(value):
+            check_shape(one, shape[0], f"{place}[{number}]")
+    elif isinstance(shape, tuple):
+        if not any(_has(value, one, place) for one in shape):
+            raise ValueError(f"Expected another value at {place}, received {value!r:.60}")
+    elif not isinstance(value, shape) or (isinstance(value, bool) and shape is int):
+        raise ValueError(f"Expected {shape.__name__} at {place}, received {value!r:.60}")
+
+
+def _has(value: Any, shape: Any, place: str) -> bool:
+    if isinstance(shape, str):
+        return value == shape
+    try:
+        check_shape(value, shape, place)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_mapping(value: Any, shape: Mapping[str, Any], place: str) -> None:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"Expected an object at {place}, received {type(value).__name__}")
+    named = {key.removesuffix("?") for key in shape}
+    for key, of_key in shape.items():
+        name = key.removesuffix("?")
+        if key != "*" and name in value:
+            check_shape(value[name], of_key, f"{place}: {name}")
+        elif key == name != "*":
+            raise ValueError(f"Expected {name!r} in {place}, received none")
+    others = [key for key in value if key not in named]
+    if others and "*" not in shape:
+        raise ValueError(f"Expected no {others[0]!r:.60} in {place}")
+    for key in others:
+        check_shape(value[key], shape["*"], f"{place}: {key!r:.60}")
+
+
+def _of_first_format(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of keras_prokt 0.1.0 in the form of this version."""
+    flat = dict(record["spec"])
+    method = parse_method(flat["method"])
+    optimizers = dict(record.pop("optimizers", {}))
+    recipe = get_app(flat["app"]).recipe
+    recipes = {"student": recipe.student_optimizer(flat["student"]), "teacher": recipe.teacher}
+    spec: dict[str, Any] = {"app": flat.pop("app"), "method": flat.pop("method")}
+    for name, part in PARTS.items():
+        spec[name] = {key: flat.pop(key) for key in settings_of(part) if key in flat}
+    spec["optimizers"] = {}
+    for role, of_role in recipes.items():
+        rate = flat.pop(f"{role}_learning_rate", None)
+        if rate is None:
+            continue
+        if role in optimizers:
+            of_role = OptimizerRecipe(**optimizers[role])
+        settings = optimizer_settings(of_role, {"learning_rate": rate})
+        names = [*settings_of(OptimizerSettings), "options"]
+        spec["optimizers"][role] = {key: getattr(settings, key) for key in names}
+    known = method.settings
+    spec["method_settings"] = {
+        key: flat.pop(key) for key in list(flat) if key in known and flat[key] is not None
+    }
+    if unknown := [key for key, value in flat.items() if value is not None]:
+        raise ValueError(f"Expected a spec of keras_prokt 0.1.0, received one with {unknown}")
+    # The first runs did not record everything.
+    missing = {"data": {}, "class_names": [], "export": False}
+    return {**missing, **record, "spec": RunSpec.from_json(spec).to_json()}
