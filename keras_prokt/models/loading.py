@@ -1,11 +1,12 @@
 """Loading a saved student without running anything that its file might ask for."""
 
 import importlib
-import json
 import zipfile
 from pathlib import Path
 
 import keras
+
+from keras_prokt.model_file import check_model_file, code_refusal
 
 _OWN_LAYERS = ("batch_normalization", "bert", "bilstm", "channel_groups", "transformer")
 """Modules of this package that register layers of their own."""
@@ -24,7 +25,7 @@ def load_student(path: str | Path) -> keras.Model:
         The model, not compiled.
 
     Raises:
-        ValueError: If there is no such file, or it is not a Keras model.
+        ValueError: If there is no such file, it is damaged, holds code, or is not a Keras model.
 
     Example:
 
@@ -33,24 +34,28 @@ def load_student(path: str | Path) -> keras.Model:
     ```
     """
     path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = archive.read("config.json").decode("utf-8")
-        json.loads(config)
-    except (OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"Expected a model file (.keras), received {str(path)!r}: {error}; give the path of a "
-            "student.keras in a run folder."
-        ) from error
+    config = check_model_file(path)
     for module in _OWN_LAYERS:
         if f'"keras_prokt.models.{module}"' in config:
             importlib.import_module(f"keras_prokt.models.{module}")
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (TypeError, ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (
+        *(TypeError, ValueError, AttributeError),  # another layer's configuration
+        *(OSError, LookupError, RuntimeError, zipfile.BadZipFile),  # other weights
+    ) as error:
+        # Keras adds how to run the code all the same.
+        if "safe_mode" in str(error) or "unsafe_deserialization" in str(error):
+            raise ValueError(code_refusal(path, "Keras refuses it")) from None
         problem = (str(error).strip().splitlines() or [""])[0][:300]
         raise ValueError(
             f"Expected a model file (.keras) whose layers are known, received {str(path)!r}: "
             f"{type(error).__name__}: {problem} Import the module that registers its custom layers "
             "(keras.saving.register_keras_serializable) first."
         ) from error
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"Expected a model file (.keras), received {str(path)!r} of a "
+            f"{type(model).__name__}; give the path of a student.keras in a run folder."
+        )
+    return model

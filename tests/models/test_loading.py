@@ -1,10 +1,15 @@
 """Loading a saved student: own layers are found, bad files are named."""
 
+import json
 import subprocess
 import sys
+import zipfile
 
+import keras
+import numpy as np
 import pytest
 
+from keras_prokt.model_file import check_model_file
 from keras_prokt.models.bilstm import bilstm
 from keras_prokt.models.loading import load_student
 
@@ -17,10 +22,124 @@ def test_a_student_with_own_layers_loads_in_a_fresh_process(tmp_path):
     assert result.stdout.strip() == "(None, 2)", result.stderr
 
 
-@pytest.mark.parametrize("content", [None, b"no zip"])
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "student.keras"
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(path)
+    return path
+
+
+def refusal(path, function=load_student):
+    """The one line with which a function refuses a file."""
+    with pytest.raises(ValueError, match="^Expected a .*model file") as error:
+        function(path)
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+def repack(path, **members):
+    """Writes an archive again with other members, `None` to leave one out; returns the path."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    names = {"config": "config.json", "weights": "model.weights.h5"}
+    content |= {names[name]: data for name, data in members.items()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            if data is not None:
+                archive.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("content", [None, b"no zip", b""])
 def test_files_that_are_no_models(tmp_path, content):
     path = tmp_path / "student.keras"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"Expected a model file \(.keras\)"):
-        load_student(path)
+    for function in (load_student, check_model_file):
+        assert refusal(path, function).endswith("give the path of a student.keras in a run folder.")
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"config": None}, "no item named 'config.json'"),
+        ({"config": b"{"}, "give the path of a student.keras"),
+        ({"config": b"\xff"}, "give the path of a student.keras"),
+        ({"config": b"[1]"}, "its config.json holds a list"),
+        ({"config": 100_000 * b"["}, "give the path of a student.keras"),
+        ({"config": b"{}"}, "layers are known"),
+        ({"weights": None}, "layers are known"),
+        ({"weights": b"none"}, "layers are known"),
+        (
+            {"config": b'{"module": "builtins", "class_name": "print", "config": {}}'},
+            "layers are known",
+        ),
+    ],
+)
+def test_archives_that_hold_no_model(saved, members, message):
+    assert message in refusal(repack(saved, **members))
+
+
+def test_an_object_of_keras_that_is_no_model(saved):
+    optimizer = keras.saving.serialize_keras_object(keras.optimizers.SGD())
+    assert refusal(repack(saved, config=json.dumps(optimizer)))
+
+
+def test_a_damaged_model_is_refused_or_loads_unharmed(saved):
+    data, weights = saved.read_bytes(), load_student(saved).get_weights()
+    refused = 0
+    for position in range(0, len(data), 97):
+        broken = bytearray(data)
+        broken[position] ^= 1
+        saved.write_bytes(broken)
+        try:
+            loaded = load_student(saved).get_weights()
+        except ValueError as error:
+            assert len(str(error).splitlines()) == 1
+            refused += 1
+        else:  # a date, for instance
+            for one, other in zip(loaded, weights, strict=True):
+                np.testing.assert_array_equal(one, other)
+    assert refused > len(data) // 97 // 2
+    for length in range(0, len(data), 997):
+        saved.write_bytes(data[:length])
+        refusal(saved, check_model_file)
+
+
+def test_a_member_with_another_checksum_is_named(saved):
+    with zipfile.ZipFile(saved) as archive:
+        info = archive.getinfo("model.weights.h5")
+        middle = info.header_offset + info.file_size // 2
+    data = bytearray(saved.read_bytes())
+    data[middle] ^= 1
+    saved.write_bytes(data)
+    for function in (load_student, check_model_file):
+        assert "whose model.weights.h5 has changed since it was written" in refusal(saved, function)
+
+
+def test_a_file_with_code_is_refused_without_advice_to_run_it(tmp_path):
+    path, x = tmp_path / "student.keras", keras.Input((3,))
+    keras.Model(x, keras.layers.Lambda(lambda x: 2 * x)(x)).save(path)
+    for function in (load_student, check_model_file):
+        message = refusal(path, function)
+        assert "which holds code (__lambda__) and is not loaded" in message
+        assert "safe_mode" not in message and "unsafe" not in message
+
+
+def test_keras_own_refusal_of_code_is_said_in_the_same_words(saved, monkeypatch):
+    def refuse(*arguments, **settings):
+        raise ValueError("You can override this error by passing `safe_mode=False`.")
+
+    monkeypatch.setattr(keras.saving, "load_model", refuse)
+    message = refusal(saved)
+    assert "which holds code" in message and "safe_mode" not in message
+
+
+def test_a_model_file_is_checked_without_keras(saved):
+    code = (
+        "import sys; sys.modules['keras'] = sys.modules['tensorflow'] = None\n"
+        "from keras_prokt.model_file import check_model_file\n"
+        f"print(check_model_file({str(saved)!r})[:1])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "{", result.stderr
