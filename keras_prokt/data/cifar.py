@@ -1,16 +1,17 @@
 """CIFAR-100: read once through TensorFlow Datasets, then from compact arrays on disk."""
 
+import contextlib
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_prokt.data.prepared import check_prepared
 from keras_prokt.data.tfds_files import prepared_builder, read_split, tfds_directory
-from keras_prokt.files import cache_folder, new_folder
+from keras_prokt.files import cache_folder, is_kept, new_kept_folder
 
 MEAN = (0.5071, 0.4867, 0.4408)
 """Mean of the training images by channel, in [0, 1]; the CRD recipe."""
@@ -31,7 +32,7 @@ class Images(NamedTuple):
     """One split."""
 
     images: np.ndarray
-    """Shape `(n, 32, 32, 3)`, uint8, memory-mapped."""
+    """Shape `(n, 32, 32, 3)`, uint8, memory-mapped where they could be kept."""
     labels: np.ndarray
     """Shape `(n,)`, int32."""
     class_names: list[str]
@@ -63,21 +64,46 @@ def load_cifar100(split: str, *, data_dir: str | None = None, cache: Path | None
     if split not in SPLITS:
         raise ValueError(f"Expected a split among {', '.join(SPLITS)}, received {split!r}.")
     source = tfds_directory(data_dir)
+    folder, key = _kept(split, source, cache)
+    # Another process may take it away between the two.
+    with contextlib.suppress(OSError):
+        if is_kept(folder, key):
+            return _read_arrays(folder)
+    images = _read_tfds(split, source)
+    # A full or read-only disk costs the next run a minute, and this one memory.
+    with contextlib.suppress(OSError):
+        with new_kept_folder(folder, key) as writing:
+            _write_arrays(writing, images)
+        return _read_arrays(folder)
+    return images
+
+
+def check_cifar100(*, data_dir: str | None = None, cache: Path | None = None) -> None:
+    """Refuses a directory without CIFAR-100, unless its arrays are kept already.
+
+    Looks at names of folders alone where the data is there, and imports no TensorFlow.
+
+    Args: as `load_cifar100`.
+
+    Raises:
+        ValueError: If the data is missing.
+    """
+    source = tfds_directory(data_dir)
+    try:
+        check_prepared("cifar100", data_dir=source)
+    except ValueError:
+        if not all(is_kept(*_kept(split, source, cache)) for split in SPLITS):
+            raise
+
+
+def _kept(split: str, source: str, cache: Path | None) -> tuple[Path, dict[str, str]]:
+    """Where the arrays of a split are kept, and what they follow from."""
     # Data from elsewhere is other data.
-    digest = hashlib.sha256(os.path.realpath(source).encode()).hexdigest()[:8]
+    path = os.path.realpath(source)
+    digest = hashlib.sha256(path.encode()).hexdigest()[:8]
     # With class names since format 2.
     folder = cache_folder(cache) / "data" / f"cifar100-2-{digest}-{split}"
-    if folder.is_dir():
-        if (kept := _read_arrays(split, folder)) is not None:
-            return kept
-        shutil.rmtree(folder)  # damaged
-    _write_arrays(split, source, folder)
-    if (written := _read_arrays(split, folder)) is None:
-        raise ValueError(
-            f"Expected to read back the arrays of CIFAR-100 from {str(folder)!r}, received others; "
-            "check the disk, or set KERAS_PROKT_CACHE to another folder."
-        )
-    return written
+    return folder, {"data": "cifar100", "split": split, "source": path}
 
 
 def split_validation(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -170,25 +196,19 @@ class Augmentation:
         return normalize(crop(images, *drawn, xp) if drawn else images, xp)
 
 
-def _read_arrays(split: str, folder: Path) -> Images | None:
-    """What `_write_arrays` wrote, or `None` if it is not whole."""
-    try:
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        labels = np.load(folder / "labels.npy")
-        names = json.loads((folder / "class_names.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, EOFError):
-        return None
-    is_whole = len(images) == len(labels) == SPLITS[split] and len(names) == 100
-    return Images(images, labels, names) if is_whole else None
+def _write_arrays(folder: Path, images: Images) -> None:
+    np.save(folder / "images.npy", images.images, allow_pickle=False)
+    np.save(folder / "labels.npy", images.labels, allow_pickle=False)
+    names = json.dumps(images.class_names)
+    (folder / "class_names.json").write_text(names, encoding="utf-8")
 
 
-def _write_arrays(split: str, source: str, folder: Path) -> None:
-    images, labels, class_names = _read_tfds(split, source)
-    with new_folder(folder) as writing:
-        np.save(writing / "images.npy", images)
-        np.save(writing / "labels.npy", labels)
-        names = json.dumps(class_names)
-        (writing / "class_names.json").write_text(names, encoding="utf-8")
+def _read_arrays(folder: Path) -> Images:
+    return Images(
+        np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False),
+        np.load(folder / "labels.npy", allow_pickle=False),
+        json.loads((folder / "class_names.json").read_text(encoding="utf-8")),
+    )
 
 
 def _read_tfds(split: str, source: str) -> Images:

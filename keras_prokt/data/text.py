@@ -12,7 +12,7 @@ from unicodedata import unidata_version
 
 import numpy as np
 
-from keras_prokt.files import cache_folder, new_folder
+from keras_prokt.files import cache_folder, is_kept, new_kept_folder
 
 FORMAT = 2
 """To be raised when `tokenize`, or a tokenizer of ours, gives other ids."""
@@ -143,7 +143,8 @@ def tokenize_once(
 
     Lists of fewer than `WORTH_KEEPING` texts are tokenized each time. What is kept is found by
     the SHA-256 of the texts, the vocabulary, the tokenizer's class and settings, `max_length` and
-    the versions of what tokenizes. Where it cannot be written, it is not kept.
+    the versions of what tokenizes, and is made again if it is no longer as it was written. Where
+    it cannot be written, it is not kept.
 
     Args:
         tokenizer: As in `tokenize`, as all but the last.
@@ -161,20 +162,36 @@ def tokenize_once(
     if len(texts) < WORTH_KEEPING:
         return tokenize(tokenizer, texts, second=second, max_length=max_length)
     digest = _digest(tokenizer, texts, second, max_length)
-    folder = cache_folder(cache) / "data" / f"tokens-{digest}"
-    if not folder.is_dir():
-        tokens = tokenize(tokenizer, texts, second=second, max_length=max_length)
-        # A full or read-only disk costs the next run a minute, and this one nothing.
-        with contextlib.suppress(OSError), new_folder(folder) as writing:
-            np.save(writing / "lengths.npy", tokens.lengths)
-            np.save(writing / "token_ids.npy", np.concatenate(tokens.token_ids))
-            np.save(writing / "segment_ids.npy", np.concatenate(tokens.segment_ids))
-        return tokens
-    ends = np.cumsum(np.load(folder / "lengths.npy"))[:-1]
-    token_ids, segment_ids = (
-        np.split(np.load(folder / f"{name}.npy"), ends) for name in ("token_ids", "segment_ids")
+    folder = cache_folder(cache) / "data" / f"tokens-{digest[:32]}"
+    key = {"tokens": digest}
+    # Another process may take it away between the two.
+    with contextlib.suppress(OSError):
+        if is_kept(folder, key):
+            return _read_tokens(folder)
+    tokens = tokenize(tokenizer, texts, second=second, max_length=max_length)
+    # A full or read-only disk costs the next run a minute, and this one nothing.
+    with contextlib.suppress(OSError), new_kept_folder(folder, key) as writing:
+        _write_tokens(writing, tokens)
+    return tokens
+
+
+def _write_tokens(folder: Path, tokens: TokenizedText) -> None:
+    arrays = {
+        "lengths": tokens.lengths,
+        "token_ids": np.concatenate(tokens.token_ids),
+        "segment_ids": np.concatenate(tokens.segment_ids),
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
+def _read_tokens(folder: Path) -> TokenizedText:
+    lengths, token_ids, segment_ids = (
+        np.load(folder / f"{name}.npy", allow_pickle=False)
+        for name in ("lengths", "token_ids", "segment_ids")
     )
-    return TokenizedText(token_ids, segment_ids)
+    ends = np.cumsum(lengths)[:-1]
+    return TokenizedText(np.split(token_ids, ends), np.split(segment_ids, ends))
 
 
 def _digest(tokenizer: Any, texts: Any, second: Any, max_length: int) -> str:
@@ -193,7 +210,7 @@ def _digest(tokenizer: Any, texts: Any, second: Any, max_length: int) -> str:
     for text in itertools.chain(texts, () if second is None else second):
         data = text if isinstance(text, bytes) else str(text).encode()
         digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()
 
 
 def _check_strings(argument: str, texts: Sequence[str] | np.ndarray) -> None:

@@ -1,4 +1,7 @@
-"""A vocabulary of word pieces learnt from texts, for students that do not share the teacher's."""
+"""A vocabulary of word pieces learnt from texts, for students that do not share the teacher's.
+
+This module imports no Keras, so that sizes can be refused at once.
+"""
 
 import contextlib
 import hashlib
@@ -7,13 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from unicodedata import unidata_version
 
-from keras_prokt.files import cache_folder, new_folder
-from keras_prokt.models.wordpiece import (
-    SPECIAL_PIECES,
-    normalize_text,
-    read_vocabulary,
-    split_words,
-)
+from keras_prokt.bert_files import SPECIAL_PIECES, read_vocabulary
+from keras_prokt.files import cache_folder, is_kept, new_kept_folder
 
 FORMAT = 1
 """To be raised when `learn_vocabulary` gives other pieces."""
@@ -46,28 +44,45 @@ def learn_vocabulary(
     pieces = learn_vocabulary(["a fine film", "a dull film"] * 50, 100)
     ```
     """
-    if size < SMALLEST:
-        raise ValueError(
-            f"Expected a vocabulary of at least {SMALLEST} word pieces, received {size}; 8000 is "
-            "usual."
-        )
+    check_size(size)
     versions = [version(package) for package in ("keras-hub", "tensorflow-text")]
     digest = hashlib.sha256(f"{FORMAT} {versions} {unidata_version} {size} {len(texts)}".encode())
     for text in texts:
         digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
     folder = cache_folder(cache) / "data" / f"vocabulary-{digest.hexdigest()[:16]}"
-    if (folder / "vocab.txt").is_file():
-        return read_vocabulary(folder / "vocab.txt")
+    key = {"vocabulary": digest.hexdigest()}
+    # Another process may take it away between the two.
+    with contextlib.suppress(OSError):
+        if is_kept(folder, key):
+            return read_vocabulary(folder / "vocab.txt")
     pieces = _learn(texts, size)
     # Where it cannot be written, the next run learns it again.
-    with contextlib.suppress(OSError), new_folder(folder) as writing:
+    with contextlib.suppress(OSError), new_kept_folder(folder, key) as writing:
         (writing / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
     return pieces
+
+
+def check_size(size: int) -> None:
+    """Refuses a vocabulary that is too small.
+
+    Args:
+        size: Most word pieces.
+
+    Raises:
+        ValueError: If it is smaller than `SMALLEST`.
+    """
+    if size < SMALLEST:
+        raise ValueError(
+            f"Expected a vocabulary of at least {SMALLEST} word pieces, received {size}; 8000 is "
+            "usual."
+        )
 
 
 def _learn(texts: Sequence[str], size: int) -> list[str]:
     import tensorflow as tf
     from keras_hub.tokenizers import compute_word_piece_vocabulary
+
+    from keras_prokt.models.wordpiece import normalize_text, split_words
 
     def words(batch: tf.Tensor) -> tf.RaggedTensor:
         return split_words(normalize_text(batch, lowercase=True, strip_accents=True))

@@ -45,23 +45,53 @@ def test_missing_data_is_one_clear_line(tmp_path):
         cifar.load_cifar100("tset")
 
 
-@pytest.mark.parametrize("damaged", ["images.npy", "labels.npy", "class_names.json"])
-def test_damaged_arrays_are_written_again(damaged, tmp_path, monkeypatch):
+@pytest.fixture
+def whole(monkeypatch):
+    """A test split of 50 images, in place of the one that TFDS would read."""
     whole = cifar.Images(IMAGES, np.arange(50, dtype="int32"), [str(n) for n in range(100)])
     monkeypatch.setattr(cifar, "_read_tfds", lambda split, source: whole)
-    monkeypatch.setitem(cifar.SPLITS, "test", 50)
+    return whole
+
+
+@pytest.mark.parametrize("damaged", ["images.npy", "labels.npy", "class_names.json"])
+def test_damaged_arrays_are_written_again(damaged, tmp_path, whole):
     cifar.load_cifar100("test", cache=tmp_path)
     [path] = tmp_path.glob(f"data/*/{damaged}")
     content = path.read_bytes()
-    for broken in (content[:-60], b""):
-        path.write_bytes(broken)
+    flipped = bytearray(content)
+    flipped[-4] ^= 1
+    for broken in (bytes(flipped), content[:-60], b"", None):
+        path.unlink() if broken is None else path.write_bytes(broken)
         again = cifar.load_cifar100("test", cache=tmp_path)
         np.testing.assert_array_equal(again.images, IMAGES)
         np.testing.assert_array_equal(again.labels, whole.labels)
         assert again.class_names == whole.class_names
         assert path.read_bytes() == content
-    np.save(path.parent / "labels.npy", np.arange(5))
-    assert len(cifar.load_cifar100("test", cache=tmp_path).labels) == 50
+
+
+def test_where_arrays_cannot_be_kept_they_are_read_each_time(tmp_path, whole):
+    (tmp_path / "data").write_text("a file where the folder would be")
+    images = cifar.load_cifar100("test", cache=tmp_path)
+    np.testing.assert_array_equal(images.images, IMAGES)
+    np.testing.assert_array_equal(images.labels, whole.labels)
+
+
+def test_data_is_missing_only_where_no_whole_arrays_are_kept(tmp_path, whole):
+    nowhere = str(tmp_path / "nowhere")
+
+    def check():
+        cifar.check_cifar100(data_dir=nowhere, cache=tmp_path)
+
+    message = "data of cifar100 in '.*nowhere', received no such directory; point data_dir"
+    with pytest.raises(ValueError, match=message):
+        check()
+    for split in cifar.SPLITS:
+        cifar.load_cifar100(split, data_dir=nowhere, cache=tmp_path)
+    check()
+    for path in tmp_path.glob("data/*-train/labels.npy"):
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match=message):
+        check()
 
 
 def test_validation_examples_are_fixed_and_apart():

@@ -150,6 +150,24 @@ def test_long_lists_are_tokenized_once(tokenizer, tmp_path, monkeypatch):
     assert len(kept()) == before + 2
 
 
+@pytest.mark.parametrize("damaged", ["lengths.npy", "token_ids.npy", "segment_ids.npy"])
+def test_damaged_ids_are_made_again(damaged, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_module, "WORTH_KEEPING", 3)
+    first, second = ["a b", "", "ad zzz", "a"], ["c", "b c", "a", "ad"]
+    whole = tokenize(tokenizer, first, second=second)
+    tokenize_once(tokenizer, first, second=second, cache=tmp_path)
+    [path] = (tmp_path / "data").glob(f"*/{damaged}")
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[-4] ^= 1  # the last number
+    for broken in (bytes(flipped), content[:-4], content[:20], b"", None):
+        path.unlink() if broken is None else path.write_bytes(broken)
+        again = tokenize_once(tokenizer, first, second=second, cache=tmp_path)
+        assert as_lists(again.token_ids) == as_lists(whole.token_ids)
+        assert as_lists(again.segment_ids) == as_lists(whole.segment_ids)
+        assert path.read_bytes() == content
+
+
 def test_where_ids_cannot_be_kept_they_are_made_each_time(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr(text_module, "WORTH_KEEPING", 1)
     (tmp_path / "data").write_text("a file where the folder would be")

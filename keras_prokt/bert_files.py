@@ -1,0 +1,199 @@
+"""The files of a BERT: what can be refused of a preset before Keras is loaded."""
+
+import importlib.util
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+SMALLEST_SHARE = 0.9
+"""Word pieces over embeddings. Checkpoints round the embeddings up, or count added pieces; by less
+than that."""
+
+HUGGING_FACE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+KERAS_HUB_WEIGHTS = ("model.weights.h5", "model.weights.json")
+
+
+class BertSizes(NamedTuple):
+    """What the config.json of a BERT says."""
+
+    embeddings: int
+    """Most word pieces."""
+    max_length: int
+    """Positions of its longest sequence."""
+    num_segments: int
+    """Segments it tells apart: 2 where it can read pairs."""
+
+
+def check_preset(preset: str, *, with_weights: bool) -> BertSizes | None:
+    """Refuses a preset that cannot be loaded, as far as that is seen without Keras.
+
+    Of a local directory the files are looked at and the vocabulary is read; of a handle of the
+    Hugging Face hub only whether its package is there. Other names are keras-hub's to know.
+
+    Args:
+        preset: As for `keras_prokt.models.bert.bert_classifier`.
+        with_weights: Whether its weights are needed, and not its word pieces alone.
+
+    Returns:
+        The sizes of the BERT in a local directory, otherwise `None`.
+
+    Raises:
+        ValueError: If it cannot be loaded.
+
+    Example:
+
+    >>> from keras_prokt.bert_files import check_preset
+    >>> check_preset("bert_base_en_uncased", with_weights=True)
+    >>> try:
+    ...     check_preset("./nowhere", with_weights=True)
+    ... except ValueError as error:
+    ...     print(str(error).rpartition("received ")[2])
+    './nowhere'; check the path.
+    """
+    if preset.lower().startswith("hf://") and importlib.util.find_spec("huggingface_hub") is None:
+        raise ValueError(
+            f"Expected the package huggingface_hub for preset {preset!r}, received an environment "
+            "without it; pip install huggingface_hub, or this package with its extra: "
+            "keras-prokt[hf]."
+        )
+    if "://" in preset:
+        return None
+    folder = Path(preset).expanduser()
+    if folder.is_dir():
+        return _check_directory(folder, with_weights)
+    if os.sep in preset or "/" in preset:  # in no name of keras-hub's
+        raise ValueError(
+            "Expected a keras-hub BERT preset, an 'hf://org/model' handle or an existing directory "
+            f"with config.json, model.safetensors and vocab.txt, received {preset!r}; check the "
+            "path."
+        )
+    return None
+
+
+def _check_directory(folder: Path, with_weights: bool) -> BertSizes:
+    config = _read_config(folder)
+    is_keras_hub = "registered_name" in config
+    vocabulary_file = "assets/tokenizer/vocabulary.txt" if is_keras_hub else "vocab.txt"
+    weights = KERAS_HUB_WEIGHTS if is_keras_hub else HUGGING_FACE_WEIGHTS
+    needed = [(vocabulary_file,), *([weights] if with_weights else [])]
+    for names in needed:
+        if not any((folder / name).is_file() for name in names):
+            found = ", ".join(sorted(path.name for path in folder.iterdir()))
+            raise ValueError(
+                f"Expected {' or '.join(names)} in directory {str(folder)!r}, received "
+                f"{found[:300]}; download the preset again, or convert a pytorch_model.bin with "
+                "`model.save_pretrained(directory, safe_serialization=True)` of transformers."
+            )
+    sizes = _sizes(folder, config)
+    _check_vocabulary(folder / vocabulary_file, sizes.embeddings)
+    return sizes
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"Expected a readable config.json in directory {str(folder)!r}, received "
+            f"{type(error).__name__}: {str(error)[:300]}; give the directory of a BERT."
+        ) from error
+    is_bert = isinstance(config, dict) and (
+        "registered_name" in config or config.get("model_type") == "bert"
+    )
+    if not is_bert:
+        found = config.get("model_type") if isinstance(config, dict) else type(config).__name__
+        raise ValueError(
+            f"Expected model_type 'bert' in the config.json of {str(folder)!r}, received "
+            f"{found!r}; choose a BERT checkpoint."
+        )
+    return config
+
+
+def _sizes(folder: Path, config: Mapping[str, Any]) -> BertSizes:
+    if "registered_name" in config:
+        settings = config.get("config")
+        keys: dict[str, int | None] = dict.fromkeys(
+            ("vocabulary_size", "max_sequence_length", "num_segments")
+        )
+    else:
+        settings = config
+        keys = {"vocab_size": None, "max_position_embeddings": 512, "type_vocab_size": 2}
+    values = [
+        settings.get(key, usual) if isinstance(settings, dict) else None
+        for key, usual in keys.items()
+    ]
+    for key, value in zip(keys, values, strict=True):
+        if type(value) is not int or value < 1:
+            raise ValueError(
+                f"Expected a number of at least 1 for {key} in the config.json of "
+                f"{str(folder)!r}, received {value!r}; download the preset again."
+            )
+    return BertSizes(*values)
+
+
+def _check_vocabulary(path: Path, embeddings: int) -> None:
+    try:
+        vocabulary = read_vocabulary(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"Expected a readable BERT vocabulary at {str(path)!r}, received "
+            f"{type(error).__name__}: {str(error)[:300]}; download the preset again."
+        ) from error
+    check_vocabulary(vocabulary, str(path))
+    if not SMALLEST_SHARE * embeddings <= len(vocabulary) <= embeddings:
+        advice = "it is cut, or another checkpoint's"
+        if len(vocabulary) > embeddings:
+            advice = "delete blank lines at its end"
+        raise ValueError(
+            f"Expected about {embeddings} word pieces at {str(path)!r}, as many as its config.json "
+            f"has embeddings and no more, received {len(vocabulary)}; {advice}, or download the "
+            "preset again."
+        )
+
+
+def read_vocabulary(path: str | Path) -> list[str]:
+    """The word pieces of a `vocab.txt`, one a line.
+
+    Args:
+        path: The file, in UTF-8.
+
+    Returns:
+        The pieces in the order of their ids. Only line ends are cut off: some vocabularies have
+        white space as a piece.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is not UTF-8.
+    """
+    with open(path, encoding="utf-8") as file:
+        return [line.rstrip("\n") for line in file]
+
+
+def check_vocabulary(vocabulary: Sequence[str], source: str) -> None:
+    """Refuses what is no vocabulary of a BERT.
+
+    Args:
+        vocabulary: The word pieces in the order of their ids.
+        source: Where they are from, for the message.
+
+    Raises:
+        ValueError: If a special piece is missing or any piece is there twice.
+    """
+    ids = {piece: index for index, piece in enumerate(vocabulary)}
+    if missing := [piece for piece in SPECIAL_PIECES if piece not in ids]:
+        raise ValueError(
+            f"Expected a BERT vocabulary with {', '.join(SPECIAL_PIECES)} in {source}, received "
+            f"{len(vocabulary)} word pieces without {', '.join(missing)}; use the vocabulary that "
+            "the model was trained with."
+        )
+    for index, piece in enumerate(vocabulary):
+        if ids[piece] != index:
+            raise ValueError(
+                f"Expected each word piece once in {source}, received {piece!r} on line "
+                f"{index + 1} and again on line {ids[piece] + 1}; rename the first, e.g. to "
+                f"'[unused line {index + 1}]', which leaves all ids as Hugging Face reads them."
+            )

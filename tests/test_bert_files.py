@@ -1,0 +1,142 @@
+"""Local BERT checkpoints: what is refused by their files alone."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_prokt.bert_files import BertSizes, check_preset
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+PIECES = [*SPECIAL, *(f"piece{number}" for number in range(95))]
+
+
+@pytest.fixture
+def hugging_face(tmp_path):
+    """The files of a Hugging Face BERT; only those are read that a check needs."""
+    folder = tmp_path / "hugging_face"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"not looked into")
+    write(folder)
+    return folder
+
+
+def write(folder, pieces=PIECES, **settings):
+    config = {"model_type": "bert", "vocab_size": 100, "max_position_embeddings": 64, **settings}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces))
+
+
+def refusal(folder, with_weights=True):
+    with pytest.raises(ValueError, match="^Expected .*; ") as error:
+        check_preset(str(folder), with_weights=with_weights)
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+def test_whole_checkpoints_of_both_kinds(hugging_face, bert):
+    sizes = check_preset(str(hugging_face), with_weights=True)
+    assert sizes == BertSizes(embeddings=100, max_length=64, num_segments=2)
+    # Written by keras-hub, of 15 word pieces (`small_glue`).
+    assert check_preset(bert, with_weights=True) == BertSizes(15, 128, 2)
+
+
+def test_the_home_directory_is_found(hugging_face, monkeypatch):
+    monkeypatch.setenv("HOME", str(hugging_face.parent))
+    assert check_preset("~/hugging_face", with_weights=True)
+    assert "'~/nowhere'; check the path" in refusal("~/nowhere")
+
+
+def test_names_that_are_no_paths_are_left_to_keras_hub(monkeypatch):
+    for name in ("bert_base_en_uncased", "some_name", "kaggle://keras/bert/keras/base"):
+        assert check_preset(name, with_weights=True) is None
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "the package huggingface_hub for preset 'hf://a/b'" in refusal("hf://a/b")
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "vocab.txt"])
+def test_missing_files(hugging_face, missing):
+    (hugging_face / missing).unlink()
+    assert missing in refusal(hugging_face)
+    if missing == "model.safetensors":
+        assert check_preset(str(hugging_face), with_weights=False)
+    else:
+        assert missing in refusal(hugging_face, with_weights=False)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("model.weights.h5", "model.weights.h5 or model.weights.json in directory"),
+        ("assets/tokenizer/vocabulary.txt", "assets/tokenizer/vocabulary.txt in directory"),
+    ],
+)
+def test_missing_files_of_keras_hub(bert, tmp_path, missing, message):
+    folder = tmp_path / "copy"
+    for path in Path(bert).rglob("*"):
+        if path.is_file() and path.relative_to(bert).as_posix() != missing:
+            copy = folder / path.relative_to(bert)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    assert message in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "Expected a readable config.json in directory"),
+        (b"\xff", "Expected a readable config.json in directory"),
+        (b"[]", "Expected model_type 'bert'"),
+        (b'{"model_type": "gpt2"}', "received 'gpt2'; choose a BERT checkpoint"),
+        (b'{"model_type": "bert"}', "at least 1 for vocab_size .*received None"),
+        (b'{"registered_name": "x", "config": []}', "at least 1 for vocabulary_size"),
+    ],
+)
+def test_wrong_configurations(hugging_face, content, message):
+    (hugging_face / "config.json").write_bytes(content)
+    (hugging_face / "assets" / "tokenizer").mkdir(parents=True)
+    (hugging_face / "assets" / "tokenizer" / "vocabulary.txt").write_text("a\n")
+    with pytest.raises(ValueError, match=message):
+        check_preset(str(hugging_face), with_weights=False)
+
+
+@pytest.mark.parametrize("value", [0, 1.5, "64", True, None])
+def test_sizes_that_are_no_numbers(hugging_face, value):
+    write(hugging_face, max_position_embeddings=value)
+    assert f"for max_position_embeddings in the config.json of {str(hugging_face)!r}" in refusal(
+        hugging_face
+    )
+
+
+@pytest.mark.parametrize("piece", SPECIAL)
+def test_a_vocabulary_without_a_special_piece(hugging_face, piece):
+    write(hugging_face, ["other" if one == piece else one for one in PIECES])
+    assert f"received 100 word pieces without {piece};" in refusal(hugging_face)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "message"),
+    [
+        (PIECES[:6], "received 6; it is cut"),
+        (PIECES[:89], "received 89; it is cut"),
+        ([*PIECES, ""], "received 101; delete blank lines"),
+        ([*PIECES[:-1], "[MASK]"], r"'[MASK]' on line 5 and again on line 100"),
+    ],
+)
+def test_vocabularies_of_other_sizes(hugging_face, pieces, message):
+    write(hugging_face, pieces)
+    assert message in refusal(hugging_face)
+    assert str(hugging_face / "vocab.txt") in refusal(hugging_face)
+
+
+def test_a_vocabulary_may_be_a_little_smaller_than_the_embeddings(hugging_face):
+    # Embeddings are rounded up to a multiple of 8 or 64 now and then.
+    write(hugging_face, PIECES[:93])
+    assert check_preset(str(hugging_face), with_weights=True)
+
+
+def test_a_vocabulary_that_is_not_utf8(hugging_face):
+    (hugging_face / "vocab.txt").write_bytes(b"[PAD]\n\xe9\n")
+    assert "Expected a readable BERT vocabulary at" in refusal(hugging_face)
