@@ -29,12 +29,20 @@ PAIRS = {
 """The six columns of Table 1, and a quick pair."""
 
 
-def prepare(request: TaskRequest) -> Task:
-    """Maps the images into memory and readies the two networks."""
+def check(request: TaskRequest) -> None:
+    """Refuses unknown networks, and a directory without the data."""
     for role, name in (("a teacher", request.teacher), ("a student", request.student)):
         if name not in NETWORKS and ":" not in name:
             also = ", keras:NAME of keras.applications, hub:PRESET of keras-hub, or module:function"
             raise ValueError(unknown_name(role, name, NETWORKS, also))
+    from keras_prokt.data.cifar import check_cifar100
+
+    check_cifar100(data_dir=request.data_dir)
+
+
+def prepare(request: TaskRequest) -> Task:
+    """Maps the images into memory and readies the two networks."""
+    check(request)
     import numpy as np
 
     from keras_prokt import models
@@ -100,6 +108,7 @@ APP = App(
         trained_teacher_learning_rate=1e-3,
     ),
     prepare=prepare,
+    check=check,
     pairs=PAIRS,
     assistants=("wrn-16-2",),
     can_train_on_validation=True,

@@ -2,6 +2,7 @@
 
 from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
 from keras_prokt.names import unknown_name
+from keras_prokt.settings import SettingError, argument
 
 NETWORKS = {
     "cnn-large": "2 stages of 2 convolutions, 32 and 64 channels, batch normalisation",
@@ -12,16 +13,21 @@ NETWORKS = {
 }
 
 
-def prepare(request: TaskRequest) -> Task:
-    """Loads the digits from scikit-learn and readies the two networks."""
+def check(request: TaskRequest) -> None:
+    """Refuses unknown networks, and a directory of data."""
     for role, name in (("a teacher", request.teacher), ("a student", request.student)):
         if name not in NETWORKS:
             raise ValueError(unknown_name(role, name, NETWORKS))
     if request.data_dir is not None:
-        raise ValueError(
-            f"Expected no data directory for app 'digits', received {request.data_dir!r}; the "
-            "digits come with scikit-learn."
+        raise SettingError(
+            f"Expected no {argument('data_dir')} for app 'digits', received {request.data_dir!r}; "
+            "the digits come with scikit-learn."
         )
+
+
+def prepare(request: TaskRequest) -> Task:
+    """Loads the digits from scikit-learn and readies the two networks."""
+    check(request)
     from keras_prokt import models
     from keras_prokt.data.batches import Batches
     from keras_prokt.data.digits import load_digits
@@ -79,4 +85,5 @@ APP = App(
     assistants=("cnn-medium",),
     transformers=("transformer-large", "transformer-small"),
     prepare=prepare,
+    check=check,
 )

@@ -10,17 +10,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
+from keras_prokt.bert_files import check_preset
+from keras_prokt.data.prepared import check_prepared
+from keras_prokt.data.vocabulary import check_size
 from keras_prokt.names import unknown_name
+from keras_prokt.settings import SettingError, argument
 from keras_prokt_apps.glue.data import GLUE_TASKS, load_glue
 
 if TYPE_CHECKING:
+    from keras_prokt.bert_files import BertSizes
     from keras_prokt.data.batches import Batches
     from keras_prokt.export import TextFrontEnd
+    from keras_prokt.models.bert import BertLimits
 
 MAX_LENGTH = 128
 """Word pieces a sequence, as the authors: of a pair read jointly, of each sentence otherwise.
 
-Fewer where a BERT has fewer positions; another number by `--max-length`.
+Fewer where a BERT has fewer positions; another number by `max_length`.
 """
 
 TEACHERS = {
@@ -62,12 +68,14 @@ def glue_app(task: str, summary: str) -> App:
     """
     is_pair = len(GLUE_TASKS[task].sentences) == 2
     bilstm = BILSTM_PAIR if is_pair else BILSTM
-    return text_app(f"glue-{task}", summary, partial(prepare_glue, task), bilstm=bilstm)
+    check, prepare = partial(check_glue, task), partial(prepare_glue, task)
+    return text_app(f"glue-{task}", summary, check, prepare, bilstm=bilstm)
 
 
 def text_app(
     name: str,
     summary: str,
+    check: Callable[[TaskRequest], None],
     prepare: Callable[[TaskRequest], Task],
     *,
     bilstm: str = BILSTM,
@@ -83,7 +91,8 @@ def text_app(
     Args:
         name: What users type.
         summary: One line for the list of apps.
-        prepare: Loads the data and readies the models, by `student_of` and `text_task`.
+        check: Refuses what can be refused without Keras, by `checked_student`.
+        prepare: Loads the data and readies the models, by `checked_student` and `text_task`.
         bilstm: What the student `bilstm` is.
         reads_table: Whether the data is the user's own.
 
@@ -109,9 +118,16 @@ def text_app(
             first_stage_epochs=10,  # of TinyBERT's published commands
         ),
         prepare=prepare,
+        check=check,
         reads_text=True,
         reads_table=reads_table,
     )
+
+
+def check_glue(task: str, request: TaskRequest) -> None:
+    """Refuses models that cannot be, and a directory without the task's data."""
+    checked_student(request, is_pair=len(GLUE_TASKS[task].sentences) == 2)
+    check_prepared(f"glue/{task}", data_dir=request.data_dir)
 
 
 def prepare_glue(task: str, request: TaskRequest) -> Task:
@@ -120,6 +136,7 @@ def prepare_glue(task: str, request: TaskRequest) -> Task:
     The first validation split decides, the others are reported under their own names. There is
     no test data: GLUE does not publish its labels.
     """
+    check_glue(task, request)
     description = GLUE_TASKS[task]
     student = student_of(request, is_pair=len(description.sentences) == 2)
     names = [name for name in description.splits if not name.startswith("test")]
@@ -231,6 +248,8 @@ class TextStudent(NamedTuple):
     """Where its word pieces come from, if they are not its own."""
     own_pieces: int | None = None
     """How many word pieces it learns from the training texts."""
+    is_cut_from_teacher: bool = False
+    """Whether it has weights of the teacher's checkpoint."""
 
 
 def text_task(
@@ -305,12 +324,44 @@ def student_of(request: TaskRequest, *, is_pair: bool) -> TextStudent:
     if match := re.fullmatch(r"bert-([1-9]\d*)(?:-([1-9]\d*))?", name):
         layers, width = (None if number is None else int(number) for number in match.groups())
         return TextStudent(
-            lambda classes, _: _bert(teacher, classes, layers, width), JOINT_INPUTS, teacher
+            lambda classes, _: _bert(teacher, classes, layers, width),
+            JOINT_INPUTS,
+            teacher,
+            is_cut_from_teacher=width is None,
         )
     if "/" in name or name.startswith("bert_") or os.path.isdir(name):
         return TextStudent(lambda classes, _: _bert(name, classes), JOINT_INPUTS, name)
     known = ["bilstm", "bilstm-8000", "bert-6", "bert-3", "bert-4-312"]
     raise ValueError(unknown_name("a student", name, known, " or a BERT preset or directory"))
+
+
+def checked_student(request: TaskRequest, *, is_pair: bool) -> TextStudent:
+    """The student that is asked for, after all checks of both models that need no Keras.
+
+    Args:
+        request: What the app is asked for.
+        is_pair: Whether the task is one of pairs.
+
+    Returns:
+        As `student_of`.
+
+    Raises:
+        ValueError: If there is no such student, a local checkpoint is not whole, or one of the
+            models cannot read such texts.
+    """
+    student = student_of(request, is_pair=is_pair)
+    if student.own_pieces is not None:
+        check_size(student.own_pieces)
+    if request.max_length is not None:
+        _check_shortest(request.max_length, is_pair=is_pair)
+    # Of the teacher the word pieces alone are needed, where it is trained already or there is none.
+    needs_weights = {request.teacher: student.is_cut_from_teacher}
+    if student.preset != request.teacher:
+        needs_weights[student.preset] = True
+    for preset, with_weights in needs_weights.items():
+        if (sizes := check_preset(preset, with_weights=with_weights)) is not None:
+            _check_reads(preset, sizes, request.max_length, is_pair=is_pair)
+    return student
 
 
 def _bilstm(is_pair: bool, num_classes: int, vocabulary_size: int) -> Any:
@@ -384,25 +435,35 @@ def _max_length(request: TaskRequest, student: TextStudent, *, is_pair: bool) ->
     presets = {request.teacher, student.preset}
     limits = {preset: bert_limits(preset) for preset in presets}
     for preset, limit in limits.items():
-        if is_pair and limit.num_segments < 2:
-            raise ValueError(
-                f"Expected a BERT of 2 segments for pairs, received {preset!r} with "
-                f"{limit.num_segments}; choose another checkpoint, or classify one column."
-            )
-        if request.max_length is not None and request.max_length > limit.max_length:
-            raise ValueError(
-                f"Expected --max-length of at most {limit.max_length}, the positions of "
-                f"{preset!r}, received {request.max_length}."
-            )
+        _check_reads(preset, limit, request.max_length, is_pair=is_pair)
     if request.max_length is None:
         return min(MAX_LENGTH, *(limit.max_length for limit in limits.values()))
-    smallest = 5 if is_pair else 3
-    if request.max_length < smallest:
-        raise ValueError(
-            f"Expected --max-length of at least {smallest} (special tokens and one of each text), "
-            f"received {request.max_length}; 128 is usual."
-        )
+    _check_shortest(request.max_length, is_pair=is_pair)
     return request.max_length
+
+
+def _check_reads(
+    preset: str, limit: "BertLimits | BertSizes", max_length: int | None, *, is_pair: bool
+) -> None:
+    if is_pair and limit.num_segments < 2:
+        raise ValueError(
+            f"Expected a BERT of 2 segments for pairs, received {preset!r} with "
+            f"{limit.num_segments}; choose another checkpoint, or classify one column."
+        )
+    if max_length is not None and max_length > limit.max_length:
+        raise SettingError(
+            f"Expected {argument('max_length')} of at most {limit.max_length}, the positions of "
+            f"{preset!r}, received {max_length}."
+        )
+
+
+def _check_shortest(max_length: int, *, is_pair: bool) -> None:
+    smallest = 5 if is_pair else 3
+    if max_length < smallest:
+        raise SettingError(
+            f"Expected {argument('max_length')} of at least {smallest} (special tokens and one of "
+            f"each text), received {max_length}; 128 is usual."
+        )
 
 
 def _read_alike(one: Any, other: Any) -> bool:

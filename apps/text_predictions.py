@@ -5,6 +5,7 @@ from pathlib import Path
 
 from keras_prokt.data.table import TFDS, read_table
 from keras_prokt.files import replacing
+from keras_prokt.settings import SettingError, argument
 from keras_prokt_apps.text_classification import texts_for_student
 
 
@@ -68,15 +69,17 @@ def predict_table(
     expected = 2 if front_end.pair else 1
     if columns is None or len(columns) != expected:
         names = "FIRST,SECOND" if front_end.pair else "COLUMN"
-        raise ValueError(
-            f"Expected --text {names} for a run on {'pairs' if front_end.pair else 'single texts'}"
-            f", received {'none' if columns is None else ','.join(columns)}; name its columns."
+        raise SettingError(
+            f"Expected {argument('text_columns')} {names} for a run on "
+            f"{'pairs' if front_end.pair else 'single texts'}, received "
+            f"{'none' if columns is None else ','.join(columns)}; name its columns."
         )
     may_replace = overwrite and out.is_file() and not (table.exists() and out.samefile(table))
     if out.exists() and not may_replace:
-        raise ValueError(
+        raise SettingError(
             f"Expected a new file for the predictions, received {str(out)!r}, which exists; name "
-            "another one with --out, or replace a file of predictions with --overwrite."
+            f"another one with {argument('out')}, or replace a file of predictions with "
+            f"{argument('overwrite')}."
         )
     texts = read_table(table, text_columns=columns, label_column=None)
     student = saved_student(folder)

@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from keras_prokt.data.prepared import check_prepared
 from keras_prokt.data.tfds_files import prepared_builder, read_split
 from keras_prokt.names import DataWarning, unknown_name
+from keras_prokt.settings import SettingError, argument
 
 TFDS = "tfds:"
 """What the name of a set of TensorFlow Datasets begins with, in place of a path."""
@@ -144,11 +146,7 @@ def load_texts(
     columns = (*text_columns, label_column)
     class_names = None
     if dataset.startswith(TFDS):
-        if given:
-            raise ValueError(
-                f"Expected no --{next(iter(given))} with a set of TensorFlow Datasets, received "
-                f"{next(iter(given.values()))!r}; its own splits are used."
-            )
+        _check_no_files(given)
         parts, class_names = _tfds_parts(dataset.removeprefix(TFDS), columns, data_dir)
     else:
         parts = {
@@ -158,9 +156,10 @@ def load_texts(
     train = parts["train"]
     present = _sorted_names(train.labels)
     if len(present) < 2:
-        raise ValueError(
+        raise SettingError(
             f"Expected at least two classes in column {label_column!r}, received {present[0]!r} in "
-            f"each of the {len(train)} rows of {train.source}; choose another column with --label."
+            f"each of the {len(train)} rows of {train.source}; choose another column with "
+            f"{argument('label_column')}."
         )
     class_names = class_names or present
     for name in held_out:
@@ -170,6 +169,33 @@ def load_texts(
         parts |= split_table(train, [name for name in held_out if name not in parts])
     _warn_of_duplicates(parts)
     return LabelledTexts(class_names, parts)
+
+
+def check_set(
+    dataset: str,
+    *,
+    validation: str | None = None,
+    test: str | None = None,
+    data_dir: str | None = None,
+) -> None:
+    """Refuses what `load_texts` would, of a set of TensorFlow Datasets, without importing those.
+
+    Args: as `load_texts`; `dataset` begins with `tfds:`.
+
+    Raises:
+        ValueError: If the set is not there, or files are given beside it.
+    """
+    held_out = {"validation": validation, "test": test}
+    _check_no_files({name: path for name, path in held_out.items() if path is not None})
+    check_prepared(dataset.removeprefix(TFDS), data_dir=data_dir)
+
+
+def _check_no_files(given: Mapping[str, str]) -> None:
+    for name, path in given.items():
+        raise SettingError(
+            f"Expected no {argument(name)} with a set of TensorFlow Datasets, received {path!r}; "
+            "its own splits are used."
+        )
 
 
 def read_table(
@@ -269,10 +295,11 @@ def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTabl
     for label in _sorted_names(rows_of):
         rows = rows_of[label]
         if len(rows) < len(names):
-            raise ValueError(
+            raise SettingError(
                 f"Expected at least {len(names)} rows of each class to divide into "
                 f"{', '.join(names)}, received {len(rows)} of {label!r}, the first at "
-                f"{table.place(rows[0])}; add rows, correct the label, or give --validation FILE."
+                f"{table.place(rows[0])}; add rows, correct the label, or give a file as "
+                f"{argument('validation')}."
             )
         # Of this module's generators only random() is promised to stay the same.
         order = [row for _, row in sorted((generator.random(), row) for row in rows)]
@@ -334,9 +361,10 @@ def _table(
 def _checked_text(value: Any, column: str, place: str) -> str:
     _check_filled("a text", value, column, place)
     if not isinstance(value, str):
-        raise ValueError(
+        raise SettingError(
             f"Expected a text in column {column!r}, received {value!r} ({type(value).__name__}) at "
-            f"{place}; write it as a string, or choose another column with --text."
+            f"{place}; write it as a string, or choose another column with "
+            f"{argument('text_columns')}."
         )
     _check_characters(value, column, place)
     return value
@@ -351,9 +379,9 @@ def _checked_label(value: Any, column: str, place: str) -> str:
         if isinstance(value, float):
             advice = (
                 "that looks like regression, which is not learned: choose another column with "
-                "--label, or write classes as strings."
+                f"{argument('label_column')}, or write classes as strings."
             )
-        raise ValueError(
+        raise SettingError(
             f"Expected a label that is an integer or a string in column {column!r}, received "
             f"{value!r} ({type(value).__name__}) at {place}; {advice}"
         )

@@ -137,13 +137,17 @@ def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path):
     before = (tmp_path / "out.csv").read_bytes()
     for out, columns, message in (
         (tmp_path / "no.csv", None, "received 'body'"),
-        (tmp_path / "no.csv", ("words", "words"), "Expected --text COLUMN for a run on single"),
+        (
+            tmp_path / "no.csv",
+            ("words", "words"),
+            "Expected text_columns COLUMN for a run on single",
+        ),
         (new, ("words",), "Expected a new file .*which exists"),
         (tmp_path, ("words",), "Expected a new file .*which exists"),
     ):
         with pytest.raises(ValueError, match=message):
             predict_table(folder, new, out, text_columns=columns, overwrite=True)
-    with pytest.raises(ValueError, match="which exists; name another one with --out"):
+    with pytest.raises(ValueError, match="which exists; name another one with out"):
         predict_table(folder, new, tmp_path / "out.csv", text_columns=("words",))
     with pytest.raises(ValueError, match="Expected a file of texts, received 'tfds:glue/cola'"):
         predict_table(folder, "tfds:glue/cola", tmp_path / "no.csv")
@@ -349,7 +353,7 @@ def test_texts_are_cut_at_the_length_asked_for(table, bert, tmp_path):
         (short, 7, "at most 6, the positions of '.*short', received 7"),
         (bert, 4, "at least 5 .* received 4"),
     ):
-        with pytest.raises(ValueError, match=f"Expected --max-length of {message}"):
+        with pytest.raises(ValueError, match=f"Expected max_length of {message}"):
             get_app("text").prepare(
                 request_of(table, **arguments | {"teacher": teacher}, max_length=length)
             )
@@ -386,7 +390,7 @@ def test_validation_splits_that_are_left_out_are_one_line_of_warning(tmp_path):
     write_glue(tmp_path, ["mnli"])
     arguments = ["--app", "text", "--dataset", "tfds:glue/mnli", "--text", "premise,hypothesis"]
     arguments += ["--label", "label", "--data-dir", tmp_path]
-    arguments += ["--teacher", tmp_path / "none"]  # refused after the data is read
+    arguments += ["--teacher", "none"]  # refused after the data is read
     result = keras_prokt("run", *arguments, cwd=tmp_path)
     assert result.exit_code == 2
     lines = [line for line in result.stderr.splitlines() if "validation_mismatched" in line]

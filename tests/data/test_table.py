@@ -12,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from keras_prokt.data.prepared import check_prepared
 from keras_prokt.data.table import (
     DuplicateTexts,
     UnusedSplits,
+    check_set,
     load_texts,
     parse_text_columns,
     read_table,
     split_table,
 )
+from keras_prokt.settings import SettingError
 
 COLUMNS = {"text_columns": ["body"], "label_column": "stars"}
 LABELS = ("bad", "good", "mixed")
@@ -351,8 +354,21 @@ def test_given_parts(tmp_path):
         files = {"validation": str(validation), "test": str(test)}
         data = load(train, **{name: files[name] for name in given})
         assert {name: len(part) for name, part in data.parts.items()} == expected
-    with pytest.raises(ValueError, match="no --test with a set of TensorFlow Datasets"):
+    with pytest.raises(ValueError, match="no test with a set of TensorFlow Datasets"):
         load("tfds:glue/cola", test=str(test))
+
+
+def test_messages_name_arguments_which_a_command_line_may_call_otherwise(tmp_path):
+    path = write(tmp_path, rows("a", "a", "a"))
+    with pytest.raises(SettingError, match="choose another column with label_column.$") as error:
+        load(path)
+    assert error.value.shown_as({"label_column": "--label"}).endswith("column with --label.")
+    path = write(tmp_path, rows(*"aaabbcaab"))
+    with pytest.raises(SettingError, match="or give a file as validation.$"):
+        load(path)
+    path = write(tmp_path, '{"body": 5, "stars": 1}', "t.jsonl")
+    with pytest.raises(SettingError, match="choose another column with text_columns.$"):
+        read(path)
 
 
 def test_labels_that_training_lacks_are_refused(tmp_path):
@@ -475,6 +491,21 @@ def test_sets_that_are_not_wholly_prepared(tfds_directory):
     for name, message in messages.items():
         with pytest.raises(ValueError, match=f"data of {name} in .*, received {message}{near}"):
             load(f"tfds:{name}", data_dir=tfds_directory)
+    for name in ("glue/cola", "glue/cola:2.0.0", "glue/cola:2.*.*"):
+        check_prepared(name, data_dir=tfds_directory)
+        check_set(f"tfds:{name}", data_dir=tfds_directory)
+    check_prepared("glue/cola", data_dir="gs://nobody/looks/there")
+    near = near.replace("--data-dir", "data_dir")
+    for name in messages:
+        message = f"data of {name} in .*, received no {name}{near}"
+        with pytest.raises(SettingError, match=message):
+            check_prepared(name, data_dir=tfds_directory)
+        with pytest.raises(SettingError, match=message):
+            check_set(f"tfds:{name}", data_dir=tfds_directory)
+    with pytest.raises(SettingError, match="received no such directory; point data_dir or TFDS_"):
+        check_prepared("glue/cola", data_dir=str(Path(tfds_directory, "none")))
+    with pytest.raises(SettingError, match="no validation with a set of TensorFlow Datasets"):
+        check_set("tfds:glue/cola", validation="x.csv", data_dir=tfds_directory)
     broken = Path(tfds_directory, "glue", "cola", "2.0.0", "features.json")
     broken.write_text("{")
     with pytest.raises(ValueError, match="Expected readable TFDS data .* JSONDecodeError: "):
