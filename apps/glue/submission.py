@@ -150,29 +150,28 @@ def zip_submission(folder: str | Path) -> Submission:
 def check_submission(path: str | Path, *, rows: int | None = None) -> int:
     """Checks one file of a submission to GLUE.
 
-        Args:
-            path: The file; its name, such as `SST-2.tsv`, says which predictions it may hold.
-            rows: How many rows it is to have, the header not counted; `None` for any number.
+    Args:
+        path: The file; its name, such as `SST-2.tsv`, says which predictions it may hold.
+        rows: How many rows it is to have, the header not counted; `None` for any number.
 
-        Returns:
-            The number of rows.
+    Returns:
+        The number of rows.
 
-        Raises:
-            ValueError: If the name is none of `GLUE_FILES`, the header is another one, the indices
-                are not 0, 1, 2 and so on, or a prediction is none of the task's. The message names
-                file and line.
+    Raises:
+        ValueError: If the name is none of `GLUE_FILES`, the header is another one, the indices
+            are not 0, 1, 2 and so on, or a prediction is none of the task's. The message names
+            file and line.
 
-        Example:
+    Example:
 
-        >>> import tempfile
-        >>> from pathlib import Path
-    from typing import TYPE_CHECKING
-        >>> from keras_prokt_apps.glue.submission import check_submission
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "QNLI.tsv"
-        ...     _ = path.write_text("index\\tprediction\\n0\\tentailment\\n1\\tnot_entailment\\n")
-        ...     check_submission(path)
-        2
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from keras_prokt_apps.glue.submission import check_submission
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "QNLI.tsv"
+    ...     _ = path.write_text("index\\tprediction\\n0\\tentailment\\n1\\tnot_entailment\\n")
+    ...     check_submission(path)
+    2
     """
     path = Path(path)
     if path.name not in GLUE_FILES:
