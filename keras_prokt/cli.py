@@ -22,18 +22,27 @@ from keras_prokt import __version__
 from keras_prokt.app import get_app, list_apps
 from keras_prokt.data.table import parse_text_columns
 from keras_prokt.files import cache_folder
-from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES
-from keras_prokt.names import DataWarning
-from keras_prokt.options import GroupedCommand, option_names, parsed, with_settings
+from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES, method_settings, parse_method
+from keras_prokt.names import DataWarning, unknown_name
+from keras_prokt.options import (
+    GroupedCommand,
+    option_names,
+    parsed,
+    parsed_method,
+    parsed_seeds,
+    with_settings,
+)
 from keras_prokt.results.tables import format_table, method_card, results_table
 from keras_prokt.runs.compilation import keep_compiled_programs
 from keras_prokt.runs.determinism import use_deterministic_operations
-from keras_prokt.runs.folder import RunFolder, resume_hint
+from keras_prokt.runs.folder import RunFolder, resume_hint, unused_path
 from keras_prokt.runs.lock import describe
+from keras_prokt.runs.method_comparison import compare as carry_out_comparison
+from keras_prokt.runs.method_comparison import compare_folders, titled_runs
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped, parse_duration
 from keras_prokt.runs.threads import use_threads
-from keras_prokt.settings import BACKENDS, SettingError
+from keras_prokt.settings import BACKENDS, SettingError, argument
 
 
 class UsageProblem(click.ClickException):
@@ -274,6 +283,170 @@ def _spec(given: dict[str, Any]) -> RunSpec:
     app, method = given.pop("app"), given.pop("method")
     given["backend"] = _backend(given["backend"])
     return RunSpec.resolve(app, method, **parsed(given))
+
+
+def _several(command: Any) -> Any:
+    """Options of commands that carry out many runs."""
+    options = (
+        click.option(
+            "--jobs",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Runs at once; they share the cores.",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(1),
+            help="Threads of each run. [default: the cores, shared by --jobs]",
+        ),
+        click.option(
+            "--stop-after", metavar="50m", help="Save all states and stop before this time is over."
+        ),
+        click.option("--retry-failed", is_flag=True, help="Begin runs anew that failed before."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command(cls=GroupedCommand)
+@click.argument("runs", nargs=-1)
+@with_settings(without=("method", "seed"))
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="'METHOD [NAME=VALUE ...]'",
+    help="A row: a method, and settings of its own, such as 'prokt lambda=.3 label-weight=.5'; "
+    "give several.",
+)
+@click.option("--seeds", default="0", show_default=True, help="Such as 0-4, or 0,1,2.")
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    help="A row that the others are compared with, seed by seed; may be given for several.",
+)
+@click.option(
+    "--format",
+    "form",
+    default="table",
+    show_default=True,
+    help="table, csv, json, markdown or latex.",
+)
+@click.option(
+    "--out",
+    help="The folder; that of a comparison goes on, with more rows and seeds. "
+    "[default: comparisons/APP-N]",
+)
+@_several
+def compare(
+    runs: tuple[str, ...],
+    methods: tuple[str, ...],
+    seeds: str,
+    baselines: tuple[str, ...],
+    form: str,
+    out: str | None,
+    jobs: int,
+    threads: int | None,
+    stop_after: str | None,
+    retry_failed: bool,
+    **given: Any,
+) -> None:
+    """Compare methods over seeds: carry out what is missing, or read RUNS that are there.
+
+    With --method, every row is carried out with every seed in --out; the same seed gives all rows
+    the same split, start and order of the data. With RUNS, run folders and folders of them are
+    read. Shown are means with 95 % intervals, what training cost, and the difference to each
+    --baseline, seed by seed.
+
+    \b
+      keras-prokt compare --method student --method kd --method 'prokt lambda=.3' \\
+        --seeds 0-4 --baseline kd --jobs 2 --out comparisons/digits
+      keras-prokt compare comparisons/digits --baseline kd --format markdown
+      keras-prokt compare runs/digits-kd-1 runs/digits-prokt-1
+    """
+    from keras_prokt.results.comparison import FORMS, render
+
+    with _problems_in_one_line():
+        if form not in FORMS:
+            raise UsageProblem(unknown_name("a format", form, FORMS))
+        if bool(runs) == bool(methods):
+            raise UsageProblem(
+                f"Expected either RUNS or --method, received {'both' if runs else 'none'}; such as "
+                "`keras-prokt compare --method kd --method prokt --seeds 0-4`."
+            )
+        if runs:
+            _refuse_settings(given, out)
+            titled, left_out = titled_runs(runs)
+            for path in left_out:
+                click.echo(f"keras-prokt: {path} is not completed and left out", err=True)
+            click.echo(render(compare_folders(titled, baselines), form))
+            return
+        stop = Stop(_seconds(stop_after))
+        rows = _rows(methods, given)
+        app = next(iter(rows.values())).app
+        folder = Path(out) if out else unused_path(Path("comparisons") / app)
+        for spec in rows.values():
+            spec.check_without_keras()
+        with _stopping(folder, stop):
+            comparison, done = carry_out_comparison(
+                rows,
+                folder,
+                seeds=parsed_seeds(seeds),
+                baselines=baselines,
+                jobs=jobs,
+                threads=threads,
+                stop=stop,
+                retries_failed=retry_failed,
+            )
+    if comparison:
+        click.echo(render(comparison, form))
+    click.echo(f"runs: {folder}", err=True)
+    _end_of(done)
+
+
+def _rows(methods: tuple[str, ...], given: dict[str, Any]) -> dict[str, RunSpec]:
+    """Heading -> spec of each row; common settings go to the methods that have them."""
+    app, common = given.pop("app"), parsed(given)
+    common["backend"] = _backend(common.get("backend"))
+    unused = set(common) & set(method_settings())
+    rows = {}
+    for text in methods:
+        method, own = parsed_method(text)
+        having = parse_method(method).settings
+        suiting = {k: v for k, v in common.items() if k not in method_settings() or k in having}
+        unused -= set(suiting)
+        rows[" ".join(text.split())] = RunSpec.resolve(app, method, **{**suiting, **own})
+    for name in sorted(unused):
+        raise SettingError(
+            f"Expected no {argument(name)}, received {common[name]!r}; none of "
+            f"{', '.join(methods)} has it."
+        )
+    if len(rows) < len(methods):
+        raise UsageProblem(f"Expected each --method once, received {', '.join(methods)}.")
+    return rows
+
+
+def _refuse_settings(given: dict[str, Any], out: str | None) -> None:
+    given = {**given, "app": None if given["app"] == "digits" else given["app"], "out": out}
+    for name, value in given.items():
+        if value not in (None, (), False):
+            raise SettingError(
+                f"Expected no {argument(name)} with RUNS, received {value!r}; it belongs to "
+                "--method, which carries runs out."
+            )
+
+
+def _end_of(done: Any) -> None:
+    """Exits with 1 if not everything is completed, and says what to do."""
+    for name, reason in {**done.failed, **done.refused}.items():
+        click.echo(f"keras-prokt: {name}: {' '.join(reason.split())}", err=True)
+    if done.failed:
+        click.echo("keras-prokt: --retry-failed begins those that failed anew", err=True)
+    if done.failed or done.refused:
+        sys.exit(1)
 
 
 @main.command()

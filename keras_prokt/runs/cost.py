@@ -16,8 +16,8 @@ from keras_prokt.distillers import Distiller, StudentOnly
 from keras_prokt.results.tables import format_table
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.plan import Plan, plan_of
-from keras_prokt.runs.progress import format_seconds
 from keras_prokt.runs.spec import RunSpec, optimizer_recipe
+from keras_prokt.runs.stopping import format_seconds
 from keras_prokt.runs.training import Run
 
 WARM_UP_STEPS = 3

@@ -6,6 +6,8 @@ from typing import Any, TextIO
 
 import keras
 
+from keras_prokt.runs.stopping import format_seconds
+
 
 class Progress(keras.callbacks.Callback):
     """One line an epoch with the time left; between epochs a live count on a terminal.
@@ -57,13 +59,3 @@ class Progress(keras.callbacks.Callback):
     def _write(self, text: str, end: str = "\n") -> None:
         clear = "\x1b[2K\r" if self._live else ""
         print(f"{clear}{text}", end=end, file=self._stream, flush=True)
-
-
-def format_seconds(seconds: float) -> str:
-    """A duration for people, such as `42 s`, `3 min 05 s` or `2 h 10 min`."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

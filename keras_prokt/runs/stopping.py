@@ -51,13 +51,15 @@ class Stop:
         after: Seconds from now; `None` for never.
 
     Attributes:
+        seconds: `after`; infinite for never.
         signal: Number of the signal that has come, or `None`.
         is_training: Whether training goes on, which a signal ends after the step, with the state
             saved; at all other times it raises `Interrupted` at once.
     """
 
     def __init__(self, after: float | None = None):
-        self._deadline = math.inf if after is None else time.monotonic() + after
+        self.seconds = math.inf if after is None else after
+        self._deadline = time.monotonic() + self.seconds
         self.signal: int | None = None
         self.is_training = False
 
@@ -136,3 +138,13 @@ def parse_duration(text: str) -> float:
             "unit."
         )
     return float(match.group(1)) * _UNITS[match.group(2)]
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration for people, such as `42 s`, `3 min 05 s` or `2 h 10 min`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

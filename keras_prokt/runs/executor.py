@@ -1,0 +1,406 @@
+"""Carries out the runs of a list in processes that share the cores.
+
+Finished runs are not repeated, unfinished ones go on, a failed one is recorded and the others go
+on. Several executors may work on one list. This module imports no Keras.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from keras_prokt.runs.run_list import Entry, RunList
+from keras_prokt.runs.stopping import Interrupted, Stop, Stopped, format_seconds
+from keras_prokt.runs.threads import available_cores
+
+MAX_DEATHS = 2
+"""How often the process of a run may be ended from outside before the run counts as failed."""
+
+RUNS_OF_A_PROCESS = 25
+"""After so many runs a process makes place for a new one: backends do not give back all memory."""
+
+_POLL = 0.2
+_BUSY_SECONDS = 2.0
+_LINE_SECONDS = 10.0
+_MARGIN = 0.05
+_LONGEST_MARGIN = 15.0
+
+
+@dataclass
+class Execution:
+    """What became of a list.
+
+    Attributes:
+        completed: Names of the completed runs.
+        failed: Name -> reason, of runs that failed, now or before.
+        refused: Name -> reason, of runs that cannot go on as things are.
+    """
+
+    completed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def execute(
+    runs: RunList,
+    *,
+    names: Iterable[str] | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    stop: Stop | None = None,
+    retries_failed: bool = False,
+    propose: Callable[[], list[Entry]] | None = None,
+    stream: TextIO | None = None,
+) -> Execution:
+    """Carries out what is missing of a list.
+
+    Args:
+        runs: The list.
+        names: Which of its runs; `None` for all.
+        jobs: Processes at once.
+        threads: Threads of each run; `None`: the cores, shared by the processes. A run that was
+            begun keeps the number with which it was begun.
+        stop: When to stop; then all states are saved.
+        retries_failed: Whether runs that failed before are begun anew.
+        propose: Adds runs to the list when no more wait, and returns them; empty when there are
+            no more to come.
+        stream: Where progress is shown; standard error by default.
+
+    Returns:
+        What became of them.
+
+    Raises:
+        Stopped: If it was time to stop, after all states have been saved.
+        OSError: If files cannot be written.
+    """
+    stop = Stop() if stop is None else stop
+    return _Executor(runs, names, jobs, threads, stop, retries_failed, propose, stream).run()
+
+
+class _Worker:
+    """One process that carries out runs."""
+
+    def __init__(
+        self, runs: RunList, entry: Entry, threads: int, shares: bool, events: "queue.SimpleQueue"
+    ):
+        self.settings = worker_settings(entry, threads)
+        self.name: str | None = None
+        self.done = 0
+        environment = dict(os.environ)
+        if shares:
+            # On an accelerator none takes all memory.
+            environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+            environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        command = [sys.executable, "-P", "-m", "keras_prokt.runs.worker"]
+        command += [str(runs.path), runs.kind, *map(str, self.settings)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the executor, which tells its processes
+        )
+        threading.Thread(target=self._read, args=(events,), daemon=True).start()
+
+    def _read(self, events: "queue.SimpleQueue") -> None:
+        for line in self._process.stdout:
+            with contextlib.suppress(ValueError):
+                events.put((self, json.loads(line)))
+        events.put((self, {"event": "ended", "code": self._process.wait()}))
+
+    def start(self, name: str, retries: bool) -> None:
+        self.name = name
+        self._tell({"name": name, "retries": retries})
+
+    def end(self) -> None:
+        self._tell({"end": True})
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # it has ended, which is seen elsewhere
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+
+    def stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self._process.terminate()
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            self._process.kill()
+
+
+def worker_settings(entry: Entry, threads: int) -> tuple[str, int, bool]:
+    """What a process is started with, which all its runs share."""
+    return entry.spec.backend, threads, entry.spec.deterministic
+
+
+class _Executor:
+    def __init__(
+        self,
+        runs: RunList,
+        names: Iterable[str] | None,
+        jobs: int,
+        threads: int | None,
+        stop: Stop,
+        retries_failed: bool,
+        propose: Callable[[], list[Entry]] | None,
+        stream: TextIO | None,
+    ):
+        self._runs, self._jobs, self._stop = runs, jobs, stop
+        self._threads = threads or max(1, available_cores() // jobs)
+        self._retries_failed, self._propose = retries_failed, propose
+        self._stream = stream or sys.stderr
+        self._entries = {entry.name: entry for entry in runs.entries()}
+        wanted = list(self._entries if names is None else names)
+        self._result = Execution()
+        self._waiting: deque[str] = deque()
+        for name in wanted:
+            self._sort_in(name)
+        self._busy_until: dict[str, float] = {}
+        self._own_threads: dict[str, int] = {}
+        self._deaths: dict[str, int] = {}
+        self._workers: list[_Worker] = []
+        self._events: queue.SimpleQueue = queue.SimpleQueue()
+        self._seconds: dict[str, list[float]] = {}
+        self._shown: dict[str, float] = {}
+        self._numbers = {name: number for number, name in enumerate(wanted, start=1)}
+
+    def _sort_in(self, name: str) -> None:
+        """Puts a run among those that are done, or wait."""
+        from keras_prokt.runs.worker import reason_of
+
+        try:
+            status = self._runs.status(name)
+        except ValueError as error:
+            self._result.refused[name] = str(error)
+            return
+        if status == "completed":
+            self._result.completed.append(name)
+        elif status == "failed" and not self._retries_failed:
+            self._result.failed[name] = reason_of(self._runs.folder(name))
+        else:
+            self._waiting.append(name)
+
+    def run(self) -> Execution:
+        if self._waiting and self._result.completed:
+            done, count = len(self._result.completed), len(self._numbers)
+            self._say(f"{done} of {count} runs are there")
+        with self._stop.training():
+            try:
+                while self._is_work_left():
+                    if self._is_due():
+                        raise Stopped(self._stop.signal)
+                    self._fill()
+                    self._take_events(_POLL)
+                self._end_workers()
+            except (Stopped, OSError):
+                self._stop_workers()
+                raise
+            except BaseException:
+                for worker in self._workers:
+                    worker.kill()
+                raise
+        locks = self._runs.path / ".locks"
+        with contextlib.suppress(OSError):
+            locks.rmdir()
+        return self._result
+
+    def _is_due(self) -> bool:
+        left = self._stop.seconds_left
+        margin = 0.0 if left is None else min(_LONGEST_MARGIN, _MARGIN * self._stop.seconds)
+        return self._stop.is_due() or (left is not None and left <= margin)
+
+    def _active(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.name is not None]
+
+    def _is_work_left(self) -> bool:
+        if self._waiting or self._active():
+            return True
+        if self._propose is None:
+            return False
+        proposed = self._propose()
+        for entry in proposed:
+            self._add(entry)
+        return bool(proposed)
+
+    def _add(self, entry: Entry) -> None:
+        if entry.name not in self._numbers:
+            self._entries[entry.name] = entry
+            self._numbers[entry.name] = len(self._numbers) + 1
+            self._sort_in(entry.name)
+
+    def _fill(self) -> None:
+        """Gives runs to processes that have none."""
+        while len(self._active()) < self._jobs:
+            name = self._next()
+            if name is None and self._propose is not None and not self._waiting:
+                for entry in self._propose():
+                    self._add(entry)
+                name = self._next()
+            if name is None:
+                return
+            self._start(name)
+
+    def _next(self) -> str | None:
+        now = time.monotonic()
+        for name in self._waiting:
+            if self._busy_until.get(name, 0) <= now:
+                self._waiting.remove(name)
+                return name
+        return None
+
+    def _start(self, name: str) -> None:
+        entry = self._entries[name]
+        threads = self._own_threads.get(name, self._threads)
+        settings = worker_settings(entry, threads)
+        idle = [worker for worker in self._workers if worker.name is None]
+        fitting = [worker for worker in idle if worker.settings == settings]
+        if fitting:
+            worker = fitting[0]
+        else:
+            for other in idle:
+                other.end()
+                self._workers.remove(other)
+            worker = _Worker(self._runs, entry, threads, self._jobs > 1, self._events)
+            self._workers.append(worker)
+        if name not in self._busy_until:
+            self._say(f"{self._heading(name)}  {self._time_left()}")
+        worker.start(name, self._retries_failed and name not in self._deaths)
+
+    def _take_events(self, seconds: float) -> None:
+        with contextlib.suppress(queue.Empty):
+            worker, message = self._events.get(timeout=seconds)
+            while True:
+                self._take(worker, message)
+                worker, message = self._events.get_nowait()
+
+    def _take(self, worker: _Worker, message: dict[str, Any]) -> None:
+        event, name = message["event"], worker.name
+        if event == "line":
+            self._show_line(message["name"], message["text"])
+        elif event == "done":
+            worker.name = None
+            worker.done += 1
+            self._finish(message["name"], message)
+            if worker.done >= RUNS_OF_A_PROCESS and worker in self._workers:
+                worker.end()
+                self._workers.remove(worker)
+        elif event == "ended":
+            if worker in self._workers:
+                self._workers.remove(worker)
+            worker.name = None
+            if name is not None:
+                self._bury(name, message["code"])
+
+    def _finish(self, name: str, message: dict[str, Any]) -> None:
+        status, title = message["status"], self._heading(name)
+        if status == "completed":
+            self._result.completed.append(name)
+            if "seconds" in message and name not in self._busy_until:
+                kind = self._kind(name)
+                self._seconds.setdefault(kind, []).append(message["seconds"])
+                took = format_seconds(message["seconds"])
+                self._say(f"{title}  completed in {took}  {self._time_left()}")
+        elif status == "failed":
+            self._result.failed[name] = message["reason"]
+            self._say(f"{title}  failed: {message['reason']}")
+        elif status == "refused":
+            self._result.refused[name] = message["reason"]
+            self._say(f"{title}  cannot go on: {message['reason']}")
+        elif status == "error":
+            raise OSError(message["reason"])
+        elif status == "threads":
+            self._own_threads[name] = message["threads"]
+            self._waiting.appendleft(name)
+        elif status == "busy":
+            if name not in self._busy_until:
+                self._say(f"{title}  another process works on it")
+            self._busy_until[name] = time.monotonic() + _BUSY_SECONDS
+            self._waiting.append(name)
+        else:  # stopped, by a signal that was not ours
+            self._waiting.appendleft(name)
+
+    def _bury(self, name: str, code: int) -> None:
+        """What to do with a run whose process has ended in the middle of it."""
+        from keras_prokt.runs.worker import record_failure
+
+        self._deaths[name] = self._deaths.get(name, 0) + 1
+        how = f"by signal {-code}" if code < 0 else f"with code {code}"
+        if self._deaths[name] < MAX_DEATHS:
+            self._say(f"{self._heading(name)}  its process ended {how}; going on with another")
+            self._waiting.appendleft(name)
+            return
+        reason = (
+            f"its process ended {self._deaths[name]} times, the last time {how}; was the memory "
+            "full?"
+        )
+        with self._runs.locked(name):
+            record_failure(self._runs, self._entries[name], reason)
+        self._result.failed[name] = reason
+        self._say(f"{self._heading(name)}  failed: {reason}")
+
+    def _end_workers(self) -> None:
+        for worker in self._workers:
+            worker.end()
+        self._workers.clear()
+
+    def _stop_workers(self) -> None:
+        """Ends all processes after their step, with their states saved."""
+        for worker in self._workers:
+            worker.stop()
+        try:
+            while self._workers:
+                worker, message = self._events.get()
+                if message["event"] == "ended":
+                    self._workers.remove(worker)
+                elif message["event"] == "done" and message["status"] == "completed":
+                    self._result.completed.append(message["name"])
+        except Interrupted:
+            for worker in self._workers:
+                worker.kill()
+            raise
+
+    def _kind(self, name: str) -> str:
+        spec = self._entries[name].spec
+        return f"{spec.method} {spec.epochs} {spec.student}"
+
+    def _time_left(self) -> str:
+        """How long the rest will take, by the runs that this process has completed."""
+        every = [seconds for of_kind in self._seconds.values() for seconds in of_kind]
+        if not every:
+            return ""
+        mean = sum(every) / len(every)
+        left = 0.0
+        for name in [*self._waiting, *(worker.name for worker in self._active())]:
+            of_kind = self._seconds.get(self._kind(name))
+            left += sum(of_kind) / len(of_kind) if of_kind else mean
+        return f"{format_seconds(left / self._jobs)} left" if left else ""
+
+    def _heading(self, name: str) -> str:
+        entry = self._entries[name]
+        number, count = self._numbers[name], len(self._numbers)
+        return f"run {number} of {count}: {entry.title}, seed {entry.spec.seed}"
+
+    def _show_line(self, name: str, text: str) -> None:
+        # One epoch of many is enough to see that it goes on.
+        now = time.monotonic()
+        if text.endswith(" left") and now - self._shown.get(name, 0) < _LINE_SECONDS:
+            return
+        self._shown[name] = now
+        self._say(f"{self._heading(name)}  {text}")
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # whoever reads may have gone; the runs go on
+            print(text.rstrip(), file=self._stream, flush=True)

@@ -1,0 +1,230 @@
+"""A list of runs in one folder, on which several processes may work.
+
+    search.json or comparison.json   NAME/ (run folders)   .locks/NAME
+
+This module imports no Keras.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from keras_prokt.files import new_folder, read_json, without_checksum, write_record
+from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.lock import InUse, Lock
+from keras_prokt.runs.records import FORMAT, check_shape
+from keras_prokt.runs.spec import RunSpec
+from keras_prokt.settings import SettingError, argument
+
+RECORDS = {"search": "search.json", "comparison": "comparison.json"}
+"""Kinds of lists, and the name of the record of each."""
+
+_SHAPE = {
+    "kind": tuple(RECORDS),
+    "about": dict,
+    "measures_test": bool,
+    "runs": [{"name": str, "title": str, "spec": dict}],
+}
+
+_PATIENCE = 60.0
+"""Seconds to wait for another process that writes the list."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of a list.
+
+    Attributes:
+        name: Name of its folder.
+        title: What it is, for people, without the seed.
+        spec: The run.
+    """
+
+    name: str
+    title: str
+    spec: RunSpec
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as a JSON object."""
+        return {"name": self.name, "title": self.title, "spec": self.spec.to_json()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The entry of a JSON object."""
+        return cls(values["name"], values["title"], RunSpec.from_json(values["spec"]))
+
+
+class RunList:
+    """A folder with a list of runs and their run folders.
+
+    Args:
+        path: The folder; need not exist.
+        kind: A key of `RECORDS`.
+    """
+
+    def __init__(self, path: str | Path, kind: str):
+        self.path = Path(path)
+        self.kind = kind
+        self.record = self.path / RECORDS[kind]
+
+    @classmethod
+    def at(cls, path: str | Path) -> Self | None:
+        """The list in a folder, or `None` if there is none."""
+        for kind in RECORDS:
+            found = cls(path, kind)
+            if found.record.is_file():
+                return found
+        return None
+
+    @property
+    def exists(self) -> bool:
+        """Whether the list is there."""
+        return self.record.is_file()
+
+    def check_free(self) -> None:
+        """Refuses a folder with anything else in it.
+
+        Raises:
+            SettingError: If there is something and not this list.
+        """
+        if not self.exists and self.path.exists():
+            raise SettingError(
+                f"Expected a new folder or that of a {self.kind}, received {str(self.path)!r}; "
+                f"name another one with {argument('out')}."
+            )
+
+    def create(
+        self, about: Mapping[str, Any], entries: Iterable[Entry], *, measures_test: bool
+    ) -> None:
+        """Makes the folder with its list; another process may have made it meanwhile.
+
+        Args:
+            about: What the list is, a JSON object.
+            entries: Its runs.
+            measures_test: Whether its runs measure test data.
+        """
+        record = {
+            "kind": self.kind,
+            "about": dict(about),
+            "measures_test": measures_test,
+            "runs": [entry.to_json() for entry in entries],
+        }
+        try:
+            with new_folder(self.path, may_exist=False) as writing:
+                write_record(writing / self.record.name, {"format": FORMAT, **record})
+        except OSError:
+            if not self.exists:
+                raise
+
+    def read(self) -> dict[str, Any]:
+        """The record: `kind`, `about`, `measures_test` and `runs`.
+
+        Raises:
+            ValueError: If it was changed, is not whole, or of another version.
+        """
+        record = read_json(self.record)
+        if (received := record.pop("format", None)) != FORMAT:
+            raise ValueError(
+                f"Expected {self.record.name} of format {FORMAT} at {str(self.record)!r}, received "
+                f"{received!r}; go on with the version of keras_prokt that wrote it (format 1: "
+                "0.1.0), or start anew."
+            )
+        record = without_checksum(self.record, {"format": FORMAT, **record})
+        del record["format"]
+        try:
+            check_shape(record, _SHAPE, self.record.name)
+            entries = [Entry.from_json(values) for values in record["runs"]]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"Expected a whole {self.record.name} at {str(self.record)!r}, received one that "
+                f"cannot be read ({error}); restore it from a copy, or start anew."
+            ) from error
+        for entry in entries:
+            if Path(entry.name).name != entry.name or entry.name in ("", ".", ".."):
+                raise ValueError(
+                    f"Expected names of folders in {str(self.record)!r}, received {entry.name!r}."
+                )
+        return record
+
+    def entries(self) -> list[Entry]:
+        """Its runs, in order."""
+        return [Entry.from_json(values) for values in self.read()["runs"]]
+
+    def entry(self, name: str) -> Entry:
+        """The run of a name."""
+        return next(entry for entry in self.entries() if entry.name == name)
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[dict[str, Any]]:
+        """The record to be changed in the block, while no other process changes it."""
+        lock = Lock(self.path / ".lock", f"a list in {str(self.path)!r}")
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                lock.__enter__()
+                break
+            except InUse:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+        try:
+            record = self.read()
+            before = str(record)
+            yield record
+            if str(record) != before:
+                write_record(self.record, {"format": FORMAT, **record})
+        finally:
+            lock.__exit__()
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Adds the runs that are not there yet.
+
+        Raises:
+            ValueError: If one is there under its name with other settings.
+        """
+        with self.changing() as record:
+            there = {values["name"]: Entry.from_json(values) for values in record["runs"]}
+            for entry in entries:
+                if entry.name not in there:
+                    record["runs"].append(entry.to_json())
+                elif there[entry.name].spec != entry.spec:
+                    raise SettingError(
+                        f"Expected a new folder or that of the same {self.kind}, received "
+                        f"{str(self.path)!r}, whose run {entry.name!r} has other settings; name "
+                        f"another one with {argument('out')}."
+                    )
+
+    def folder(self, name: str) -> RunFolder:
+        """The folder of a run."""
+        return RunFolder(self.path / name)
+
+    def locked(self, name: str) -> Lock:
+        """A lock on one of its runs, whose folder need not exist yet."""
+        locks = self.path / ".locks"
+        locks.mkdir(exist_ok=True)
+        return Lock(locks / name, f"a run {name!r}")
+
+    def status(self, name: str) -> str:
+        """`waiting`, or the status in the record of the run.
+
+        Raises:
+            ValueError: If there is a folder of its name that is not this run's.
+        """
+        folder = self.folder(name)
+        if not folder.record.is_file():
+            if folder.path.exists() and any(folder.path.iterdir()):
+                raise ValueError(
+                    f"Expected the run {name!r} of the {self.kind} in {str(self.path)!r}, received "
+                    "a folder without a run.json; remove it, and the run is carried out."
+                )
+            return "waiting"
+        record = folder.read()
+        if RunSpec.from_json(record["spec"]) != self.entry(name).spec:
+            raise ValueError(
+                f"Expected the run {name!r} of the {self.kind} in {str(self.path)!r}, received one "
+                "with other settings; remove that folder, and the run is carried out."
+            )
+        return record["status"]

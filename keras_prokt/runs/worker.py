@@ -1,0 +1,219 @@
+"""A process that carries out runs of a list, one after the other, as the executor tells it.
+
+It reads names of runs from standard input, a JSON object a line, and answers in the same way on
+standard output. Where the executor has ended, whatever its end was, it saves and ends too.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from keras_prokt.files import cache_folder
+from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.lock import InUse
+from keras_prokt.runs.run_list import Entry, RunList
+from keras_prokt.runs.stopping import Interrupted, Stop, Stopped
+from keras_prokt.runs.threads import threads_in_use, use_threads
+
+Send = Callable[[dict[str, Any]], None]
+
+
+def main(path: str, kind: str, backend: str, threads: str, deterministic: str) -> None:
+    """Carries out runs until standard input ends.
+
+    Args:
+        path: Folder of the list.
+        kind: Its kind.
+        backend: What computes.
+        threads: How many threads.
+        deterministic: "True" if the backend is held to deterministic operations.
+    """
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever else prints does not answer
+    writing = threading.Lock()
+
+    def send(message: dict[str, Any]) -> None:
+        with writing, contextlib.suppress(BrokenPipeError):
+            answers.write(json.dumps(message) + "\n")
+            answers.flush()
+
+    tasks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
+    stop = Stop()
+    try:
+        with stop.listening():
+            _use_backend(backend, int(threads), deterministic == "True")
+            while (task := tasks.get()) is not None:
+                sys.stderr = _Lines(send, task["name"])
+                try:
+                    answer = _carry_out(RunList(path, kind), task, stop)
+                finally:
+                    sys.stderr = sys.__stderr__
+                send({"event": "done", "name": task["name"], **answer})
+                if answer["status"] == "stopped":
+                    break
+    except Interrupted:
+        send({"event": "end"})
+    # Without the end of the interpreter: threads of a backend may wait for each other there.
+    answers.flush()
+    os._exit(0)
+
+
+def _read_tasks(tasks: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
+    for line in sys.stdin:
+        task = json.loads(line)
+        if task.get("end"):
+            tasks.put(None)
+            return
+        tasks.put(task)
+    # The executor has ended without a word.
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _use_backend(backend: str, threads: int, is_deterministic: bool) -> None:
+    os.environ["KERAS_BACKEND"] = backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    use_threads(threads)
+    if is_deterministic:
+        from keras_prokt.runs.determinism import use_deterministic_operations
+
+        use_deterministic_operations(backend)
+    import keras
+
+    assert keras.backend.backend() == backend
+    if backend == "jax":
+        from keras_prokt.runs.compilation import keep_compiled_programs
+
+        keep_compiled_programs(cache_folder() / "xla")
+
+
+def _carry_out(runs: RunList, task: dict[str, Any], stop: Stop) -> dict[str, Any]:
+    """Carries out one run; returns its status, and the reason where it is not completed."""
+    started = time.monotonic()
+    folder = runs.folder(task["name"])
+    try:
+        with runs.locked(task["name"]):
+            status = _run_or_resume(runs, runs.entry(task["name"]), task, stop)
+    except InUse:
+        return {"status": "busy"}
+    except (Stopped, Interrupted):
+        return {"status": "stopped"}
+    except ValueError as error:
+        is_recorded = folder.record.is_file() and folder.read()["status"] == "failed"
+        status = {"status": "failed" if is_recorded else "refused", "reason": str(error)}
+    except OSError as error:
+        status = {"status": "error", "reason": f"{type(error).__name__}: {error}"}
+    except Exception as error:  # a run's fault is not to end the others
+        reason = f"{type(error).__name__}: {error}"
+        record_failure(runs, runs.entry(task["name"]), reason)
+        status = {"status": "failed", "reason": reason}
+    return {**status, "seconds": time.monotonic() - started}
+
+
+def _run_or_resume(runs: RunList, entry: Entry, task: dict[str, Any], stop: Stop) -> dict[str, Any]:
+    from keras_prokt.runs.training_run import resume, run
+
+    folder = runs.folder(entry.name)
+    status = runs.status(entry.name)
+    if status == "failed" and task.get("retries"):
+        with folder.locked():
+            folder.delete()
+        status = "waiting"
+    if status in ("completed", "failed"):
+        return {"status": status, **({"reason": reason_of(folder)} if status == "failed" else {})}
+    start_afresh()
+    if status == "waiting":
+        if folder.path.exists():
+            folder.path.rmdir()
+        try:
+            record = run(
+                entry.spec,
+                folder.path,
+                export=False,
+                measures_test=runs.read()["measures_test"],
+                keeps_checkpoint=False,
+                stop=stop,
+            )
+        except ValueError as error:
+            # Refused before anything was written: the list is to say so.
+            if not folder.record.is_file() and not isinstance(error, InUse):
+                record_failure(runs, entry, str(error))
+            raise
+    else:
+        threads = folder.read().get("threads")
+        if threads is not None and threads != threads_in_use():
+            return {"status": "threads", "threads": threads}
+        record = resume(folder.path, stop=stop)
+    return {"status": record["status"] if record["status"] != "running" else "stopped"}
+
+
+def record_failure(runs: RunList, entry: Entry, reason: str) -> None:
+    """Records that a run has failed, and why."""
+    folder = runs.folder(entry.name)
+    if folder.record.is_file():
+        folder.write({**folder.read(), "status": "failed", "failure": reason})
+        return
+    record = {
+        "status": "failed",
+        "failure": reason,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "spec": entry.spec.to_json(),
+        "data": {},
+        "class_names": [],
+        "export": False,
+        "package": {"version": "", "git": None},
+        "versions": {},
+        "hardware": {"machine": "", "processor": "", "cores": 0, "accelerators": []},
+    }
+    with folder.created(record):
+        pass
+
+
+def reason_of(folder: RunFolder) -> str:
+    """Why a run has failed."""
+    return folder.read().get("failure", "unknown")
+
+
+def start_afresh() -> None:
+    """Forgets Keras's global state as in a process of its own; what the user has set stays."""
+    import keras
+
+    policy, distribution = keras.config.dtype_policy(), keras.distribution.distribution()
+    keras.backend.clear_session()
+    keras.config.set_dtype_policy(policy)
+    keras.distribution.set_distribution(distribution)
+
+
+class _Lines:
+    """A stream whose lines are sent to the executor."""
+
+    def __init__(self, send: Send, name: str):
+        self._send, self._name, self._text = send, name, ""
+
+    def write(self, text: str) -> int:
+        *lines, self._text = f"{self._text}{text}".split("\n")
+        for line in filter(str.strip, lines):
+            self._send({"event": "line", "name": self._name, "text": line})
+        return len(text)
+
+    def flush(self) -> None:
+        """Lines are sent as they are whole."""
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return 2
+
+
+if __name__ == "__main__":
+    main(*map(str, map(Path, sys.argv[1:2])), *sys.argv[2:])
