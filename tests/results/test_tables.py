@@ -1,99 +1,105 @@
-"""Several runs in one table: groups, means and standard errors."""
+"""Tables for people: the results of a run, the card of a method."""
 
-import copy
-import json
-
-import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from keras_prokt.cli import main
-from keras_prokt.results.tables import comparison_table
+from keras_prokt.methods import known_methods
+from keras_prokt.results.tables import format_table, method_card, results_table
 from keras_prokt.runs.spec import RunSpec
 
-ACCURACIES = {("prokt", 0): 0.5, ("prokt", 1): 0.7, ("prokt", 2): 0.75, ("kd", 0): 0.6}
 
-
-def record(method, seed, **changes):
-    accuracy = ACCURACIES.get((method, seed), 0.1)
-    student = {
-        part: {"accuracy": accuracy + more} for part, more in (("validation", 0), ("test", 0.1))
-    }
+def record(method="prokt", **settings):
+    measured = {"accuracy": 0.5, "loss": 1.0, "seconds": 0.25}
+    model = {"parameters": 1234567, "bytes": 4938268, "validation": measured, "test": measured}
+    teacher = {**model, "validation": {"accuracy": 0.75, "loss": 1.0, "seconds": 0.5}}
     return {
-        "format": 1,
         "status": "completed",
-        "spec": RunSpec.resolve("digits", method, seed=seed, **changes).to_json(),
-        "results": {"models": {"student": student}},
+        "spec": RunSpec.resolve("digits", method, **settings).to_json(),
+        "examples": {"train": 1437, "validation": 180},
+        "training_seconds": 12.345,
+        "results": {
+            "best_epoch": 3,
+            "last_epoch": 40,
+            "models": {"student": model, "teacher": teacher},
+        },
     }
 
 
-def test_runs_that_differ_in_the_seed_share_a_row():
-    table = comparison_table([record(*key) for key in ACCURACIES])
-    [head, _, columns, _, *rows] = table.splitlines()
-    assert "app digits" in head and "epochs 40" in head and "method" not in head
-    assert columns.split() == ["method", "validation", "test", "seeds", "settings"]
-    assert len(rows) == 2
-    values = [0.5, 0.7, 0.75]
-    error = np.std(values, ddof=1) / np.sqrt(3)
-    assert f"prokt   {np.mean(values):.4f} ± {error:.4f}" in rows[0]
-    assert "0, 1, 2" in rows[0] and "proximal_weight 0.3" in rows[0]
-    assert rows[1].split()[:4] == ["kd", "0.6000", "0.7000", "0"]
-    assert "proximal_weight" not in rows[1]
+def test_what_the_run_was_stands_above_its_results():
+    [head, models, data, _, columns, _, *rows] = results_table(record(seed=3)).splitlines()
+    assert head == "digits, method prokt, seed 3, λ 0.3, T 1, 40 epochs of batches of 64"
+    assert models == (
+        "teacher cnn-large, student cnn-small; student: epoch 3 of 40, the best on validation"
+    )
+    assert data.startswith("examples: 1,437 train, 180 validation; seconds:")
+    assert columns.split() == ["model", "validation", "test", "parameters", "bytes", "seconds"]
+    assert rows[-1] == "trained in 12.3 s"
 
 
-def test_seeds_share_a_row_where_each_draws_its_own_examples():
-    def of_seed(seed, limit, validation="v"):
-        data = {"train data": f"t{seed}", "validation data": validation}
-        return {**record("prokt", seed, limit=limit), "data": data}
-
-    rows = [
-        comparison_table(records).splitlines()[4:]
-        for records in (
-            [of_seed(0, 64), of_seed(1, 64)],
-            [of_seed(0, None), of_seed(1, None)],
-            [of_seed(0, 64), of_seed(1, 64, "others")],
-        )
+def test_of_each_model_a_row():
+    rows = results_table(record()).splitlines()[6:8]
+    assert [row.split() for row in rows] == [
+        ["teacher", "0.7500", "0.5000", "1,234,567", "4,938,268", "0.750"],
+        ["student", "0.5000", "0.5000", "1,234,567", "4,938,268", "0.500"],
     ]
-    assert [len(of_table) for of_table in rows] == [1, 2, 2]
-    assert "0, 1" in rows[0][0]
 
 
-def test_settings_that_differ_make_rows():
-    table = comparison_table([record("prokt", 0), record("prokt", 1, proximal_weight=0.5)])
-    assert len(table.splitlines()) == 6
-    assert "proximal_weight 0.5" in table and "epochs 40" in table.splitlines()[0]
+@pytest.mark.parametrize(
+    ("method", "settings", "shown"),
+    [
+        ("prokt", {"proximal_weight": 0.0}, "λ 0, T 1,"),
+        ("prokt", {"proximal_bound": 0.5, "temperature": 4.0}, "ε 0.5, T 4,"),
+        ("student", {}, "seed 0, 40 epochs"),
+    ],
+)
+def test_settings_of_the_method_are_shown_of_zero_too(method, settings, shown):
+    assert shown in results_table(record(method, **settings)).splitlines()[0]
 
 
-def test_a_setting_of_zero_is_shown_and_old_records_have_the_defaults():
-    old = record("prokt", 1, proximal_weight=0.0)
-    del old["spec"]["precision"]
-    table = comparison_table([record("prokt", 0, proximal_weight=0.0), old])
-    assert len(table.splitlines()) == 5
-    assert "proximal_weight 0" in table.splitlines()[0] and "0, 1" in table
+def test_a_teacher_from_a_file_is_named_by_it():
+    table = results_table(record(teacher_init="/mine/teacher.keras"))
+    assert "teacher /mine/teacher.keras, student cnn-small" in table
 
 
-def test_one_run_does_not_count_twice():
-    with pytest.raises(ValueError, match="one run for each seed, received 2 of method 'kd' with"):
-        comparison_table([record("kd", 0), record("kd", 0), record("prokt", 0)])
-    # Two versions of a user's table are two data sets.
-    first, second = record("kd", 0), record("kd", 0)
-    first["data"], second["data"] = {"dataset": "aa"}, {"dataset": "bb"}
-    table = comparison_table([first, second])
-    assert len(table.splitlines()) == 6 and "data dataset=bb" in table
+def test_a_student_of_the_last_epoch_is_said_to_be_one():
+    of_all_data = record()
+    of_all_data["spec"]["data"]["full_train"] = True
+    assert "epoch 3 of 40, the last; validation was trained on" in results_table(of_all_data)
 
 
-def test_what_cannot_be_compared_is_refused(tmp_path):
-    unfinished = {**copy.deepcopy(record("kd", 0)), "status": "running"}
-    with pytest.raises(ValueError, match="completed runs, received one with status 'running'"):
-        comparison_table([record("prokt", 0), unfinished])
-    other = record("kd", 0)
-    other["spec"]["app"] = "cifar100"
-    with pytest.raises(ValueError, match="runs of one app, received cifar100, digits"):
-        comparison_table([record("prokt", 0), other])
-    for name, content in (("a", record("prokt", 0)), ("b", record("prokt", 1))):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text(json.dumps(content))
-    result = CliRunner().invoke(main, ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
-    assert result.exit_code == 0 and "0.6000 ± 0.1000" in result.output
-    result = CliRunner().invoke(main, ["compare", str(tmp_path / "c")])
-    assert result.exit_code == 2 and "Expected" in result.output
+def test_lengths_of_texts():
+    lengths = {"mean": 12.34, "longest": 66, "padded_lengths": 5, "padding": 0.051}
+    table = results_table({**record(), "lengths": lengths})
+    assert "lengths: 12.3 on average, at most 66; batches of 5 lengths, 5.1% of positions" in table
+    assert "lengths" not in results_table({**record(), "lengths": None})
+
+
+def test_runs_without_results_say_why():
+    failed = {**record(), "status": "failed", "failure": "a loss of nan"}
+    assert results_table(failed).splitlines()[1:] == ["status: failed: a loss of nan"]
+    running = {key: value for key, value in record().items() if key != "results"}
+    table = results_table({**running, "status": "running"})
+    assert table.splitlines()[1:] == ["status: running"]
+
+
+@pytest.mark.parametrize("method", known_methods())
+def test_every_method_has_a_card(method):
+    lines = method_card(method).splitlines()
+    assert lines[0] == method
+    assert lines[-2].startswith("regime ") and lines[-1].startswith("loss     ")
+
+
+def test_the_card_of_a_method():
+    card = method_card("crd+prokt")
+    assert "objective crd: embedded features" in card and "arXiv 1910.10699 (2020)" in card
+    assert card.splitlines()[-1] == "loss     1 · kd + 0.8 · crd"
+    assert "stage 1  a paraphraser of the teacher's features" in method_card("ft")
+    with pytest.raises(ValueError, match="did you mean 'crd'"):
+        method_card("crdd")
+
+
+def test_columns_are_as_wide_as_their_longest_cell():
+    rows = [["a", "1"], ["long name", "123"]]
+    assert format_table(["model", "n"], rows) == (
+        "model        n\n---------  ---\na            1\nlong name  123"
+    )
+    assert format_table(["model", "n"], rows, left=True).splitlines()[2] == "a          1"

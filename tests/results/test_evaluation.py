@@ -1,0 +1,57 @@
+"""What a model does on held-out data, against scikit-learn."""
+
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+from keras_prokt.data.batches import Batches
+from keras_prokt.results.evaluation import evaluate, metrics_of
+
+
+def outputs(classes, examples=60, scale=3.0):
+    random = np.random.default_rng(classes)
+    logits = scale * random.normal(size=(examples, classes))
+    return random.integers(0, classes, examples), logits.astype("float32")
+
+
+def probabilities(logits):
+    powers = np.exp(logits.astype("float64"))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_accuracy_and_cross_entropy(classes):
+    labels, logits = outputs(classes)
+    measured = metrics_of(labels, logits)
+    assert list(measured) == ["accuracy", "loss"]
+    assert measured["accuracy"] == accuracy_score(labels, logits.argmax(-1))
+    expected = log_loss(labels, probabilities(logits), labels=range(classes))
+    assert measured["loss"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_f1_in_the_order_of_the_names():
+    labels, logits = outputs(2)
+    measured = metrics_of(labels, logits, ("f1", "accuracy"))
+    assert list(measured) == ["f1", "accuracy", "loss"]
+    assert measured["f1"] == pytest.approx(f1_score(labels, logits.argmax(-1)), abs=1e-6)
+    assert measured["accuracy"] == accuracy_score(labels, logits.argmax(-1))
+
+
+def test_the_loss_of_logits_that_float32_cannot_exponentiate():
+    logits = np.array([[0.0, 1000.0], [2000.0, 0.0]], "float32")
+    assert metrics_of(np.array([0, 0]), logits)["loss"] == 500.0
+
+
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_a_model_reads_its_own_part_of_the_inputs_in_the_order_of_the_data(role):
+    labels, logits = outputs(3, examples=11)
+    parts = {"teacher": -logits, "student": logits}
+    layer = keras.layers.Dense(3, use_bias=False, kernel_initializer="identity")
+    model = keras.Sequential([keras.Input((3,)), layer])
+    [evaluation] = evaluate(model, {"test": Batches(parts, labels, batch_size=4)}, role).values()
+    np.testing.assert_array_equal(evaluation.classes, parts[role].argmax(-1))
+    assert evaluation.metrics["accuracy"] == accuracy_score(labels, parts[role].argmax(-1))
+    expected = log_loss(labels, probabilities(parts[role]), labels=range(3))
+    assert evaluation.metrics["loss"] == pytest.approx(expected, rel=1e-5)
+    assert evaluation.metrics["seconds"] >= 0
