@@ -1,7 +1,6 @@
 """A whole run on whatever backend Keras has: the record of it, the saved and served student."""
 
 import json
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -12,10 +11,13 @@ from keras_prokt.runs.training_run import run
 
 def test_a_run(tmp_path):
     backend = keras.backend.backend()
-    spec = RunSpec.resolve("digits", "prokt", limit=64, epochs=1)
-    record = run(replace(spec, backend=backend), tmp_path / "run", cache=tmp_path / "cache")
+    spec = RunSpec.resolve("digits", "prokt", limit=64, epochs=1, backend=backend)
+    record = run(spec, tmp_path / "run", cache=tmp_path / "cache")
     assert record["status"] == "completed"
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["backend"] == backend
+    assert (
+        json.loads((tmp_path / "run" / "run.json").read_text())["spec"]["computing"]["backend"]
+        == backend
+    )
     assert isinstance(record["hardware"]["accelerators"], list)
     assert np.isfinite(record["results"]["models"]["student"]["validation"]["loss"])
     assert (tmp_path / "run" / "saved_model" / "1" / "saved_model.pb").is_file()

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_prokt.app import get_app
-from keras_prokt.runs.plan import check_before_training
+from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.plan import plan_of
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.task import prepare
+from keras_prokt.runs.training import Run
 from keras_prokt.runs.training_run import run
+from keras_prokt.settings import SettingError
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
@@ -52,10 +54,10 @@ def network(classes=10, shape=(8, 8, 1), activation=None):
 def test_an_unfit_student(build_student, message, method):
     if method == "student" and message == "classes":
         pytest.skip("there is no teacher to disagree with")
-    app, spec = get_app("digits"), RunSpec.resolve("digits", method, **SMALL)
-    task = replace(prepare(app, spec), build_student=build_student)
+    unfit = Run(RunSpec.resolve("digits", method, **SMALL), RunFolder("unused"))
+    unfit.task = replace(prepare(unfit.spec), build_student=build_student)
     with pytest.raises(ValueError, match=message):
-        check_before_training(app, task, spec)
+        plan_of(unfit)
 
 
 @pytest.mark.parametrize("method", ["kd", "prokt", "ta"])
@@ -70,7 +72,7 @@ def test_an_unfit_teacher_file(network, method, tmp_path):
 
 
 def test_a_given_teacher_is_not_trained():
-    with pytest.raises(ValueError, match="Expected no --teacher-epochs with --teacher-init"):
+    with pytest.raises(SettingError, match="Expected no teacher_epochs with teacher_init"):
         RunSpec.resolve("digits", "kd", teacher_init="x.keras", teacher_epochs=3)
     RunSpec.resolve("digits", "prokt", teacher_init="x.keras", teacher_learning_rate=1e-3)
 
@@ -94,7 +96,7 @@ def test_what_is_kept_damaged_is_trained_again(method, tmp_path):
 
 
 def test_without_validation_data_the_last_student_is_kept(tmp_path):
-    spec = replace(RunSpec.resolve("digits", "student", **SMALL), full_train=True)
+    spec = RunSpec.resolve("digits", "student", **SMALL).replacing(full_train=True)
     record = run(spec, tmp_path / "run", export=False, cache=tmp_path / "cache")
     assert record["results"]["best_epoch"] == 2
     models = record["results"]["models"]
@@ -103,8 +105,7 @@ def test_without_validation_data_the_last_student_is_kept(tmp_path):
 
 @pytest.mark.parametrize(("method", "is_equal"), [("dml", False), ("prokt", True)])
 def test_equal_networks_that_learn_from_each_other_start_from_different_weights(method, is_equal):
-    app = get_app("digits")
     spec = RunSpec.resolve("digits", method, teacher="cnn-small", student="cnn-small", **SMALL)
-    distiller = check_before_training(app, prepare(app, spec), spec).distiller
+    distiller = plan_of(Run(spec, RunFolder("unused"))).distiller
     kernels = [model.get_weights()[0] for model in (distiller.teacher, distiller.student)]
     assert np.array_equal(*kernels) is is_equal
