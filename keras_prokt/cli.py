@@ -9,6 +9,7 @@ import errno
 import importlib
 import importlib.util
 import os
+import shlex
 import sys
 import tempfile
 import warnings
@@ -29,16 +30,27 @@ from keras_prokt.options import (
     option_names,
     parsed,
     parsed_method,
+    parsed_search,
     parsed_seeds,
     with_settings,
 )
+from keras_prokt.results.comparison import FORMS, render
+from keras_prokt.results.search import search_table
 from keras_prokt.results.tables import format_table, method_card, results_table
 from keras_prokt.runs.compilation import keep_compiled_programs
 from keras_prokt.runs.determinism import use_deterministic_operations
 from keras_prokt.runs.folder import RunFolder, resume_hint, unused_path
 from keras_prokt.runs.lock import describe
 from keras_prokt.runs.method_comparison import compare as carry_out_comparison
-from keras_prokt.runs.method_comparison import compare_folders, titled_runs
+from keras_prokt.runs.method_comparison import (
+    compare_folders,
+    comparison_baselines,
+    resume_comparison,
+    titled_runs,
+)
+from keras_prokt.runs.run_list import RunList
+from keras_prokt.runs.setting_search import FIGURE, FIGURE_3, Range, go_on, read_search
+from keras_prokt.runs.setting_search import search as carry_out_search
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped, parse_duration
 from keras_prokt.runs.threads import use_threads
@@ -311,6 +323,81 @@ def _several(command: Any) -> Any:
 
 
 @main.command(cls=GroupedCommand)
+@with_settings(as_text=True, without=("seed",))
+@click.option("--seeds", default="0", show_default=True, help="Such as 0-4, or 0,1,2.")
+@click.option(
+    "--trials", type=click.IntRange(1), help="Configurations of a search over ranges. [default: 20]"
+)
+@click.option(
+    "--out",
+    help="The folder; that of the same search goes on, with more values and seeds too. [default: "
+    "searches/APP-METHOD-N]",
+)
+@_several
+def search(
+    seeds: str,
+    trials: int | None,
+    out: str | None,
+    jobs: int,
+    threads: int | None,
+    stop_after: str | None,
+    retry_failed: bool,
+    **given: Any,
+) -> None:
+    """Choose settings on validation: a run for every configuration and seed.
+
+    A comma separates the values of an option, all combinations of which are run; a range LOW:HIGH
+    of numbers is searched by Optuna. Test data is measured after the choice, for the choice alone.
+    Without any, λ goes through 0, 0.2, 0.4, 0.6 and 0.8, the paper's Figure 3. Several of these
+    commands may work on one folder at once.
+
+    \b
+      keras-prokt search --lambda 0,0.2,0.4 --seeds 0-2
+      keras-prokt search --method kd --temperature 1,2,4 --label-weight 0,0.5
+      keras-prokt search --student-learning-rate 1e-3:1e-1 --lambda 0:0.8 --trials 30 --jobs 2
+    """
+    with _problems_in_one_line():
+        stop = Stop(_seconds(stop_after))
+        app, method = given.pop("app"), given.pop("method")
+        single, over = parsed_search(given)
+        single["backend"] = _backend(single.get("backend"))
+        if not over and "proximal_weight" in parse_method(method).settings:
+            over["proximal_weight"] = list(FIGURE_3)
+        first = {k: v.low if isinstance(v, Range) else v[0] for k, v in over.items()}
+        plain = {k: v for k, v in first.items() if " " not in k}
+        spec = RunSpec.resolve(app, method, **{**single, **plain})
+        spec.check_without_keras()
+        folder = Path(out) if out else unused_path(Path("searches") / f"{app}-{method}")
+        with _stopping(folder, stop):
+            # The choice is measured on test data here.
+            _use_backend_of(spec, threads)
+            found, done = carry_out_search(
+                app,
+                method,
+                over,
+                folder,
+                seeds=parsed_seeds(seeds),
+                trials=trials,
+                jobs=jobs,
+                threads=threads,
+                stop=stop,
+                retries_failed=retry_failed,
+                **single,
+            )
+    _print_search(folder, found)
+    _end_of(done)
+
+
+def _print_search(folder: Path, found: dict[str, Any]) -> None:
+    click.echo(search_table(found))
+    if found["chosen"] is not None:
+        chosen = next(one for one in found["configurations"] if one["title"] == found["chosen"])
+        click.echo(f"picture: {folder / FIGURE}")
+        run = folder / chosen["runs"][0]["folder"]
+        click.echo(f"the student: `keras-prokt export {shlex.quote(str(run))}`")
+
+
+@main.command(cls=GroupedCommand)
 @click.argument("runs", nargs=-1)
 @with_settings(without=("method", "seed"))
 @click.option(
@@ -367,8 +454,6 @@ def compare(
       keras-prokt compare comparisons/digits --baseline kd --format markdown
       keras-prokt compare runs/digits-kd-1 runs/digits-prokt-1
     """
-    from keras_prokt.results.comparison import FORMS, render
-
     with _problems_in_one_line():
         if form not in FORMS:
             raise UsageProblem(unknown_name("a format", form, FORMS))
@@ -452,10 +537,15 @@ def _end_of(done: Any) -> None:
 @main.command()
 @click.argument("run")
 @click.option("--stop-after", metavar="9m", help="Save the state and stop after this time.")
-def resume(run: str, stop_after: str | None) -> None:
-    """Continue a run that was stopped, exactly where it was."""
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at once, of several.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of each run, of several.")
+def resume(run: str, stop_after: str | None, jobs: int, threads: int | None) -> None:
+    """Continue a run, a comparison or a search that was stopped, exactly where it was."""
     with _problems_in_one_line():
         stop = Stop(_seconds(stop_after))
+        if (runs := RunList.at(run)) is not None:
+            _resume_list(runs, stop, jobs, threads)
+            return
         folder = RunFolder.existing(run)
         record, spec = folder.read(), folder.spec()
         if record["status"] != "completed":
@@ -466,6 +556,23 @@ def resume(run: str, stop_after: str | None) -> None:
 
                 record = carry_on(folder.path, stop=stop)
     _print_results(folder, record)
+
+
+def _resume_list(runs: RunList, stop: Stop, jobs: int, threads: int | None) -> None:
+    entries = runs.entries()
+    for entry in entries:
+        if runs.status(entry) not in ("completed", "failed"):
+            entry.spec.check_without_keras()
+    with _stopping(runs.path, stop):
+        if runs.kind == "search":
+            _use_backend_of(entries[0].spec if entries else RunSpec.resolve("digits", "prokt"))
+            found, done = go_on(runs, jobs=jobs, threads=threads, stop=stop)
+            _print_search(runs.path, found)
+        else:
+            comparison, done = resume_comparison(runs, jobs=jobs, threads=threads, stop=stop)
+            if comparison:
+                click.echo(render(comparison, "table"))
+    _end_of(done)
 
 
 @main.command()
@@ -575,8 +682,11 @@ def export(run: str) -> None:
 @main.command()
 @click.argument("run")
 def info(run: str) -> None:
-    """Show what a run was and what came out."""
+    """Show what a run, a comparison or a search was and what came out."""
     with _problems_in_one_line():
+        if (runs := RunList.at(run)) is not None:
+            _print_list(runs)
+            return
         folder = RunFolder.existing(run)
         record = folder.read()
         click.echo(results_table(record))
@@ -588,6 +698,21 @@ def info(run: str) -> None:
         f"started {record['started']} on {hardware['cores']} cores of {hardware['processor']}"
     )
     click.echo(f"keras_prokt {record['package']['version']}, {versions}")
+
+
+def _print_list(runs: RunList) -> None:
+    """How far a list of runs is, and what it has found."""
+    if runs.kind == "search":
+        _print_search(runs.path, read_search(runs))
+        return
+    entries = runs.entries()
+    statuses = [runs.status(entry) for entry in entries]
+    for status in dict.fromkeys(statuses):
+        click.echo(f"{statuses.count(status)} of {len(statuses)} runs: {status}")
+    if "completed" in statuses:
+        click.echo("")
+        titled, _ = titled_runs([runs.path])
+        click.echo(render(compare_folders(titled, comparison_baselines(runs)), "table"))
 
 
 def _state(folder: RunFolder, record: dict[str, Any]) -> str:

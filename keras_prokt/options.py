@@ -20,9 +20,9 @@ METHOD_HELP = (
     "see `keras-prokt methods`."
 )
 
-_RESEARCH = "Optimizers"
-
-_OTHERS = {"out": "--out", "overwrite": "--overwrite", "pair": "--pair", "seeds": "--seeds"}
+_OTHERS = {
+    name: f"--{name}" for name in ("out", "overwrite", "pair", "seeds", "method", "trials", "app")
+}
 
 
 def option_names() -> dict[str, str]:
@@ -223,3 +223,72 @@ def parsed_seeds(text: str) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise SettingError(f"Expected different {argument('seeds')}, received {text!r}.")
     return seeds
+
+
+def parsed_search(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was typed for a search: settings with one value, and those to be searched.
+
+    A comma separates values and a colon the ends of a range: `0,0.2,0.4`, `1e-3:1e-1`.
+
+    Args:
+        given: Options as texts.
+
+    Returns:
+        Settings as `RunSpec.resolve` takes them, and what `search` takes as `over`.
+
+    Raises:
+        SettingError: On values that mean nothing.
+
+    Example:
+
+    >>> from keras_prokt.options import parsed_search
+    >>> parsed_search({"proximal_weight": "0,0.3", "epochs": "5"})
+    ({'epochs': 5}, {'proximal_weight': [0.0, 0.3]})
+    """
+    single: dict[str, Any] = {}
+    over: dict[str, Any] = {}
+    for name, value in given.items():
+        row = all_settings().get(name)
+        if value in (None, ()):
+            continue
+        if row is None or row.kind is bool or name == "text_columns":
+            single[name] = value
+        elif row.kind is dict:
+            for entry in value:
+                place, equals, text = entry.partition("=")
+                if equals and _is_several(row, text, is_number=True):
+                    key = place.strip()
+                    own = _row_of(name, key)
+                    over[f"{name} {key}"] = _several_values(own, name, key, text)
+                else:
+                    single.setdefault(name, []).append(entry)
+        elif row.kind is tuple:
+            single[name] = tuple(value)
+        elif row.is_listed and _is_several(row, value, is_number=row.kind in (float, int)):
+            over[name] = _several_values(row, name, None, value)
+        else:
+            single[name] = row.parsed(name, value)
+    return parsed(single), over
+
+
+def _row_of(name: str, key: str) -> Setting:
+    if name == "weights":
+        return Setting("", float, at_least=0)
+    objective, _, own = key.partition(".")
+    rows = OBJECTIVES[objective].settings if objective in OBJECTIVES else {}
+    if own not in rows:
+        raise SettingError(unknown_name(f"a setting of {objective!r}", own, rows or ["none"]))
+    return rows[own]
+
+
+def _is_several(row: Setting, text: str, *, is_number: bool) -> bool:
+    return "," in text or (is_number and ":" in text)
+
+
+def _several_values(row: Setting, name: str, key: str | None, text: str) -> Any:
+    from keras_prokt.runs.setting_search import Range
+
+    if "," not in text and row.kind in (float, int):
+        low, _, high = text.partition(":")
+        return Range(row.parsed(name, low.strip()), row.parsed(name, high.strip()))
+    return [row.parsed(name, part.strip()) for part in text.split(",")]

@@ -17,12 +17,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_prokt.runs.method_comparison import compare
+    from keras_prokt.runs.setting_search import Range, search
     from keras_prokt.runs.spec import RunSpec
     from keras_prokt.runs.training_run import resume, run
 
-_HOME = {"RunSpec": "spec", "resume": "training_run", "run": "training_run"}
+_HOME = {
+    "Range": "setting_search",
+    "RunSpec": "spec",
+    "compare": "method_comparison",
+    "resume": "training_run",
+    "run": "training_run",
+    "search": "setting_search",
+}
 
-__all__ = ["RunSpec", "resume", "run"]
+__all__ = ["Range", "RunSpec", "compare", "resume", "run", "search"]
 
 
 def __getattr__(name: str) -> Any:

@@ -58,6 +58,7 @@ def execute(
     stop: Stop | None = None,
     retries_failed: bool = False,
     propose: Callable[[], list[Entry]] | None = None,
+    drops: Callable[[str], bool] | None = None,
     stream: TextIO | None = None,
 ) -> Execution:
     """Carries out what is missing of a list.
@@ -70,8 +71,8 @@ def execute(
             begun keeps the number with which it was begun.
         stop: When to stop; then all states are saved.
         retries_failed: Whether runs that failed before are begun anew.
-        propose: Adds runs to the list when no more wait, and returns them; empty when there are
-            no more to come.
+        propose: Adds runs to the list when no more wait, and returns all runs of the list.
+        drops: Whether a run that waits is no longer wanted.
         stream: Where progress is shown; standard error by default.
 
     Returns:
@@ -82,7 +83,8 @@ def execute(
         OSError: If files cannot be written.
     """
     stop = Stop() if stop is None else stop
-    return _Executor(runs, names, jobs, threads, stop, retries_failed, propose, stream).run()
+    executor = _Executor(runs, names, jobs, threads, stop, retries_failed, propose, drops, stream)
+    return executor.run()
 
 
 class _Worker:
@@ -156,11 +158,12 @@ class _Executor:
         stop: Stop,
         retries_failed: bool,
         propose: Callable[[], list[Entry]] | None,
+        drops: Callable[[str], bool] | None,
         stream: TextIO | None,
     ):
         self._runs, self._jobs, self._stop = runs, jobs, stop
         self._threads = threads or max(1, available_cores() // jobs)
-        self._retries_failed, self._propose = retries_failed, propose
+        self._retries_failed, self._propose, self._drops = retries_failed, propose, drops
         self._stream = stream or sys.stderr
         self._entries = {entry.name: entry for entry in runs.entries()}
         wanted = list(self._entries if names is None else names)
@@ -182,7 +185,7 @@ class _Executor:
         from keras_prokt.runs.worker import reason_of
 
         try:
-            status = self._runs.status(name)
+            status = self._runs.status(self._entries[name])
         except ValueError as error:
             self._result.refused[name] = str(error)
             return
@@ -226,28 +229,23 @@ class _Executor:
         return [worker for worker in self._workers if worker.name is not None]
 
     def _is_work_left(self) -> bool:
-        if self._waiting or self._active():
-            return True
-        if self._propose is None:
-            return False
-        proposed = self._propose()
-        for entry in proposed:
-            self._add(entry)
-        return bool(proposed)
+        return bool(self._waiting or self._active() or self._add_proposed())
 
-    def _add(self, entry: Entry) -> None:
-        if entry.name not in self._numbers:
-            self._entries[entry.name] = entry
-            self._numbers[entry.name] = len(self._numbers) + 1
-            self._sort_in(entry.name)
+    def _add_proposed(self) -> bool:
+        """Adds what is proposed; returns whether that was anything new."""
+        count = len(self._numbers)
+        for entry in [] if self._propose is None else self._propose():
+            if entry.name not in self._numbers:
+                self._entries[entry.name] = entry
+                self._numbers[entry.name] = len(self._numbers) + 1
+                self._sort_in(entry.name)
+        return len(self._numbers) > count
 
     def _fill(self) -> None:
         """Gives runs to processes that have none."""
         while len(self._active()) < self._jobs:
             name = self._next()
-            if name is None and self._propose is not None and not self._waiting:
-                for entry in self._propose():
-                    self._add(entry)
+            if name is None and not self._waiting and self._add_proposed():
                 name = self._next()
             if name is None:
                 return
@@ -255,9 +253,11 @@ class _Executor:
 
     def _next(self) -> str | None:
         now = time.monotonic()
-        for name in self._waiting:
-            if self._busy_until.get(name, 0) <= now:
-                self._waiting.remove(name)
+        for name in list(self._waiting):
+            if self._busy_until.get(name, 0) > now:
+                continue
+            self._waiting.remove(name)
+            if self._drops is None or not self._drops(name):
                 return name
         return None
 

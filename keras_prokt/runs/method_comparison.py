@@ -89,6 +89,8 @@ def compare(
     if not runs.exists:
         runs.create({}, entries, measures_test=True)
     runs.add(entries)
+    with runs.changing() as record:
+        record["about"] = {"methods": list(methods), "baselines": list(baselines)}
     done = execute(
         runs,
         names=names,
@@ -98,15 +100,39 @@ def compare(
         retries_failed=retries_failed,
         stream=stream,
     )
-    folders = {e.name: (e.title, runs.folder(e.name)) for e in entries if e.name in done.completed}
-    if not folders:
-        return {}, done
+    return _compared(runs, entries, done), done
+
+
+def resume_comparison(runs: RunList, **settings: Any) -> tuple[dict[str, Any], Execution]:
+    """Carries out what is missing of all rows and seeds of a comparison that is there.
+
+    Args:
+        runs: Its list.
+        **settings: As in `keras_prokt.runs.executor.execute`.
+
+    Returns:
+        As `compare`.
+    """
+    done = execute(runs, **settings)
+    return _compared(runs, runs.entries(), done), done
+
+
+def comparison_baselines(runs: RunList) -> list[str]:
+    """The baselines that a comparison was last asked for."""
+    return list(runs.read()["about"].get("baselines", []))
+
+
+def _compared(runs: RunList, entries: Sequence[Entry], done: Execution) -> dict[str, Any]:
+    completed = [entry for entry in entries if entry.name in done.completed]
+    if not completed:
+        return {}
     # In the order of the methods, whatever was completed first.
-    order = {title: number for number, title in enumerate(methods)}
-    ordered = sorted(folders, key=lambda name: (order[folders[name][0]], names.index(name)))
-    there = {folders[name][0] for name in ordered}
-    measured = [folders[name] for name in ordered]
-    return compare_folders(measured, [one for one in baselines if one in there]), done
+    known = [*runs.read()["about"].get("methods", []), *(entry.title for entry in completed)]
+    order = {title: number for number, title in reversed(list(enumerate(known)))}
+    completed.sort(key=lambda entry: order[entry.title])
+    there = {entry.title for entry in completed}
+    baselines = [one for one in comparison_baselines(runs) if one in there]
+    return compare_folders([(e.title, runs.folder(e.name)) for e in completed], baselines)
 
 
 def compare_folders(

@@ -207,13 +207,13 @@ class RunList:
         locks.mkdir(exist_ok=True)
         return Lock(locks / name, f"a run {name!r}")
 
-    def status(self, name: str) -> str:
+    def status(self, entry: Entry) -> str:
         """`waiting`, or the status in the record of the run.
 
         Raises:
             ValueError: If there is a folder of its name that is not this run's.
         """
-        folder = self.folder(name)
+        name, folder = entry.name, self.folder(entry.name)
         if not folder.record.is_file():
             if folder.path.exists() and any(folder.path.iterdir()):
                 raise ValueError(
@@ -222,7 +222,7 @@ class RunList:
                 )
             return "waiting"
         record = folder.read()
-        if RunSpec.from_json(record["spec"]) != self.entry(name).spec:
+        if RunSpec.from_json(record["spec"]) != entry.spec:
             raise ValueError(
                 f"Expected the run {name!r} of the {self.kind} in {str(self.path)!r}, received one "
                 "with other settings; remove that folder, and the run is carried out."

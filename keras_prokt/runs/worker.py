@@ -123,7 +123,7 @@ def _run_or_resume(runs: RunList, entry: Entry, task: dict[str, Any], stop: Stop
     from keras_prokt.runs.training_run import resume, run
 
     folder = runs.folder(entry.name)
-    status = runs.status(entry.name)
+    status = runs.status(entry)
     if status == "failed" and task.get("retries"):
         with folder.locked():
             folder.delete()

@@ -1,0 +1,198 @@
+"""A search over settings: a table for people, the choice, and a picture.
+
+Imports no Keras; Matplotlib only where a picture is drawn.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_prokt.files import replacing
+from keras_prokt.results.statistics import mean_interval, paired_difference
+from keras_prokt.results.tables import format_table
+
+EPOCHS = {"student": "best", "teacher": "last"}
+"""Of which epoch the validation of the two models is."""
+
+
+def choose(configurations: Sequence[Mapping[str, Any]]) -> str | None:
+    """The configuration whose students are best on validation, in the mean over seeds.
+
+    Args:
+        configurations: Each with `title`, `is_whole` and `runs` (`student` on validation).
+
+    Returns:
+        The title of the best whole one, of equal means the first; `None` without a whole one.
+
+    Example:
+
+    >>> from keras_prokt.results.search import choose
+    >>> runs = {"a": [0.5, 0.7], "b": [0.9]}
+    >>> choose([{"title": t, "is_whole": t == "a", "runs": [{"student": v} for v in values]}
+    ...         for t, values in runs.items()])
+    'a'
+    """
+    whole = [one for one in configurations if one["is_whole"]]
+    # Rounding errors make no difference.
+    means = [round(statistics.mean(run["student"] for run in one["runs"]), 6) for one in whole]
+    return whole[means.index(max(means))]["title"] if whole else None
+
+
+def search_table(search: Mapping[str, Any]) -> str:
+    """A search: a row a configuration, the choice, and what cannot be told from it.
+
+    Args:
+        search: As `keras_prokt.runs.setting_search.search` returns.
+
+    Returns:
+        A table of validation: mean over the seeds with its 95 % interval (Student's t) of student
+        and teacher, and of the student's difference to that of the choice, seed by seed. Below it
+        the choice, and the test data of the chosen configuration.
+    """
+    seeds = ", ".join(map(str, search["seeds"]))
+    lines = [f"{search['app']}, method {search['method']}, seeds {seeds}"]
+    configurations = search["configurations"]
+    done = sum(one["is_whole"] for one in configurations)
+    failed = [one for one in configurations if one["failures"]]
+    of_all = search["trials"] or len(configurations)
+    if done + len(failed) < of_all:
+        lines.append(f"unfinished: {done} of {of_all} configurations are completed")
+    shown = [one for one in configurations if one["runs"]]
+    if shown:
+        rows = [_row(one, search) for one in shown]
+        metric = search["metric"]
+        columns = ["setting", *(f"{role} {metric}, {e} epoch" for role, e in EPOCHS.items())]
+        columns += ["student, to the chosen", "seeds"]
+        lines += ["", format_table(columns, rows, left=True)]
+    lines += [""] if shown or failed else []
+    lines += [f"failed: {one['title']}: {one['failures'][0]}" for one in failed]
+    if search["chosen"] is not None:
+        lines += _choice(search)
+    return "\n".join(lines)
+
+
+def _row(one: Mapping[str, Any], search: Mapping[str, Any]) -> list[str]:
+    chosen = next((c for c in search["configurations"] if c["title"] == search["chosen"]), None)
+    difference = ""
+    if chosen is not None and one is not chosen:
+        of_seeds = {run["seed"]: run["student"] for run in chosen["runs"]}
+        pairs = [(r["student"], of_seeds[r["seed"]]) for r in one["runs"] if r["seed"] in of_seeds]
+        if pairs:
+            found = paired_difference(*map(list, zip(*pairs, strict=True)))
+            difference = _shown(found.mean, found.interval, "+")
+    teachers = [run["teacher"] for run in one["runs"] if run["teacher"] is not None]
+    return [
+        f"{one['title']}{' *' if one is chosen else ''}",
+        _mean(run["student"] for run in one["runs"]),
+        _mean(teachers) if teachers else "–",
+        difference,
+        ", ".join(str(run["seed"]) for run in one["runs"]),
+    ]
+
+
+def _mean(values: Any) -> str:
+    found = mean_interval(list(values))
+    return _shown(found.mean, found.interval)
+
+
+def _shown(mean: float, interval: Any, sign: str = "") -> str:
+    if interval is None:
+        return f"{mean:{sign}.4f}"
+    return f"{mean:{sign}.4f} [{interval[0]:{sign}.4f}, {interval[1]:{sign}.4f}]"
+
+
+def _choice(search: Mapping[str, Any]) -> list[str]:
+    """What was chosen, how sure that is, and its test data."""
+    chosen = next(c for c in search["configurations"] if c["title"] == search["chosen"])
+    whole = [one for one in search["configurations"] if one["is_whole"]]
+    lines = [f"* chosen: the highest mean on validation, {chosen['title']}"]
+    if len(search["seeds"]) == 1:
+        lines.append("  one seed has no interval; add --seeds 0-2 to the same command")
+    if len(whole) > 1:
+        lines.append(f"  the best of {len(whole)} is favoured by chance")
+    tests = [run["test"] for run in chosen["runs"] if run["test"] is not None]
+    if tests:
+        lines.append(f"  test {search['metric']}, of the chosen: {_mean(tests)}")
+    others = [
+        one["title"]
+        for one in search["configurations"]
+        if one is not chosen and any(run["test"] is not None for run in one["runs"])
+    ]
+    if others:
+        lines.append(f"  test data was also measured for {'; '.join(others)}, chosen before")
+    return lines
+
+
+def plot_search(search: Mapping[str, Any], png: str | Path) -> None:
+    """Draws validation of student and teacher by each setting; of λ, the paper's Figure 3.
+
+    A column a setting; teacher and student have axes of their own. Points are means over the
+    seeds, bars 95 % intervals (Student's t); the star is the choice. The student is that of its
+    best epoch, the teacher that of the last.
+
+    Args:
+        search: As `keras_prokt.runs.setting_search.search` returns.
+        png: Image to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    whole = [one for one in search["configurations"] if one["is_whole"]]
+    settings = search["settings"]
+    has_teacher = any(run["teacher"] is not None for one in whole for run in one["runs"])
+    roles = ["student", "teacher"] if has_teacher else ["student"]
+    size = (1 + 4.5 * len(settings), 0.6 + 2.6 * len(roles))
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(roles), len(settings), squeeze=False, sharex="col", sharey="row")
+    for column, (name, scale) in enumerate(settings.items()):
+        for row, role in enumerate(roles):
+            _draw(grid[row][column], whole, search, name, scale, role)
+            if column == 0:
+                grid[row][0].set_ylabel(f"{role}, {search['metric']},\n{EPOCHS[role]} epoch")
+        grid[-1][column].set_xlabel(name)
+    count = len(search["seeds"])
+    figure.suptitle(
+        f"{search['app']}, {search['method']}: validation, {count} seed{'s' * (count > 1)}"
+    )
+    with replacing(Path(png)) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def _draw(
+    axes: Any,
+    whole: Sequence[Mapping[str, Any]],
+    search: Mapping[str, Any],
+    name: str,
+    scale: str,
+    role: str,
+) -> None:
+    color, marker = {"student": ("tab:blue", "o"), "teacher": ("tab:red", "s")}[role]
+    places = [one["values"][name] for one in whole]
+    if scale == "names":
+        names = list(dict.fromkeys(map(str, places)))
+        places = [names.index(str(place)) for place in places]
+        axes.set_xticks(range(len(names)), names, rotation=20)
+    elif scale == "log" and all(place > 0 for place in places):
+        axes.set_xscale("log")
+    means = [mean_interval([run[role] for run in one["runs"]]) for one in whole]
+    heights = [found.mean for found in means]
+    errors = [
+        [0.0 if m.interval is None else abs(m.mean - m.interval[end]) for m in means]
+        for end in (0, 1)
+    ]
+    order = sorted(range(len(whole)), key=lambda number: places[number])
+    is_line = len(search["settings"]) == 1 and scale != "names"
+    axes.errorbar(
+        [places[n] for n in order],
+        [heights[n] for n in order],
+        yerr=[[of_end[n] for n in order] for of_end in errors] if any(map(any, errors)) else None,
+        fmt=f"{marker}-" if is_line else marker,
+        capsize=3,
+        color=color,
+    )
+    for number, one in enumerate(whole):
+        if one["title"] == search["chosen"]:
+            axes.plot(places[number], heights[number], "*", color="black", markersize=12, zorder=5)
+    axes.grid(alpha=0.3)

@@ -1,0 +1,487 @@
+"""Search over settings: chosen on validation, test data for the choice alone.
+
+Grids need nothing; ranges are searched by Optuna, which only proposes: what it knows is read from
+the run folders at every start. This module imports no Keras.
+"""
+
+import importlib.util
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from keras_prokt.methods import OBJECTIVES
+from keras_prokt.results.search import choose, plot_search
+from keras_prokt.runs.executor import Execution, execute
+from keras_prokt.runs.run_list import Entry, RunList
+from keras_prokt.runs.spec import RunSpec, all_settings
+from keras_prokt.runs.stopping import Stop
+from keras_prokt.settings import Setting, SettingError, argument
+
+DEFAULT_TRIALS = 20
+"""Configurations of a search over ranges."""
+
+FIGURE_3 = (0.0, 0.2, 0.4, 0.6, 0.8)
+"""Values of λ in the paper's Figure 3."""
+
+FIGURE = "search.png"
+
+_ATTEMPTS = 20
+_FAR_APART = 10_000
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`.
+
+    Raises:
+        SettingError: If it is empty.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.low < self.high < math.inf:
+            raise SettingError(
+                f"Expected a range LOW:HIGH of finite numbers, received {self.low!r}:{self.high!r}."
+            )
+
+
+Values = Sequence[Any] | Range
+
+
+def search(
+    app: str,
+    method: str,
+    over: Mapping[str, Values],
+    out: str | Path,
+    *,
+    seeds: Sequence[int] = (0,),
+    trials: int | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    stop: Stop | None = None,
+    retries_failed: bool = False,
+    stream: TextIO | None = None,
+    **given: Any,
+) -> tuple[dict[str, Any], Execution]:
+    """Runs configurations of a method with every seed, and chooses the best on validation.
+
+    Of each run the student of the epoch that is best on validation counts; of equal means the
+    first configuration. A configuration with a failed run is not chosen, and its other seeds are
+    left out. Test data is measured after the choice and for the chosen configuration alone.
+
+    Args:
+        app: Name of the app.
+        method: As in `keras_prokt.methods.parse_method`.
+        over: Setting -> its values, or a `Range`. `"weights kd"` is the weight of an objective,
+            `"objective_settings crd.num_negatives"` a setting of one. Lists alone make a grid;
+            with a range, Optuna's TPE proposes `trials` configurations.
+        out: A folder: new, or that of a search of the same settings, whose runs are taken over; it
+            may get more seeds and values. Each run has its run folder in it; beside them is
+            `search.png`.
+        seeds: Seeds of the runs.
+        trials: Configurations of a search over ranges; `None` for 20.
+        jobs: Processes at once; with `threads` as in `keras_prokt.runs.executor.execute`. Several
+            processes, on this machine or on others, may work on one folder.
+        threads: Threads of each.
+        stop: When to stop.
+        retries_failed: Whether runs that failed before are begun anew.
+        stream: Where progress is shown.
+        **given: Other settings, as `RunSpec.resolve` takes them.
+
+    Returns:
+        What was found, as `read_search`, and what became of the runs.
+
+    Raises:
+        ValueError: On bad input; then nothing has been written.
+        Stopped: If it was time to stop.
+
+    Example:
+
+    ```python
+    from keras_prokt.runs import Range, search
+
+    over = {"proximal_weight": [0, 0.3, 0.6], "student_learning_rate": Range(1e-3, 1e-1)}
+    found, _ = search("digits", "prokt", over, "searches/digits", seeds=[0, 1], trials=20)
+    found["chosen"]
+    ```
+    """
+    about = _about(app, method, over, seeds, trials, given)
+    is_grid = about["trials"] is None
+    configurations = _grid(about) if is_grid else []
+    if not is_grid:
+        _check_optuna()
+        _spec(about, {name: _first(values) for name, values in about["over"].items()}, seeds[0])
+    entries = [_entry(about, values, seed) for seed in seeds for values in configurations]
+    runs = RunList(out, "search")
+    runs.check_free()
+    if not runs.exists:
+        runs.create(about, entries, measures_test=False)
+    _extend(runs, about)
+    runs.add(entries)
+    return go_on(
+        runs,
+        jobs=jobs,
+        threads=threads,
+        stop=stop,
+        retries_failed=retries_failed,
+        stream=stream,
+    )
+
+
+def go_on(runs: RunList, **settings: Any) -> tuple[dict[str, Any], Execution]:
+    """Carries out what is missing of a search, and chooses; arguments as `execute`.
+
+    Args:
+        runs: The list of the search.
+        **settings: As in `keras_prokt.runs.executor.execute`.
+    """
+    about = runs.read()["about"]
+    done = execute(
+        runs,
+        propose=None if about["trials"] is None else lambda: _proposed(runs),
+        drops=lambda name: _is_of_failed(runs, name),
+        **settings,
+    )
+    found = read_search(runs)
+    if found["chosen"] is None:
+        return found, done
+    _measure_test(runs, found)
+    found = read_search(runs)
+    plot_search(found, runs.path / FIGURE)
+    return found, done
+
+
+def read_search(runs: RunList) -> dict[str, Any]:
+    """What a search has found so far.
+
+    Args:
+        runs: Its list.
+
+    Returns:
+        `app`, `method`, `settings` (name -> "linear", "log" or "names"), `seeds`, `trials`,
+        `metric`, `configurations` (`title`, `values`, `is_whole`, `failures`, and `runs`: `seed`,
+        `folder`, `student` and `teacher` on validation, `test` of the student or `None`), and
+        `chosen`: the title of the best whole configuration, or `None`.
+    """
+    record = runs.read()
+    about = record["about"]
+    found: dict[str, dict[str, Any]] = {}
+    metric = "accuracy"
+    for values in record["runs"]:
+        entry = Entry.from_json(values)
+        one = found.setdefault(
+            entry.title,
+            {
+                "title": entry.title,
+                "values": about["configurations"].get(entry.title, {}),
+                "runs": [],
+                "failures": [],
+            },
+        )
+        if (status := runs.status(entry)) == "failed":
+            one["failures"].append(runs.folder(entry.name).read().get("failure", "unknown"))
+        if status != "completed":
+            continue
+        results = runs.folder(entry.name).read()["results"]
+        metric, models = results["metric"], results["models"]
+        one["runs"].append(
+            {
+                "seed": entry.spec.seed,
+                "folder": entry.name,
+                "student": models["student"]["validation"][metric],
+                "teacher": models.get("teacher", {}).get("validation", {}).get(metric),
+                "test": models["student"].get("test", {}).get(metric),
+            }
+        )
+    for one in found.values():
+        of_seeds = {run["seed"] for run in one["runs"]}
+        one["is_whole"] = not one["failures"] and set(about["seeds"]) <= of_seeds
+        one["runs"].sort(key=lambda run: run["seed"])
+    configurations = list(found.values())
+    return {
+        "app": about["app"],
+        "method": about["method"],
+        "settings": {name: _scale(name, values) for name, values in about["over"].items()},
+        "seeds": about["seeds"],
+        "trials": about["trials"],
+        "metric": metric,
+        "configurations": configurations,
+        "chosen": choose(configurations),
+    }
+
+
+def _measure_test(runs: RunList, found: Mapping[str, Any]) -> None:
+    """Measures the chosen students on test data, once each."""
+    from keras_prokt.runs.training_run import add_test
+
+    chosen = next(one for one in found["configurations"] if one["title"] == found["chosen"])
+    for run in chosen["runs"]:
+        if run["test"] is None:
+            add_test(runs.folder(run["folder"]))
+
+
+# What is searched.
+
+
+def _about(
+    app: str,
+    method: str,
+    over: Mapping[str, Values],
+    seeds: Sequence[int],
+    trials: int | None,
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The search as a JSON object."""
+    if given.get("full_train"):
+        raise SettingError(
+            "Expected validation data that is not trained on, received "
+            f"{argument('full_train')}; search without it, then run the choice with it."
+        )
+    if not over:
+        raise SettingError(
+            "Expected at least one setting with several values or a range, received none; such as "
+            f"{argument('proximal_weight')} 0,0.3,0.6."
+        )
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise SettingError(f"Expected different {argument('seeds')}, received {list(seeds)!r}.")
+    has_range = False
+    written: dict[str, Any] = {}
+    for name, values in over.items():
+        row, key = _row(name)
+        if isinstance(values, Range):
+            has_range = True
+            if row.kind not in (float, int):
+                raise SettingError(
+                    f"Expected values of {argument(*_split(name))} joined by commas, received a "
+                    "range; it is no number."
+                )
+            if row.is_logarithmic and values.low <= 0:
+                raise SettingError(
+                    f"Expected a range of {argument(*_split(name))} above 0, received {values.low}."
+                )
+            written[name] = asdict(values)
+            continue
+        checked = [row.checked(_split(name)[0], value, key) for value in values]
+        if not checked or len({str(value) for value in checked}) < len(checked):
+            raise SettingError(
+                f"Expected different values of {argument(*_split(name))}, received {checked!r}; "
+                "name each once."
+            )
+        written[name] = checked
+    if trials is not None and not has_range:
+        raise SettingError(
+            f"Expected no {argument('trials')} without a range, received {trials}; a grid has as "
+            "many as it has."
+        )
+    return {
+        "app": app,
+        "method": method,
+        "given": _json_of(given),
+        "over": written,
+        "seeds": list(seeds),
+        "trials": (trials or DEFAULT_TRIALS) if has_range else None,
+        "configurations": {},
+    }
+
+
+def _json_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    values = {k: v for k, v in given.items() if v not in (None, (), {})}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    setting, _, key = name.partition(" ")
+    return setting, key or None
+
+
+def _row(name: str) -> tuple[Setting, str | None]:
+    setting, key = _split(name)
+    row = all_settings().get(setting)
+    if row is None or setting == "seed":
+        raise SettingError(f"Expected a setting that can be searched, received {name!r}.")
+    if setting == "weights" and key is not None:
+        return Setting("", float, at_least=0, is_logarithmic=True), key
+    if setting == "objective_settings" and key is not None:
+        objective, _, own = key.partition(".")
+        return OBJECTIVES[objective].settings[own], key
+    if not row.is_listed or row.kind in (dict, tuple, bool):
+        raise SettingError(f"Expected one value of {argument(setting)}, received several.")
+    return row, None
+
+
+def _scale(name: str, values: Any) -> str:
+    row, _ = _row(name)
+    if row.kind not in (float, int):
+        return "names"
+    numbers = [values["low"]] if isinstance(values, Mapping) else values
+    return "log" if row.is_logarithmic and min(numbers) > 0 else "linear"
+
+
+def _first(values: Any) -> Any:
+    return values["low"] if isinstance(values, Mapping) else values[0]
+
+
+def _spec(about: Mapping[str, Any], values: Mapping[str, Any], seed: int) -> RunSpec:
+    """The run of a configuration and a seed."""
+    given: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in about["given"].items()
+    }
+    for name, value in values.items():
+        setting, key = _split(name)
+        row, _ = _row(name)
+        value = round(value) if row.kind is int else value
+        if setting == "weights":
+            given["weights"] = {**given.get("weights", {}), key: value}
+        elif setting == "objective_settings":
+            objective, _, own = key.partition(".")
+            others = given.get("objective_settings", {})
+            of_objective = {**others.get(objective, {}), own: value}
+            given["objective_settings"] = {**others, objective: of_objective}
+        else:
+            given[setting] = value
+    return RunSpec.resolve(about["app"], about["method"], **{**given, "seed": seed})
+
+
+def _title(values: Mapping[str, Any]) -> str:
+    shown = []
+    for name, value in values.items():
+        setting, key = _split(name)
+        option = all_settings()[setting].option_of(setting).removeprefix("--")
+        text = repr(value) if isinstance(value, float) else str(value)
+        shown.append(f"{option}{'' if key is None else f' {key}'}={text.removesuffix('.0')}")
+    return " ".join(shown)
+
+
+def _entry(about: Mapping[str, Any], values: Mapping[str, Any], seed: int) -> Entry:
+    title = _title(values)
+    name = re.sub(r"[^\w.+-]+", "-", title, flags=re.ASCII).strip("-.")
+    return Entry(f"{name[:120]}-seed-{seed}", title, _spec(about, values, seed))
+
+
+def _grid(about: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every combination of the values, which the record then knows by their titles."""
+    names = list(about["over"])
+    combinations = itertools.product(*about["over"].values())
+    found = [dict(zip(names, values, strict=True)) for values in combinations]
+    about["configurations"] = {_title(values): values for values in found}
+    return found
+
+
+def _extend(runs: RunList, about: Mapping[str, Any]) -> None:
+    """Adds values, seeds and trials to a search that is there, and refuses another search."""
+    with runs.changing() as record:
+        there = record["about"]
+        own = (about["app"], about["method"], about["given"], list(about["over"]))
+        other = (there["app"], there["method"], there["given"], list(there["over"]))
+        are_ranges = [isinstance(values, Mapping) for values in about["over"].values()]
+        if own != other or are_ranges != [isinstance(v, Mapping) for v in there["over"].values()]:
+            raise SettingError(
+                f"Expected a new folder or that of the same search, received {str(runs.path)!r} of "
+                f"a search with other settings; name another one with {argument('out')}."
+            )
+        for name, values in about["over"].items():
+            if isinstance(values, Mapping):
+                there["over"][name] = values
+            else:
+                known = there["over"][name]
+                there["over"][name] = [*known, *(v for v in values if v not in known)]
+        there["seeds"] = [*there["seeds"], *(s for s in about["seeds"] if s not in there["seeds"])]
+        there["configurations"] |= about["configurations"]
+        if about["trials"] is not None:
+            there["trials"] = max(there["trials"], about["trials"])
+        entries = {values["name"] for values in record["runs"]}
+        # Configurations that were there get the new seeds, and new ones the old seeds.
+        for seed in there["seeds"]:
+            for values in there["configurations"].values():
+                entry = _entry(there, values, seed)
+                if entry.name not in entries:
+                    entries.add(entry.name)
+                    record["runs"].append(entry.to_json())
+
+
+def _is_of_failed(runs: RunList, name: str) -> bool:
+    """Whether another run of the same configuration has failed."""
+    entries = runs.entries()
+    title = next(entry.title for entry in entries if entry.name == name)
+    return any(
+        entry.title == title and entry.name != name and runs.status(entry) == "failed"
+        for entry in entries
+    )
+
+
+# Proposals.
+
+
+def _check_optuna() -> None:
+    if importlib.util.find_spec("optuna") is None:
+        raise ValueError(
+            "Expected Optuna for a search over ranges, received an environment without it; install "
+            "it with `pip install 'keras-prokt[search]'`, or list values."
+        )
+
+
+def _proposed(runs: RunList) -> list[Entry]:
+    """The runs of the list, with a new configuration if trials are left."""
+    with runs.changing() as record:
+        about = record["about"]
+        found = read_search(runs)
+        if len(found["configurations"]) < about["trials"]:
+            values = _ask(about, found["configurations"])
+            if values is not None:
+                about["configurations"][_title(values)] = values
+                entries = [_entry(about, values, seed) for seed in about["seeds"]]
+                record["runs"] += [entry.to_json() for entry in entries]
+        return [Entry.from_json(values) for values in record["runs"]]
+
+
+def _ask(
+    about: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """What Optuna proposes after all that the run folders say; `None` if it knows nothing new."""
+    for attempt in range(_ATTEMPTS):
+        values = _ask_once(about, configurations, len(configurations) + _FAR_APART * attempt)
+        if _title(values) not in about["configurations"]:
+            return values
+    return None
+
+
+def _ask_once(
+    about: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]], seed: int
+) -> dict[str, Any]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = {name: _distribution(name, v) for name, v in about["over"].items()}
+    states = optuna.trial.TrialState
+    # Another number for each proposal: a new study draws the same numbers again.
+    sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for one in configurations:
+        students = [run["student"] for run in one["runs"]]
+        state = states.FAIL if one["failures"] else states.RUNNING
+        state = states.COMPLETE if one["is_whole"] else state
+        value = sum(students) / len(students) if one["is_whole"] else None
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=state, value=value, params=one["values"], distributions=distributions
+            )
+        )
+    return dict(study.ask(distributions).params)
+
+
+def _distribution(name: str, values: Any) -> Any:
+    from optuna import distributions
+
+    row, _ = _row(name)
+    if not isinstance(values, Mapping):
+        return distributions.CategoricalDistribution(values)
+    if row.kind is int:
+        low, high = math.ceil(values["low"]), math.floor(values["high"])
+        return distributions.IntDistribution(low, high, log=row.is_logarithmic)
+    return distributions.FloatDistribution(values["low"], values["high"], log=row.is_logarithmic)
