@@ -69,7 +69,14 @@ def glue_app(task: str, summary: str) -> App:
     is_pair = len(GLUE_TASKS[task].sentences) == 2
     bilstm = BILSTM_PAIR if is_pair else BILSTM
     check, prepare = partial(check_glue, task), partial(prepare_glue, task)
-    return text_app(f"glue-{task}", summary, check, prepare, bilstm=bilstm)
+    return text_app(
+        f"glue-{task}",
+        summary,
+        check,
+        prepare,
+        bilstm=bilstm,
+        write_submission=_write_submission,
+    )
 
 
 def text_app(
@@ -80,6 +87,7 @@ def text_app(
     *,
     bilstm: str = BILSTM,
     reads_table: bool = False,
+    write_submission: Callable[..., Any] | None = None,
 ) -> App:
     """An app that classifies sentences or pairs, with the authors' models and recipe.
 
@@ -95,6 +103,7 @@ def text_app(
         prepare: Loads the data and readies the models, by `checked_student` and `text_task`.
         bilstm: What the student `bilstm` is.
         reads_table: Whether the data is the user's own.
+        write_submission: As in `App`.
 
     Returns:
         The app.
@@ -121,7 +130,21 @@ def text_app(
         check=check,
         reads_text=True,
         reads_table=reads_table,
+        predict_table=_predict_table,
+        write_submission=write_submission,
     )
+
+
+def _predict_table(*arguments: Any, **settings: Any) -> int:
+    from keras_prokt_apps.text_predictions import predict_table  # which imports this module
+
+    return predict_table(*arguments, **settings)
+
+
+def _write_submission(*arguments: Any, **settings: Any) -> Any:
+    from keras_prokt_apps.glue.submission import write_submission  # which imports this module
+
+    return write_submission(*arguments, **settings)
 
 
 def check_glue(task: str, request: TaskRequest) -> None:

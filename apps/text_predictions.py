@@ -45,9 +45,8 @@ def predict_table(
     """
     import numpy as np
 
-    from keras_prokt.results.evaluation import saved_student
     from keras_prokt.runs.folder import RunFolder
-    from keras_prokt.runs.training_run import front_end_of
+    from keras_prokt.runs.training_run import front_end_of, saved_student
 
     folder, out = RunFolder.existing(run), Path(out)
     if str(table).startswith(TFDS):
@@ -59,7 +58,7 @@ def predict_table(
     if record["status"] != "completed":
         raise ValueError(
             f"Expected a completed run at {str(folder.path)!r}, received one whose status is "
-            f"{record['status']!r}; finish it with `keras-prokt resume {folder.path}`."
+            f"{record['status']!r}; finish it with `{folder.resume_hint()}`."
         )
     if (front_end := front_end_of(folder)) is None:
         raise ValueError(

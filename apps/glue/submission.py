@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_prokt.app import get_app
 from keras_prokt.files import replacing, write_text
 from keras_prokt.names import unknown_name
 from keras_prokt_apps.glue.data import GLUE_FILES, GLUE_TASKS, UnofficialRows
@@ -68,9 +67,8 @@ def write_submission(
     submission.archive, submission.missing
     ```
     """
-    from keras_prokt.results.evaluation import saved_student
     from keras_prokt.runs.folder import RunFolder
-    from keras_prokt.runs.task import task_request
+    from keras_prokt.runs.training_run import saved_student
 
     folder, out = RunFolder.existing(run), Path(out)
     task = _glue_task(folder)
@@ -80,7 +78,7 @@ def write_submission(
     for path in _files_in(out):
         if path.name not in description.files.values():
             check_submission(path)
-    request = task_request(get_app(spec.app), spec)
+    request = spec.request()
     if data_dir is not None:
         request = replace(request, data_dir=data_dir)
     student = saved_student(folder)
@@ -228,7 +226,7 @@ def _glue_task(folder: "RunFolder") -> str:
     if status != "completed":
         raise ValueError(
             f"Expected a completed run at {str(folder.path)!r}, received one whose status is "
-            f"{status!r}; finish it with `keras-prokt resume {folder.path}`."
+            f"{status!r}; finish it with `{folder.resume_hint()}`."
         )
     return GLUE_APPS[app]
 

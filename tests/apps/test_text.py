@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -19,17 +18,27 @@ from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.text import tokenize
 from keras_prokt.models.bert import bert_tokenizer
 from keras_prokt.models.wordpiece import ExactBertTokenizer
+from keras_prokt.runs.environment import describe_environment
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.task import prepare
-from keras_prokt.runs.teachers import trained_teacher
-from keras_prokt.runs.training import Work
+from keras_prokt.runs.teachers import ready_teacher
+from keras_prokt.runs.training import Run
 from keras_prokt.runs.training_run import run
 from keras_prokt_apps.text_predictions import predict_table
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tested on the default backend"
 )
+COMPLETED = {
+    "training_seconds": 0.0,
+    "examples": {},
+    "results": {
+        "best_epoch": 1,
+        "last_epoch": 1,
+        "models": {"student": {"parameters": 0, "bytes": 0}},
+    },
+}
 WORDS = {"schlecht 👎": "awful", "good": "lovely", "so-so": "average"}
 
 
@@ -102,7 +111,7 @@ def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path):
     folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     elsewhere.mkdir()
     record = json.loads((folder / "run.json").read_text())
-    assert record["spec"]["dataset"] == str(table)
+    assert record["spec"]["data"]["dataset"] == str(table)
     assert record["class_names"] == sorted(WORDS)
 
     content = table.read_bytes()
@@ -161,7 +170,9 @@ def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path):
         predict_table(folder, new, tmp_path / "no.csv")
     images = RunFolder(tmp_path / "images")
     spec = RunSpec.resolve("digits", "prokt")
-    images.create({"status": "completed", "spec": spec.to_json(), "class_names": []})
+    about = {"spec": spec.to_json(), "data": {}, "class_names": [], "export": False}
+    with images.created({"status": "running", "started": "", **about, **describe_environment()}):
+        images.write({**images.read(), "status": "completed", **COMPLETED})
     with pytest.raises(ValueError, match="Expected a run on texts, received one of app 'digits'"):
         predict_table(images.path, new, tmp_path / "no.csv")
 
@@ -251,12 +262,10 @@ def test_a_narrow_student_learns_the_teachers_states(table, bert, tmp_path):
 def test_a_changed_table_has_another_teacher(table, bert, tmp_path):
     settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
     spec = RunSpec.resolve("text", "kd", teacher=bert, teacher_epochs=1, **settings)
-    app = get_app("text")
 
     def cached_teachers(name):
-        work = Work(RunFolder(tmp_path / name), tmp_path / "cache")
-        trained_teacher(app, prepare(app, spec), spec, work)
-        return {path.name for path in (tmp_path / "cache").iterdir()}
+        ready_teacher(Run(spec, RunFolder(tmp_path / name), cache=tmp_path / "cache"))
+        return {path.name for path in (tmp_path / "cache" / "teachers").iterdir()}
 
     first = cached_teachers("first")
     assert len(first) == 1
@@ -301,7 +310,7 @@ def test_a_run_is_exported_without_its_data_and_its_teacher(table, bert, tmp_pat
     result = keras_prokt("run", *arguments, cwd=workplace)
     assert result.exit_code == 0, result.stderr
     spec = json.loads((tmp_path / "run" / "run.json").read_text())["spec"]
-    assert spec["student"] == str(workplace / "small")
+    assert spec["models"]["student"] == str(workplace / "small")
     evaluated = keras_prokt("evaluate", "run", cwd=tmp_path)
     assert evaluated.exit_code == 0, evaluated.stderr
     shutil.rmtree(workplace)
@@ -357,7 +366,7 @@ def test_texts_are_cut_at_the_length_asked_for(table, bert, tmp_path):
             get_app("text").prepare(
                 request_of(table, **arguments | {"teacher": teacher}, max_length=length)
             )
-    with pytest.raises(ValueError, match="no --max-length with app 'digits', received 64"):
+    with pytest.raises(ValueError, match="no max_length with app 'digits', received 64"):
         RunSpec.resolve("digits", "prokt", max_length=64)
     settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
     assert RunSpec.resolve("text", "prokt", max_length=64, **settings).max_length == 64
@@ -378,12 +387,12 @@ def test_attention_is_matched_between_the_same_word_pieces(table, bert, tmp_path
     settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
     for student in ("bert-1", same):
         spec = RunSpec.resolve("text", "tinybert", teacher=bert, student=student, **settings)
-        prepare(get_app("text"), spec)
+        prepare(spec)
     task = get_app("text").prepare(request_of(table, teacher=bert, student=same))
     assert task.train.inputs["student"]["token_ids"] is task.train.inputs["teacher"]["token_ids"]
     spec = RunSpec.resolve("text", "tinybert", teacher=bert, student=other, **settings)
     with pytest.raises(ValueError, match="reads the teacher's word pieces with method 'tinybert'"):
-        prepare(get_app("text"), spec)
+        prepare(spec)
 
 
 def test_validation_splits_that_are_left_out_are_one_line_of_warning(tmp_path):
@@ -405,7 +414,7 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
         "text", "prokt", teacher=bert, student="bilstm-100", epochs=1, dataset=str(table), **columns
     )
     assert spec.student_learning_rate == 1e-3
-    task = prepare(get_app("text"), spec)
+    task = prepare(spec)
     pieces = task.text.vocabulary
     assert 60 < len(pieces) <= 100
     assert {"film", "lovely", "number"} < set(pieces) and "title" not in pieces
@@ -416,9 +425,9 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     rows = {tuple(row) for row in task.train.inputs["student"]["token_ids"]}
     assert rows < {tuple(row) for row in of_texts}
     assert rows.isdisjoint(tuple(row) for row in task.train.inputs["teacher"]["token_ids"])
-    assert prepare(get_app("text"), spec).text == task.text  # kept on disk
+    assert prepare(spec).text == task.text  # kept on disk
     shutil.rmtree(tmp_path / "cache")
-    assert prepare(get_app("text"), spec).text == task.text  # learnt again
+    assert prepare(spec).text == task.text  # learnt again
 
     run(spec, tmp_path / "run", cache=tmp_path / "cache")
     texts = ["a lovely film", "number 7", "an awful, awful, awful, awful film, number 12", "so"]
@@ -430,7 +439,7 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     given = [list(map(float, row[2:])) for row in predictions(tmp_path / "out.csv")[1:]]
     np.testing.assert_allclose(given, served["probabilities"], atol=1e-5)
     with pytest.raises(ValueError, match="at least 100 word pieces, received 99"):
-        prepare(get_app("text"), replace(spec, student="bilstm-99"))
+        prepare(spec.replacing(student="bilstm-99"))
     with pytest.raises(ValueError, match="reads the teacher's word pieces with method 'tinybert'"):
         settings = {"teacher": bert, "student": "bilstm-100", "dataset": str(table), **columns}
-        prepare(get_app("text"), RunSpec.resolve("text", "tinybert", **settings))
+        prepare(RunSpec.resolve("text", "tinybert", **settings))
