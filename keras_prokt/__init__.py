@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from keras_prokt.models.loading import load_student
     from keras_prokt.models.uniform_start import uniform_start
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Distiller": "distillers",

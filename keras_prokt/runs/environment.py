@@ -37,16 +37,18 @@ def _versions() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    source = Path(__file__).resolve().parents[2]
-    if not (source / ".git").exists():
-        return None
-    result = subprocess.run(
-        ["git", "-C", str(source), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.stdout.strip() or None
+    """The commit of a checkout, or the one that an installed package was built from."""
+    package = Path(keras_prokt.__file__).resolve().parent
+    if (package.parent / ".git").exists():
+        result = subprocess.run(
+            ["git", "-C", str(package.parent), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return result.stdout.strip() or None
+    packaged = package / "commit.txt"
+    return packaged.read_text().strip() if packaged.is_file() else None
 
 
 def _processor() -> str:

@@ -308,7 +308,7 @@ class _Executor:
         status, title = message["status"], self._heading(name)
         if status == "completed":
             self._result.completed.append(name)
-            if "seconds" in message and name not in self._busy_until:
+            if not message.get("was_there"):
                 kind = self._kind(name)
                 self._seconds.setdefault(kind, []).append(message["seconds"])
                 took = format_seconds(message["seconds"])

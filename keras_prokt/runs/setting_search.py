@@ -472,7 +472,15 @@ def _ask_once(
                 state=state, value=value, params=one["values"], distributions=distributions
             )
         )
-    return dict(study.ask(distributions).params)
+    asked = study.ask(distributions).params
+    return {name: _legible(value, about["over"][name]) for name, value in asked.items()}
+
+
+def _legible(value: Any, values: Any) -> Any:
+    """A number of four digits: more would only make names long."""
+    if not isinstance(value, float) or not isinstance(values, Mapping):
+        return value
+    return min(max(float(f"{value:.4g}"), values["low"]), values["high"])
 
 
 def _distribution(name: str, values: Any) -> Any:

@@ -129,7 +129,8 @@ def _run_or_resume(runs: RunList, entry: Entry, task: dict[str, Any], stop: Stop
             folder.delete()
         status = "waiting"
     if status in ("completed", "failed"):
-        return {"status": status, **({"reason": reason_of(folder)} if status == "failed" else {})}
+        reason = {"reason": reason_of(folder)} if status == "failed" else {}
+        return {"status": status, "was_there": True, **reason}
     start_afresh()
     if status == "waiting":
         if folder.path.exists():
