@@ -195,4 +195,6 @@ def _draw(
     for number, one in enumerate(whole):
         if one["title"] == search["chosen"]:
             axes.plot(places[number], heights[number], "*", color="black", markersize=12, zorder=5)
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -0.02), min(high, 1.02))  # shares; their intervals may reach beyond
     axes.grid(alpha=0.3)
