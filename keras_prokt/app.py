@@ -66,9 +66,10 @@ class OptimizerRecipe:
         }[self.schedule]()
         from keras_prokt import optimizers
 
-        ours = {"coupled_sgd": optimizers.CoupledSGD, "adam": optimizers.FusedAdam}
-        if self.name in ours:
-            return ours[self.name](rate, **self.options)
+        classes = {"coupled_sgd": optimizers.CoupledSGD, "adam": optimizers.FusedAdam}
+        classes["lamb"] = keras.optimizers.Lamb  # Keras has it, and does not find it by name
+        if self.name in classes:
+            return classes[self.name](rate, **self.options)
         return keras.optimizers.get(
             {"class_name": self.name, "config": {"learning_rate": rate, **self.options}}
         )

@@ -215,8 +215,12 @@ def _as_float32(value: float) -> float:
 
 
 def _as_float(value: Any) -> float | None:
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return float(value) if is_number else None
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf if value > 0 else -math.inf
 
 
 def _as_int(value: Any) -> int | None:
