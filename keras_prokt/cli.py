@@ -644,9 +644,10 @@ def predict(
                 "its SavedModel."
             )
         if glue is not None and app.write_submission is None:
+            of_glue = [one.name for one in list_apps() if one.write_submission is not None]
             raise UsageProblem(
-                f"Expected a run of an app of GLUE with --glue, received one of {app.name!r}; GLUE "
-                "takes predictions of its own tasks alone."
+                f"Expected a run of an app among {', '.join(of_glue)}, received one of "
+                f"{app.name!r}; GLUE takes predictions of its own tasks alone."
             )
         _use_backend_of(folder.spec())
         if dataset is not None:

@@ -8,8 +8,15 @@ import os
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from keras_prokt.data.tfds_files import tfds_directory
 from keras_prokt.settings import SettingError, argument
+
+
+def tfds_directory(data_dir: str | None) -> str:
+    """The directory of the data: as given, `$TFDS_DATA_DIR`, or `~/tensorflow_datasets`."""
+    # Read here and not left to TFDS, which looks at the variable only when it is imported.
+    return os.path.expanduser(
+        data_dir or os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
+    )
 
 
 def check_prepared(name: str, *, data_dir: str | None = None) -> None:
@@ -37,14 +44,32 @@ def check_prepared(name: str, *, data_dir: str | None = None) -> None:
     set_name, _, version = name.partition(":")
     if "://" in directory or _versions(Path(directory, set_name), version or "*"):
         return
-    found = "no such directory"
-    if os.path.isdir(directory):
-        near = difflib.get_close_matches(name, _prepared(directory), n=3, cutoff=0)
-        found = f"no {name} there" + (f" (nearest prepared: {', '.join(near)})" if near else "")
-    raise SettingError(
-        f"Expected prepared TFDS data of {name} in {directory!r}, received {found}; point "
-        f"{argument('data_dir')} or TFDS_DATA_DIR to the data, or prepare it once with "
-        f"`tfds build {name} --data_dir {directory}`."
+    is_there = os.path.isdir(directory)
+    raise not_prepared(name, directory, f"no {name} there" if is_there else "no such directory")
+
+
+def not_prepared(name: str, directory: str, found: str) -> SettingError:
+    """The error that a set is not there, with those that have the most similar names.
+
+    Args:
+        name: The set.
+        directory: Directory of the data.
+        found: What is there instead.
+    """
+    near = difflib.get_close_matches(name, _prepared(directory), n=3, cutoff=0)
+    if near:
+        found = f"{found} (nearest prepared: {', '.join(near)})"
+    return SettingError(
+        f"Expected prepared TFDS data of {name} in {directory!r}, received {found}; "
+        f"{how_to_prepare(name, directory)}"
+    )
+
+
+def how_to_prepare(name: str, data_dir: str | None) -> str:
+    """What to do about data that is missing or damaged, as the end of a message."""
+    return (
+        f"point {argument('data_dir')} or TFDS_DATA_DIR to the data, or prepare it once with "
+        f"`tfds build {name} --data_dir {tfds_directory(data_dir)}`."
     )
 
 

@@ -21,7 +21,13 @@ from keras_hub.src.utils.preset_utils import (
 )
 from safetensors import SafetensorError
 
-from keras_prokt.models.wordpiece import ExactBertTokenizer, check_vocabulary, read_vocabulary
+from keras_prokt.bert_files import (
+    HUGGING_FACE_WEIGHTS,
+    KERAS_HUB_WEIGHTS,
+    check_vocabulary,
+    read_vocabulary,
+)
+from keras_prokt.models.wordpiece import ExactBertTokenizer
 
 Tensor = Any
 
@@ -34,8 +40,6 @@ _FIXED_SETTINGS = {
     "position_embedding_type": "absolute",
     "is_decoder": False,
 }
-_HUGGING_FACE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-_KERAS_HUB_WEIGHTS = ("model.weights.h5", "model.weights.json")
 _LOAD_ERRORS = (OSError, ValueError, KeyError, SafetensorError)
 
 
@@ -432,7 +436,7 @@ def _resolve_preset(preset: str) -> str:
 def _check_weights_exist(preset: str, config: dict[str, Any]) -> None:
     if not os.path.isdir(preset):
         return
-    candidates = _KERAS_HUB_WEIGHTS if "registered_name" in config else _HUGGING_FACE_WEIGHTS
+    candidates = KERAS_HUB_WEIGHTS if "registered_name" in config else HUGGING_FACE_WEIGHTS
     if not any(os.path.isfile(os.path.join(preset, name)) for name in candidates):
         raise ValueError(
             f"Expected {' or '.join(candidates)} in directory {preset!r}, received "

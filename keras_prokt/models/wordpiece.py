@@ -19,9 +19,9 @@ from keras_hub.models import BertTokenizer
 # stay on the CPU, and ids come as the backend's tensors.
 from keras_hub.src.utils.tensor_utils import preprocessing_function, tf, tf_text
 
-Tensor = Any
+from keras_prokt.bert_files import check_vocabulary, read_vocabulary
 
-SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+Tensor = Any
 
 LONGEST_WORD = 100
 """Characters of the longest word that BERT looks into; a longer one is [UNK]."""
@@ -194,50 +194,6 @@ class ExactBertTokenizer(BertTokenizer):
         config = super().get_config()
         own = ("name", "trainable", "dtype", "config_file", "lowercase", "strip_accents")
         return {key: config[key] for key in own}
-
-
-def read_vocabulary(path: str | Path) -> list[str]:
-    """The word pieces of a `vocab.txt`, one a line.
-
-    Args:
-        path: The file, in UTF-8.
-
-    Returns:
-        The pieces in the order of their ids. Only line ends are cut off: some vocabularies have
-        white space as a piece.
-
-    Raises:
-        OSError: If the file cannot be read.
-        ValueError: If it is not UTF-8.
-    """
-    with open(path, encoding="utf-8") as file:
-        return [line.rstrip("\n") for line in file]
-
-
-def check_vocabulary(vocabulary: Sequence[str], source: str) -> None:
-    """Refuses what is no vocabulary of a BERT.
-
-    Args:
-        vocabulary: The word pieces in the order of their ids.
-        source: Where they are from, for the message.
-
-    Raises:
-        ValueError: If a special piece is missing or any piece is there twice.
-    """
-    ids = {piece: index for index, piece in enumerate(vocabulary)}
-    if missing := [piece for piece in SPECIAL_PIECES if piece not in ids]:
-        raise ValueError(
-            f"Expected a BERT vocabulary with {', '.join(SPECIAL_PIECES)} in {source}, received "
-            f"{len(vocabulary)} word pieces without {', '.join(missing)}; use the vocabulary that "
-            "the model was trained with."
-        )
-    for index, piece in enumerate(vocabulary):
-        if ids[piece] != index:
-            raise ValueError(
-                f"Expected each word piece once in {source}, received {piece!r} on line "
-                f"{index + 1} and again on line {ids[piece] + 1}; rename the first, e.g. to "
-                f"'[unused line {index + 1}]', which leaves all ids as Hugging Face reads them."
-            )
 
 
 def _lower(texts: Tensor) -> Tensor:

@@ -52,6 +52,29 @@ LINES |= {"SST-2.tsv": 1822, "STS-B.tsv": 1380, "WNLI.tsv": 147}
 STUDENTS = [(task, "bilstm") for task in FILES] + [("mnli", "bert-1")]
 
 
+def make(folder, record):
+    from keras_prokt.runs.environment import describe_environment
+
+    done = {
+        "training_seconds": 0.0,
+        "examples": {},
+        "results": {
+            "best_epoch": 1,
+            "last_epoch": 1,
+            "models": {"student": {"parameters": 0, "bytes": 0}},
+        },
+    }
+    about = {
+        "started": "",
+        "data": {},
+        "class_names": [],
+        "export": False,
+        **describe_environment(),
+    }
+    with folder.created({**about, **record, **(done if record["status"] == "completed" else {})}):
+        pass
+
+
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("tfds"))
@@ -72,7 +95,7 @@ def finished_run(tmp_path_factory, bert, data_dir):
     def of(task, student="bilstm"):
         if (task, student) not in made:
             spec = spec_of(task, bert, data_dir, student)
-            prepared = prepare(get_app(spec.app), spec)
+            prepared = prepare(spec)
             model = prepared.build_student()
             random = np.random.default_rng(1)
             for weight in model.trainable_weights:
@@ -81,7 +104,7 @@ def finished_run(tmp_path_factory, bert, data_dir):
             bias = model.trainable_weights[-1]
             bias.assign(bias - np.mean(model(x["student"]), axis=0))  # no class is always ahead
             folder = RunFolder(tmp_path_factory.mktemp("runs") / f"{task}-{student}")
-            folder.create({"status": "completed", "spec": spec.to_json()})
+            make(folder, {"status": "completed", "spec": spec.to_json()})
             model.save(folder.student)
             made[task, student] = folder.path, model
         return made[task, student]
@@ -255,10 +278,10 @@ def test_runs_that_have_no_files_to_write(tmp_path, bert, data_dir):
     out = tmp_path / "out"
     folder = RunFolder(tmp_path / "digits")
     spec = RunSpec.resolve("digits", "prokt")
-    folder.create({"status": "completed", "spec": spec.to_json()})
-    assert "among glue-sst2, glue-mrpc" in refusal(predict(folder.path, "--glue", out))
+    make(folder, {"status": "completed", "spec": spec.to_json()})
+    assert "among glue-mnli, glue-mrpc" in refusal(predict(folder.path, "--glue", out))
     folder = RunFolder(tmp_path / "running")
-    folder.create({"status": "running", "spec": spec_of("sst2", bert, data_dir).to_json()})
+    make(folder, {"status": "running", "spec": spec_of("sst2", bert, data_dir).to_json()})
     message = refusal(predict(folder.path, "--glue", out))
     assert "Expected a completed run" in message and "keras-prokt resume" in message
     assert not out.exists()
