@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from small_glue import CLS, LABELS, PIECES, SENTENCES, SEP, rows_of, write_glue
 
-from keras_prokt.app import get_app
 from keras_prokt.cli import main
+from keras_prokt.runs.environment import describe_environment
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.task import prepare
@@ -53,24 +53,11 @@ STUDENTS = [(task, "bilstm") for task in FILES] + [("mnli", "bert-1")]
 
 
 def make(folder, record):
-    from keras_prokt.runs.environment import describe_environment
-
-    done = {
-        "training_seconds": 0.0,
-        "examples": {},
-        "results": {
-            "best_epoch": 1,
-            "last_epoch": 1,
-            "models": {"student": {"parameters": 0, "bytes": 0}},
-        },
-    }
-    about = {
-        "started": "",
-        "data": {},
-        "class_names": [],
-        "export": False,
-        **describe_environment(),
-    }
+    student = {"parameters": 0, "bytes": 0}
+    results = {"best_epoch": 1, "last_epoch": 1, "models": {"student": student}}
+    done = {"training_seconds": 0.0, "examples": {}, "results": results}
+    about = {"started": "", "data": {}, "class_names": [], "export": False}
+    about |= describe_environment()
     with folder.created({**about, **record, **(done if record["status"] == "completed" else {})}):
         pass
 
