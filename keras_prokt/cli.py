@@ -98,8 +98,14 @@ def _problems_in_one_line() -> Iterator[None]:
     except OSError as error:
         # Of the files that the user named: the cache, the run folder, a table.
         problem = UsageProblem(
-            f"Expected files that can be read and written, received {type(error).__name__}: "
-            f"{error}; check the path, its permissions and the disk (KERAS_PROKT_CACHE, --out)."
+            " ".join(
+                [
+                    "Expected files that can be read and written, received "
+                    f"{type(error).__name__}: {error}; check the path, its permissions and the "
+                    "disk (KERAS_PROKT_CACHE, --out).",
+                    *getattr(error, "__notes__", []),
+                ]
+            )
         )
         if error.errno in (errno.ENOSPC, errno.EIO):  # no mistake of the user's
             problem.exit_code = 1
@@ -548,6 +554,7 @@ def resume(run: str, stop_after: str | None, jobs: int, threads: int | None) -> 
             return
         folder = RunFolder.existing(run)
         record, spec = folder.read(), folder.spec()
+        folder.tidy(record)
         if record["status"] != "completed":
             spec.check_without_keras()
             with _stopping(folder.path, stop):

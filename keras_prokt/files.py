@@ -21,7 +21,8 @@ except ImportError:  # Windows: folders of killed processes are not found there
 _WRITING = ".writing-"
 _UNFINISHED = ".unfinished-"
 _CONTENTS = "contents.json"
-_CHECKSUM = "sha256"
+CHECKSUM = "sha256"
+"""Key of the checksum in a record."""
 
 
 @contextlib.contextmanager
@@ -45,14 +46,19 @@ def replacing(path: Path) -> Iterator[Path]:
     'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept: Keras chooses the format by it.
-    temporary = path.with_name(f"{_WRITING}{path.name}")
+    temporary = temporary_of(path)
     try:
         yield temporary
         flush(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_of(path: Path) -> Path:
+    """Where `replacing` writes a file; a killed process leaves it there."""
+    # The suffix is kept: Keras chooses the format by it.
+    return path.with_name(f"{_WRITING}{path.name}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -197,7 +203,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Writes a JSON object with the checksum of what is in it."""
-    sealed = {**record, _CHECKSUM: digest_of_json(record)}
+    sealed = {**record, CHECKSUM: digest_of_json(record)}
     write_text(path, json.dumps(sealed, indent=2) + "\n")
 
 
@@ -216,8 +222,8 @@ def without_checksum(path: Path, record: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: If they are not.
     """
-    contents = {key: value for key, value in record.items() if key != _CHECKSUM}
-    if record.get(_CHECKSUM) != digest_of_json(contents):
+    contents = {key: value for key, value in record.items() if key != CHECKSUM}
+    if record.get(CHECKSUM) != digest_of_json(contents):
         raise ValueError(
             f"Expected {str(path)!r} as it was written, received one that was changed since; "
             "restore it from a copy, or start anew."

@@ -186,6 +186,9 @@ class _Executor:
 
         try:
             status = self._runs.status(self._entries[name])
+            if status == "completed":
+                folder = self._runs.folder(name)
+                folder.tidy(folder.read())
         except ValueError as error:
             self._result.refused[name] = str(error)
             return
@@ -215,9 +218,7 @@ class _Executor:
                 for worker in self._workers:
                     worker.kill()
                 raise
-        locks = self._runs.path / ".locks"
-        with contextlib.suppress(OSError):
-            locks.rmdir()
+        self._runs.tidy()
         return self._result
 
     def _is_due(self) -> bool:

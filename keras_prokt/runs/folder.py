@@ -7,8 +7,8 @@ This module imports no Keras.
 """
 
 import contextlib
-import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from keras_prokt.files import (
+    CHECKSUM,
     digest_of_file,
     new_folder,
+    read_json,
     remove_unfinished,
+    without_checksum,
     write_record,
     write_text,
 )
-from keras_prokt.runs.lock import Lock, holder_of
+from keras_prokt.runs.lock import InUse, Lock, holder_of
 from keras_prokt.runs.records import FORMAT, read_run_record
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import SettingError, argument
@@ -41,6 +44,8 @@ WRITTEN_BY_RUNS = (
     ".lock",
 )
 """All that a run writes into its folder; whatever else lies there is the user's."""
+
+_NONE = "null\n"
 
 
 class RunFolder:
@@ -64,7 +69,11 @@ class RunFolder:
     @classmethod
     def unused(cls, root: Path, app: str, method: str) -> Self:
         """The first folder `root/app-method-N` that does not exist yet."""
-        return cls(unused_path(root / f"{app}-{method}"))
+        while True:
+            folder = cls(unused_path(root / f"{app}-{method}"))
+            folder.recover()
+            if not folder.path.exists():
+                return folder
 
     @classmethod
     def existing(cls, path: str | Path) -> Self:
@@ -74,6 +83,7 @@ class RunFolder:
             ValueError: If it does not.
         """
         folder = cls(path)
+        folder.recover()
         if not folder.record.is_file():
             raise ValueError(
                 f"Expected a run folder with a run.json, received {str(path)!r}; `keras-prokt run` "
@@ -92,6 +102,25 @@ class RunFolder:
     def write(self, record: dict[str, Any]) -> None:
         """Writes the record."""
         write_record(self.record, {"format": FORMAT, **record})
+
+    def write_front_end(self, front_end: dict[str, Any] | None) -> None:
+        """Writes how texts are read, with a checksum: unlike others, it is read before the end."""
+        if front_end is None:
+            write_text(self.front_end, _NONE)
+        else:
+            write_record(self.front_end, front_end)
+
+    def read_front_end(self) -> dict[str, Any] | None:
+        """How texts are read; `None` where nothing reads any.
+
+        Raises:
+            ValueError: If it was changed.
+        """
+        if self.front_end.read_bytes() == _NONE.encode():
+            return None
+        front_end = read_json(self.front_end)
+        # Of version 0.1.0, without a checksum; a record that lost its own has an unknown key.
+        return without_checksum(self.front_end, front_end) if CHECKSUM in front_end else front_end
 
     def spec(self) -> RunSpec:
         """The spec in the record."""
@@ -164,6 +193,7 @@ class RunFolder:
         Raises:
             ValueError: If the folder exists and is not to be overwritten, or cannot be.
         """
+        self.recover()
         if not os.path.lexists(self.path):
             return
         if not overwrite:
@@ -228,19 +258,44 @@ class RunFolder:
                 with new_folder(self.path, may_exist=False) as writing:
                     new = RunFolder(writing)
                     new.write(record)
-                    write_text(new.front_end, json.dumps(front_end) + "\n")
+                    new.write_front_end(front_end)
                     lock = new.locked()
                     stack.enter_context(lock)
                     if replaced is not None:
                         os.rename(self.path, replaced)
                 lock.path = self._lock
-            except OSError as error:
+            except BaseException as error:
                 if replaced is not None and replaced.exists() and not self.path.exists():
                     os.rename(replaced, self.path)
-                elif replaced is None and self.path.is_dir():
+                elif isinstance(error, OSError) and replaced is None and self.path.is_dir():
                     self.check_free()
                 raise error
             yield record
+
+    def recover(self) -> None:
+        """Puts a run back that was moved aside for one that was killed before it was there."""
+        if self.path.exists() or not self.path.parent.is_dir() or not (found := self._replaced()):
+            return
+        replaced = RunFolder(found[-1])
+        # Another process may be about to replace it, or have no right to write here.
+        with contextlib.suppress(InUse, OSError), replaced.locked() as lock:
+            if not os.path.lexists(self.path):
+                os.rename(replaced.path, self.path)
+                lock.path = self._lock
+
+    def tidy(self, record: dict[str, Any]) -> None:
+        """Removes what a process has left that was killed after the run was completed.
+
+        Args:
+            record: The run's record.
+        """
+        if record["status"] != "completed":
+            return
+        with contextlib.suppress(InUse, OSError), self.locked():
+            if not record.get("keeps_checkpoint", True):
+                shutil.rmtree(self.checkpoint, ignore_errors=True)
+            remove_unfinished(self.path)
+            self.delete_replaced(record)
 
     def delete_replaced(self, record: dict[str, Any]) -> Path | None:
         """Deletes the run that this one has replaced, and those that that one had.
@@ -252,14 +307,25 @@ class RunFolder:
             Where files of the user's own were found and left, or `None`.
         """
         name = record.get("replaces")
-        if name is None or Path(name).name != name:
+        # A record from elsewhere is not to name any folder for deletion.
+        replaced = [] if name is None else [p for p in self._replaced() if p.name == name]
+        if not replaced:
             return None
-        folder = RunFolder(self.path.with_name(name))
-        if not folder.record.is_file():
-            return None
+        [folder] = map(RunFolder, replaced)
         with contextlib.suppress(ValueError):
             folder.delete_replaced(folder.read())
         return None if folder.delete() else folder.path
+
+    def _replaced(self) -> list[Path]:
+        """Runs that were moved aside for this one, the oldest first."""
+        place = Path(os.path.abspath(self.path))
+        name = re.sub(r"\.replaced-[0-9]+$", "", place.name)
+        numbers = {}
+        for path in place.parent.iterdir():
+            match = re.fullmatch(rf"{re.escape(name)}\.replaced-([0-9]+)", path.name)
+            if match is not None and RunFolder(path).record.is_file():
+                numbers[path] = int(match[1])
+        return sorted(numbers, key=numbers.__getitem__)
 
     def delete(self) -> bool:
         """Deletes what a run wrote; returns whether nothing else was there."""
@@ -293,6 +359,7 @@ class RunFolder:
         os.rename(self.path, aside)
         os.rename(self.path.with_name(name), self.path)
         failed = RunFolder(aside)
+        failed._lock.unlink(missing_ok=True)
         if any(failed.checkpoint.rglob("position.json")):
             with contextlib.suppress(OSError):  # the disk may be full
                 failed.write({k: v for k, v in record.items() if k != "replaces"})

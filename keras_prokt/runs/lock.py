@@ -1,5 +1,6 @@
 """Locks that end with their process, so that no two processes work on one run."""
 
+import contextlib
 import json
 import os
 import socket
@@ -24,8 +25,9 @@ class Lock:
     killed leaves it, and the next one takes it over.
 
     Args:
-        path: The file; its folder must exist.
+        path: The file.
         what: What is locked, for messages.
+        makes_folder: Whether its folder is made if need be; otherwise it must exist.
 
     Raises:
         InUse: On entering, if another process, or another lock of this one, holds it.
@@ -43,8 +45,9 @@ class Lock:
     True
     """
 
-    def __init__(self, path: Path, what: str):
+    def __init__(self, path: Path, what: str, *, makes_folder: bool = False):
         self.path = path
+        self.makes_folder = makes_folder
         self.what = what
         self._descriptor: int | None = None
 
@@ -52,7 +55,14 @@ class Lock:
         if fcntl is None:
             return self
         while self._descriptor is None:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            if self.makes_folder:
+                self.path.parent.mkdir(exist_ok=True)
+            try:
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            except FileNotFoundError:
+                if not self.makes_folder:
+                    raise
+                continue  # another process has just removed the folder
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 is_current = _is_at(self.path, descriptor)
@@ -71,13 +81,16 @@ class Lock:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(holder).encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk it holds all the same
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, json.dumps(holder).encode(), 0)
         return self
 
     def __exit__(self, *error: Any) -> None:
         if self._descriptor is not None:
-            self.path.unlink(missing_ok=True)
+            # The folder may have been moved, and have made place for another with its own lock.
+            if _is_at(self.path, self._descriptor):
+                self.path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = None
 

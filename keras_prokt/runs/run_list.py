@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from keras_prokt.files import new_folder, read_json, without_checksum, write_record
+from keras_prokt.files import new_folder, read_json, temporary_of, without_checksum, write_record
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import InUse, Lock
 from keras_prokt.runs.records import FORMAT, check_shape
@@ -69,6 +69,7 @@ class RunList:
         self.path = Path(path)
         self.kind = kind
         self.record = self.path / RECORDS[kind]
+        self._locks = self.path / ".locks"
 
     @classmethod
     def at(cls, path: str | Path) -> Self | None:
@@ -157,10 +158,13 @@ class RunList:
         """The run of a name."""
         return next(entry for entry in self.entries() if entry.name == name)
 
+    def _lock(self) -> Lock:
+        return Lock(self.path / ".lock", f"a list in {str(self.path)!r}")
+
     @contextlib.contextmanager
     def changing(self) -> Iterator[dict[str, Any]]:
         """The record to be changed in the block, while no other process changes it."""
-        lock = Lock(self.path / ".lock", f"a list in {str(self.path)!r}")
+        lock = self._lock()
         until = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -203,9 +207,17 @@ class RunList:
 
     def locked(self, name: str) -> Lock:
         """A lock on one of its runs, whose folder need not exist yet."""
-        locks = self.path / ".locks"
-        locks.mkdir(exist_ok=True)
-        return Lock(locks / name, f"a run {name!r}")
+        return Lock(self._locks / name, f"a run {name!r}", makes_folder=True)
+
+    def tidy(self) -> None:
+        """Removes what killed processes have left beside the runs."""
+        with contextlib.suppress(InUse, OSError), self._lock():
+            temporary_of(self.record).unlink(missing_ok=True)
+        for path in sorted(self._locks.glob("*")):
+            with contextlib.suppress(InUse, OSError), self.locked(path.name):
+                pass  # which removes it
+        with contextlib.suppress(OSError):  # others may work on it
+            self._locks.rmdir()
 
     def status(self, entry: Entry) -> str:
         """`waiting`, or the status in the record of the run.

@@ -14,11 +14,12 @@ import keras
 import numpy as np
 
 from keras_prokt import models
+from keras_prokt.app import Task
 from keras_prokt.callbacks import StudentCheckpoint, TrainingDynamics
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.batches import Batches
 from keras_prokt.distillers.faults import TrainingFault
-from keras_prokt.files import read_json, remove_unfinished, replacing, write_text
+from keras_prokt.files import digest_of_file, remove_unfinished, replacing, write_text
 from keras_prokt.models.loading import load_student
 from keras_prokt.results.evaluation import Evaluation, evaluate
 from keras_prokt.results.metrics import log_name
@@ -97,15 +98,20 @@ def run(
         "threads": threads_in_use(),
         **describe_environment(),
     }
-    # The student can be exported without the data and the preset that it was trained with.
-    front_end = None if task.text is None else asdict(task.text)
-    with folder.created(record, front_end, overwrite=overwrite) as record:
+    with folder.created(record, _front_end(task), overwrite=overwrite) as record:
         try:
             return _carry_out(this, record, plan)
+        except Stopped:
+            raise
         except (Exception, SystemExit) as error:
             if record.get("replaces") is not None:
                 _put_back(folder, record, error)
             raise
+
+
+def _front_end(task: Task) -> dict[str, Any] | None:
+    """How texts are read: a student can be exported without the data and preset of its run."""
+    return None if task.text is None else asdict(task.text)
 
 
 def _put_back(folder: RunFolder, record: dict[str, Any], error: BaseException) -> None:
@@ -152,6 +158,7 @@ def resume(
     folder = RunFolder.existing(out)
     record, spec = folder.read(), folder.spec()
     if record["status"] == "completed":
+        folder.tidy(record)
         return record
     if "threads" not in record:
         version = record.get("package", {}).get("version", "0.1.0")
@@ -166,6 +173,7 @@ def resume(
             return record
         this = Run(spec, folder, cache=cache, stop=Stop(stop_after) if stop is None else stop)
         check_same_data(spec, this.task, record["data"])
+        folder.write_front_end(_front_end(this.task))
         record = {k: v for k, v in record.items() if k != "failure"} | {"status": "running"}
         return _carry_out(this, record, plan_of(this))
 
@@ -193,8 +201,6 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
         folder.write({**with_time(record), "status": "failed", "failure": str(fault)})
         raise
     training_seconds = sum(float(row["seconds"]) for row in read_history(folder.history))
-    if not record.get("keeps_checkpoint", True):
-        shutil.rmtree(folder.checkpoint, ignore_errors=True)
     remove_unfinished(folder.path)
     record = {
         **with_time(record),
@@ -207,6 +213,9 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
         "files": folder.digests(),
     }
     folder.write(record)
+    # Not before: without it and half of it gone, a killed run could not go on.
+    if not record.get("keeps_checkpoint", True):
+        shutil.rmtree(folder.checkpoint, ignore_errors=True)
     folder.delete_replaced(record)
     return folder.read()
 
@@ -294,12 +303,14 @@ def _size(model: keras.Model) -> dict[str, int]:
 
 def write_predictions(
     folder: RunFolder, part: str, batches: Batches, evaluations: Mapping[str, Evaluation]
-) -> None:
+) -> Path:
     """Keeps the class that each model gives to every example, as `predictions/PART.csv`."""
     rows = zip(batches.labels, *(e.classes for e in evaluations.values()), strict=True)
     lines = [",".join(map(str, row)) for row in rows]
     text = "\n".join([",".join(["label", *evaluations]), *lines]) + "\n"
-    write_text(folder.predictions / f"{part.replace(' ', '_')}.csv", text)
+    path = folder.predictions / f"{part.replace(' ', '_')}.csv"
+    write_text(path, text)
+    return path
 
 
 def _export(run: Run) -> None:
@@ -349,9 +360,12 @@ def add_test(folder: RunFolder) -> dict[str, float] | None:
                 return None
             model = saved_student(folder)
             [evaluation] = evaluate(model, {"test": task.test}, "student", task.metrics).values()
-            write_predictions(folder, "test", task.test, {"student": evaluation})
+            path = write_predictions(folder, "test", task.test, {"student": evaluation})
             student["test"] = evaluation.metrics
-            folder.write({**record, "measures_test": True, "files": folder.digests()})
+            # The other files as they were: one that was changed since is to be seen.
+            name = path.relative_to(folder.path).as_posix()
+            files = {**record.get("files", {}), name: digest_of_file(path)}
+            folder.write({**record, "measures_test": True, "files": files})
     return student["test"]
 
 
@@ -375,16 +389,21 @@ def saved_student(folder: RunFolder) -> keras.Model:
 
 
 def export_run(out: str | Path) -> Path:
-    """Writes the student of a run as a SavedModel; returns its new version directory."""
+    """Writes the student of a run as a SavedModel; returns its new version directory.
+
+    Raises:
+        ValueError: If there is no whole student, or another process works on the run.
+    """
     from keras_prokt.export import export_saved_model
 
     folder = RunFolder.existing(out)
-    return export_saved_model(
-        saved_student(folder),
-        folder.saved_model,
-        text=front_end_of(folder),
-        class_names=folder.read()["class_names"],
-    )
+    with folder.locked():  # a run replaces its SavedModel at its end
+        return export_saved_model(
+            saved_student(folder),
+            folder.saved_model,
+            text=front_end_of(folder),
+            class_names=folder.read()["class_names"],
+        )
 
 
 def front_end_of(folder: RunFolder) -> Any:
@@ -395,13 +414,13 @@ def front_end_of(folder: RunFolder) -> Any:
     """
     from keras_prokt.export import TextFrontEnd
 
+    folder.check_file(folder.front_end, folder.read())
     if not folder.front_end.is_file():  # a run of an older version
         return prepare(folder.spec()).text
-    folder.check_file(folder.front_end, folder.read())
-    if folder.front_end.read_text(encoding="utf-8").strip() == "null":
+    if (front_end := folder.read_front_end()) is None:
         return None
     try:
-        return TextFrontEnd(**read_json(folder.front_end))
+        return TextFrontEnd(**front_end)
     except TypeError as error:
         raise ValueError(
             f"Expected a whole {folder.front_end.name} at {str(folder.front_end)!r}, received one "
