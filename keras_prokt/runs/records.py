@@ -19,8 +19,9 @@ FORMAT = 2
 STATUSES = ("running", "completed", "failed")
 
 _NUMBER = (int, float)
-_METRICS = {"*": _NUMBER}
+_METRICS = {"seconds": _NUMBER, "*": _NUMBER}
 _MODEL = {"parameters": int, "bytes": int, "*": _METRICS}
+_LENGTHS = {"mean": _NUMBER, "longest": int, "padded_lengths": int, "padding": _NUMBER}
 _SHAPE = {
     "status": STATUSES,
     "started": str,
@@ -40,7 +41,7 @@ _SHAPE = {
     "wall_seconds?": _NUMBER,
     "training_seconds?": _NUMBER,
     "examples?": {"*": int},
-    "lengths?": ({"*": _NUMBER}, type(None)),
+    "lengths?": (_LENGTHS, type(None)),
     "cost?": {"forwards": {"*": int}, "flops": {"*": (int, type(None))}},
     "files?": {"*": str},
     "results?": {
@@ -85,7 +86,7 @@ def read_run_record(path: Path) -> dict[str, Any]:
         if record["status"] == "completed":
             for key in _OF_COMPLETED:
                 check_shape(record, {key: object, "*": object}, path.name)
-        RunSpec.from_json(record["spec"])
+        record["spec"] = RunSpec.from_json(record["spec"]).to_json()
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"Expected a whole {path.name} at {str(path)!r}, received one that cannot be read "

@@ -46,7 +46,9 @@ def other(path):
 def test_the_second_process_is_told_who_holds_it_and_since_when(path, other):
     with pytest.raises(InUse) as refused, Lock(path, "the run"):
         pytest.fail("both hold it")
-    pattern = r"Expected the run on which no other process works, .* running, pid (\d+), since (\S+);"
+    pattern = (
+        r"Expected the run on which no other process works, .* running, pid (\d+), since (\S+);"
+    )
     pid, since = re.match(pattern, str(refused.value)).groups()
     assert int(pid) == other.pid == holder_of(path)["pid"]
     age = datetime.now(UTC) - datetime.fromisoformat(since)
