@@ -107,12 +107,20 @@ class _Worker:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
+            errors="replace",
             env=environment,
             start_new_session=True,  # Ctrl-C is for the executor, which tells its processes
         )
+        self.last_words: deque[str] = deque(maxlen=1)
+        threading.Thread(target=self._overhear, daemon=True).start()
         threading.Thread(target=self._read, args=(events,), daemon=True).start()
+
+    def _overhear(self) -> None:
+        for line in self._process.stderr:
+            if line.strip():
+                self.last_words.append(line.strip())
 
     def _read(self, events: "queue.SimpleQueue") -> None:
         for line in self._process.stdout:
@@ -174,6 +182,7 @@ class _Executor:
         self._busy_until: dict[str, float] = {}
         self._own_threads: dict[str, int] = {}
         self._deaths: dict[str, int] = {}
+        self._proposed_at = 0.0
         self._workers: list[_Worker] = []
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._seconds: dict[str, list[float]] = {}
@@ -234,7 +243,10 @@ class _Executor:
 
     def _add_proposed(self) -> bool:
         """Adds what is proposed; returns whether that was anything new."""
-        count = len(self._numbers)
+        count, now = len(self._numbers), time.monotonic()
+        if self._active() and now < self._proposed_at + _BUSY_SECONDS:
+            return False  # to ask is to read all runs
+        self._proposed_at = now
         for entry in [] if self._propose is None else self._propose():
             if entry.name not in self._numbers:
                 self._entries[entry.name] = entry
@@ -303,7 +315,7 @@ class _Executor:
                 self._workers.remove(worker)
             worker.name = None
             if name is not None:
-                self._bury(name, message["code"])
+                self._bury(name, message["code"], " ".join(worker.last_words))
 
     def _finish(self, name: str, message: dict[str, Any]) -> None:
         status, title = message["status"], self._heading(name)
@@ -333,20 +345,19 @@ class _Executor:
         else:  # stopped, by a signal that was not ours
             self._waiting.appendleft(name)
 
-    def _bury(self, name: str, code: int) -> None:
+    def _bury(self, name: str, code: int, last_words: str) -> None:
         """What to do with a run whose process has ended in the middle of it."""
         from keras_prokt.runs.worker import record_failure
 
         self._deaths[name] = self._deaths.get(name, 0) + 1
-        how = f"by signal {-code}" if code < 0 else f"with code {code}"
+        how = f"by signal {-code}" if code < 0 else f"with code {code}: {last_words}"
         if self._deaths[name] < MAX_DEATHS:
             self._say(f"{self._heading(name)}  its process ended {how}; going on with another")
             self._waiting.appendleft(name)
             return
-        reason = (
-            f"its process ended {self._deaths[name]} times, the last time {how}; was the memory "
-            "full?"
-        )
+        reason = f"its process ended {self._deaths[name]} times, the last time {how}"
+        if code < 0:
+            reason += "; was the memory full?"
         with self._runs.locked(name):
             record_failure(self._runs, self._entries[name], reason)
         self._result.failed[name] = reason

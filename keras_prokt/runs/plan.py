@@ -16,6 +16,7 @@ from keras_prokt.methods import OBJECTIVES, REGIMES
 from keras_prokt.results.metrics import get as get_metrics
 from keras_prokt.runs.spec import optimizer_recipe
 from keras_prokt.runs.teachers import (
+    alone,
     digest_of_weights,
     kept_folder,
     ready_route,
@@ -67,15 +68,16 @@ class Plan:
         if plan.assistant is not None:
             plan._ready_assistant()
         folder = kept_folder(plan.run, plan.key)
-        if is_kept(folder, plan.key):
-            plan.run.student.load_weights(folder / "model.keras")
-            return
-        name = plan.run.spec.student
-        plan.run.fit(
-            plan.distiller, plan.run.spec.epochs, f"assistant {name}", name=f"assistant-{name}"
-        )
-        with new_kept_folder(folder, plan.key) as writing:
-            plan.run.student.save(writing / "model.keras")
+        with alone(plan.run, folder):
+            if is_kept(folder, plan.key):
+                plan.run.student.load_weights(folder / "model.keras")
+                return
+            name = plan.run.spec.student
+            plan.run.fit(
+                plan.distiller, plan.run.spec.epochs, f"assistant {name}", name=f"assistant-{name}"
+            )
+            with new_kept_folder(folder, plan.key) as writing:
+                plan.run.student.save(writing / "model.keras")
 
 
 def plan_of(run: Run) -> Plan:

@@ -1,8 +1,10 @@
 """Fixed teachers: trained once, kept on disk, found again by what they follow from."""
 
+import contextlib
 import hashlib
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,14 @@ from keras import ops
 from keras_prokt.data.batches import teacher_part
 from keras_prokt.distillers import StudentOnly
 from keras_prokt.files import digest_of_file, digest_of_json, is_kept, new_kept_folder, replacing
+from keras_prokt.runs.lock import InUse, Lock
 from keras_prokt.runs.spec import optimizer_recipe
 from keras_prokt.runs.training import Run
 
 _MODEL = "model.keras"
+
+_POLL = 0.5
+"""Seconds between looks at what another run makes."""
 
 
 def ready_teacher(run: Run) -> None:
@@ -25,10 +31,11 @@ def ready_teacher(run: Run) -> None:
         return
     key = teacher_key(run)
     folder = kept_folder(run, key)
-    if is_kept(folder, key):
-        run.fixed_teacher.load_weights(folder / _MODEL)
-    else:
-        _train_teacher(run, folder, key, {run.spec.teacher_epochs: _MODEL})
+    with alone(run, folder):
+        if is_kept(folder, key):
+            run.fixed_teacher.load_weights(folder / _MODEL)
+        else:
+            _train_teacher(run, folder, key, {run.spec.teacher_epochs: _MODEL})
 
 
 def ready_route(run: Run) -> list[Path]:
@@ -41,16 +48,41 @@ def ready_route(run: Run) -> list[Path]:
     key = {**teacher_key(run), "anchors": count}
     folder = kept_folder(run, key)
     names = [f"anchor-{number}.keras" for number in range(1, count + 1)]
-    if is_kept(folder, key):
-        run.fixed_teacher.load_weights(folder / names[-1])
-    else:
-        epochs = [run.spec.teacher_epochs * number // count for number in range(1, count + 1)]
-        _train_teacher(run, folder, key, dict(zip(epochs, names, strict=True)))
-        # The last anchor is the teacher of the methods without anchors.
-        of_teacher = {name: value for name, value in key.items() if name != "anchors"}
-        with new_kept_folder(kept_folder(run, of_teacher), of_teacher) as writing:
-            shutil.copy(folder / names[-1], writing / _MODEL)
+    with alone(run, folder):
+        if is_kept(folder, key):
+            run.fixed_teacher.load_weights(folder / names[-1])
+        else:
+            epochs = [run.spec.teacher_epochs * number // count for number in range(1, count + 1)]
+            _train_teacher(run, folder, key, dict(zip(epochs, names, strict=True)))
+            # The last anchor is the teacher of the methods without anchors.
+            of_teacher = {name: value for name, value in key.items() if name != "anchors"}
+            with new_kept_folder(kept_folder(run, of_teacher), of_teacher) as writing:
+                shutil.copy(folder / names[-1], writing / _MODEL)
     return [folder / name for name in names]
+
+
+@contextlib.contextmanager
+def alone(run: Run, folder: Path) -> Iterator[None]:
+    """Waits until no other run makes what is kept in a folder, and keeps others from it.
+
+    Runs side by side that have one teacher train it once.
+
+    Raises:
+        Stopped: If the run has to stop meanwhile.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = Lock(folder.with_name(f".{folder.name}.lock"), f"a teacher in {str(folder)!r}")
+    while True:
+        try:
+            lock.__enter__()
+            break
+        except InUse:
+            run.stop.check()
+            time.sleep(_POLL)
+    try:
+        yield
+    finally:
+        lock.__exit__()
 
 
 def _train_teacher(run: Run, folder: Path, key: dict[str, Any], files: dict[int, str]) -> None:
