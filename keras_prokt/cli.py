@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import os
 import shlex
+import signal
 import sys
 import tempfile
 import warnings
@@ -44,12 +45,12 @@ from keras_prokt.runs.lock import describe
 from keras_prokt.runs.method_comparison import compare as carry_out_comparison
 from keras_prokt.runs.method_comparison import (
     compare_folders,
-    comparison_baselines,
+    read_comparison,
     resume_comparison,
     titled_runs,
 )
 from keras_prokt.runs.run_list import RunList
-from keras_prokt.runs.setting_search import FIGURE, FIGURE_3, Range, go_on, read_search
+from keras_prokt.runs.setting_search import FIGURE, FIGURE_3, go_on, read_search
 from keras_prokt.runs.setting_search import search as carry_out_search
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped, parse_duration
@@ -70,8 +71,6 @@ class _Group(click.Group):
     """A group that suggests the nearest command."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        from keras_prokt.names import unknown_name
-
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             raise UsageProblem(unknown_name("a command", args[0], self.list_commands(ctx)))
         return super().resolve_command(ctx, args)
@@ -135,10 +134,12 @@ def _stopping(path: Path, stop: Stop) -> Iterator[None]:
         with stop.listening():
             yield
     except (Stopped, KeyboardInterrupt) as stopped:
-        is_known = isinstance(stopped, (Stopped, Interrupted)) and stopped.signal is not None
         if path.exists():
             click.echo(f"\nstopped; go on with `{resume_hint(path)}`", err=True)
-        sys.exit(128 + (stopped.signal if is_known else 2))
+        if isinstance(stopped, Stopped) and stopped.signal is None:
+            sys.exit(0)  # the time that was given is over
+        is_ours = isinstance(stopped, (Stopped, Interrupted))
+        sys.exit(128 + (stopped.signal if is_ours else signal.SIGINT))
 
 
 def _backend(name: str | None) -> str:
@@ -369,14 +370,8 @@ def search(
         single["backend"] = _backend(single.get("backend"))
         if not over and "proximal_weight" in parse_method(method).settings:
             over["proximal_weight"] = list(FIGURE_3)
-        first = {k: v.low if isinstance(v, Range) else v[0] for k, v in over.items()}
-        plain = {k: v for k, v in first.items() if " " not in k}
-        spec = RunSpec.resolve(app, method, **{**single, **plain})
-        spec.check_without_keras()
         folder = Path(out) if out else unused_path(Path("searches") / f"{app}-{method}")
         with _stopping(folder, stop):
-            # The choice is measured on test data here.
-            _use_backend_of(spec, threads)
             found, done = carry_out_search(
                 app,
                 method,
@@ -479,8 +474,6 @@ def compare(
         rows = _rows(methods, given)
         app = next(iter(rows.values())).app
         folder = Path(out) if out else unused_path(Path("comparisons") / app)
-        for spec in rows.values():
-            spec.check_without_keras()
         with _stopping(folder, stop):
             comparison, done = carry_out_comparison(
                 rows,
@@ -572,7 +565,6 @@ def _resume_list(runs: RunList, stop: Stop, jobs: int, threads: int | None) -> N
             entry.spec.check_without_keras()
     with _stopping(runs.path, stop):
         if runs.kind == "search":
-            _use_backend_of(entries[0].spec if entries else RunSpec.resolve("digits", "prokt"))
             found, done = go_on(runs, jobs=jobs, threads=threads, stop=stop)
             _print_search(runs.path, found)
         else:
@@ -719,8 +711,7 @@ def _print_list(runs: RunList) -> None:
         click.echo(f"{statuses.count(status)} of {len(statuses)} runs: {status}")
     if "completed" in statuses:
         click.echo("")
-        titled, _ = titled_runs([runs.path])
-        click.echo(render(compare_folders(titled, comparison_baselines(runs)), "table"))
+        click.echo(render(read_comparison(runs), "table"))
 
 
 def _state(folder: RunFolder, record: dict[str, Any]) -> str:
