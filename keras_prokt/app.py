@@ -187,10 +187,10 @@ class App:
         assistants: Models between teacher and student for teacher assistants, the largest first.
         transformers: Teacher and student for methods that read transformer layers, if the default
             ones are no transformers.
-        can_train_on_validation: Whether the app has the protocol of `--full-train`, in which the
+        can_train_on_validation: Whether the app has the protocol of `full_train`, in which the
             validation examples are trained on too.
-        reads_text: Whether the models read texts, cut at `--max-length`.
-        reads_table: Whether the data is the user's own: `--dataset` and what goes with it.
+        reads_text: Whether the models read texts, cut at `max_length`.
+        reads_table: Whether the data is the user's own: `dataset` and what goes with it.
         predict_table: Classifies a table by the student of a run; as
             `keras_prokt_apps.text_predictions.predict_table`. `None` where nothing does.
         write_submission: Writes predictions in the form of a benchmark's site; as

@@ -247,7 +247,7 @@ def read_table(
 
 
 def parse_text_columns(text: str, dataset: str | None) -> tuple[str, ...]:
-    """The columns that `--text` names: the whole if the table has such a column, or a list.
+    """The columns that a text names: the whole if the table has such a column, or a list.
 
     Args:
         text: `COLUMN`, or `FIRST,SECOND` for pairs.
