@@ -13,13 +13,15 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from keras_prokt.runs.lock import InUse
 from keras_prokt.runs.run_list import Entry, RunList
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped, format_seconds
 from keras_prokt.runs.threads import available_cores
+from keras_prokt.settings import SettingError, argument
 
 MAX_DEATHS = 2
 """How often the process of a run may be ended from outside before the run counts as failed."""
@@ -58,7 +60,8 @@ def execute(
     stop: Stop | None = None,
     retries_failed: bool = False,
     propose: Callable[[], list[Entry]] | None = None,
-    drops: Callable[[str], bool] | None = None,
+    drops: Callable[[str, Collection[str]], bool] | None = None,
+    adds_test: bool = False,
     stream: TextIO | None = None,
 ) -> Execution:
     """Carries out what is missing of a list.
@@ -72,19 +75,44 @@ def execute(
         stop: When to stop; then all states are saved.
         retries_failed: Whether runs that failed before are begun anew.
         propose: Adds runs to the list when no more wait, and returns all runs of the list.
-        drops: Whether a run that waits is no longer wanted.
+        drops: Whether a run that waits is no longer wanted; it gets the names of the runs that
+            wait or are carried out here too, whose records are about to change.
+        adds_test: Whether the students of completed runs are measured on test data instead.
         stream: Where progress is shown; standard error by default.
 
     Returns:
         What became of them.
 
     Raises:
+        SettingError: As `check_jobs`.
         Stopped: If it was time to stop, after all states have been saved.
         OSError: If files cannot be written.
     """
-    stop = Stop() if stop is None else stop
-    executor = _Executor(runs, names, jobs, threads, stop, retries_failed, propose, drops, stream)
+    check_jobs(jobs, threads)
+    executor = _Executor(
+        runs,
+        names=names,
+        jobs=jobs,
+        threads=threads,
+        stop=Stop() if stop is None else stop,
+        retries_failed=retries_failed,
+        propose=propose,
+        drops=drops,
+        adds_test=adds_test,
+        stream=stream,
+    )
     return executor.run()
+
+
+def check_jobs(jobs: int, threads: int | None) -> None:
+    """Refuses numbers of processes and threads that mean nothing.
+
+    Raises:
+        SettingError: If one is below 1.
+    """
+    for name, number in (("jobs", jobs), ("threads", 1 if threads is None else threads)):
+        if number < 1:
+            raise SettingError(f"Expected {argument(name)} of at least 1, received {number!r}.")
 
 
 class _Worker:
@@ -96,7 +124,9 @@ class _Worker:
         self.settings = worker_settings(entry, threads)
         self.name: str | None = None
         self.done = 0
-        environment = dict(os.environ)
+        # What the user's own modules are found by, which may have been changed since the start.
+        path = os.pathsep.join(place or os.getcwd() for place in sys.path)
+        environment = {**os.environ, "PYTHONPATH": path}
         if shares:
             # On an accelerator none takes all memory.
             environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -128,9 +158,9 @@ class _Worker:
                 events.put((self, json.loads(line)))
         events.put((self, {"event": "ended", "code": self._process.wait()}))
 
-    def start(self, name: str, retries: bool) -> None:
+    def start(self, name: str, *, retries: bool, adds_test: bool) -> None:
         self.name = name
-        self._tell({"name": name, "retries": retries})
+        self._tell({"name": name, "retries": retries, "adds_test": adds_test})
 
     def end(self) -> None:
         self._tell({"end": True})
@@ -145,6 +175,7 @@ class _Worker:
     def stop(self) -> None:
         with contextlib.suppress(OSError):
             self._process.terminate()
+        self.end()  # a signal that comes while a library is loaded may be lost there
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):
@@ -160,19 +191,21 @@ class _Executor:
     def __init__(
         self,
         runs: RunList,
+        *,
         names: Iterable[str] | None,
         jobs: int,
         threads: int | None,
         stop: Stop,
         retries_failed: bool,
         propose: Callable[[], list[Entry]] | None,
-        drops: Callable[[str], bool] | None,
+        drops: Callable[[str, Collection[str]], bool] | None,
+        adds_test: bool,
         stream: TextIO | None,
     ):
         self._runs, self._jobs, self._stop = runs, jobs, stop
         self._threads = threads or max(1, available_cores() // jobs)
         self._retries_failed, self._propose, self._drops = retries_failed, propose, drops
-        self._stream = stream or sys.stderr
+        self._adds_test, self._stream = adds_test, stream or sys.stderr
         self._entries = {entry.name: entry for entry in runs.entries()}
         wanted = list(self._entries if names is None else names)
         self._result = Execution()
@@ -201,7 +234,7 @@ class _Executor:
         except ValueError as error:
             self._result.refused[name] = str(error)
             return
-        if status == "completed":
+        if status == "completed" and not self._adds_test:
             self._result.completed.append(name)
         elif status == "failed" and not self._retries_failed:
             self._result.failed[name] = reason_of(self._runs.folder(name))
@@ -270,7 +303,8 @@ class _Executor:
             if self._busy_until.get(name, 0) > now:
                 continue
             self._waiting.remove(name)
-            if self._drops is None or not self._drops(name):
+            pending = {*self._waiting, *(worker.name for worker in self._active())}
+            if self._drops is None or not self._drops(name, pending):
                 return name
         return None
 
@@ -290,7 +324,8 @@ class _Executor:
             self._workers.append(worker)
         if name not in self._busy_until:
             self._say(f"{self._heading(name)}  {self._time_left()}")
-        worker.start(name, self._retries_failed and name not in self._deaths)
+        retries = self._retries_failed and name not in self._deaths
+        worker.start(name, retries=retries, adds_test=self._adds_test)
 
     def _take_events(self, seconds: float) -> None:
         with contextlib.suppress(queue.Empty):
@@ -306,10 +341,18 @@ class _Executor:
         elif event == "done":
             worker.name = None
             worker.done += 1
-            self._finish(message["name"], message)
-            if worker.done >= RUNS_OF_A_PROCESS and worker in self._workers:
+            if worker in self._workers and message["status"] == "stopped":
+                self._workers.remove(worker)  # it ends by itself
+            elif worker in self._workers and worker.done >= RUNS_OF_A_PROCESS:
                 worker.end()
                 self._workers.remove(worker)
+            self._finish(message["name"], message)
+        elif event == "end":  # by a signal that was not ours, before it began its run
+            worker.name = None
+            if worker in self._workers:
+                self._workers.remove(worker)
+            if name is not None:
+                self._waiting.appendleft(name)
         elif event == "ended":
             if worker in self._workers:
                 self._workers.remove(worker)
@@ -333,17 +376,23 @@ class _Executor:
             self._result.refused[name] = message["reason"]
             self._say(f"{title}  cannot go on: {message['reason']}")
         elif status == "error":
-            raise OSError(message["reason"])
+            if message["number"] is None:
+                raise OSError(message["reason"])
+            raise OSError(message["number"], message["reason"], message["file"])
         elif status == "threads":
             self._own_threads[name] = message["threads"]
             self._waiting.appendleft(name)
         elif status == "busy":
-            if name not in self._busy_until:
-                self._say(f"{title}  another process works on it")
-            self._busy_until[name] = time.monotonic() + _BUSY_SECONDS
-            self._waiting.append(name)
+            self._leave_to_another(name)
         else:  # stopped, by a signal that was not ours
             self._waiting.appendleft(name)
+
+    def _leave_to_another(self, name: str) -> None:
+        """Waits for a run on which another process works."""
+        if name not in self._busy_until:
+            self._say(f"{self._heading(name)}  another process works on it")
+        self._busy_until[name] = time.monotonic() + _BUSY_SECONDS
+        self._waiting.append(name)
 
     def _bury(self, name: str, code: int, last_words: str) -> None:
         """What to do with a run whose process has ended in the middle of it."""
@@ -358,8 +407,12 @@ class _Executor:
         reason = f"its process ended {self._deaths[name]} times, the last time {how}"
         if code < 0:
             reason += "; was the memory full?"
-        with self._runs.locked(name):
-            record_failure(self._runs, self._entries[name], reason)
+        try:
+            with self._runs.locked(name):
+                record_failure(self._runs, self._entries[name], reason)
+        except InUse:
+            self._leave_to_another(name)
+            return
         self._result.failed[name] = reason
         self._say(f"{self._heading(name)}  failed: {reason}")
 
@@ -375,7 +428,7 @@ class _Executor:
         try:
             while self._workers:
                 worker, message = self._events.get()
-                if message["event"] == "ended":
+                if message["event"] == "ended" and worker in self._workers:
                     self._workers.remove(worker)
                 elif message["event"] == "done" and message["status"] == "completed":
                     self._result.completed.append(message["name"])
@@ -403,7 +456,8 @@ class _Executor:
     def _heading(self, name: str) -> str:
         entry = self._entries[name]
         number, count = self._numbers[name], len(self._numbers)
-        return f"run {number} of {count}: {entry.title}, seed {entry.spec.seed}"
+        what = "test data" if self._adds_test else "run"
+        return f"{what} {number} of {count}: {entry.title}, seed {entry.spec.seed}"
 
     def _show_line(self, name: str, text: str) -> None:
         # One epoch of many is enough to see that it goes on.

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,8 +64,11 @@ def main(path: str, kind: str, backend: str, threads: str, deterministic: str) -
                     break
     except Interrupted:
         send({"event": "end"})
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
     # Without the end of the interpreter: threads of a backend may wait for each other there.
-    answers.flush()
     os._exit(0)
 
 
@@ -111,23 +115,31 @@ def _carry_out(runs: RunList, task: dict[str, Any], stop: Stop) -> dict[str, Any
         is_recorded = folder.record.is_file() and folder.read()["status"] == "failed"
         status = {"status": "failed" if is_recorded else "refused", "reason": str(error)}
     except OSError as error:
-        status = {"status": "error", "reason": f"{type(error).__name__}: {error}"}
+        reason = error.strerror or f"{type(error).__name__}: {error}"
+        where = str(error.filename or folder.path)
+        status = {"status": "error", "number": error.errno, "reason": reason, "file": where}
     except Exception as error:  # a run's fault is not to end the others
         reason = f"{type(error).__name__}: {error}"
+        if task.get("adds_test"):
+            return {"status": "refused", "reason": reason}
         record_failure(runs, runs.entry(task["name"]), reason)
         status = {"status": "failed", "reason": reason}
     return {**status, "seconds": time.monotonic() - started}
 
 
 def _run_or_resume(runs: RunList, entry: Entry, task: dict[str, Any], stop: Stop) -> dict[str, Any]:
-    from keras_prokt.runs.training_run import resume, run
+    from keras_prokt.runs.training_run import add_test, resume, run
 
     folder = runs.folder(entry.name)
     status = runs.status(entry)
     if status == "failed" and task.get("retries"):
         with folder.locked():
             folder.delete()
-        status = "waiting"
+        status = runs.status(entry)  # refused where files of the user's own are left
+    if status == "completed" and task.get("adds_test"):
+        start_afresh()
+        add_test(folder)
+        return {"status": status}
     if status in ("completed", "failed"):
         reason = {"reason": reason_of(folder)} if status == "failed" else {}
         return {"status": status, "was_there": True, **reason}
