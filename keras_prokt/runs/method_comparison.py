@@ -5,16 +5,16 @@ This module imports no Keras.
 
 import csv
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from keras_prokt.results.comparison import Measured
 from keras_prokt.results.comparison import compare as compare_measured
-from keras_prokt.runs.executor import Execution, execute
+from keras_prokt.runs.executor import Execution, check_jobs, execute
 from keras_prokt.runs.folder import RunFolder
-from keras_prokt.runs.run_list import Entry, RunList
+from keras_prokt.runs.records import measured
+from keras_prokt.runs.run_list import Entry, RunList, folder_name
 from keras_prokt.runs.spec import RunSpec, all_settings
 from keras_prokt.runs.stopping import Stop
 from keras_prokt.settings import SettingError, argument
@@ -72,18 +72,17 @@ def compare(
             f"Expected at least one {argument('method')} and one of {argument('seeds')}, received "
             f"{len(methods)} and {len(seeds)}."
         )
+    check_jobs(jobs, threads)
     _check_baselines(baselines, methods)
+    _check_different(methods, seeds)
     entries = [
-        Entry(_folder_name(title, seed), title, spec.replacing(seed=seed))
+        Entry(folder_name(title, seed), title, spec.replacing(seed=seed))
         for seed in seeds
         for title, spec in methods.items()
     ]
     names = [entry.name for entry in entries]
-    if len(set(names)) < len(names):
-        raise SettingError(
-            f"Expected different methods and {argument('seeds')}, received two of one name "
-            f"({next(name for name in names if names.count(name) > 1)}); name each once."
-        )
+    for spec in methods.values():
+        spec.check_without_keras()
     runs = RunList(out, "comparison")
     runs.check_free()
     if not runs.exists:
@@ -100,7 +99,25 @@ def compare(
         retries_failed=retries_failed,
         stream=stream,
     )
-    return _compared(runs, entries, done), done
+    return _compared(runs, entries, done.completed, list(methods), baselines), done
+
+
+def _check_different(methods: Mapping[str, RunSpec], seeds: Sequence[int]) -> None:
+    """Refuses a run that is to be carried out twice: it is no second measurement."""
+    if len(set(seeds)) < len(seeds):
+        raise SettingError(f"Expected different {argument('seeds')}, received {list(seeds)!r}.")
+    titles: dict[str, str] = {}
+    for title, spec in methods.items():
+        key = json.dumps(spec.replacing(seed=0).to_json(), sort_keys=True)
+        name = folder_name(title, 0)
+        other = titles.get(key) or titles.get(name)
+        if other is not None:
+            what = "the same settings" if key in titles else "the same folder"
+            raise SettingError(
+                f"Expected different rows, received {other!r} and {title!r} with {what}; leave one "
+                "out, or name it otherwise."
+            )
+        titles |= {key: title, name: title}
 
 
 def resume_comparison(runs: RunList, **settings: Any) -> tuple[dict[str, Any], Execution]:
@@ -114,24 +131,42 @@ def resume_comparison(runs: RunList, **settings: Any) -> tuple[dict[str, Any], E
         As `compare`.
     """
     done = execute(runs, **settings)
-    return _compared(runs, runs.entries(), done), done
+    about = runs.read()["about"]
+    baselines = about.get("baselines", [])
+    return _compared(
+        runs, runs.entries(), done.completed, about.get("methods", []), baselines
+    ), done
 
 
-def comparison_baselines(runs: RunList) -> list[str]:
-    """The baselines that a comparison was last asked for."""
-    return list(runs.read()["about"].get("baselines", []))
+def read_comparison(runs: RunList) -> dict[str, Any]:
+    """What a comparison has found so far; empty where no run is completed.
+
+    Args:
+        runs: Its list.
+    """
+    about, entries = runs.read()["about"], runs.entries()
+    completed = [entry.name for entry in entries if runs.status(entry) == "completed"]
+    baselines = about.get("baselines", [])
+    return _compared(runs, entries, completed, about.get("methods", []), baselines)
 
 
-def _compared(runs: RunList, entries: Sequence[Entry], done: Execution) -> dict[str, Any]:
-    completed = [entry for entry in entries if entry.name in done.completed]
+def _compared(
+    runs: RunList,
+    entries: Sequence[Entry],
+    names: Iterable[str],
+    methods: Sequence[str],
+    baselines: Sequence[str],
+) -> dict[str, Any]:
+    """Compares the completed runs of some names, in the order of the methods."""
+    names = set(names)
+    completed = [entry for entry in entries if entry.name in names]
     if not completed:
         return {}
-    # In the order of the methods, whatever was completed first.
-    known = [*runs.read()["about"].get("methods", []), *(entry.title for entry in completed)]
+    known = [*methods, *(entry.title for entry in completed)]
     order = {title: number for number, title in reversed(list(enumerate(known)))}
     completed.sort(key=lambda entry: order[entry.title])
     there = {entry.title for entry in completed}
-    baselines = [one for one in comparison_baselines(runs) if one in there]
+    baselines = [one for one in baselines if one in there]
     return compare_folders([(e.title, runs.folder(e.name)) for e in completed], baselines)
 
 
@@ -162,9 +197,9 @@ def compare_folders(
     part = "test" if all("test" in student for student in students) else "validation"
     metrics = {_metric(record) for _, _, record in records}
     metric = metrics.pop() if len(metrics) == 1 else "accuracy"
-    measured = [_measured(title, folder, record, part, metric) for title, folder, record in records]
-    _check_baselines(baselines, dict.fromkeys(one.method for one in measured))
-    return compare_measured(measured, metric=metric, part=part, baselines=baselines)
+    rows = [_measured(title, folder, record, part, metric) for title, folder, record in records]
+    _check_baselines(baselines, dict.fromkeys(one.method for one in rows))
+    return compare_measured(rows, metric=metric, part=part, baselines=baselines)
 
 
 def _check_baselines(baselines: Sequence[str], methods: Iterable[str]) -> None:
@@ -189,8 +224,8 @@ def _metric(record: Mapping[str, Any]) -> str:
     results = record["results"]
     if "metric" in results:
         return results["metric"]
-    student = results["models"]["student"]["validation"]  # a run of an older version
-    return next(name for name in student if name not in ("loss", "seconds"))
+    student = results["models"]["student"].get("validation", {})  # a run of an older version
+    return next((name for name in student if name not in ("loss", "seconds")), "accuracy")
 
 
 def _measured(
@@ -202,7 +237,7 @@ def _measured(
     return Measured(
         method=title,
         seed=record["spec"]["training"]["seed"],
-        student=models["student"][part][metric],
+        student=measured(record, folder.path, part, metric),
         teacher=teacher,
         cost=record.get("cost"),
         seconds=record["training_seconds"],
@@ -258,24 +293,25 @@ def titled_runs(paths: Sequence[str | Path]) -> tuple[list[tuple[str, RunFolder]
             f"Expected completed runs, received {', '.join(map(str, paths))} without one; "
             "`keras-prokt run` prints the path of the folder it makes."
         )
-    untitled = {path: RunFolder(path).read() for path, title in titles.items() if title is None}
-    titles |= _titles(untitled)
-    return [(title, RunFolder(path)) for path, title in titles.items()], left_out
+    of_path = _titles(titles)
+    return [(of_path[path], RunFolder(path)) for path in titles], left_out
 
 
-def _titles(records: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:
-    """Headings for runs: their method, and the settings in which rows of the method differ."""
-    settings = {path: _settings(record) for path, record in records.items()}
+def _titles(known: Mapping[Path, str | None]) -> dict[Path, str]:
+    """Headings for runs: the one that is known or else their method, and the settings in which
+    runs of that heading differ."""
+    settings = {path: _settings(RunFolder(path).read()) for path in known}
+    headings = {path: title or settings[path]["method"] for path, title in known.items()}
     # Two versions of a user's data are two data sets; which is which, the digests say.
     data_sets = list(dict.fromkeys(own["data"] for own in settings.values()))
     for own in settings.values():
         own["data"] = data_sets.index(own["data"]) + 1
     titles = {}
     for path, own in settings.items():
-        others = [other for other in settings.values() if other["method"] == own["method"]]
+        others = [other for at, other in settings.items() if headings[at] == headings[path]]
         differing = [k for k in own if any(other.get(k) != own[k] for other in others)]
         shown = [f"{name}={_shown(own[name])}" for name in differing if own[name] is not None]
-        titles[path] = " ".join([own["method"], *shown])
+        titles[path] = " ".join([headings[path], *shown])
     return titles
 
 
@@ -297,8 +333,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return ",".join(f"{key}={_shown(of_key)}" for key, of_key in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _folder_name(title: str, seed: int) -> str:
-    name = re.sub(r"[^\w.+-]+", "-", title, flags=re.ASCII).strip("-.")
-    return f"{name[:100]}-seed-{seed}"

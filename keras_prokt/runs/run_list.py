@@ -6,13 +6,21 @@ This module imports no Keras.
 """
 
 import contextlib
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from keras_prokt.files import new_folder, read_json, temporary_of, without_checksum, write_record
+from keras_prokt.files import (
+    digest_of_json,
+    new_folder,
+    read_json,
+    temporary_of,
+    without_checksum,
+    write_record,
+)
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import InUse, Lock
 from keras_prokt.runs.records import FORMAT, check_shape
@@ -23,11 +31,26 @@ RECORDS = {"search": "search.json", "comparison": "comparison.json"}
 """Kinds of lists, and the name of the record of each."""
 
 _SHAPE = {
-    "kind": tuple(RECORDS),
+    "kind": str,
     "about": dict,
     "measures_test": bool,
     "runs": [{"name": str, "title": str, "spec": dict}],
 }
+
+_ABOUT = {
+    "comparison": {"methods?": [str], "baselines?": [str]},
+    "search": {
+        "app": str,
+        "method": str,
+        "given": dict,
+        "over": {"*": (list, {"low": (int, float), "high": (int, float)})},
+        "seeds": [int],
+        "trials": (int, type(None)),
+        "configurations": {"*": dict},
+    },
+}
+
+_LONGEST_NAME = 120
 
 _PATIENCE = 60.0
 """Seconds to wait for another process that writes the list."""
@@ -55,6 +78,27 @@ class Entry:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The entry of a JSON object."""
         return cls(values["name"], values["title"], RunSpec.from_json(values["spec"]))
+
+
+def folder_name(title: str, seed: int) -> str:
+    """The name of the folder of a run, of characters that every file system and shell takes.
+
+    Args:
+        title: As in `Entry`.
+        seed: Of the run.
+
+    Example:
+
+    >>> from keras_prokt.runs.run_list import folder_name
+    >>> folder_name("prokt lambda=0.3", 1)
+    'prokt-lambda-0.3-seed-1'
+    """
+    name = re.sub(r"[^\w.+-]+", "-", title, flags=re.ASCII).strip("-.")
+    is_told = re.fullmatch(r"[\w.+ =-]+", title, flags=re.ASCII) is not None
+    if not is_told or len(name) > _LONGEST_NAME:
+        # Two titles that differ in what is left out are two runs.
+        name = f"{name[:_LONGEST_NAME]}-{digest_of_json(title)[:8]}".lstrip("-")
+    return f"{name}-seed-{seed}"
 
 
 class RunList:
@@ -136,7 +180,8 @@ class RunList:
         record = without_checksum(self.record, {"format": FORMAT, **record})
         del record["format"]
         try:
-            check_shape(record, _SHAPE, self.record.name)
+            check_shape(record, {**_SHAPE, "kind": (self.kind,)}, self.record.name)
+            check_shape(record["about"], _ABOUT[self.kind], f"{self.record.name}: about")
             entries = [Entry.from_json(values) for values in record["runs"]]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(

@@ -7,16 +7,17 @@ the run folders at every start. This module imports no Keras.
 import importlib.util
 import itertools
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from keras_prokt.methods import OBJECTIVES
+from keras_prokt.names import unknown_name
 from keras_prokt.results.search import choose, plot_search
-from keras_prokt.runs.executor import Execution, execute
-from keras_prokt.runs.run_list import Entry, RunList
+from keras_prokt.runs.executor import Execution, check_jobs, execute
+from keras_prokt.runs.records import measured
+from keras_prokt.runs.run_list import Entry, RunList, folder_name
 from keras_prokt.runs.spec import RunSpec, all_settings
 from keras_prokt.runs.stopping import Stop
 from keras_prokt.settings import Setting, SettingError, argument
@@ -111,12 +112,16 @@ def search(
     found["chosen"]
     ```
     """
+    check_jobs(jobs, threads)
     about = _about(app, method, over, seeds, trials, given)
     is_grid = about["trials"] is None
     configurations = _grid(about) if is_grid else []
     if not is_grid:
         _check_optuna()
-        _spec(about, {name: _first(values) for name, values in about["over"].items()}, seeds[0])
+        first = {name: _first(values) for name, values in about["over"].items()}
+        _spec(about, first, seeds[0]).check_without_keras()
+    for values in configurations:
+        _spec(about, values, seeds[0]).check_without_keras()
     entries = [_entry(about, values, seed) for seed in seeds for values in configurations]
     runs = RunList(out, "search")
     runs.check_free()
@@ -145,15 +150,19 @@ def go_on(runs: RunList, **settings: Any) -> tuple[dict[str, Any], Execution]:
     done = execute(
         runs,
         propose=None if about["trials"] is None else lambda: _proposed(runs),
-        drops=lambda name: _is_of_failed(runs, name),
+        drops=lambda name, pending: _is_of_failed(runs, name, pending),
         **settings,
     )
     found = read_search(runs)
     if found["chosen"] is None:
         return found, done
-    _measure_test(runs, found)
-    found = read_search(runs)
-    plot_search(found, runs.path / FIGURE)
+    chosen = next(one for one in found["configurations"] if one["title"] == found["chosen"])
+    untested = [run["folder"] for run in chosen["runs"] if run["test"] is None]
+    settings.pop("retries_failed", None)
+    done.refused |= execute(runs, names=untested, adds_test=True, **settings).refused
+    with runs.changing():  # two processes are not to write the picture at once
+        found = read_search(runs)
+        plot_search(found, runs.path / FIGURE)
     return found, done
 
 
@@ -170,7 +179,7 @@ def read_search(runs: RunList) -> dict[str, Any]:
         `chosen`: the title of the best whole configuration, or `None`.
     """
     record = runs.read()
-    about = record["about"]
+    about = _checked_about(runs, record)
     found: dict[str, dict[str, Any]] = {}
     metric = "accuracy"
     for values in record["runs"]:
@@ -189,12 +198,14 @@ def read_search(runs: RunList) -> dict[str, Any]:
         if status != "completed":
             continue
         results = runs.folder(entry.name).read()["results"]
-        metric, models = results["metric"], results["models"]
+        metric, models = results.get("metric", metric), results["models"]
         one["runs"].append(
             {
                 "seed": entry.spec.seed,
                 "folder": entry.name,
-                "student": models["student"]["validation"][metric],
+                "student": measured(
+                    {"results": results}, runs.path / entry.name, "validation", metric
+                ),
                 "teacher": models.get("teacher", {}).get("validation", {}).get(metric),
                 "test": models["student"].get("test", {}).get(metric),
             }
@@ -214,16 +225,6 @@ def read_search(runs: RunList) -> dict[str, Any]:
         "configurations": configurations,
         "chosen": choose(configurations),
     }
-
-
-def _measure_test(runs: RunList, found: Mapping[str, Any]) -> None:
-    """Measures the chosen students on test data, once each."""
-    from keras_prokt.runs.training_run import add_test
-
-    chosen = next(one for one in found["configurations"] if one["title"] == found["chosen"])
-    for run in chosen["runs"]:
-        if run["test"] is None:
-            add_test(runs.folder(run["folder"]))
 
 
 # What is searched.
@@ -265,7 +266,8 @@ def _about(
                 raise SettingError(
                     f"Expected a range of {argument(*_split(name))} above 0, received {values.low}."
                 )
-            written[name] = asdict(values)
+            ends = {end: row.checked(_split(name)[0], v, key) for end, v in asdict(values).items()}
+            written[name] = ends
             continue
         checked = [row.checked(_split(name)[0], value, key) for value in values]
         if not checked or len({str(value) for value in checked}) < len(checked):
@@ -274,6 +276,8 @@ def _about(
                 "name each once."
             )
         written[name] = checked
+    if trials is not None and trials < 1:
+        raise SettingError(f"Expected {argument('trials')} of at least 1, received {trials}.")
     if trials is not None and not has_range:
         raise SettingError(
             f"Expected no {argument('trials')} without a range, received {trials}; a grid has as "
@@ -288,6 +292,39 @@ def _about(
         "trials": (trials or DEFAULT_TRIALS) if has_range else None,
         "configurations": {},
     }
+
+
+def _checked_about(runs: RunList, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a search is by its record.
+
+    Raises:
+        ValueError: If it cannot be what a search wrote.
+    """
+    about = record["about"]
+    try:
+        for name, values in about["over"].items():
+            _check_values(name, values if isinstance(values, list) else [*values.values()])
+        titles = {values["title"] for values in record["runs"]} | about["configurations"].keys()
+        for title in titles:
+            values = about["configurations"].get(title, {})
+            if values.keys() != about["over"].keys() or _title(values) != title:
+                raise ValueError(f"Expected a configuration {title!r}, received {values!r:.200}")
+            for name, value in values.items():
+                _check_values(name, [value])
+        for values in list(about["configurations"].values())[:1]:
+            _spec(about, values, 0)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(
+            f"Expected a whole {runs.record.name} at {str(runs.record)!r}, received one that "
+            f"cannot be read ({error}); restore it from a copy, or start anew."
+        ) from error
+    return about
+
+
+def _check_values(name: str, values: Sequence[Any]) -> None:
+    row, key = _row(name)
+    for value in values:
+        row.checked(_split(name)[0], value, key)
 
 
 def _json_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -309,7 +346,13 @@ def _row(name: str) -> tuple[Setting, str | None]:
         return Setting("", float, at_least=0, is_logarithmic=True), key
     if setting == "objective_settings" and key is not None:
         objective, _, own = key.partition(".")
-        return OBJECTIVES[objective].settings[own], key
+        rows = OBJECTIVES[objective].settings if objective in OBJECTIVES else {}
+        if own not in rows:
+            known = [
+                f"{one}.{of_it}" for one, card in OBJECTIVES.items() for of_it in card.settings
+            ]
+            raise SettingError(unknown_name("a setting of an objective", key, known))
+        return rows[own], key
     if not row.is_listed or row.kind in (dict, tuple, bool):
         raise SettingError(f"Expected one value of {argument(setting)}, received several.")
     return row, None
@@ -360,8 +403,7 @@ def _title(values: Mapping[str, Any]) -> str:
 
 def _entry(about: Mapping[str, Any], values: Mapping[str, Any], seed: int) -> Entry:
     title = _title(values)
-    name = re.sub(r"[^\w.+-]+", "-", title, flags=re.ASCII).strip("-.")
-    return Entry(f"{name[:120]}-seed-{seed}", title, _spec(about, values, seed))
+    return Entry(folder_name(title, seed), title, _spec(about, values, seed))
 
 
 def _grid(about: dict[str, Any]) -> list[dict[str, Any]]:
@@ -376,7 +418,7 @@ def _grid(about: dict[str, Any]) -> list[dict[str, Any]]:
 def _extend(runs: RunList, about: Mapping[str, Any]) -> None:
     """Adds values, seeds and trials to a search that is there, and refuses another search."""
     with runs.changing() as record:
-        there = record["about"]
+        there = _checked_about(runs, record)
         own = (about["app"], about["method"], about["given"], list(about["over"]))
         other = (there["app"], there["method"], there["given"], list(there["over"]))
         are_ranges = [isinstance(values, Mapping) for values in about["over"].values()]
@@ -405,14 +447,12 @@ def _extend(runs: RunList, about: Mapping[str, Any]) -> None:
                     record["runs"].append(entry.to_json())
 
 
-def _is_of_failed(runs: RunList, name: str) -> bool:
-    """Whether another run of the same configuration has failed."""
+def _is_of_failed(runs: RunList, name: str, pending: Collection[str]) -> bool:
+    """Whether another run of the same configuration has failed, and is not begun anew."""
     entries = runs.entries()
     title = next(entry.title for entry in entries if entry.name == name)
-    return any(
-        entry.title == title and entry.name != name and runs.status(entry) == "failed"
-        for entry in entries
-    )
+    others = [entry for entry in entries if entry.title == title and entry.name != name]
+    return any(runs.status(entry) == "failed" for entry in others if entry.name not in pending)
 
 
 # Proposals.
@@ -463,6 +503,8 @@ def _ask_once(
     sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for one in configurations:
+        if not all(_is_among(value, about["over"][name]) for name, value in one["values"].items()):
+            continue  # of a range that is narrower now
         students = [run["student"] for run in one["runs"]]
         state = states.FAIL if one["failures"] else states.RUNNING
         state = states.COMPLETE if one["is_whole"] else state
@@ -474,6 +516,12 @@ def _ask_once(
         )
     asked = study.ask(distributions).params
     return {name: _legible(value, about["over"][name]) for name, value in asked.items()}
+
+
+def _is_among(value: Any, values: Any) -> bool:
+    if isinstance(values, Mapping):
+        return values["low"] <= value <= values["high"]
+    return value in values
 
 
 def _legible(value: Any, values: Any) -> Any:
