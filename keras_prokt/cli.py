@@ -368,7 +368,8 @@ def search(
         app, method = given.pop("app"), given.pop("method")
         single, over = parsed_search(given)
         single["backend"] = _backend(single.get("backend"))
-        if not over and "proximal_weight" in parse_method(method).settings:
+        has_weight = "proximal_weight" in single or "proximal_bound" in single
+        if not over and not has_weight and "proximal_weight" in parse_method(method).settings:
             over["proximal_weight"] = list(FIGURE_3)
         folder = Path(out) if out else unused_path(Path("searches") / f"{app}-{method}")
         with _stopping(folder, stop):
@@ -464,7 +465,12 @@ def compare(
                 "`keras-prokt compare --method kd --method prokt --seeds 0-4`."
             )
         if runs:
-            _refuse_settings(given, out)
+            of_runs = {
+                "seeds": None if seeds == "0" else seeds,
+                "jobs": None if jobs == 1 else jobs,
+            }
+            of_runs |= {"threads": threads, "stop_after": stop_after, "retry_failed": retry_failed}
+            _refuse_settings({**given, **of_runs}, out)
             titled, left_out = titled_runs(runs)
             for path in left_out:
                 click.echo(f"keras-prokt: {path} is not completed and left out", err=True)
@@ -499,6 +505,7 @@ def _rows(methods: tuple[str, ...], given: dict[str, Any]) -> dict[str, RunSpec]
     rows = {}
     for text in methods:
         method, own = parsed_method(text)
+        own = {**own, "backend": _backend(own.get("backend", common["backend"]))}
         having = parse_method(method).settings
         suiting = {k: v for k, v in common.items() if k not in method_settings() or k in having}
         unused -= set(suiting)

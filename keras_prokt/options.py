@@ -4,6 +4,7 @@ Imports no Keras.
 """
 
 import functools
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,7 +22,11 @@ METHOD_HELP = (
 )
 
 _OTHERS = {
-    name: f"--{name}" for name in ("out", "overwrite", "pair", "seeds", "method", "trials", "app")
+    name: f"--{name.replace('_', '-')}"
+    for name in (
+        *("app", "jobs", "method", "out", "overwrite", "pair", "retry_failed", "seeds"),
+        *("stop_after", "threads", "trials"),
+    )
 }
 
 
@@ -166,13 +171,14 @@ def parsed_method(text: str) -> tuple[str, dict[str, Any]]:
     """A method with settings of its own, as `compare` takes it.
 
     Args:
-        text: A method, and settings without the two hyphens: `"prokt lambda=0 label-weight=.5"`.
+        text: A method, and settings without the two hyphens: `"prokt lambda=0 label-weight=.5"`;
+            a value with spaces in quotes, as a shell takes it.
 
     Returns:
         The method, and its settings as `RunSpec.resolve` takes them.
 
     Raises:
-        SettingError: On unknown settings and values that mean nothing.
+        SettingError: On unknown settings, one given twice, and values that mean nothing.
 
     Example:
 
@@ -180,7 +186,13 @@ def parsed_method(text: str) -> tuple[str, dict[str, Any]]:
     >>> parsed_method("prokt lambda=.5 weight=kd=2")
     ('prokt', {'proximal_weight': 0.5, 'weights': {'kd': 2.0}})
     """
-    method, *entries = text.split()
+    try:
+        method, *entries = shlex.split(text)
+    except ValueError:
+        raise SettingError(
+            f"Expected {argument('method')} 'METHOD NAME=VALUE ...', received {text!r}; name a "
+            "method, and close quotes."
+        ) from None
     given: dict[str, Any] = {}
     for entry in entries:
         typed, equals, value = entry.partition("=")
@@ -190,9 +202,15 @@ def parsed_method(text: str) -> tuple[str, dict[str, Any]]:
             raise SettingError(
                 unknown_name(f"a setting of method {method!r}, NAME=VALUE,", typed, known)
             )
+        if name == "seed":
+            raise SettingError(
+                f"Expected no seed in {text!r}; {argument('seeds')} holds for all rows."
+            )
         row = all_settings()[name]
         if row.kind in (dict, tuple) and name != "text_columns":
             given.setdefault(name, []).append(value)
+        elif name in given:
+            raise SettingError(f"Expected {typed} once, received {text!r}; leave one out.")
         else:
             given[name] = value if name == "text_columns" else row.parsed(name, value)
     return method, parsed(given)
@@ -275,7 +293,9 @@ def _row_of(name: str, key: str) -> Setting:
     if name == "weights":
         return Setting("", float, at_least=0)
     objective, _, own = key.partition(".")
-    rows = OBJECTIVES[objective].settings if objective in OBJECTIVES else {}
+    if objective not in OBJECTIVES:
+        raise SettingError(unknown_name("an objective", objective, OBJECTIVES))
+    rows = OBJECTIVES[objective].settings
     if own not in rows:
         raise SettingError(unknown_name(f"a setting of {objective!r}", own, rows or ["none"]))
     return rows[own]
