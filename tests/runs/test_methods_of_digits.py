@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_prokt.app import get_app
 from keras_prokt.data import digits
 from keras_prokt.methods import known_methods, parse_method
 from keras_prokt.models.loading import load_student
@@ -17,13 +16,11 @@ from keras_prokt.results.tables import results_table
 from keras_prokt.runs import teachers, training
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.spec import RunSpec
-from keras_prokt.runs.task import prepare, prepare_again
-from keras_prokt.runs.teachers import trained_teacher
-from keras_prokt.runs.training import Work
-from keras_prokt.runs.training_run import (
-    resume,
-    run,
-)
+from keras_prokt.runs.task import prepare
+from keras_prokt.runs.teachers import ready_teacher
+from keras_prokt.runs.training import Run
+from keras_prokt.runs.training_run import evaluate_run, resume, run
+from keras_prokt.settings import SettingError
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
@@ -43,34 +40,35 @@ def small_spec(method):
 
 
 def test_a_cached_teacher_is_one_of_the_same_data_and_the_same_start(tmp_path):
-    app, spec = get_app("digits"), small_spec("kd")
+    spec = small_spec("kd")
 
     def cached_teachers(task):
-        work = Work(RunFolder(tmp_path / "run"), tmp_path / "cache")
-        trained_teacher(app, task, spec, work)
+        this = Run(spec, RunFolder(tmp_path / "run"), cache=tmp_path / "cache")
+        this.task = task
+        ready_teacher(this)
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        return len(list((tmp_path / "cache").iterdir()))
+        return len(list((tmp_path / "cache" / "teachers").iterdir()))
 
     def task(**changes):
-        return replace(prepare(app, spec), **changes)
+        return replace(prepare(spec), **changes)
 
     assert [cached_teachers(task()) for _ in range(2)] == [1, 1]
     other = task()
     other.train.labels = (other.train.labels + 1) % 10
     assert cached_teachers(other) == 2
-    smaller = prepare(app, spec).build_student
+    smaller = prepare(spec).build_student
     assert cached_teachers(task(build_teacher=smaller)) == 3
     assert cached_teachers(task()) == 3
 
 
 def test_data_that_has_changed_since_is_refused(tmp_path, monkeypatch):
     run(small_spec("student"), tmp_path / "run", export=False, cache=tmp_path / "cache")
-    prepare_again(RunFolder(tmp_path / "run"))
+    evaluate_run(tmp_path / "run")
     load = digits.load_digits
     others = {k: v._replace(labels=(v.labels + 1) % 10) for k, v in load().items()}
     monkeypatch.setattr(digits, "load_digits", lambda: others)
     with pytest.raises(ValueError, match="Expected the train data with which the run was"):
-        prepare_again(RunFolder(tmp_path / "run"))
+        evaluate_run(tmp_path / "run")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -88,6 +86,21 @@ def test_every_method_ends_with_a_table_and_finite_numbers(method, tmp_path, cac
     assert ("teacher" in names) == (method != "student")
     assert ("assistant cnn-medium" in names) == (parse_method(method).regime == "ta")
     assert (tmp_path / "run" / "first_stage").exists() == parse_method(method).has_first_stage
+
+
+@pytest.mark.parametrize(
+    ("method", "count"), [("kd", 1), ("rco", 1), ("ta", 1), ("prokt", 1), ("student", 0)]
+)
+def test_a_run_builds_its_teacher_once(method, count, tmp_path, cache, monkeypatch):
+    built = []
+
+    def counting(spec):
+        task = prepare(spec)
+        return replace(task, build_teacher=lambda: built.append(1) or task.build_teacher())
+
+    monkeypatch.setattr(training, "prepare", counting)
+    run(small_spec(method), tmp_path / "run", export=False, cache=cache)
+    assert len(built) == count
 
 
 class _Killed(Exception):
@@ -116,15 +129,12 @@ def test_runs_with_adapters_and_two_stages_resume_exactly(
         spec = RunSpec.resolve("digits", method, **SMALL, teacher_epochs=2, first_stage_epochs=2)
     run(spec, tmp_path / "whole", export=False, cache=cache)
 
-    kill, fit = _KillAt(batches), training.fit
-
-    def killed_fit(distiller, task, epochs, callbacks):
-        return fit(distiller, task, epochs, [*callbacks, kill])
-
-    monkeypatch.setattr(training, "fit", killed_fit)
-    with pytest.raises(_Killed):
-        run(spec, tmp_path / "killed", export=False, cache=cache)
-    monkeypatch.setattr(training, "fit", fit)
+    kill = _KillAt(batches)
+    with monkeypatch.context() as patched:
+        # The last callback: what it sees has been saved where the one before it saves.
+        patched.setattr(training, "Progress", lambda title: kill)
+        with pytest.raises(_Killed):
+            run(spec, tmp_path / "killed", export=False, cache=cache)
     resume(tmp_path / "killed", cache=cache)
     students = [load_student(tmp_path / name / "student.keras") for name in ("whole", "killed")]
     for one, other in zip(*(s.get_weights() for s in students), strict=True):
@@ -167,8 +177,8 @@ def test_a_run_in_pieces_is_the_whole_run(method, tmp_path):
 
 @pytest.mark.parametrize("method", ["prokt", "at+kd"])
 def test_half_precision_and_many_steps_at_once(method, tmp_path, cache):
-    spec = replace(small_spec(method), precision="bfloat16", steps_per_execution=2)
-    task = prepare(get_app("digits"), spec)
+    spec = small_spec(method).replacing(precision="bfloat16", steps_per_execution=2)
+    task = prepare(spec)
     assert task.build_student().compute_dtype == "bfloat16"
     assert task.build_student().variable_dtype == keras.config.dtype_policy().name == "float32"
     record = run(spec, tmp_path / "run", cache=cache)
@@ -179,15 +189,15 @@ def test_half_precision_and_many_steps_at_once(method, tmp_path, cache):
 def test_many_steps_at_once_are_the_same_steps(tmp_path, cache):
     records = []
     for steps in (1, 2):
-        spec = replace(small_spec("prokt"), steps_per_execution=steps)
+        spec = small_spec("prokt").replacing(steps_per_execution=steps)
         run(spec, tmp_path / str(steps), export=False, cache=cache)
         records.append(load_student(tmp_path / str(steps) / "student.keras").get_weights())
     for one, other in zip(*records, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     with pytest.raises(ValueError, match="divides the 4 steps of an epoch.*use one of 1, 2, 4"):
-        run(replace(spec, steps_per_execution=3), tmp_path / "3")
+        run(spec.replacing(steps_per_execution=3), tmp_path / "3")
     assert not (tmp_path / "3").exists()
-    with pytest.raises(ValueError, match="did you mean 'bfloat16'"):
-        replace(spec, precision="bfloat61")
-    with pytest.raises(ValueError, match="TensorFlow and JAX alone"):
-        replace(spec, backend="torch")
+    with pytest.raises(SettingError, match="did you mean 'bfloat16'"):
+        spec.replacing(precision="bfloat61")
+    with pytest.raises(SettingError, match="TensorFlow and JAX alone"):
+        spec.replacing(backend="torch")

@@ -69,7 +69,7 @@ def test_a_run_prints_progress_a_table_and_its_folder(finished):
 def test_a_run_folder_holds_everything(finished):
     folder, _ = finished
     expected = {"run.json", "history.csv", "dynamics.png", "tensorboard", "checkpoint"}
-    expected |= {"front_end.json", "student.keras", "saved_model"}
+    expected |= {"front_end.json", "student.keras", "saved_model", "predictions"}
     assert {path.name for path in folder.iterdir()} == expected
     assert (folder / "saved_model" / "1" / "saved_model.pb").is_file()
     assert list((folder / "tensorboard").rglob("events.*"))
@@ -77,7 +77,9 @@ def test_a_run_folder_holds_everything(finished):
     assert run_record["status"] == "completed"
     for key in ("spec", "versions", "hardware", "package", "results", "wall_seconds", "examples"):
         assert run_record[key]
-    assert run_record["spec"]["proximal_weight"] == 0.3
+    for key in ("data", "threads", "cost", "files", "sha256", "training_seconds"):
+        assert run_record[key]
+    assert run_record["spec"]["method_settings"]["proximal_weight"] == 0.3
     with (folder / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
@@ -91,6 +93,10 @@ def test_the_reported_numbers_are_those_of_the_saved_student(finished):
     accuracy = np.mean(student.predict(split.images, verbose=0).argmax(-1) == split.labels)
     reported = record(folder)["results"]["models"]["student"]["test"]["accuracy"]
     assert reported == pytest.approx(accuracy)
+    with (folder / "predictions" / "test.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["label"]) for row in rows] == split.labels.tolist()
+    assert np.mean([row["student"] == row["label"] for row in rows]) == pytest.approx(accuracy)
 
 
 def test_info_evaluate_and_export_of_a_run(finished, workplace):
