@@ -8,6 +8,7 @@ import contextlib
 import errno
 import importlib
 import importlib.util
+import io
 import os
 import shlex
 import signal
@@ -68,7 +69,14 @@ class UsageProblem(click.ClickException):
 
 
 class _Group(click.Group):
-    """A group that suggests the nearest command."""
+    """A group that suggests the nearest command, on any terminal."""
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # one of a test may be another
+                # Not every encoding has a λ, and a run's results are not to be lost for it.
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*arguments, **settings)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):

@@ -3,6 +3,7 @@
 This module imports no Keras.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ FORMAT = 2
 
 STATUSES = ("running", "completed", "failed")
 
+
+class AnyText:
+    """The shape of texts that are not shown as they are; others hold no control characters."""
+
+
+_LARGEST = 2**63 - 1
 _NUMBER = (int, float)
 _METRICS = {"seconds": _NUMBER, "*": _NUMBER}
 _MODEL = {"parameters": int, "bytes": int, "*": _METRICS}
@@ -28,7 +35,7 @@ _SHAPE = {
     "spec": dict,
     "data": {"*": str},
     "teacher_init?": (str, type(None)),
-    "class_names": [str],
+    "class_names": [AnyText],
     "export": bool,
     "measures_test?": bool,
     "keeps_checkpoint?": bool,
@@ -36,8 +43,8 @@ _SHAPE = {
     "package": {"version": str, "git": (str, type(None))},
     "versions": {"*": str},
     "hardware": {"machine": str, "processor": str, "cores": int, "accelerators": [str]},
-    "replaces?": str,
-    "failure?": str,
+    "replaces?": AnyText,
+    "failure?": AnyText,
     "wall_seconds?": _NUMBER,
     "training_seconds?": _NUMBER,
     "examples?": {"*": int},
@@ -87,7 +94,9 @@ def read_run_record(path: Path) -> dict[str, Any]:
             for key in _OF_COMPLETED:
                 check_shape(record, {key: object, "*": object}, path.name)
         record["spec"] = RunSpec.from_json(record["spec"]).to_json()
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if "failure" in record:
+            record["failure"] = showable(record["failure"])
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"Expected a whole {path.name} at {str(path)!r}, received one that cannot be read "
             f"({type(error).__name__}: {error}); restore it from a copy, or start a new run."
@@ -99,6 +108,27 @@ def _version_of(record: Mapping[str, Any]) -> str:
     package = record.get("package")
     version = package.get("version") if isinstance(package, Mapping) else None
     return f", {version}" if isinstance(version, str) else ""
+
+
+def measured(record: Mapping[str, Any], path: Path, part: str, metric: str) -> float:
+    """How good the student of a completed run is.
+
+    Args:
+        record: The run's record.
+        path: Its folder, for messages.
+        part: Of the data.
+        metric: What is measured.
+
+    Raises:
+        ValueError: If the record does not say.
+    """
+    value = record["results"]["models"]["student"].get(part, {}).get(metric)
+    if value is None:
+        raise ValueError(
+            f"Expected a run whose {metric!r} on {part} data is known, received {str(path)!r}; "
+            "restore its run.json from a copy, or repeat the run."
+        )
+    return value
 
 
 def check_shape(value: Any, shape: Any, place: str) -> None:
@@ -120,11 +150,34 @@ def check_shape(value: Any, shape: Any, place: str) -> None:
             raise ValueError(f"Expected a list at {place}, received {type(value).__name__}")
         for number, one in enumerate(value):
             check_shape(one, shape[0], f"{place}[{number}]")
+    elif shape is AnyText:
+        if not isinstance(value, str):
+            raise ValueError(f"Expected a text at {place}, received {type(value).__name__}")
     elif isinstance(shape, tuple):
         if not any(_has(value, one, place) for one in shape):
             raise ValueError(f"Expected another value at {place}, received {value!r:.60}")
-    elif not isinstance(value, shape) or (isinstance(value, bool) and shape is int):
+    elif (
+        not isinstance(value, shape)
+        or (isinstance(value, bool) and shape is int)
+        or (shape is int and abs(value) > _LARGEST)
+        or (shape is str and not is_showable(value))
+    ):
         raise ValueError(f"Expected {shape.__name__} at {place}, received {value!r:.60}")
+
+
+def is_showable(text: str) -> bool:
+    """Whether a text does nothing but show itself: no escapes for terminals, no half characters."""
+    return text == showable(text)
+
+
+def showable(text: str) -> str:
+    """A text in which terminals find nothing but characters."""
+    return "".join(
+        f"\\x{ord(one):02x}"
+        if unicodedata.category(one) in ("Cc", "Cs") and one not in "\t\n"
+        else one
+        for one in text
+    )
 
 
 def _has(value: Any, shape: Any, place: str) -> bool:
@@ -151,6 +204,7 @@ def _check_mapping(value: Any, shape: Mapping[str, Any], place: str) -> None:
     if others and "*" not in shape:
         raise ValueError(f"Expected no {others[0]!r:.60} in {place}")
     for key in others:
+        check_shape(key, str, f"a key of {place}")
         check_shape(value[key], shape["*"], f"{place}: {key!r:.60}")
 
 
