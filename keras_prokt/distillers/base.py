@@ -14,8 +14,11 @@ from keras_prokt.distillers.differentiate import Recording, record, without_grad
 from keras_prokt.distillers.faults import (
     FAULTS,
     FaultWatch,
+    add_wrongness,
     any_not_finite,
+    are_distributions_finite,
     are_probabilities,
+    no_wrongness,
     raise_fault,
 )
 from keras_prokt.distillers.jax_steps import is_worthwhile, many_steps_at_once
@@ -32,6 +35,10 @@ from keras_prokt.losses.label_loss import LabelLoss, number_of_replicas
 
 Tensor = Any
 TARGET_MODES = ("inference", "training")
+
+TEMPERATURES = (0.01, 1e4)
+"""Least and greatest T: below, the target is the largest logit alone and T² times the divergence
+trains nothing; above, all differences of logits are lost in float32."""
 
 
 Objectives = Objective | str | Sequence[Objective | str] | None
@@ -77,6 +84,8 @@ class Step(NamedTuple):
     gap: Tensor | None = None
     """KL(q ‖ p) as the teacher's loss used it; by default computed from the two logits."""
     teacher_loss: Tensor | None = None
+    proximal_logits: Tensor | None = None
+    """Of the student's forward before the teacher's update, if that was one of its own."""
 
 
 class Distiller(keras.Model):
@@ -86,12 +95,13 @@ class Distiller(keras.Model):
     student's alone, while `save`, `save_weights` and `load_model` hold everything: both models,
     the optimizer state, random seeds and the distiller's own variables.
 
-    A subclass implements `update_models`, and extends `track_step` if it reports more.
+    A subclass implements `update_models` and says in `forwards_per_example` what that costs; it
+    extends `track_step` if it reports more.
 
     Args:
         teacher: Model that gives the targets, or `None`.
         student: Model to train. Both output logits of shape `(batch, classes)`.
-        temperature: `T` of the default objective, soft targets. `None` for 1.
+        temperature: `T` of the default objective, soft targets, from 0.01 to 1e4. `None` for 1.
         student_loss_weight: Weight `w` of the labels in the student's loss, in [0, 1]:
             `w · CE + (1 − w) · Σ objectives`; the paper's 1 − α.
         label_weight: Weight `γ >= 0` of the labels in the form `γ · CE + Σ βᵢ · objectiveᵢ`,
@@ -114,8 +124,8 @@ class Distiller(keras.Model):
 
     Raises:
         ValueError: On models that cannot be distilled into each other (different widths,
-            shared layers, one object twice, probabilities as outputs) and on settings out of
-            range.
+            shared layers, one object twice, probabilities as outputs), on settings out of
+            range, and where neither objectives nor labels train anything.
     """
 
     trains_teacher = False
@@ -156,11 +166,16 @@ class Distiller(keras.Model):
                 "Expected either temperature or objectives, received both; give the temperature "
                 "to the objective: objectives=SoftTargets(temperature=...)."
             )
+        if temperature is not None:
+            _check_temperature(temperature)
         if objectives is None:
             objectives = [SoftTargets(temperature=1.0 if temperature is None else temperature)]
         self.teacher = teacher
         self.student = student
         self.objectives = losses.get(objectives)
+        for objective in self.objectives:
+            if isinstance(objective, SoftTargets):
+                _check_temperature(objective.temperature)
         names = [objective.name for objective in self.objectives]
         if len(set(names)) != len(names):
             raise ValueError(
@@ -168,7 +183,9 @@ class Distiller(keras.Model):
             )
         self.student_loss_weight = float(student_loss_weight)
         self._is_weighted_by_halves = label_weight is None
-        gamma = _checked_label_weight(student_loss_weight if label_weight is None else label_weight)
+        gamma = self._checked_label_weight(
+            student_loss_weight if label_weight is None else label_weight
+        )
         self.label_weight = keras.Variable(
             gamma, trainable=False, dtype="float32", name="label_weight"
         )
@@ -186,6 +203,9 @@ class Distiller(keras.Model):
         """Batches that `fit` still has to pass over without training (resuming in an epoch)."""
         self.faults = keras.Variable(
             [0.0] * len(FAULTS), trainable=False, name="faults", aggregation="sum"
+        )
+        self.wrongness = keras.Variable(
+            no_wrongness(), trainable=False, name="wrongness", aggregation="mean"
         )
         self.student_accuracy_tracker = keras.metrics.Mean(name="student_accuracy")
         if teacher is not None:
@@ -215,6 +235,20 @@ class Distiller(keras.Model):
     def num_classes(self) -> int:
         """Width of both models' outputs."""
         return self._num_classes
+
+    @property
+    def forwards_per_example(self) -> dict[str, int]:
+        """What a step of training costs: role -> forwards for each example of a batch.
+
+        A backward counts as two forwards. Known when the models are built; it changes where the
+        step is compiled anew, as when λ leaves 0.
+        """
+        raise NotImplementedError
+
+    @property
+    def _student_step_forwards(self) -> int:
+        # Where no term of the loss reads the student's gradient, it has no backward.
+        return 3 if self._trains_student else 1
 
     @property
     def trained_by_student(self) -> list[keras.Variable]:
@@ -254,15 +288,30 @@ class Distiller(keras.Model):
         """Sets the weight γ of the labels in the student's loss for the steps to come.
 
         Raises:
-            ValueError: If it is negative or not finite.
+            ValueError: If it is negative or not finite, or 0 without any objectives.
         """
-        value = _checked_label_weight(value)
+        value = self._checked_label_weight(value)
         self.label_weight.assign(value)
         if value > 0 and not self._reads_labels:
             # The step compiled for γ = 0 lacks the label loss; this is the only retrace.
             self._reads_labels = True
             if self.train_function is not None:
                 self.make_train_function(force=True)
+
+    def _checked_label_weight(self, value: float) -> float:
+        value = float(value)
+        if not 0 <= value < float("inf"):
+            raise ValueError(
+                f"Expected a label_weight (γ) of at least 0, received {value!r}; 0 leaves the "
+                "labels out of the student's loss."
+            )
+        if value == 0 and not self.objectives:
+            raise ValueError(
+                "Expected objectives, or labels in the student's loss, received objectives=[] "
+                "and no weight of the labels, which trains nothing; give an objective, a "
+                "label_weight or a student_loss_weight."
+            )
+        return value
 
     # Compilation.
 
@@ -339,7 +388,8 @@ class Distiller(keras.Model):
 
         Raises:
             ValueError: Before the first step, if the data does not fit the models.
-            TrainingFault: After the step in which labels, inputs or losses went bad.
+            TrainingFault: After the step in which labels, inputs or losses went bad, and after
+                an epoch whose losses are finite and absurd (`keras_prokt.distillers.faults`).
         """
         self._assert_compile_called("fit")
         arguments = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
@@ -355,17 +405,21 @@ class Distiller(keras.Model):
             # First, so that nothing is saved after a fault.
             given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
             arguments["callbacks"] = [FaultWatch(), *(c for c in given if c is not None)]
-        self.faults.assign(ops.zeros((len(FAULTS),)))
+        self._forget_faults()
         return super().fit(**arguments)
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """One step on one batch, as `keras.Model.train_on_batch`."""
         self._assert_compile_called("train_on_batch")
         self._prepare(x, y)
-        self.faults.assign(ops.zeros((len(FAULTS),)))
+        self._forget_faults()
         logs = super().train_on_batch(x, y, *args, **kwargs)
         raise_fault(self)
         return logs
+
+    def _forget_faults(self) -> None:
+        self.faults.assign(ops.zeros((len(FAULTS),)))
+        self.wrongness.assign(no_wrongness())
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the student, as `keras.Model.evaluate`; changes nothing.
@@ -468,18 +522,41 @@ class Distiller(keras.Model):
     def _train_on_data(self, data: Any) -> dict[str, Any]:
         batch, flags = self._take_apart(data)
         step = self.update_models(batch)
-        flags["student_loss"] = any_not_finite(step.loss)
-        flags["teacher_loss"] = any_not_finite([step.teacher_loss, step.target_logits])
-        # Later in training a confident batch of one could look like a distribution.
-        is_first = ops.cast(ops.equal(self.optimizer.iterations, 1), "float32")
-        flags["student_probabilities"] = is_first * are_probabilities(step.student_logits)
-        if step.teacher_logits is not None:
-            flags["teacher_probabilities"] = is_first * are_probabilities(step.teacher_logits)
-        present = [flags.get(fault, ops.zeros(())) for fault in FAULTS]
-        self.faults.assign(ops.maximum(self.faults, ops.stack(present)))
+        flags.update(self._faults_of(step))
+        present = ops.stack([flags.get(fault, ops.zeros(())) for fault in FAULTS])
+        # The first step with a fault has the cause; with several steps at once, what it damaged
+        # has consequences before the host looks.
+        is_set = ops.any(self.faults.value > 0)
+        self.faults.assign(ops.where(is_set, self.faults.value, present))
+        trained = {
+            "teacher": step.teacher_logits if self.trains_teacher else None,
+            "student": step.student_logits if self._trains_student else None,
+        }
+        self.wrongness.assign(add_wrongness(self.wrongness.value, batch.labels, trained))
         self._loss_tracker.update_state(_poisoned(step.loss, flags), sample_weight=batch.size)
         self.track_step(batch, step)
         return self.get_metrics_result()
+
+    def _faults_of(self, step: Step) -> dict[str, Tensor]:
+        """Which faults of the models a step shows."""
+        # Later in training a confident batch of one could look like a distribution.
+        is_first = ops.cast(ops.equal(self.optimizer.iterations, 1), "float32")
+        # The student's outputs are those of its weights before this step, whatever the teacher is.
+        of_student = [x for x in (step.proximal_logits, step.student_logits) if x is not None]
+        is_finite = ops.all(ops.stack([are_distributions_finite(x) for x in of_student]))
+        bad_student = ops.cast(ops.logical_not(is_finite), "float32")
+        flags = {
+            "student_weights": is_first * bad_student,
+            "student_outputs": bad_student,
+            "student_loss": any_not_finite(step.loss),
+            "teacher_loss": any_not_finite([step.teacher_loss, step.target_logits]),
+            "student_probabilities": is_first * are_probabilities(step.student_logits),
+        }
+        if step.teacher_logits is not None:
+            as_given = is_first if self.trains_teacher else 1.0
+            flags["teacher_weights"] = as_given * any_not_finite(step.teacher_logits)
+            flags["teacher_probabilities"] = is_first * are_probabilities(step.teacher_logits)
+        return flags
 
     def update_models(self, batch: Batch) -> Step:
         """One step of training on one batch: who trains when."""
@@ -608,7 +685,7 @@ class Distiller(keras.Model):
         training = model is self.teacher or self._trains_student
         return record(
             lambda: self._forward(model, inputs, training, with_parts),
-            model.trainable_variables,
+            model.trainable_variables if training else [],
             self.variables,
         )
 
@@ -908,14 +985,13 @@ class Distiller(keras.Model):
         """Does nothing: both models arrive built."""
 
 
-def _checked_label_weight(value: float) -> float:
-    value = float(value)
-    if not 0 <= value < float("inf"):
+def _check_temperature(value: float) -> None:
+    least, greatest = TEMPERATURES
+    if not least <= value <= greatest:
         raise ValueError(
-            f"Expected a label_weight (γ) of at least 0, received {value!r}; 0 leaves the labels "
-            "out of the student's loss."
+            f"Expected a temperature from {least:g} to {greatest:g}, received {value!r}; 1 leaves "
+            "the distributions as they are, 4 is usual for images."
         )
-    return value
 
 
 def _is_nested(x: Any) -> bool:

@@ -4,13 +4,20 @@ Labels out of range, inputs that are not finite, probabilities where logits are 
 losses that are not finite are flagged inside the compiled step at the cost of a few reductions,
 make the reported `loss` NaN, and are turned into one clear error by the host after that step,
 before any callback can save the damaged state.
+
+Training can also go to pieces with finite losses: ten steps at a thousand times the right learning
+rate, and the logits are 1e12 and wrong. The step therefore adds up how wrong the trained models
+are, and the host looks at it when an epoch ends.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
+
+from keras_prokt.losses.divergence import class_indices
 
 FAULTS = {
     "labels": (
@@ -26,6 +33,19 @@ FAULTS = {
         "Expected logits from the student, received probabilities; remove its last softmax "
         "(activation=None)."
     ),
+    "teacher_weights": (
+        "Expected finite outputs from the {teacher}, received NaN or infinity; check its weights, "
+        "or use float32."
+    ),
+    "student_weights": (
+        "Expected finite outputs from the student before its first update, received NaN or "
+        "infinity; check its weights, or use float32."
+    ),
+    # Before the teacher's loss, which reads the student's outputs.
+    "student_outputs": (
+        "The student's outputs became NaN or infinite; lower the student's learning rate, clip its "
+        "gradients, or use float32."
+    ),
     "teacher_loss": (
         "The teacher's loss or outputs became NaN or infinite; lower the teacher's learning rate, "
         "clip its gradients, or use float32."
@@ -36,6 +56,23 @@ FAULTS = {
     ),
 }
 """Fault -> message, in the order of diagnosis: the first one that is set is the cause."""
+
+EXPLODED_NATS = 1e4
+"""Cross entropy on the labels, in nats, that no training on its way to anything has for long.
+
+A wrong answer costs as many nats as its logit lies above that of the label: about 10 in a trained
+network, 100 in a very confident one.
+"""
+
+EXPLODED_TIMES = 100
+"""How much worse than in its first step a model must be besides: inputs in the millions, which
+nobody has scaled, make even a fresh network wrong by many nats."""
+
+JUDGED_STEPS = 8
+"""Steps that are judged together, at least; short epochs are added up. One bad step passes."""
+
+WATCHED = ("teacher", "student")
+"""Rows of a distiller's `wrongness`. The teacher is judged first: the student follows it."""
 
 
 class TrainingFault(ValueError):
@@ -58,13 +95,67 @@ def are_probabilities(outputs: Any) -> Any:
     return ops.cast(ops.logical_and(sums_to_one, ops.all(outputs >= 0)), "float32")
 
 
+def are_distributions_finite(logits: Any) -> Any:
+    """Whether every probability has a finite logarithm, as a boolean.
+
+    Logits may be finite and too far apart for float32 to hold their distance.
+    """
+    return ops.all(ops.isfinite(ops.log_softmax(ops.stop_gradient(logits), axis=-1)))
+
+
+def no_wrongness() -> Any:
+    """The value of `wrongness` at the beginning, shape `(2, 3)`: a row for each of `WATCHED`.
+
+    The columns: nats of the first step, sum of the steps' log10 of nats, number of steps. Nats are
+    the mean cross entropy on the labels; below one they count as one in the sum.
+    """
+    return ops.zeros((len(WATCHED), 3))
+
+
+def add_wrongness(wrongness: Any, labels: Any, logits: Mapping[str, Any]) -> Any:
+    """What `wrongness` is after one more step.
+
+    Args:
+        wrongness: What it was.
+        labels: Class indices `(batch,)` or distributions `(batch, classes)`.
+        logits: Of the models that are trained, by role.
+
+    Returns:
+        Shape `(2, 3)`, float32.
+    """
+    rows = []
+    for index, role in enumerate(WATCHED):
+        row = wrongness[index]
+        if logits.get(role) is not None:
+            nats = _cross_entropy(labels, logits[role])
+            first = ops.where(row[0] > 0, row[0], nats)
+            # Logarithms: the mean is that of the usual step, and one step of 1e20 leaves it low.
+            row = ops.stack([first, row[1] + ops.log10(ops.maximum(nats, 1.0)), row[2] + 1.0])
+        rows.append(row)
+    return ops.stack(rows)
+
+
 class FaultWatch(keras.callbacks.Callback):
-    """Stops training with a `TrainingFault` right after the step that went bad."""
+    """Stops training with a `TrainingFault` right after the step that went bad.
+
+    Training whose losses are finite and absurd is stopped when the epoch ends.
+    """
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         for key in ("loss", "teacher_loss"):
             if logs and key in logs and not math.isfinite(float(logs[key])):
                 raise_fault(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        model = self.model
+        wrongness = ops.convert_to_numpy(model.wrongness)
+        if wrongness[:, 2].max() < JUDGED_STEPS:
+            return
+        raise_explosion(wrongness, epoch)
+        model.wrongness.assign(wrongness * [1.0, 0.0, 0.0])
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.model.wrongness.assign(no_wrongness())
 
 
 def raise_fault(model: Any) -> None:
@@ -75,7 +166,34 @@ def raise_fault(model: Any) -> None:
     for flag, message in zip(flags, FAULTS.values(), strict=True):
         if flag:
             step = int(ops.convert_to_numpy(model.optimizer.iterations))
-            raise TrainingFault(f"Step {step}: {message.format(classes=model.num_classes)}")
+            teacher = "teacher before its first update" if model.trains_teacher else "fixed teacher"
+            text = message.format(classes=model.num_classes, teacher=teacher)
+            raise TrainingFault(f"Step {step}: {text}")
+
+
+def raise_explosion(wrongness: Any, epoch: int) -> None:
+    """Raises the fault of a model that the steps so far have made absurdly wrong, if there is one.
+
+    Args:
+        wrongness: Array `(2, 3)`; see `no_wrongness`.
+        epoch: Number of the epoch that ends, 0-based.
+    """
+    for role, (first, total, steps) in zip(WATCHED, wrongness.tolist(), strict=True):
+        limit = max(EXPLODED_NATS, EXPLODED_TIMES * first)
+        if steps and not total / steps <= math.log10(limit):
+            nats = f"about 10^{total / steps:.1f}" if math.isfinite(total) else "infinitely many"
+            raise TrainingFault(
+                f"Epoch {epoch + 1}: training of the {role} has exploded, its cross entropy on the "
+                f"labels is {nats} nats and was {first:.3g} in the first step; lower the {role}'s "
+                "learning rate, or clip its gradients."
+            )
+
+
+def _cross_entropy(labels: Any, logits: Any) -> Any:
+    """Mean of −log q of the labels, whatever loss the user trains with."""
+    logs = ops.log_softmax(ops.stop_gradient(logits), axis=-1)
+    index = ops.expand_dims(class_indices(labels, logits.shape[-1]), -1)
+    return -ops.mean(ops.take_along_axis(logs, index, axis=-1))
 
 
 def _dtype(value: Any) -> str:

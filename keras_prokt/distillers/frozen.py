@@ -11,8 +11,8 @@ class FrozenTeacherDistiller(Distiller):
 
     `θ_s ← θ_s − η_s ∇ [w · CE(y, q) + (1 − w) · T² · KL(p_T ‖ q_T)]`, with
     `w = student_loss_weight` (the paper's 1 − α). One step costs one teacher forward and three
-    student forwards, a backward counted as two. The teacher's weights, moving statistics and
-    `trainable` flags are never changed.
+    student forwards, a backward counted as two (`forwards_per_example`). The teacher's weights,
+    moving statistics and `trainable` flags are never changed.
 
     Args: as in `Distiller`.
 
@@ -29,6 +29,10 @@ class FrozenTeacherDistiller(Distiller):
     >>> x, y = np.random.rand(64, 4).astype("float32"), np.random.randint(0, 3, 64)
     >>> history = distiller.fit(x, y, verbose=0)
     """
+
+    @property
+    def forwards_per_example(self) -> dict[str, int]:
+        return {"teacher": 1, "student": self._student_step_forwards}
 
     def update_models(self, batch: Batch) -> Step:
         target = self.target_outputs(self.teacher, batch.teacher_inputs)

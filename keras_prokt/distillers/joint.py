@@ -94,16 +94,29 @@ class JointDistiller(Distiller):
         self._compile_with(joint)
 
     @property
+    def forwards_per_example(self) -> dict[str, int]:
+        of_target = 1 if self._is_proximal and not self._shares_student_forward else 0
+        # The teacher's step, and its forward after it; the student's step.
+        return {"teacher": 3 + 1, "student": of_target + self._student_step_forwards}
+
+    @property
+    def _shares_student_forward(self) -> bool:
+        """Whether the forward that the student learns from also is the teacher's target."""
+        is_same = self.target_mode == "training" or is_mode_free(self.student)
+        return self._is_proximal and is_same
+
+    @property
     def student_optimizer(self) -> keras.optimizers.Optimizer:
         return self.optimizer.student
 
     def update_models(self, batch: Batch) -> Step:
-        recording = student_target = None
-        if self._is_proximal and (self.target_mode == "training" or is_mode_free(self.student)):
+        recording = student_target = own_forward = None
+        if self._shares_student_forward:
             recording = self.record_forward(self.student, batch.student_inputs)
             student_target = ops.stop_gradient(recording.outputs.logits)
         elif self._is_proximal:
-            student_target = self.target_logits(self.student, batch.student_inputs)
+            own_forward = self.target_logits(self.student, batch.student_inputs)
+            student_target = own_forward
 
         teacher_loss, gap, teacher_logits, gradients = self._update_teacher(batch, student_target)
 
@@ -121,6 +134,7 @@ class JointDistiller(Distiller):
             target_logits=target.logits,
             gap=gap,
             teacher_loss=teacher_loss,
+            proximal_logits=own_forward,
         )
 
     def _update_teacher(

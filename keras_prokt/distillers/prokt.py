@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_prokt.distillers.base import Batch, Objectives, Step
 from keras_prokt.distillers.joint import JointDistiller
 
 Tensor = Any
+LARGEST = float(np.finfo("float32").max)
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -26,7 +28,7 @@ class ProKTDistiller(JointDistiller):
 
     One step costs 4 teacher and 3 student forwards (a backward counted as two) where the
     student computes the same in training and inference mode, or `target_mode="training"`;
-    otherwise 4 and 4. At λ = 0 the student's extra forward is never run.
+    otherwise 4 and 4 (`forwards_per_example`). At λ = 0 the student's extra forward is never run.
 
     Args:
         teacher: Model trained on the labels. Outputs logits `(batch, classes)`.
@@ -34,10 +36,10 @@ class ProKTDistiller(JointDistiller):
         proximal_weight: λ in [0, 1): how much the teacher is held near the student. 0.3 by
             default; the paper's Figure 3 goes from 0 to 0.8. `keras-prokt search` chooses it.
         proximal_bound: ε > 0 in nats: the bounded form instead of a fixed λ.
-        dual_step_size: ρ > 0 of the bounded form.
-        dual_initial: β₀ >= 0 of the bounded form.
-        temperature: `T` of the student's soft targets, whose loss is multiplied by T². The
-            teacher's proximal term is always at T = 1.
+        dual_step_size: ρ > 0 of the bounded form, 1e-3 by default; only with `proximal_bound`.
+        dual_initial: β₀ >= 0 of the bounded form, 1 by default; only with `proximal_bound`.
+        temperature: `T` of the student's soft targets, from 0.01 to 1e4, whose loss is multiplied
+            by T². The teacher's proximal term is always at T = 1.
         student_loss_weight: Weight 1 − α of the labels in the student's loss (Eq. 1); the
             paper uses 0.
         label_weight: Weight γ of the labels in the form `γ · CE + Σ βᵢ · objectiveᵢ`.
@@ -51,7 +53,8 @@ class ProKTDistiller(JointDistiller):
         name: Name of the distiller.
 
     Raises:
-        ValueError: If λ is outside [0, 1), both λ and ε are given, or the models do not fit.
+        ValueError: If λ is outside [0, 1), both λ and ε are given, ρ or β₀ without ε, a value is
+            not finite, or the models do not fit.
 
     Example:
 
@@ -76,8 +79,8 @@ class ProKTDistiller(JointDistiller):
         proximal_weight: float | None = None,
         proximal_bound: float | None = None,
         *,
-        dual_step_size: float = 1e-3,
-        dual_initial: float = 1.0,
+        dual_step_size: float | None = None,
+        dual_initial: float | None = None,
         temperature: float | None = None,
         student_loss_weight: float = 0.0,
         label_weight: float | None = None,
@@ -110,11 +113,19 @@ class ProKTDistiller(JointDistiller):
                 "weight itself."
             )
         self.proximal_bound = proximal_bound
-        self.dual_step_size = float(dual_step_size)
-        self.dual_initial = float(dual_initial)
+        self.dual_step_size = dual_step_size
+        self.dual_initial = dual_initial
         self.proximal_weight: keras.Variable | None = None
         self.dual_variable: keras.Variable | None = None
         if proximal_bound is None:
+            dual = {"dual_step_size": dual_step_size, "dual_initial": dual_initial}
+            for label, value in dual.items():
+                if value is not None:
+                    raise ValueError(
+                        f"Expected no {label} without proximal_bound, received {value!r}; give "
+                        "proximal_bound (ε) for the bounded form, or leave it out: a fixed "
+                        "proximal_weight (λ) has no dual ascent."
+                    )
             weight = _checked_weight(0.3 if proximal_weight is None else proximal_weight)
             self.proximal_weight = keras.Variable(
                 weight, trainable=False, dtype="float32", name="proximal_weight"
@@ -122,15 +133,22 @@ class ProKTDistiller(JointDistiller):
             self.strength_tracker = keras.metrics.Mean(name="proximal_weight")
             self._is_proximal = weight > 0
         else:
+            step_size = 1e-3 if dual_step_size is None else dual_step_size
+            initial = 1.0 if dual_initial is None else dual_initial
             for label, value, ok in (
                 ("proximal_bound (ε) above 0", proximal_bound, proximal_bound > 0),
-                ("dual_step_size (ρ) above 0", dual_step_size, dual_step_size > 0),
-                ("dual_initial (β₀) of at least 0", dual_initial, dual_initial >= 0),
+                ("dual_step_size (ρ) above 0", step_size, step_size > 0),
+                ("dual_initial (β₀) of at least 0", initial, initial >= 0),
             ):
-                if not ok:
-                    raise ValueError(f"Expected {label}, received {value!r}.")
+                if not (ok and value <= LARGEST):
+                    raise ValueError(
+                        f"Expected {label} and finite in float32, received {value!r}; the "
+                        "authors have ε = 1, ρ = 0.001 and β₀ = 1."
+                    )
+            self.proximal_bound = float(proximal_bound)
+            self.dual_step_size, self.dual_initial = float(step_size), float(initial)
             self.dual_variable = keras.Variable(
-                dual_initial,
+                self.dual_initial,
                 trainable=False,
                 dtype="float32",
                 name="dual_variable",
@@ -205,5 +223,10 @@ def _checked_weight(value: float) -> float:
         raise ValueError(
             f"Expected proximal_weight (λ) in [0, 1), received {value!r}; 0 leaves the teacher "
             "free, values near 1 keep it from learning the labels."
+        )
+    if np.float32(value) == 1:
+        raise ValueError(
+            f"Expected proximal_weight (λ) in [0, 1), received {value!r}, which is 1 in float32; "
+            "the labels would have no weight at all in the teacher's loss."
         )
     return value

@@ -43,6 +43,10 @@ class StudentOnly(Distiller):
             name=name,
         )
 
+    @property
+    def forwards_per_example(self) -> dict[str, int]:
+        return {"student": self._student_step_forwards}
+
     def update_models(self, batch: Batch) -> Step:
         recording = self.record_forward(self.student, batch.student_inputs)
         loss, matched = self.update_student(batch, recording, None)

@@ -114,33 +114,6 @@ def test_moving_statistics_move_once_a_step(mode):
     )
 
 
-@pytest.mark.parametrize(
-    ("settings", "stateful", "teacher_forwards", "student_forwards"),
-    [
-        ({"proximal_weight": 0.3}, False, 2, 1),
-        ({"proximal_weight": 0.3}, True, 2, 2),
-        ({"proximal_weight": 0.3, "target_mode": "training"}, True, 2, 1),
-        ({"proximal_weight": 0.0}, True, 2, 1),
-        ({"proximal_bound": 0.1}, False, 2, 1),
-    ],
-)
-def test_number_of_forwards(settings, stateful, teacher_forwards, student_forwards):
-    distiller = make(stateful=stateful, **settings)
-    distiller.compile("adam", run_eagerly=True)
-    counts = {"teacher": 0, "student": 0}
-    for role in counts:
-        model = getattr(distiller, role)
-        call = model.call
-
-        def counting(*args, role=role, call=call, **kwargs):
-            counts[role] += 1
-            return call(*args, **kwargs)
-
-        object.__setattr__(model, "call", counting)
-    distiller.train_on_batch(X, Y)
-    assert counts == {"teacher": teacher_forwards, "student": student_forwards}
-
-
 def test_setting_lambda_does_not_retrace_except_when_it_leaves_zero():
     traces = []
 
@@ -194,6 +167,21 @@ def test_save_and_load_hold_everything_and_training_goes_on_exactly(tmp_path):
     loaded.fit(X, Y, **fit)
     loaded.load_weights(tmp_path / "state.weights.h5")
     assert_equal(values(variables[0]), values(variables[1]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, (None, None, None)),
+        ({"proximal_bound": 0.5}, (0.5, 1e-3, 1.0)),
+        ({"proximal_bound": 0.5, "dual_step_size": 0.1, "dual_initial": 0.0}, (0.5, 0.1, 0.0)),
+    ],
+)
+def test_both_forms_are_made_again_from_their_config(settings, expected):
+    for distiller in (one := make(**settings), ProKTDistiller.from_config(one.get_config())):
+        bounded = (distiller.proximal_bound, distiller.dual_step_size, distiller.dual_initial)
+        assert bounded == expected
+        assert (distiller.proximal_weight is None) == ("proximal_bound" in settings)
 
 
 @pytest.mark.parametrize("regime", ["kd", "student"])

@@ -13,6 +13,7 @@ from keras_prokt.losses import SoftTargets
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 4)).astype("float32")
 Y = RNG.integers(0, 3, 32)
+INFINITE = float("inf")
 
 
 def network(units=8, classes=3, activation=None):
@@ -114,10 +115,18 @@ def test_one_output():
         ProKTDistiller(network(classes=1), network(classes=1))
 
 
-@pytest.mark.parametrize("weight", [-0.1, 1.0, 1.5, float("nan")])
+@pytest.mark.parametrize("weight", [-0.1, 1.0, 1.5, float("nan"), 0.99999999999])
 def test_lambda_out_of_range(weight):
     with pytest.raises(ValueError, match=r"proximal_weight \(λ\) in \[0, 1\)"):
         ProKTDistiller(network(), network(), proximal_weight=weight)
+    with pytest.raises(ValueError, match=r"proximal_weight \(λ\) in \[0, 1\)"):
+        ProKTDistiller(network(), network()).set_proximal_weight(weight)
+
+
+def test_a_lambda_that_float32_takes_for_one_says_so():
+    with pytest.raises(ValueError, match="received 0.99999999999, which is 1 in float32; the labe"):
+        ProKTDistiller(network(), network(), proximal_weight=0.99999999999)
+    ProKTDistiller(network(), network(), proximal_weight=0.9999999)
 
 
 def test_lambda_and_epsilon():
@@ -129,9 +138,25 @@ def test_lambda_and_epsilon():
     ("settings", "message"),
     [
         ({"proximal_bound": 0.0}, "ε"),
+        ({"proximal_bound": INFINITE}, "ε.* finite in float32, received inf"),
+        ({"proximal_bound": float("nan")}, "ε.* received nan"),
         ({"proximal_bound": 0.1, "dual_step_size": 0.0}, "ρ"),
+        ({"proximal_bound": 0.1, "dual_step_size": INFINITE}, "ρ.* received inf"),
+        ({"proximal_bound": 0.1, "dual_step_size": float("nan")}, "ρ.* received nan"),
         ({"proximal_bound": 0.1, "dual_initial": -1.0}, "β₀"),
-        ({"temperature": 0.0}, "temperature above 0"),
+        ({"proximal_bound": 0.1, "dual_initial": 1e39}, "β₀.* finite in float32, received 1e"),
+        ({"proximal_bound": 0.1, "dual_initial": float("nan")}, "β₀.* received nan"),
+        ({"dual_step_size": 0.01}, "no dual_step_size without proximal_bound, received 0.01; giv"),
+        ({"dual_initial": 1.0}, "no dual_initial without proximal_bound, received 1.0; give"),
+        ({"proximal_weight": 0.3, "dual_initial": 0.0}, "no dual_initial without proximal_bound"),
+        ({"temperature": 0.0}, "temperature from 0.01 to 10000, received 0.0; 1 leaves"),
+        ({"temperature": 1e-30}, "temperature from 0.01"),
+        ({"temperature": 1e30}, "temperature from 0.01"),
+        ({"temperature": INFINITE}, "temperature from 0.01"),
+        ({"temperature": float("nan")}, "temperature from 0.01"),
+        ({"objectives": SoftTargets(temperature=1e-30)}, "temperature from 0.01"),
+        ({"objectives": []}, r"received objectives=\[\] and no weight of the labels, which trains"),
+        ({"objectives": [], "label_weight": 0.0}, "which trains nothing"),
         ({"student_loss_weight": 1.1}, "student_loss_weight in"),
         ({"target_mode": "eval"}, "target_mode in"),
         ({"objectives": [SoftTargets()], "temperature": 2.0}, "either temperature or objectives"),
@@ -140,6 +165,15 @@ def test_lambda_and_epsilon():
 def test_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=message):
         ProKTDistiller(network(), network(), **settings)
+
+
+def test_labels_alone_train_and_cannot_be_switched_off():
+    for settings in ({"label_weight": 0.5}, {"student_loss_weight": 1.0}):
+        distiller = FrozenTeacherDistiller(network(), network(), objectives=[], **settings)
+        with pytest.raises(ValueError, match="which trains nothing; give an objective"):
+            distiller.set_label_weight(0.0)
+    with pytest.raises(ValueError, match="which trains nothing"):
+        FrozenTeacherDistiller(network(), network(), objectives=[])
 
 
 @pytest.mark.parametrize("bad", [-1, 3, 99])
@@ -179,13 +213,6 @@ def test_inputs_that_are_not_finite_in_a_generator():
     inputs[9] = np.nan
     with pytest.raises(TrainingFault, match="Step 2: Expected finite inputs"):
         compiled().fit(batches_with(inputs=inputs), verbose=0)
-
-
-def test_a_loss_that_diverges_names_the_model():
-    distiller = ProKTDistiller(network(), network(4))
-    distiller.compile(keras.optimizers.SGD(0.01), teacher_optimizer=keras.optimizers.SGD(1e30))
-    with pytest.raises(TrainingFault, match="The teacher's loss or outputs became NaN or infinite"):
-        distiller.fit(X, Y, batch_size=8, epochs=3, verbose=0)
 
 
 def test_a_fault_stops_before_other_callbacks_see_the_step():

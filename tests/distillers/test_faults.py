@@ -1,0 +1,199 @@
+"""Training that goes to pieces stops, and the message names the model that did it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_prokt import (
+    FrozenTeacherDistiller,
+    MutualDistiller,
+    ProKTDistiller,
+    StudentOnly,
+    TrainingFault,
+    models,
+)
+from keras_prokt.data.digits import load_digits
+from keras_prokt.distillers import faults
+
+BACKEND = keras.backend.backend()
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(64, 4)).astype("float32")
+Y = RNG.integers(0, 3, 64)
+FIT = {"batch_size": 8, "shuffle": False, "verbose": 0}
+Adam, SGD = keras.optimizers.Adam, keras.optimizers.SGD
+
+
+def network(units=8, stateful=False):
+    stack = [keras.Input((4,)), layers.Dense(units, activation="relu")]
+    stack += [layers.Dense(units, activation="relu")]
+    if stateful:
+        stack += [layers.Dropout(0.1, seed=1)]
+    return keras.Sequential([*stack, layers.Dense(3)])
+
+
+def not_a_number(model):
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    return model
+
+
+# Outputs that are not finite.
+
+
+@pytest.mark.parametrize("stateful", [False, True], ids=["one forward", "two forwards"])
+@pytest.mark.parametrize("regime", [ProKTDistiller, MutualDistiller])
+def test_a_student_that_diverges_is_named_though_the_teacher_reads_it_first(regime, stateful):
+    distiller = regime(network(), network(stateful=stateful))
+    distiller.compile(SGD(1e12), teacher_optimizer=SGD(0.01))
+    with pytest.raises(TrainingFault, match="Step [2-9]: The student's outputs became NaN or inf"):
+        distiller.fit(X, Y, **FIT)
+
+
+def test_logits_that_are_too_far_apart_are_the_students_fault():
+    student = network()
+    distiller = ProKTDistiller(network(), student)
+    distiller.compile(SGD(0.01))
+    distiller.fit(X, Y, **FIT)
+    *weights, bias = student.get_weights()
+    student.set_weights([*weights, np.array([3e38, -3e38, 0], "float32")])
+    assert np.isfinite(student.predict(X, verbose=0)).all()
+    with pytest.raises(TrainingFault, match="Step 9: The student's outputs"):
+        distiller.fit(X, Y, **FIT)
+
+
+def test_outputs_that_only_the_teacher_reads_are_the_students_fault():
+    normalization = layers.BatchNormalization()
+    student = keras.Sequential([keras.Input((4,)), normalization, layers.Dense(3)])
+    distiller = ProKTDistiller(network(), student)
+    distiller.compile(SGD(0.01))
+    distiller.fit(X, Y, **FIT)
+    # Seen in inference mode alone, which the student does not learn in.
+    normalization.moving_mean.assign([np.inf] * 4)
+    with pytest.raises(TrainingFault, match="Step 9: The student's outputs"):
+        distiller.fit(X, Y, **FIT)
+
+
+def test_a_teacher_that_diverges_is_named():
+    distiller = ProKTDistiller(network(), network(4))
+    distiller.compile(SGD(0.01), teacher_optimizer=SGD(1e30))
+    with pytest.raises(TrainingFault, match="The teacher's loss or outputs became NaN or infinite"):
+        distiller.fit(X, Y, epochs=3, **FIT)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras has one step an execution on PyTorch")
+def test_of_several_steps_at_once_the_first_one_with_a_fault_counts():
+    # The teacher goes in the first step; in the second the student's own weights are NaN as well.
+    distiller = ProKTDistiller(network(), network(4))
+    distiller.compile(SGD(0.01), teacher_optimizer=SGD(1e38), steps_per_execution=4)
+    with pytest.raises(TrainingFault, match="The teacher's loss or outputs became NaN or infinite"):
+        distiller.fit(X, Y, **FIT)
+    assert np.isnan(distiller.student.get_weights()[0]).all()
+
+
+def test_a_fixed_teacher_whose_weights_are_not_finite():
+    distiller = FrozenTeacherDistiller(not_a_number(network()), network())
+    distiller.compile("adam")
+    message = "Step 1: Expected finite outputs from the fixed teacher, .*; check its weights"
+    with pytest.raises(TrainingFault, match=message):
+        distiller.fit(X, Y, **FIT)
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_weights_that_are_not_finite_before_the_first_update(role):
+    pair = {"teacher": network(), "student": network()}
+    not_a_number(pair[role])
+    distiller = ProKTDistiller(**pair)
+    distiller.compile("adam")
+    message = f"Step 1: Expected finite outputs from the {role} before its first update"
+    with pytest.raises(TrainingFault, match=message):
+        distiller.fit(X, Y, **FIT)
+
+
+# Losses that are finite and absurd.
+
+
+DIGITS = load_digits()
+REGIMES = {
+    "prokt": lambda t, s: ProKTDistiller(t, s),
+    "prokt, bound": lambda t, s: ProKTDistiller(t, s, proximal_bound=0.1),
+    "prokt, λ = 0": lambda t, s: ProKTDistiller(t, s, proximal_weight=0.0),
+    "kd": FrozenTeacherDistiller,
+    "student": lambda t, s: StudentOnly(s),
+}
+
+
+def fit_digits(regime, optimizer, teacher_optimizer=None, **settings):
+    pair = [models.get(f"cnn-{size}")(10, (8, 8, 1)) for size in ("large", "small")]
+    distiller = REGIMES[regime](*pair)
+    joint = {"teacher_optimizer": teacher_optimizer} if distiller.trains_teacher else {}
+    distiller.compile(optimizer, **joint)
+    train = DIGITS["train"]
+    distiller.fit(train.images, train.labels, batch_size=64, verbose=0, **settings)
+    return distiller
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_a_student_that_explodes_is_seen_when_the_epoch_ends(regime):
+    saved = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: saved.append(epoch))
+    message = r"Epoch 1: training of the student has exploded, .* about 10\^.* was 2\.\d+ in the f"
+    with pytest.raises(TrainingFault, match=message):
+        fit_digits(regime, Adam(1e6), Adam(1e-3), callbacks=[watch], epochs=2)
+    assert saved == []
+
+
+def test_a_teacher_that_explodes_is_named():
+    distiller = ProKTDistiller(network(), network())
+    distiller.compile(Adam(1e-3), teacher_optimizer=Adam(1e4))
+    with pytest.raises(TrainingFault, match="Epoch 1: training of the teacher has exploded"):
+        distiller.fit(X, Y, **FIT)
+
+
+@pytest.mark.parametrize("regime", ["prokt", "kd", "student"])
+@pytest.mark.parametrize(("kind", "rate"), [(Adam, 1e-2), (Adam, 1e-3), (SGD, 0.1)])
+def test_usual_training_is_left_alone(regime, kind, rate):
+    distiller = fit_digits(regime, kind(rate), kind(rate), validation_split=0.1)
+    assert not ops.convert_to_numpy(distiller.wrongness).any()
+
+
+def test_a_teacher_that_stays_as_it_is_may_be_as_wrong_as_it_likes():
+    teacher = network()
+    *weights, bias = teacher.get_weights()
+    teacher.set_weights([*weights, np.array([0, 0, 1e6], "float32")])
+    distiller = FrozenTeacherDistiller(teacher, network())
+    distiller.compile("adam")
+    distiller.fit(X, np.zeros_like(Y), epochs=2, **FIT)
+
+
+def test_inputs_that_nobody_scaled_are_no_explosion():
+    distiller = StudentOnly(network())
+    distiller.compile(Adam(1e-3))
+    inputs = 1e6 * X
+    first = distiller.evaluate(inputs, Y, verbose=0, return_dict=True)["loss"]
+    assert first > faults.EXPLODED_NATS
+    distiller.fit(inputs, Y, epochs=2, **FIT)
+
+
+def test_one_bad_step_of_an_epoch_is_no_explosion():
+    inputs = X.copy()
+    inputs[16:24] *= 1e30  # the third of eight batches
+    distiller = StudentOnly(network())
+    distiller.compile(SGD(0.0))
+    history = distiller.fit(inputs, Y, **FIT).history
+    assert history["loss"][0] > faults.EXPLODED_NATS
+
+
+def test_epochs_of_few_steps_are_judged_together():
+    distiller = StudentOnly(network())
+    distiller.compile(Adam(1e6))
+    with pytest.raises(TrainingFault, match="Epoch 4: training of the student has exploded"):
+        distiller.fit(X[:16], Y[:16], epochs=8, **FIT)
+
+
+def test_what_is_matched_may_weigh_as_much_as_it_likes():
+    from keras_prokt.losses import SoftTargets
+
+    distiller = FrozenTeacherDistiller(network(), network(), objectives=SoftTargets(weight=1e6))
+    distiller.compile("adam")
+    history = distiller.fit(X, Y, epochs=2, **FIT).history
+    assert max(history["loss"]) > faults.EXPLODED_NATS
