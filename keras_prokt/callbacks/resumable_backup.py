@@ -1,32 +1,51 @@
 """Kill training at any moment; it goes on exactly where it was."""
 
+import contextlib
+import hashlib
+import io
 import json
 import os
 import re
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from keras_prokt.distillers import Distiller
-from keras_prokt.files import digest_of_file, flush
+from keras_prokt.files import (
+    digest_of_file,
+    digest_of_json,
+    new_folder,
+    read_record,
+    remove_unfinished,
+    replacing,
+    write_record,
+)
 
 _STATE = "state.weights.h5"
 _POSITION = "position.json"
-_WRITING = ".writing"
-_NAME = re.compile(r"epoch-\d{6}-batch-\d{9}")
+_FILES = "files"
+_REMOVING = ".removing-"
+_WRITING = ".writing"  # what an older version of this class was writing when it was killed
+_NAME = re.compile(r"epoch-([0-9]+)-batch-([0-9]+)")
+_KEYS = {"epoch", "batch", "metrics", "state", "arrays", "belongs_to", "files"}
+_ABSENT = object()
+_DIFFERENCES_SHOWN = 3
 
 
 class ResumableBackup(keras.callbacks.Callback):
     """Saves everything that training needs to go on, and takes it up again.
 
     Each checkpoint is a folder `directory/epoch-E-batch-B/` with the state of both models, both
-    optimizers, the random seeds and λ or β (`state.weights.h5`) and the position in the data, the
-    epoch's running metrics and the state's checksum (`position.json`). It is written under
-    another name, flushed to the disk and renamed, so that a kill at any moment, during writing
-    too, leaves the last complete checkpoint, and a state never stands beside another's position.
+    optimizers, the random seeds and λ or β (`state.weights.h5`), copies of `files`, and the
+    position in the data, the epoch's running metrics and checksums of all this
+    (`position.json`). It is written under another name, flushed to the disk and renamed, so that
+    a kill at any moment, during writing too, leaves the last complete checkpoint, and a state
+    never stands beside another's position. A checkpoint of which anything has changed since is
+    passed over in favour of the one before.
 
     When `fit` begins, the newest intact checkpoint is restored and `fit` continues after it: the
     epochs before are left out, and in the middle of an epoch the batches before are drawn and
@@ -49,10 +68,18 @@ class ResumableBackup(keras.callbacks.Callback):
             batches have been trained since the last time. Either saves when another callback sets
             `stop_training` within an epoch.
         keep: Number of checkpoints kept. With 2 there is another one if a disk damages the last.
+        belongs_to: What this training is, a JSON mapping: its settings, digests of its data. A
+            checkpoint that was written with another one, or with none, is refused.
+        files: Paths of files that other callbacks write and read again, such as `history.csv`
+            and the best student so far. Each checkpoint has copies of them, and they are put back
+            as they were then when training goes on from it; those that did not exist are removed.
+            Two files of one name cannot be told apart.
 
     Raises:
         ValueError: If an argument is not as above; before the first step, if the model is not a
-            distiller; and on reading, if no checkpoint in the folder is intact.
+            distiller or not the one whose state was saved; and on reading, if no checkpoint in
+            the folder is intact, or the newest one belongs to another training.
+        OSError: If a checkpoint cannot be written. Those before it stay.
 
     Example:
 
@@ -62,13 +89,26 @@ class ResumableBackup(keras.callbacks.Callback):
     >>> model.compile(optimizer="adam")
     >>> x, y = np.random.rand(64, 4).astype("float32"), np.random.randint(0, 3, 64)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     backup = ResumableBackup(folder)
+    ...     backup = ResumableBackup(folder, belongs_to={"seed": 0})
     ...     _ = model.fit(x, y, epochs=2, shuffle=False, callbacks=[backup], verbose=0)
-    ...     backup.position()
+    ...     print(backup.position())
+    ...     try:
+    ...         ResumableBackup(folder, belongs_to={"seed": 1}).position()
+    ...     except ValueError as error:
+    ...         print(str(error).partition("received ")[2])
     (2, 0)
+    one of another: seed was 0, is 1; undo the change, or delete the folder to begin anew.
     """
 
-    def __init__(self, directory: str | Path, *, save_freq: str | int = "epoch", keep: int = 2):
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        save_freq: str | int = "epoch",
+        keep: int = 2,
+        belongs_to: Mapping[str, Any] | None = None,
+        files: Sequence[str | Path] = (),
+    ):
         super().__init__()
         is_count = isinstance(save_freq, int) and save_freq >= 1
         if save_freq != "epoch" and not is_count:
@@ -81,15 +121,32 @@ class ResumableBackup(keras.callbacks.Callback):
         self.directory = Path(directory)
         self.save_freq = save_freq
         self.keep = keep
+        self.belongs_to = _as_json(belongs_to)
+        self.files = _by_name(files)
+        self._last: _Checkpoint | None = None
 
     def position(self) -> tuple[int, int]:
         """Where training will go on: `(epoch, batch)`, both 0-based; `(0, 0)` without checkpoint.
 
         Raises:
-            ValueError: If there are checkpoints, but none is intact.
+            ValueError: If there are checkpoints, but none is intact, or the newest one belongs to
+                another training.
         """
-        _, record = self._newest_intact()
-        return (0, 0) if record is None else (record["epoch"], record["batch"])
+        checkpoint = self._newest_intact()
+        return (0, 0) if checkpoint is None else _position_of(checkpoint.folder)
+
+    def restore_files(self) -> None:
+        """Puts `files` back as they were when the newest intact checkpoint was written.
+
+        `fit` does so when training begins; this is for who reads them before. Without a
+        checkpoint they are left as they are.
+
+        Raises:
+            ValueError: As `position`.
+        """
+        checkpoint = self._newest_intact()
+        if checkpoint is not None:
+            self._put_back(checkpoint)
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -104,18 +161,18 @@ class ResumableBackup(keras.callbacks.Callback):
         self._epoch, self._last_saved = 0, 0
         self._stopped_within_epoch = False
         self._metrics: list[Any] | None = None
-        checkpoint, record = self._newest_intact()
-        # Unfinished ones, and damaged ones whose place a later checkpoint would take.
-        shutil.rmtree(self.directory / _WRITING, ignore_errors=True)
-        for newer in self._checkpoints():
-            if checkpoint is None or newer.name > checkpoint.name:
-                shutil.rmtree(newer)
-        if record is None:
+        checkpoint = self._newest_intact()
+        if checkpoint is not None:
+            self._load(checkpoint)
+        # Only now: what is refused stays as it is.
+        self._tidy(checkpoint)
+        self._last = checkpoint
+        if checkpoint is None:
             return
-        model = self.model
-        model.load_weights(checkpoint / _STATE)
-        model._initial_epoch = self._epoch = record["epoch"]
-        model.skip_batches = self._last_saved = record["batch"]
+        self._put_back(checkpoint)
+        record = checkpoint.record
+        self.model._initial_epoch = self._epoch = record["epoch"]
+        self.model.skip_batches = self._last_saved = record["batch"]
         if record["batch"]:
             self._metrics = record["metrics"]
 
@@ -149,53 +206,239 @@ class ResumableBackup(keras.callbacks.Callback):
 
     def _save(self, epoch: int, batch: int) -> None:
         model = self.model  # On JAX this brings the variables up to date.
-        writing = self.directory / _WRITING
-        shutil.rmtree(writing, ignore_errors=True)
-        writing.mkdir()
-        model.save_weights(writing / _STATE)
-        record = {
-            "epoch": epoch,
-            "batch": batch,
-            "metrics": _metric_values(model) if batch else None,
-            "sha256": digest_of_file(writing / _STATE),
-        }
-        (writing / _POSITION).write_text(json.dumps(record), encoding="utf-8")
-        for path in (writing / _STATE, writing / _POSITION, writing):
-            flush(path)
-        os.rename(writing, self.directory / f"epoch-{epoch:06d}-batch-{batch:09d}")
-        flush(self.directory)
+        state = _StateInMemory()
+        model.save_weights(state)
+        folder = self.directory / f"epoch-{epoch:06d}-batch-{batch:09d}"
+        with new_folder(folder) as writing:
+            (writing / _STATE).write_bytes(state.getbuffer())
+            record = {
+                "epoch": epoch,
+                "batch": batch,
+                "metrics": _metric_values(model) if batch else None,
+                "state": hashlib.sha256(state.getbuffer()).hexdigest(),
+                "arrays": _digest_of_arrays(model),
+                "belongs_to": self.belongs_to,
+                "files": self._copy_files(writing / _FILES),
+            }
+            write_record(writing / _POSITION, record)
+        self._last = _Checkpoint(folder, record)
         for old in self._checkpoints()[self.keep :]:
-            shutil.rmtree(old)
+            _remove(old)
+
+    def _load(self, checkpoint: "_Checkpoint") -> None:
+        """Gives the model the state of a checkpoint."""
+        model = self.model
+        fits = checkpoint.record["arrays"] == _digest_of_arrays(model)
+        if fits:
+            try:
+                model.load_weights(checkpoint.folder / _STATE)
+            except (ValueError, KeyError):  # arrays of the same shapes in other layers
+                fits = False
+        if not fits:
+            raise ValueError(
+                f"Expected a checkpoint of this model in {str(self.directory)!r}, received one of "
+                "another architecture or optimizer; build the model as it was, or delete the "
+                "folder to begin anew."
+            )
+
+    def _tidy(self, newest: "_Checkpoint | None") -> None:
+        """Removes what kills have left, damaged checkpoints, and those beyond `keep`."""
+        remove_unfinished(self.directory)
+        shutil.rmtree(self.directory / _WRITING, ignore_errors=True)
+        for path in self.directory.glob(f"{_REMOVING}epoch-*"):
+            shutil.rmtree(path)
+        kept = 0
+        for folder in self._checkpoints():
+            is_newest = newest is not None and folder == newest.folder
+            if kept < self.keep and (is_newest or _read_intact(folder) is not None):
+                kept += 1
+            else:
+                _remove(folder)
+
+    def _copy_files(self, folder: Path) -> dict[str, str | None]:
+        """Copies `files` into a folder; returns their digests, `None` for what does not exist."""
+        digests: dict[str, str | None] = {}
+        if self.files:
+            folder.mkdir()
+        for name, path in self.files.items():
+            digests[name] = None
+            if path.is_file():
+                copy = folder / name
+                self._link_last_copy(copy, digest_of_file(path))
+                if not copy.exists():
+                    shutil.copyfile(path, copy)
+                digests[name] = digest_of_file(copy)
+        return digests
+
+    def _link_last_copy(self, copy: Path, digest: str) -> None:
+        """Makes `copy` the copy that the last checkpoint has, if it is still of that digest."""
+        if self._last is None or self._last.record["files"].get(copy.name) != digest:
+            return
+        last_copy = self._last.folder / _FILES / copy.name
+        # Some file systems have no links, and the last checkpoint may have been deleted.
+        with contextlib.suppress(OSError):
+            if digest_of_file(last_copy) == digest:
+                os.link(last_copy, copy)
+
+    def _put_back(self, checkpoint: "_Checkpoint") -> None:
+        for name, path in self.files.items():
+            # A checkpoint from before a file was named says nothing of it.
+            digest = checkpoint.record["files"].get(name, _ABSENT)
+            if digest is None:
+                path.unlink(missing_ok=True)
+            elif digest is not _ABSENT and not (path.is_file() and digest_of_file(path) == digest):
+                with replacing(path) as temporary:
+                    shutil.copyfile(checkpoint.folder / _FILES / name, temporary)
 
     def _checkpoints(self) -> list[Path]:
         """Folders of checkpoints, newest first."""
         if not self.directory.is_dir():
             return []
         found = (path for path in self.directory.iterdir() if _NAME.fullmatch(path.name))
-        return sorted(found, reverse=True)
+        return sorted((path for path in found if path.is_dir()), key=_position_of, reverse=True)
 
-    def _newest_intact(self) -> tuple[Path | None, dict[str, Any] | None]:
-        checkpoints = self._checkpoints()
-        for checkpoint in checkpoints:
-            record = _read_intact(checkpoint)
+    def _newest_intact(self) -> "_Checkpoint | None":
+        folders = self._checkpoints()
+        for folder in folders:
+            record = _read_intact(folder)
             if record is not None:
-                return checkpoint, record
-        if checkpoints:
+                self._check_belonging(record["belongs_to"])
+                return _Checkpoint(folder, record)
+        if folders:
             raise ValueError(
                 f"Expected an intact checkpoint in {str(self.directory)!r}, received "
-                f"{len(checkpoints)} damaged; delete the folder to begin anew."
+                f"{len(folders)} damaged or of another version; delete the folder to begin anew."
             )
-        return None, None
+        return None
+
+    def _check_belonging(self, then: Any) -> None:
+        """Refuses a checkpoint of another training."""
+        if then == self.belongs_to:
+            return
+        old, new = (_ABSENT if value is None else value for value in (then, self.belongs_to))
+        differences = [
+            f"{_printable(key) or 'belongs_to'} was {_shown(was)}, is {_shown(is_now)}"
+            for key, was, is_now in _differences(old, new)
+        ]
+        shown = differences[:_DIFFERENCES_SHOWN]
+        if len(differences) > len(shown):
+            shown.append(f"and {len(differences) - len(shown)} more")
+        raise ValueError(
+            f"Expected a checkpoint of this training in {str(self.directory)!r}, received one of "
+            f"another: {'; '.join(shown)}; undo the change, or delete the folder to begin anew."
+        )
 
 
-def _read_intact(checkpoint: Path) -> dict[str, Any] | None:
-    """The record of a checkpoint, or `None` if it or the state beside it is damaged."""
+class _Checkpoint(NamedTuple):
+    folder: Path
+    record: dict[str, Any]
+
+
+class _StateInMemory(io.BytesIO):
+    """A file for weights in memory.
+
+    When a disk is full HDF5 cannot close its file, reports that many times over, and crashes as
+    the process ends. What is in memory is written by Python, with one error.
+    """
+
+    def __str__(self) -> str:
+        # Keras writes into files of this class, and looks at the ending of any file's name.
+        return _STATE
+
+
+def _position_of(folder: Path) -> tuple[int, int]:
+    """Epoch and batch in the name of a checkpoint."""
+    epoch, batch = _NAME.fullmatch(folder.name).groups()
+    return int(epoch), int(batch)
+
+
+def _read_intact(folder: Path) -> dict[str, Any] | None:
+    """The record of a checkpoint, or `None` if anything in the folder is not as it was written."""
     try:
-        record = json.loads((checkpoint / _POSITION).read_text(encoding="utf-8"))
-        is_intact = record["sha256"] == digest_of_file(checkpoint / _STATE)
-    except (OSError, ValueError, KeyError, TypeError):
+        record = read_record(folder / _POSITION)
+        is_intact = (
+            record.keys() == _KEYS
+            and (record["epoch"], record["batch"]) == _position_of(folder)
+            and record["state"] == digest_of_file(folder / _STATE)
+            and all(
+                digest is None or digest == digest_of_file(folder / _FILES / name)
+                for name, digest in record["files"].items()
+            )
+        )
+    except (OSError, ValueError):
         return None
     return record if is_intact else None
+
+
+def _remove(checkpoint: Path) -> None:
+    """Removes a checkpoint, which is none any more from the first moment on."""
+    removing = checkpoint.with_name(f"{_REMOVING}{checkpoint.name}")
+    shutil.rmtree(removing, ignore_errors=True)
+    os.rename(checkpoint, removing)
+    shutil.rmtree(removing)
+
+
+def _as_json(belongs_to: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What `belongs_to` will be when it is read from a file."""
+    if belongs_to is None:
+        return None
+    if not isinstance(belongs_to, Mapping):
+        raise ValueError(
+            f"Expected belongs_to as a mapping, received {belongs_to!r}; give it a name, such as "
+            "belongs_to={'spec': ...}."
+        )
+    try:
+        return json.loads(json.dumps(dict(belongs_to), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            "Expected belongs_to of what JSON has (text, finite numbers, true, false, null, lists "
+            f"and mappings), received another value: {error}; convert it first."
+        ) from error
+
+
+def _by_name(files: Sequence[str | Path]) -> dict[str, Path]:
+    if isinstance(files, str | Path):
+        raise ValueError(f"Expected files as a list of paths, received {files!r}; use [{files!r}].")
+    paths = [Path(path) for path in files]
+    by_name = {path.name: path for path in paths}
+    if len(by_name) < len(paths):
+        raise ValueError(
+            f"Expected files of different names, received {[str(path) for path in paths]}; name "
+            "each file once, and rename those that share a name."
+        )
+    return by_name
+
+
+def _differences(then: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Dotted key, old and new value wherever two JSON values differ."""
+    if isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        then, now = ({str(i): item for i, item in enumerate(value)} for value in (then, now))
+    if isinstance(then, dict) and isinstance(now, dict):
+        for name in dict.fromkeys([*then, *now]):
+            inner = f"{key}.{name}" if key else name
+            yield from _differences(then.get(name, _ABSENT), now.get(name, _ABSENT), inner)
+    elif then is _ABSENT or now is _ABSENT or then != now:
+        yield key, then, now
+
+
+def _shown(value: Any) -> str:
+    if value is _ABSENT:
+        return "not given"
+    text = _printable(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _digest_of_arrays(model: keras.Model) -> str:
+    """Digest of the shapes and dtypes of all arrays of a model and its optimizers.
+
+    Keras takes up some states of other models with no more than a warning.
+    """
+    variables = [*model.variables, *model.optimizer.variables]
+    return digest_of_json([[list(v.shape), str(v.dtype)] for v in variables])
 
 
 def _metric_variables(model: keras.Model) -> list[keras.Variable]:

@@ -19,13 +19,13 @@ from typing import Any
 
 import keras
 import numpy as np
+from file_events import FileEvents
 
 from keras_prokt.callbacks import (
     ProximalSchedule,
     ResumableBackup,
     StudentCheckpoint,
     TrainingDynamics,
-    resumable_backup,
 )
 from keras_prokt.data.batches import Batches
 from keras_prokt.distillers import ProKTDistiller
@@ -57,7 +57,19 @@ class Announce(keras.callbacks.Callback):
         self._path.touch()
 
 
-def kill_self(*_: Any, **__: Any) -> None:
+class KilledBackup(ResumableBackup):
+    """Kills its own process at a numbered file event of writing checkpoints."""
+
+    def __init__(self, directory: Path, kill_at: int, **arguments: Any):
+        super().__init__(directory, **arguments)
+        self._events = FileEvents(directory, kill_at)
+
+    def _save(self, epoch: int, batch: int) -> None:
+        with self._events.counted():
+            super()._save(epoch, batch)
+
+
+def kill_self() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -68,13 +80,16 @@ def network(units: int) -> keras.Model:
             keras.layers.Dense(units),
             keras.layers.BatchNormalization(),
             keras.layers.ReLU(),
-            keras.layers.Dropout(0.3),
+            # PyTorch draws from its global generator without a seed.
+            keras.layers.Dropout(0.3, seed=1 if keras.backend.backend() == "torch" else None),
             keras.layers.Dense(3),
         ]
     )
 
 
-def train(folder: Path, seed: int, extra: list[keras.callbacks.Callback]) -> None:
+def train(
+    folder: Path, seed: int, extra: list[keras.callbacks.Callback], kill_at: int | None = None
+) -> None:
     # Another seed in every process: nothing may depend on how the models were made.
     keras.utils.set_random_seed(seed)
     generator = np.random.default_rng(0)
@@ -89,7 +104,13 @@ def train(folder: Path, seed: int, extra: list[keras.callbacks.Callback]) -> Non
         distiller.save_weights(folder / "initial.weights.h5")
     distiller.load_weights(folder / "initial.weights.h5")
 
-    backup = ResumableBackup(folder / "checkpoint", save_freq=5)
+    backup = KilledBackup(
+        folder / "checkpoint",
+        kill_at or 0,
+        save_freq=5,
+        belongs_to={"steps": STEPS},
+        files=[folder / "history.csv", folder / "student.keras"],
+    )
     epoch, _ = backup.position()
     distiller.fit(
         batches.for_training(epoch),
@@ -110,31 +131,6 @@ def train(folder: Path, seed: int, extra: list[keras.callbacks.Callback]) -> Non
     np.savez(folder.with_suffix(".npz"), *[v.numpy() for v in state])
 
 
-def break_writing(stage: str) -> None:
-    """Makes this process die within its next checkpoint."""
-    if stage == "half of the state written":
-        save_weights = ProKTDistiller.save_weights
-
-        def half(self: Any, path: Path) -> None:
-            save_weights(self, path)
-            os.truncate(path, path.stat().st_size // 2)
-            kill_self()
-
-        ProKTDistiller.save_weights = half
-    elif stage == "before the rename":
-        resumable_backup._flush = lambda path: path.is_dir() and kill_self()
-    elif stage == "while deleting the oldest":
-        rmtree = shutil.rmtree
-
-        def half_deleted(path: Any, **arguments: Any) -> None:
-            if Path(path).name.startswith("epoch-"):
-                (Path(path) / "position.json").unlink()
-                kill_self()
-            rmtree(path, **arguments)
-
-        resumable_backup.shutil.rmtree = half_deleted
-
-
 def start(folder: Path, seed: int, moment: str | int | float | None = None) -> int:
     """Forks a training; returns its wait status."""
     announced = folder.with_suffix(".announced")
@@ -146,9 +142,7 @@ def start(folder: Path, seed: int, moment: str | int | float | None = None) -> i
             extra: list[Any] = [Announce(announced)]
             if isinstance(moment, int):
                 extra.append(KillAfter(moment))
-            elif isinstance(moment, str):
-                break_writing(moment)
-            train(folder, seed, extra)
+            train(folder, seed, extra, int(moment) if isinstance(moment, str) else None)
             status = 0
         except Exception:
             traceback.print_exc()
@@ -167,20 +161,24 @@ def main(folder: Path, seed: int) -> None:
     assert start(folder / "whole", 0) == 0
     (folder / "killed").mkdir()
     shutil.copy(folder / "whole" / "initial.weights.h5", folder / "killed")
+    # Batches, numbers of file events of writing checkpoints, and seconds.
     moments: list[Any] = [
         chance.randrange(1, STEPS),
-        "half of the state written",
+        str(chance.randrange(1, 25)),
         chance.randrange(1, STEPS),
         chance.uniform(0.0, 1.0),
     ]
     if keras.backend.backend() == "tensorflow":
         # Files are handled alike on all backends, and JAX is slow to compile.
-        moments += ["before the rename", "while deleting the oldest", chance.randrange(1, STEPS)]
+        moments += [str(chance.randrange(25, 50)), chance.randrange(1, STEPS)]
     for number, moment in enumerate(moments):
         status = start(folder / "killed", number + 1, moment)
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         # By the clock a fast machine may have finished before.
         assert was_killed or (isinstance(moment, float) and status == 0), (moment, status)
+        # Going on puts back what other callbacks read.
+        (folder / "killed" / "student.keras").unlink(missing_ok=True)
+        (folder / "killed" / "history.csv").write_text("epoch,sec")
     assert start(folder / "killed", len(moments) + 1) == 0
     print(json.dumps(moments))
 
