@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,16 @@ _HIGHER_IS_BETTER = re.compile(
 
 _RECORD = "student_checkpoint.json"
 """Member of the `.keras` file (a zip archive) that says how good this student was."""
+
+_UNREADABLE = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,  # no JSON, no UTF-8
+    RuntimeError,  # encrypted, it says
+    NotImplementedError,  # compressed by a method that there is not, it says
+)
 
 
 class StudentCheckpoint(keras.callbacks.Callback):
@@ -42,7 +53,7 @@ class StudentCheckpoint(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `filepath` or `mode` is not as above, or, after the first epoch, the logs
-            lack `monitor`.
+            lack `monitor`; when a run is continued, if `filepath` is damaged.
 
     Example:
 
@@ -133,9 +144,31 @@ class StudentCheckpoint(keras.callbacks.Callback):
         """Takes over the value of the student that is in the file already."""
         if not self.filepath.is_file():
             return
-        with zipfile.ZipFile(self.filepath) as archive:
-            if _RECORD not in archive.namelist():
-                return
-            record = json.loads(archive.read(_RECORD))
-        if record["monitor"] == self.monitor and self._is_better(record["value"]):
+        record = _record_of(self.filepath)
+        if record is None or record["monitor"] != self.monitor:
+            return
+        if self._is_better(record["value"]):
             self.best, self.best_epoch = record["value"], record["epoch"]
+
+
+def _record_of(path: Path) -> dict[str, Any] | None:
+    """What a student's file says of how good it was; `None` if another wrote the file.
+
+    All of the file is compared with its checksums: better now than when training has ended.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"{damaged} has changed since it was written")
+            if _RECORD in archive.namelist():
+                return json.loads(archive.read(_RECORD))
+        # It stands last: a list of members that was cut would lack it.
+        if _RECORD.encode() in path.read_bytes():
+            raise zipfile.BadZipFile("its list of members is incomplete")
+        return None
+    except _UNREADABLE as error:
+        problem = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"Expected the best student so far in {str(path)!r}, received a damaged file "
+            f"({problem}); restore it from a copy, or train from the first epoch."
+        ) from error

@@ -102,6 +102,39 @@ def test_a_new_run_and_a_foreign_file_begin_anew(distiller, tmp_path):
     assert (checkpoint.best, checkpoint.best_epoch) == (0.05, 3)
 
 
+def changed(content, at):
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "end", "list", "weights", "record", "method"])
+def test_a_damaged_file_is_named_when_a_run_goes_on(damage, distiller, tmp_path):
+    path = tmp_path / "best.keras"
+    replay(StudentCheckpoint(path), distiller, [0.2, 0.6])
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        weights = archive.getinfo("model.weights.h5").header_offset + 2000
+        # Archives end with a directory, each of whose entries names the method of compression.
+        entry = archive.start_dir
+    record = content.index(b'"monitor"')
+    path.write_bytes(
+        {
+            "cut": content[: len(content) // 2],
+            "empty": b"",
+            "end": content[:-3],
+            # 22 bytes at the end, with the length of the list of members at 12.
+            "list": changed(content, len(content) - 22 + 12),
+            "weights": changed(content, weights),
+            "record": changed(content, record + 3),
+            "method": content[: entry + 10] + b"\x63" + content[entry + 11 :],
+        }[damage]
+    )
+    with pytest.raises(ValueError, match="Expected the best student so far in .*best") as refusal:
+        replay(StudentCheckpoint(path), distiller, [0.5], first_epoch=2)
+    assert len(str(refusal.value).splitlines()) == 1
+    # A new run begins anew.
+    replay(StudentCheckpoint(path), distiller, [0.1])
+
+
 def test_a_failing_save_leaves_the_last_file(distiller, tmp_path, monkeypatch):
     path = tmp_path / "best.keras"
     replay(StudentCheckpoint(path), distiller, [0.1])
