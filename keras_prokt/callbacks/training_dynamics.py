@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +42,8 @@ class TrainingDynamics(keras.callbacks.Callback):
         plot: Whether to draw `dynamics.png`; needs `csv`.
 
     Raises:
-        ValueError: If `plot` is asked for without `csv`.
+        ValueError: If `plot` is asked for without `csv`; when a run is continued, if
+            `history.csv` is damaged.
 
     Example:
 
@@ -118,7 +120,7 @@ def plot_dynamics(history_csv: str | Path, png: str | Path) -> None:
         png: Image to write.
 
     Raises:
-        ValueError: If the table is missing or empty.
+        ValueError: If the table is missing, empty or damaged.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -157,7 +159,7 @@ def plot_dynamics(history_csv: str | Path, png: str | Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         for column, name, color, line in curves:
-            points = [(int(r["epoch"]) + 1, float(r[column])) for r in rows if r.get(column)]
+            points = _points(Path(history_csv), rows, column)
             if points:
                 axes.plot(
                     *zip(*points, strict=True),
@@ -174,11 +176,54 @@ def plot_dynamics(history_csv: str | Path, png: str | Path) -> None:
 
 
 def read_history(path: Path) -> list[dict[str, str]]:
-    """Rows of a `history.csv`, or an empty list if there is none; missing values are ''."""
+    """Rows of a `history.csv`, or an empty list if there is none; missing values are ''.
+
+    Args:
+        path: Table that `TrainingDynamics` wrote.
+
+    Raises:
+        ValueError: If it cannot be what was written.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        # utf-8-sig: spreadsheets put a mark before the name of the first column.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            text = file.read()
+        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+    except (OSError, ValueError, csv.Error) as error:
+        raise ValueError(_damaged(path, str(error))) from error
+    if not text.endswith("\n"):
+        raise ValueError(_damaged(path, "a last line without an end"))
+    header = lines[0] if lines else []
+    if "epoch" not in header or len(set(header)) < len(header):
+        raise ValueError(_damaged(path, "a first line that does not name each column once"))
+    rows = []
+    for line in lines[1:]:
+        if len(line) != len(header):
+            raise ValueError(
+                _damaged(path, f"{len(line)} values for {len(header)} columns in {line!r:.60}")
+            )
+        row = dict(zip(header, line, strict=True))
+        if not re.fullmatch("[0-9]{1,18}", row["epoch"]):
+            raise ValueError(_damaged(path, f"epoch {row['epoch']!r:.60}"))
+        rows.append(row)
+    return rows
+
+
+def _damaged(path: Path, problem: str) -> str:
+    return (
+        f"Expected a table of epochs in {str(path)!r}, received {problem}; restore the file from a "
+        "copy, or delete it."
+    )
+
+
+def _points(path: Path, rows: list[dict[str, str]], column: str) -> list[tuple[int, float]]:
+    """Epoch, counted from 1, and value, wherever a column has one."""
+    try:
+        return [(int(row["epoch"]) + 1, float(row[column])) for row in rows if row.get(column)]
+    except ValueError as error:
+        raise ValueError(_damaged(path, f"a {column!r} that is no number ({error})")) from error
 
 
 def _write_history(path: Path, rows: list[dict[str, str]]) -> None:

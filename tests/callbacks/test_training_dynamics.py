@@ -109,6 +109,41 @@ def test_plot_of_a_table(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["figure.png"]
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "a last line without an end"),
+        (b"epoch,loss\n0,1.5\n1,1.2", "a last line without an end"),
+        (b"epoch,loss\n0,1.5\n1\n", r"1 values for 2 columns in \['1'\]"),
+        (b"epoch,loss\n0,1.5,7\n", "3 values for 2 columns"),
+        (b"epokh,loss\n0,1.5\n", "does not name each column once"),
+        (b"epoch,loss,loss\n0,1.5,1.5\n", "does not name each column once"),
+        (b"epoch,loss\n-1,1.5\n", "epoch '-1'"),
+        (b"epoch,loss\n,1.5\n", "epoch ''"),
+        (b'epoch,loss\n0,"1.5\n', "unexpected end of data"),
+        (b"epoch,loss\n\xff,1.5\n", "'utf-8' codec can't decode"),
+        (b"epoch,loss\n0,1.k\n", "a 'loss' that is no number"),
+    ],
+)
+def test_a_damaged_table_is_named(content, problem, tmp_path):
+    (tmp_path / "history.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=problem) as refusal:
+        plot_dynamics(tmp_path / "history.csv", tmp_path / "figure.png")
+    assert str(refusal.value).startswith("Expected a table of epochs in ")
+    assert str(tmp_path / "history.csv") in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+    if b"1.k" not in content:
+        dynamics = TrainingDynamics(tmp_path, tensorboard=False)
+        dynamics.on_train_begin()
+        with pytest.raises(ValueError, match=problem):
+            dynamics.on_epoch_begin(2)
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(tmp_path):
+    (tmp_path / "history.csv").write_bytes(b"\xef\xbb\xbfepoch,loss\r\n0,\r\n")
+    assert read_history(tmp_path / "history.csv") == [{"epoch": "0", "loss": ""}]
+
+
 def test_refusals(tmp_path):
     with pytest.raises(ValueError, match="Expected csv=True with plot=True"):
         TrainingDynamics(tmp_path, csv=False)
