@@ -94,7 +94,7 @@ def folder_name(title: str, seed: int) -> str:
     'prokt-lambda-0.3-seed-1'
     """
     name = re.sub(r"[^\w.+-]+", "-", title, flags=re.ASCII).strip("-.")
-    is_told = re.fullmatch(r"[\w.+ =-]+", title, flags=re.ASCII) is not None
+    is_told = re.fullmatch(r"\w([\w.+ =-]*[\w+])?", title, flags=re.ASCII) is not None
     if not is_told or len(name) > _LONGEST_NAME:
         # Two titles that differ in what is left out are two runs.
         name = f"{name[:_LONGEST_NAME]}-{digest_of_json(title)[:8]}".lstrip("-")
@@ -157,6 +157,7 @@ class RunList:
             "measures_test": measures_test,
             "runs": [entry.to_json() for entry in entries],
         }
+        self._check(record)
         try:
             with new_folder(self.path, may_exist=False) as writing:
                 write_record(writing / self.record.name, {"format": FORMAT, **record})
@@ -180,8 +181,7 @@ class RunList:
         record = without_checksum(self.record, {"format": FORMAT, **record})
         del record["format"]
         try:
-            check_shape(record, {**_SHAPE, "kind": (self.kind,)}, self.record.name)
-            check_shape(record["about"], _ABOUT[self.kind], f"{self.record.name}: about")
+            self._check(record)
             entries = [Entry.from_json(values) for values in record["runs"]]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(
@@ -194,6 +194,11 @@ class RunList:
                     f"Expected names of folders in {str(self.record)!r}, received {entry.name!r}."
                 )
         return record
+
+    def _check(self, record: Mapping[str, Any]) -> None:
+        """Refuses a record of another shape, before it is written too."""
+        check_shape(record, {**_SHAPE, "kind": (self.kind,)}, self.record.name)
+        check_shape(record["about"], _ABOUT[self.kind], f"{self.record.name}: about")
 
     def entries(self) -> list[Entry]:
         """Its runs, in order."""
@@ -224,6 +229,7 @@ class RunList:
             before = str(record)
             yield record
             if str(record) != before:
+                self._check(record)
                 write_record(self.record, {"format": FORMAT, **record})
         finally:
             lock.__exit__()
