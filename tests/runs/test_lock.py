@@ -89,6 +89,19 @@ def test_one_process_does_not_hold_it_twice(path):
     assert not path.exists()
 
 
+def test_release_leaves_the_lock_of_another_in_its_place(tmp_path):
+    (tmp_path / "run").mkdir()
+    with Lock(tmp_path / "run" / ".lock", "the old run"):
+        (tmp_path / "run").rename(tmp_path / "aside")
+        (tmp_path / "run").mkdir()
+        new = Lock(tmp_path / "run" / ".lock", "the new run")
+        new.__enter__()
+    assert holder_of(tmp_path / "run" / ".lock")["pid"] == os.getpid()
+    assert holder_of(tmp_path / "aside" / ".lock") is None
+    new.__exit__()
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
 def test_a_holder_of_another_machine_is_named_with_it(path):
     since = "2026-01-01T00:00:00+00:00"
     assert describe({"pid": 7, "host": "far", "since": since}) == f"pid 7 on far, since {since}"
