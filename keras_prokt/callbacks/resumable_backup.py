@@ -1,6 +1,5 @@
 """Kill training at any moment; it goes on exactly where it was."""
 
-import contextlib
 import hashlib
 import io
 import json
@@ -123,7 +122,6 @@ class ResumableBackup(keras.callbacks.Callback):
         self.keep = keep
         self.belongs_to = _as_json(belongs_to)
         self.files = _by_name(files)
-        self._last: _Checkpoint | None = None
 
     def position(self) -> tuple[int, int]:
         """Where training will go on: `(epoch, batch)`, both 0-based; `(0, 0)` without checkpoint.
@@ -166,7 +164,6 @@ class ResumableBackup(keras.callbacks.Callback):
             self._load(checkpoint)
         # Only now: what is refused stays as it is.
         self._tidy(checkpoint)
-        self._last = checkpoint
         if checkpoint is None:
             return
         self._put_back(checkpoint)
@@ -221,7 +218,6 @@ class ResumableBackup(keras.callbacks.Callback):
                 "files": self._copy_files(writing / _FILES),
             }
             write_record(writing / _POSITION, record)
-        self._last = _Checkpoint(folder, record)
         for old in self._checkpoints()[self.keep :]:
             _remove(old)
 
@@ -263,22 +259,11 @@ class ResumableBackup(keras.callbacks.Callback):
         for name, path in self.files.items():
             digests[name] = None
             if path.is_file():
+                # A copy of its own: one damaged sector must not damage two checkpoints.
                 copy = folder / name
-                self._link_last_copy(copy, digest_of_file(path))
-                if not copy.exists():
-                    shutil.copyfile(path, copy)
+                shutil.copyfile(path, copy)
                 digests[name] = digest_of_file(copy)
         return digests
-
-    def _link_last_copy(self, copy: Path, digest: str) -> None:
-        """Makes `copy` the copy that the last checkpoint has, if it is still of that digest."""
-        if self._last is None or self._last.record["files"].get(copy.name) != digest:
-            return
-        last_copy = self._last.folder / _FILES / copy.name
-        # Some file systems have no links, and the last checkpoint may have been deleted.
-        with contextlib.suppress(OSError):
-            if digest_of_file(last_copy) == digest:
-                os.link(last_copy, copy)
 
     def _put_back(self, checkpoint: "_Checkpoint") -> None:
         for name, path in self.files.items():
