@@ -1,6 +1,8 @@
 """What holds for the package as a whole: what depends on what, what is exported, how it starts."""
 
 import ast
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +10,28 @@ from pathlib import Path
 import pytest
 
 import keras_prokt
+import keras_prokt_apps
 
 PACKAGE = Path(keras_prokt.__file__).parent
-# Each layer may import those before it. `data`, `app` and `names` stand beside them all.
-ORDER = ["losses", "models", "distillers", "callbacks", "export", "results", "runs", "cli"]
+APPS = Path(keras_prokt_apps.__file__).parent
+# Each layer may import those before it. `data`, `app`, `files` and `names` stand beside them all.
+ORDER = ["losses", "models", "distillers", "callbacks", "export", "results", "runs"]
+ORDER += ["options", "cli"]
+# What all may import; each has all that it imports itself.
+BESIDE = {
+    "names": set(),
+    "files": set(),
+    "settings": {"names"},
+    "methods": {"names", "settings"},
+    "app": {"names", "settings", "optimizers", "data", "export"},
+}
+# Modules of the package and the apps by name, but for those that are run by `python -m`.
+MODULES = {
+    ".".join([top, *path.relative_to(folder).with_suffix("").parts]).removesuffix(".__init__"): path
+    for top, folder in (("keras_prokt", PACKAGE), ("keras_prokt_apps", APPS))
+    for path in sorted(folder.rglob("*.py"))
+    if path.name != "__main__.py"
+}
 
 
 def imports_of(module: Path) -> set[str]:
@@ -30,13 +50,31 @@ def imports_of(module: Path) -> set[str]:
 
 @pytest.mark.parametrize("layer", ORDER)
 def test_dependencies_point_one_way(layer):
-    files = [PACKAGE / f"{layer}.py"] if layer == "cli" else list((PACKAGE / layer).glob("*.py"))
+    alone = PACKAGE / f"{layer}.py"
+    files = [alone] if alone.is_file() else list((PACKAGE / layer).glob("*.py"))
+    assert files
     later = set(ORDER[ORDER.index(layer) + 1 :])
     # `Distiller.export` calls the exporter when it is used.
     allowed = {("base.py", "export")}
     for file in files:
         wrong = {(file.name, part) for part in imports_of(file) & later} - allowed
         assert not wrong
+
+
+@pytest.mark.parametrize("module", BESIDE)
+def test_what_all_may_import_imports_little(module):
+    assert imports_of(PACKAGE / f"{module}.py") <= BESIDE[module]
+
+
+def test_messages_of_the_library_name_arguments_and_not_options():
+    for name, path in MODULES.items():
+        if name in ("keras_prokt.cli", "keras_prokt.options"):
+            continue
+        for statement in ast.walk(ast.parse(path.read_text())):
+            if isinstance(statement, ast.Raise):
+                texts = [n.value for n in ast.walk(statement) if isinstance(n, ast.Constant)]
+                options = [t for t in texts if isinstance(t, str) and re.search(r"\B--[a-z]", t)]
+                assert not options, f"{name}:{statement.lineno}"
 
 
 def test_public_names_exist_and_are_documented():
@@ -48,16 +86,26 @@ def test_public_names_exist_and_are_documented():
         _ = keras_prokt.nothing
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["keras_prokt", "keras_prokt.cli", "keras_prokt.app", "keras_prokt_apps.text_classification"],
-)
-def test_light_modules_import_no_keras(module):
-    code = f"import sys, {module}; print('keras' in sys.modules, 'tensorflow' in sys.modules)"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+def says_that_it_is_light(path: Path) -> bool:
+    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+    return "imports no keras" in " ".join(docstring.lower().split())
+
+
+def test_light_modules_import_no_keras():
+    light = {"keras_prokt", "keras_prokt.cli", "keras_prokt.app", "keras_prokt.runs"}
+    light |= {"keras_prokt.names", "keras_prokt.runs.lock", "keras_prokt_apps.text_classification"}
+    light |= {name for name, path in MODULES.items() if says_that_it_is_light(path)}
+    assert light >= {"keras_prokt.runs.spec", "keras_prokt.options", "keras_prokt.settings"}
+    code = (
+        "import importlib, json, sys\n"
+        "for name in json.loads(sys.argv[1]):\n"
+        "    importlib.import_module(name)\n"
+        "    heavy = {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)\n"
+        "    assert not heavy, f'{name} imports {heavy}'\n"
     )
-    assert result.stdout.split() == ["False", "False"]
+    command = [sys.executable, "-c", code, json.dumps(sorted(light))]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def test_the_library_needs_no_tensorflow_on_other_backends():
