@@ -41,6 +41,7 @@ from keras_prokt.results.search import search_table
 from keras_prokt.results.tables import format_table, method_card, results_table
 from keras_prokt.runs.compilation import keep_compiled_programs
 from keras_prokt.runs.determinism import use_deterministic_operations
+from keras_prokt.runs.executor import Execution
 from keras_prokt.runs.folder import RunFolder, resume_hint, unused_path
 from keras_prokt.runs.lock import describe
 from keras_prokt.runs.method_comparison import compare as carry_out_comparison
@@ -395,7 +396,7 @@ def search(
                 **single,
             )
     _print_search(folder, found)
-    _end_of(done)
+    _end_of(done, is_search=True)
 
 
 def _print_search(folder: Path, found: dict[str, Any]) -> None:
@@ -538,9 +539,11 @@ def _refuse_settings(given: dict[str, Any], out: str | None) -> None:
             )
 
 
-def _end_of(done: Any) -> None:
+def _end_of(done: Execution, *, is_search: bool = False) -> None:
     """Exits with 1 if not everything is completed, and says what to do."""
-    for name, reason in {**done.failed, **done.refused}.items():
+    # The table of a search names what has failed.
+    unsaid = done.refused if is_search else {**done.failed, **done.refused}
+    for name, reason in unsaid.items():
         click.echo(f"keras-prokt: {name}: {' '.join(reason.split())}", err=True)
     if done.failed:
         click.echo("keras-prokt: --retry-failed begins those that failed anew", err=True)
@@ -586,7 +589,7 @@ def _resume_list(runs: RunList, stop: Stop, jobs: int, threads: int | None) -> N
             comparison, done = resume_comparison(runs, jobs=jobs, threads=threads, stop=stop)
             if comparison:
                 click.echo(render(comparison, "table"))
-    _end_of(done)
+    _end_of(done, is_search=runs.kind == "search")
 
 
 @main.command()

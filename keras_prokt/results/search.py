@@ -174,7 +174,7 @@ def _draw(
         names = list(dict.fromkeys(map(str, places)))
         places = [names.index(str(place)) for place in places]
         axes.set_xticks(range(len(names)), names, rotation=20)
-    elif scale == "log" and all(place > 0 for place in places):
+    elif scale == "log" and len(set(places)) > 1:
         axes.set_xscale("log")
     means = [mean_interval([run[role] for run in one["runs"]]) for one in whole]
     heights = [found.mean for found in means]
