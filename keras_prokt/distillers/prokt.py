@@ -1,7 +1,7 @@
 """ProKT: the teacher takes one step on the labels, near the student; the student follows it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -215,6 +215,13 @@ class ProKTDistiller(JointDistiller):
             "dual_step_size": self.dual_step_size,
             "dual_initial": self.dual_initial,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        if config.get("proximal_bound") is None:
+            # Files of keras_prokt 0.1.0 hold settings of the dual ascent that nothing used.
+            config = {**config, "dual_step_size": None, "dual_initial": None}
+        return super().from_config(config, custom_objects)
 
 
 def _checked_weight(value: float) -> float:

@@ -184,6 +184,12 @@ def test_both_forms_are_made_again_from_their_config(settings, expected):
         assert (distiller.proximal_weight is None) == ("proximal_bound" in settings)
 
 
+def test_files_of_an_older_version_hold_settings_that_nothing_used():
+    config = {**make().get_config(), "dual_step_size": 0.001, "dual_initial": 1.0}
+    distiller = ProKTDistiller.from_config(config)
+    assert distiller.dual_step_size is None and distiller.dual_variable is None
+
+
 @pytest.mark.parametrize("regime", ["kd", "student"])
 def test_other_regimes_reload(regime, tmp_path):
     distiller = compiled(regime)
