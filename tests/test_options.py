@@ -166,7 +166,7 @@ WRONG = [
     ("compare . --jobs 2", "Expected no --jobs with RUNS"),
     ("compare . --seeds 0-4", "Expected no --seeds with RUNS"),
     ("compare . --retry-failed", "Expected no --retry-failed with RUNS"),
-    ("compare .", "Expected completed runs, received ."),
+    ("compare .", "`keras-prokt run` prints the path of the folder it makes"),
     ("search --method kd", "at least one setting with several values or a range"),
     ("search --lambda .3", "at least one setting with several values or a range"),
     ("search --lambda 0,0.0", "Expected different values of --lambda"),
