@@ -33,7 +33,10 @@ _POLL = 0.2
 _BUSY_SECONDS = 2.0
 _LINE_SECONDS = 10.0
 _MARGIN = 0.05
+_SHORTEST_MARGIN = 3.0
 _LONGEST_MARGIN = 15.0
+_LARGEST_SHARE = 0.25
+"""How long before the end of the time states are saved: a share of it, of some seconds."""
 
 
 @dataclass
@@ -264,9 +267,11 @@ class _Executor:
         return self._result
 
     def _is_due(self) -> bool:
-        left = self._stop.seconds_left
-        margin = 0.0 if left is None else min(_LONGEST_MARGIN, _MARGIN * self._stop.seconds)
-        return self._stop.is_due() or (left is not None and left <= margin)
+        left, given = self._stop.seconds_left, self._stop.seconds
+        margin = max(_SHORTEST_MARGIN, min(_LONGEST_MARGIN, _MARGIN * given))
+        return self._stop.is_due() or (
+            left is not None and left <= min(margin, _LARGEST_SHARE * given)
+        )
 
     def _active(self) -> list[_Worker]:
         return [worker for worker in self._workers if worker.name is not None]

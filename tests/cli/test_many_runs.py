@@ -265,7 +265,7 @@ def test_a_comparison_stops_in_time_and_on_a_signal_with_its_states_saved(workpl
     arguments += ["--method", "student", "--method", "prokt", "--out", out]
     begun = time.monotonic()
     _, progress = carried_out("compare", *arguments, "--stop-after", "20s", workplace=workplace)
-    assert time.monotonic() - begun < 22  # with the start of Python
+    assert 10 < time.monotonic() - begun < 20
     hint = f"keras-prokt resume {shlex.quote(str(out))}"
     assert progress.splitlines()[-1] == f"stopped; go on with `{hint}`"
     assert statuses(out) == ["running", "running"]
@@ -338,8 +338,6 @@ def test_an_unfinished_run_is_refused_by_name_and_left_out_of_a_folder(whole, wo
     shutil.copytree(whole[0], out)
     path = out / "kd-seed-1" / "run.json"
     one = json.loads(path.read_text())
-    from keras_prokt.files import write_record
-
     write_record(path, {k: v for k, v in one.items() if k != "sha256"} | {"status": "running"})
     result = keras_prokt("compare", out, "--format", "json", cwd=workplace)
     assert result.exit_code == 0

@@ -315,8 +315,7 @@ def test_a_full_disk_ends_all_with_its_number(error, number, pretended, runs):
     assert runs.folder(NAMES[0]).read()["status"] == "running"  # which goes on one day
 
 
-def test_when_the_time_is_over_all_processes_are_stopped(pretended, runs, monkeypatch):
-    monkeypatch.setattr(module, "_MARGIN", 0.5)
+def test_before_the_time_is_over_all_processes_are_stopped(pretended, runs):
     stopped = []
 
     def ends(process, name):
