@@ -281,7 +281,13 @@ def titled_runs(paths: Sequence[str | Path]) -> tuple[list[tuple[str, RunFolder]
             continue
         runs = RunList.at(path)
         known = {} if runs is None else {entry.name: entry.title for entry in runs.entries()}
-        found = {file.parent.name: file.parent for file in sorted(path.glob("*/run.json"))}
+        found = _runs_in(path)
+        left_out += [str(path / name) for name in known if name not in found]
+        if not known and not found:
+            raise ValueError(
+                f"Expected a run folder or a folder of them, received {str(path)!r} without any; "
+                "`keras-prokt run` prints the path of the folder it makes."
+            )
         for name in [*(n for n in known if n in found), *(n for n in found if n not in known)]:
             folder = found[name]
             if RunFolder(folder).read()["status"] == "completed":
@@ -295,6 +301,26 @@ def titled_runs(paths: Sequence[str | Path]) -> tuple[list[tuple[str, RunFolder]
         )
     of_path = _titles(titles)
     return [(of_path[path], RunFolder(path)) for path in titles], left_out
+
+
+def _runs_in(path: Path) -> dict[str, Path]:
+    """The run folders in a folder, by name.
+
+    Raises:
+        ValueError: If a run has lost its record.
+    """
+    found = {}
+    for folder in sorted(path.iterdir()):
+        if folder.name.startswith("."):
+            continue
+        if (folder / "run.json").is_file():
+            found[folder.name] = folder
+        elif any((folder / name).exists() for name in ("student.keras", "checkpoint")):
+            raise ValueError(
+                f"Expected a run.json in every run folder, received {str(folder)!r} without; "
+                "restore it from a copy, or remove that folder."
+            )
+    return found
 
 
 def _titles(known: Mapping[Path, str | None]) -> dict[Path, str]:
