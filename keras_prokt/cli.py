@@ -743,6 +743,8 @@ def _state(folder: RunFolder, record: dict[str, Any]) -> str:
         where = f"{name or 'distillation'}: {done}{of_all} epochs done"
     if holder is not None:
         return f"is running, {describe(holder)}; {where}"
+    if "threads" not in record:
+        return f"not running; {where}; resume it with keras_prokt {record['package']['version']}"
     return f"not running; {where}; go on with `{folder.resume_hint()}`"
 
 
