@@ -154,12 +154,16 @@ class _Worker:
         for line in self._process.stderr:
             if line.strip():
                 self.last_words.append(line.strip())
+        self._process.stderr.close()
 
     def _read(self, events: "queue.SimpleQueue") -> None:
         for line in self._process.stdout:
             with contextlib.suppress(ValueError):
                 events.put((self, json.loads(line)))
         events.put((self, {"event": "ended", "code": self._process.wait()}))
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # what was not said yet
+                stream.close()
 
     def start(self, name: str, *, retries: bool, adds_test: bool) -> None:
         self.name = name
@@ -171,7 +175,7 @@ class _Worker:
             self._process.stdin.close()
 
     def _tell(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # it has ended, which is seen elsewhere
+        with contextlib.suppress(OSError, ValueError):  # it has ended, which is seen elsewhere
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
 

@@ -10,7 +10,7 @@ import numpy as np
 from keras_prokt import distillers, losses
 from keras_prokt.callbacks import TeacherRoute
 from keras_prokt.distillers import Distiller, FrozenTeacherDistiller
-from keras_prokt.files import is_kept, new_kept_folder
+from keras_prokt.files import new_kept_folder
 from keras_prokt.losses import Objective
 from keras_prokt.methods import OBJECTIVES, REGIMES
 from keras_prokt.results.metrics import get as get_metrics
@@ -19,6 +19,7 @@ from keras_prokt.runs.teachers import (
     alone,
     digest_of_weights,
     kept_folder,
+    reads_kept,
     ready_route,
     ready_teacher,
     teacher_key,
@@ -69,8 +70,7 @@ class Plan:
             plan._ready_assistant()
         folder = kept_folder(plan.run, plan.key)
         with alone(plan.run, folder):
-            if is_kept(folder, plan.key):
-                plan.run.student.load_weights(folder / "model.keras")
+            if reads_kept(plan.run.student, folder, plan.key, "model.keras"):
                 return
             name = plan.run.spec.student
             plan.run.fit(

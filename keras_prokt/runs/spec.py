@@ -262,6 +262,8 @@ class RunSpec:
             ValueError: On unknown or missing keys, and as `resolve`.
         """
         _check_keys(cls, values)
+        if unnamed := [key for key in ("app", "method") if not isinstance(values.get(key), str)]:
+            raise ValueError(f"Expected a whole run spec, received one without {unnamed[0]!r}.")
         parts: dict[str, Any] = dict(values)
         for name, part in PARTS.items():
             if name in parts:

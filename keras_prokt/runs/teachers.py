@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import shutil
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,7 @@ def ready_teacher(run: Run) -> None:
     key = teacher_key(run)
     folder = kept_folder(run, key)
     with alone(run, folder):
-        if is_kept(folder, key):
-            run.fixed_teacher.load_weights(folder / _MODEL)
-        else:
+        if not reads_kept(run.fixed_teacher, folder, key, _MODEL):
             _train_teacher(run, folder, key, {run.spec.teacher_epochs: _MODEL})
 
 
@@ -49,9 +48,7 @@ def ready_route(run: Run) -> list[Path]:
     folder = kept_folder(run, key)
     names = [f"anchor-{number}.keras" for number in range(1, count + 1)]
     with alone(run, folder):
-        if is_kept(folder, key):
-            run.fixed_teacher.load_weights(folder / names[-1])
-        else:
+        if not reads_kept(run.fixed_teacher, folder, key, names[-1]):
             epochs = [run.spec.teacher_epochs * number // count for number in range(1, count + 1)]
             _train_teacher(run, folder, key, dict(zip(epochs, names, strict=True)))
             # The last anchor is the teacher of the methods without anchors.
@@ -59,6 +56,32 @@ def ready_route(run: Run) -> list[Path]:
             with new_kept_folder(kept_folder(run, of_teacher), of_teacher) as writing:
                 shutil.copy(folder / names[-1], writing / _MODEL)
     return [folder / name for name in names]
+
+
+def reads_kept(model: keras.Model, folder: Path, key: dict[str, Any], name: str) -> bool:
+    """Gives a model the weights that are kept of it; returns whether there are any.
+
+    A folder that is damaged, or whose model is another one, is removed.
+
+    Args:
+        model: The model.
+        folder: Where its weights are kept.
+        key: What they follow from.
+        name: Of the file.
+    """
+    if not is_kept(folder, key):
+        return False
+    weights = model.get_weights()
+    try:
+        with warnings.catch_warnings():
+            # Keras warns of layers for which the file of another model has nothing.
+            warnings.simplefilter("error", UserWarning)
+            model.load_weights(folder / name)
+    except (OSError, ValueError, KeyError, UserWarning):
+        model.set_weights(weights)
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -69,6 +92,7 @@ def alone(run: Run, folder: Path) -> Iterator[None]:
 
     Raises:
         Stopped: If the run has to stop meanwhile.
+        OSError: If it is not there and cannot be made.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = Lock(folder.with_name(f".{folder.name}.lock"), f"a teacher in {str(folder)!r}")
@@ -79,6 +103,10 @@ def alone(run: Run, folder: Path) -> Iterator[None]:
         except InUse:
             run.stop.check()
             time.sleep(_POLL)
+        except OSError:  # read-only, but what is kept there will do
+            if not folder.is_dir():
+                raise
+            break
     try:
         yield
     finally:
