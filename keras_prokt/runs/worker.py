@@ -79,7 +79,9 @@ def _read_tasks(tasks: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
             tasks.put(None)
             return
         tasks.put(task)
-    # The executor has ended without a word.
+    # The executor has ended without a word. A signal that comes while native code calls Python, of
+    # fonts say, may be lost there; then the process ends after its run.
+    tasks.put(None)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -6,6 +6,9 @@ Its processes are pretended here; `tests/cli/test_many_runs.py` has real ones, a
 import errno
 import io
 import json
+import os
+import queue
+import signal
 import subprocess
 import sys
 import time
@@ -446,3 +449,13 @@ def test_a_process_whose_executor_has_ended_ends_too(tmp_path):
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == {"event": "end"}
     assert not runs.folder(NAMES[0]).path.exists()
+
+
+def test_a_process_whose_executor_has_ended_ends_even_if_its_signal_is_lost(monkeypatch):
+    sent = []
+    monkeypatch.setattr(worker.sys, "stdin", io.StringIO('{"name": "a"}\n'))
+    monkeypatch.setattr(worker.os, "kill", lambda *arguments: sent.append(arguments))
+    tasks = queue.SimpleQueue()
+    worker._read_tasks(tasks)
+    assert [tasks.get_nowait(), tasks.get_nowait()] == [{"name": "a"}, None]
+    assert sent == [(os.getpid(), signal.SIGTERM)]
