@@ -155,8 +155,9 @@ def _objective_settings(entries: Iterable[str]) -> dict[str, dict[str, Any]]:
                 if rows
                 else f"Expected no settings of {objective!r}, received {name!r}; it has none."
             )
+        place = f"{objective}.{name}"
         settings.setdefault(objective, {})[name] = rows[name].parsed(
-            "objective_settings", text.strip()
+            "objective_settings", text.strip(), place
         )
     return settings
 
@@ -310,5 +311,5 @@ def _several_values(row: Setting, name: str, key: str | None, text: str) -> Any:
 
     if "," not in text and row.kind in (float, int):
         low, _, high = text.partition(":")
-        return Range(row.parsed(name, low.strip()), row.parsed(name, high.strip()))
-    return [row.parsed(name, part.strip()) for part in text.split(",")]
+        return Range(row.parsed(name, low.strip(), key), row.parsed(name, high.strip(), key))
+    return [row.parsed(name, part.strip(), key) for part in text.split(",")]

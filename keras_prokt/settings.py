@@ -174,32 +174,32 @@ class Setting:
             return f"above {_shown(self.above)}"
         return "that is finite" if low is None else f"of at least {_shown(low)}"
 
-    def parsed(self, name: str, text: str) -> Any:
-        """The value of what a person typed.
+    def parsed(self, name: str, text: str, key: str | None = None) -> Any:
+        """The value of what a person typed; arguments as `checked`.
 
         Raises:
             SettingError: If it is of another kind or out of range.
         """
         if self.kind in (float, int):
             try:
-                return self.checked(name, self.kind(text))
+                return self.checked(name, self.kind(text), key)
             except (ValueError, OverflowError) as error:
                 if isinstance(error, SettingError):
                     raise
                 raise SettingError(
-                    f"Expected {_KINDS[self.kind]} for {argument(name)}, received {text!r}; such "
-                    f"as {'0.3' if self.kind is float else '2'}."
+                    f"Expected {_KINDS[self.kind]} for {argument(name, key)}, received {text!r}; "
+                    f"such as {'0.3' if self.kind is float else '2'}."
                 ) from None
         if self.kind is bool:
             words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
             if text.lower() not in words:
                 raise SettingError(
-                    f"Expected true or false for {argument(name)}, received {text!r}."
+                    f"Expected true or false for {argument(name, key)}, received {text!r}."
                 )
             return words[text.lower()]
         if self.kind is tuple:
             return (text,)
-        return self.checked(name, text)
+        return self.checked(name, text, key)
 
 
 def _shown(bound: float) -> str:

@@ -180,7 +180,7 @@ WRONG = [
     ("search --student-learning-rate 0:1", "Expected --student-learning-rate above 0"),
     ("search --batch-size 1.5:4", "Expected a whole number for --batch-size, received '1.5'"),
     ("search --weight at=1,2", "a weight of an objective of 'prokt'"),
-    ("search --weight kd=1,x", "Expected a number for --weight, received 'x'"),
+    ("search --weight kd=1,x", "Expected a number for --weight kd, received 'x'"),
     ("search --set no.a=1,2", "an objective among"),
     ("search --method crd --set crd.a=1,2", "a setting of 'crd' among"),
     ("search --trials 3", "Expected no --trials without a range"),
