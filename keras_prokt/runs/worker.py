@@ -48,10 +48,10 @@ def main(path: str, kind: str, backend: str, threads: str, deterministic: str) -
             answers.flush()
 
     tasks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
     stop = Stop()
     try:
         with stop.listening():
+            threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
             _use_backend(backend, int(threads), deterministic == "True")
             while (task := tasks.get()) is not None:
                 sys.stderr = _Lines(send, task["name"])
@@ -79,10 +79,11 @@ def _read_tasks(tasks: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
             tasks.put(None)
             return
         tasks.put(task)
-    # The executor has ended without a word. A signal that comes while native code calls Python, of
-    # fonts say, may be lost there; then the process ends after its run.
-    tasks.put(None)
+    # The executor has ended without a word.
     os.kill(os.getpid(), signal.SIGTERM)
+    # The signal may be lost where native code calls Python, such as that of fonts; then the process
+    # ends after its run.
+    tasks.put(None)
 
 
 def _use_backend(backend: str, threads: int, is_deterministic: bool) -> None:

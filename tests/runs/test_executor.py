@@ -447,7 +447,7 @@ def test_a_process_whose_executor_has_ended_ends_too(tmp_path):
     command += [str(runs.path), "comparison", "tensorflow", "1", "False"]
     result = subprocess.run(command, input="", capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == {"event": "end"}
+    assert result.stdout in ("", '{"event": "end"}\n')
     assert not runs.folder(NAMES[0]).path.exists()
 
 
