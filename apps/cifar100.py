@@ -52,7 +52,8 @@ def prepare(request: TaskRequest) -> Task:
     official, test = (
         cifar.load_cifar100(split, data_dir=request.data_dir) for split in ("train", "test")
     )
-    train, validation = cifar.split_validation(len(official.labels))
+    seed = cifar.SPLIT_SEED if request.split_seed is None else request.split_seed
+    train, validation = cifar.split_validation(len(official.labels), seed)
     if request.full_train:
         train = np.arange(len(official.labels))
     if request.limit is not None:
@@ -79,6 +80,7 @@ def prepare(request: TaskRequest) -> Task:
         class_names=official.class_names,
         build_teacher=lambda: models.get(request.teacher)(100, (32, 32, 3)),
         build_student=lambda: models.get(request.student)(100, (32, 32, 3)),
+        validates_on_training_set=True,
     )
 
 
@@ -112,4 +114,5 @@ APP = App(
     pairs=PAIRS,
     assistants=("wrn-16-2",),
     can_train_on_validation=True,
+    divides_data=True,
 )

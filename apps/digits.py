@@ -32,7 +32,7 @@ def prepare(request: TaskRequest) -> Task:
     from keras_prokt.data.batches import Batches
     from keras_prokt.data.digits import load_digits
 
-    splits = load_digits()
+    splits = load_digits(request.split_seed)
     batches = {
         name: Batches(
             {"teacher": split.images, "student": split.images},
@@ -50,6 +50,7 @@ def prepare(request: TaskRequest) -> Task:
         class_names=[str(digit) for digit in range(10)],
         build_teacher=lambda: models.get(request.teacher)(10, (8, 8, 1)),
         build_student=lambda: models.get(request.student)(10, (8, 8, 1)),
+        validates_on_training_set=True,
     )
 
 
@@ -84,6 +85,7 @@ APP = App(
     ),
     assistants=("cnn-medium",),
     transformers=("transformer-large", "transformer-small"),
+    divides_data=True,
     prepare=prepare,
     check=check,
 )

@@ -76,6 +76,7 @@ def glue_app(task: str, summary: str) -> App:
         prepare,
         bilstm=bilstm,
         write_submission=_write_submission,
+        can_hold_out=True,
     )
 
 
@@ -88,6 +89,7 @@ def text_app(
     bilstm: str = BILSTM,
     reads_table: bool = False,
     write_submission: Callable[..., Any] | None = None,
+    can_hold_out: bool = False,
 ) -> App:
     """An app that classifies sentences or pairs, with the authors' models and recipe.
 
@@ -104,6 +106,7 @@ def text_app(
         bilstm: What the student `bilstm` is.
         reads_table: Whether the data is the user's own.
         write_submission: As in `App`.
+        can_hold_out: Whether rows of the training set can be held out to choose on.
 
     Returns:
         The app.
@@ -132,6 +135,8 @@ def text_app(
         reads_table=reads_table,
         predict_table=_predict_table,
         write_submission=write_submission,
+        can_hold_out=can_hold_out,
+        divides_data=can_hold_out,
     )
 
 
@@ -157,7 +162,8 @@ def prepare_glue(task: str, request: TaskRequest) -> Task:
     """Loads a GLUE task and its word pieces, and readies both models.
 
     The first validation split decides, the others are reported under their own names. There is
-    no test data: GLUE does not publish its labels.
+    no test data, since GLUE does not publish its labels; unless rows of the training set are held
+    out to choose on, and the first validation split is the test data.
     """
     check_glue(task, request)
     description = GLUE_TASKS[task]
@@ -167,7 +173,41 @@ def prepare_glue(task: str, request: TaskRequest) -> Task:
     for name in names:
         split = load_glue(task, name, data_dir=request.data_dir)
         parts["validation" if name == names[1] else name] = TextPart(split.columns, split.labels)
-    return text_task(request, student, list(description.labels), parts, metrics=description.metrics)
+    if request.hold_out is not None:
+        parts["test"] = parts["validation"]
+        parts["train"], parts["validation"] = _held_out(parts["train"], request)
+    elif request.split_seed is not None:
+        raise SettingError(
+            f"Expected no {argument('split_seed')} without {argument('hold_out')}, received "
+            f"{request.split_seed}; GLUE's own division is used."
+        )
+    task_of_texts = text_task(
+        request, student, list(description.labels), parts, metrics=description.metrics
+    )
+    task_of_texts.validates_on_training_set = request.hold_out is not None
+    return task_of_texts
+
+
+def _held_out(train: "TextPart", request: TaskRequest) -> "tuple[TextPart, TextPart]":
+    """The training rows without those that are held out, and those."""
+    import numpy as np
+
+    count = len(train.labels)
+    if request.hold_out >= count:
+        raise SettingError(
+            f"Expected {argument('hold_out')} below the {count} rows of the training set, received "
+            f"{request.hold_out}; such as a tenth of them."
+        )
+    order = np.random.default_rng([request.split_seed or 0, 3]).permutation(count)
+    parts = [np.sort(order[request.hold_out :]), np.sort(order[: request.hold_out])]
+    taken = [
+        TextPart(
+            [[column[i] for i in rows] for column in train.columns],
+            np.asarray(train.labels)[rows],
+        )
+        for rows in parts
+    ]
+    return taken[0], taken[1]
 
 
 def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:

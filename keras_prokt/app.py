@@ -157,6 +157,8 @@ class Task:
             `keras_prokt.results.metrics.METRICS`, in the order of the results table. The best
             student on validation is that of the epoch with the highest value of the first.
         more_validation: Other parts that are reported and decide nothing, by name.
+        validates_on_training_set: Whether the validation examples come out of the training set, so
+            that what is wrong with its labels is wrong with theirs.
     """
 
     train: "Batches"
@@ -168,6 +170,7 @@ class Task:
     text: "TextFrontEnd | None" = None
     metrics: tuple[str, ...] = ("accuracy",)
     more_validation: "Mapping[str, Batches]" = field(default_factory=dict)
+    validates_on_training_set: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,8 @@ class App:
             ones are no transformers.
         can_train_on_validation: Whether the app has the protocol of `full_train`, in which the
             validation examples are trained on too.
+        divides_data: Whether the app divides the data itself, by `split_seed`.
+        can_hold_out: Whether rows of the training set can be held out to choose on.
         reads_text: Whether the models read texts, cut at `max_length`.
         reads_table: Whether the data is the user's own: `dataset` and what goes with it.
         predict_table: Classifies a table by the student of a run; as
@@ -211,6 +216,8 @@ class App:
     assistants: tuple[str, ...] = ()
     transformers: tuple[str, str] | None = None
     can_train_on_validation: bool = False
+    divides_data: bool = False
+    can_hold_out: bool = False
     reads_text: bool = False
     reads_table: bool = False
     predict_table: Callable[..., int] | None = None

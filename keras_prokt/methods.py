@@ -247,7 +247,13 @@ DISTILLATION: dict[str, Setting] = {
         metavar="OBJECTIVE=β",
         at_least=0,
     ),
-    "label_weight": Setting("Weight γ of the labels in the student's loss.", float, at_least=0),
+    "label_weight": Setting(
+        "Weight γ of the labels in the student's loss; 1..0 goes from one to the other over the "
+        "epochs.",
+        float,
+        at_least=0,
+        may_change=True,
+    ),
     "objective_settings": Setting(
         "A setting of an objective, such as crd.num_negatives=4096; `keras-prokt methods NAME` "
         "lists them; may be given for several.",
@@ -264,10 +270,28 @@ TEACHER_EPOCHS: dict[str, Setting] = {
         "--epochs]",
         int,
         at_least=1,
-    )
+    ),
+    "teacher_keep": Setting(
+        "Which epoch of that teacher teaches: its last, or its best on validation. [default: last]",
+        choices=("last", "best"),
+    ),
 }
 FIRST_STAGE_EPOCHS: dict[str, Setting] = {
     "first_stage_epochs": Setting("Epochs of ab's, ft's and tinybert's stage 1.", int, at_least=1)
+}
+_TARGETS: dict[str, Setting] = {
+    "target_mode": Setting(
+        "Mode of the forwards that only make targets: inference, or training, in which batch "
+        "normalisation follows the weights at once. [default: inference]",
+        choices=("inference", "training"),
+    )
+}
+_HEAD_START: dict[str, Setting] = {
+    "teacher_head_start": Setting(
+        "Epochs that the teacher trains alone before the student begins; they count in the cost.",
+        int,
+        at_least=1,
+    )
 }
 _TEACHER_INIT: dict[str, Setting] = {
     "teacher_init": Setting(
@@ -331,9 +355,12 @@ REGIMES: dict[str, Regime] = {
         "ProKTDistiller",
         {
             **_TEACHER_INIT,
+            **_TARGETS,
+            **_HEAD_START,
             "proximal_weight": Setting(
-                "λ in [0, 1) of prokt.",
+                "λ in [0, 1) of prokt; 0.6..0 goes from one to the other over the epochs.",
                 float,
+                may_change=True,
                 option="--lambda",
                 at_least=0,
                 below=1,
@@ -356,7 +383,7 @@ REGIMES: dict[str, Regime] = {
     FIXED: Regime(
         "a teacher trained first, then fixed (the default where a method names no regime)",
         "FrozenTeacherDistiller",
-        _TEACHER_INIT,
+        {**_TEACHER_INIT, **_TARGETS},
         "before",
         adds_soft_targets=False,
         label_weight=None,
@@ -365,7 +392,10 @@ REGIMES: dict[str, Regime] = {
     "rco": Regime(
         "checkpoints of the teacher's own training as targets in turn (Jin et al. 2019)",
         "FrozenTeacherDistiller",
-        {"anchors": Setting("Checkpoints of the teacher that rco uses.", int, at_least=1)},
+        {
+            **_TARGETS,
+            "anchors": Setting("Checkpoints of the teacher that rco uses.", int, at_least=1),
+        },
         "before",
         label_weight=None,
     ),
@@ -374,6 +404,7 @@ REGIMES: dict[str, Regime] = {
         "FrozenTeacherDistiller",
         {
             **_TEACHER_INIT,
+            **_TARGETS,
             "assistants": Setting(
                 "A model between teacher and student, of ta; the largest first if several.",
                 tuple,
@@ -387,7 +418,7 @@ REGIMES: dict[str, Regime] = {
     "dml": Regime(
         "two networks learn the labels and each other's outputs (Zhang et al. 2018)",
         "MutualDistiller",
-        _TEACHER_INIT,
+        {**_TEACHER_INIT, **_TARGETS, **_HEAD_START},
         "along",
         label_weight=1.0,
         starts_untrained=True,

@@ -95,7 +95,7 @@ def _option(name: str, row: Setting, group: str, default: Any, as_text: bool) ->
         settings |= {"is_flag": True, "default": None}
     elif several:
         settings |= {"multiple": True}
-    elif row.kind in (float, int) and not as_text:
+    elif row.kind in (float, int) and not as_text and not row.may_change:
         settings |= {"type": row.kind}
     elif row.kind is bool:
         settings |= {"is_flag": True, "default": None}
@@ -113,6 +113,10 @@ def parsed(given: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: value for name, value in given.items() if value not in (None, ())}
     if values.get("teacher_init") == "scratch":
         del values["teacher_init"]
+    for name, value in values.items():
+        row = all_settings().get(name)
+        if row is not None and row.may_change and isinstance(value, str):
+            values[name] = row.parsed(name, value)
     if "weights" in values:
         values["weights"] = _weights(values["weights"])
     if "objective_settings" in values:

@@ -8,7 +8,7 @@ import math
 import numbers
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
 from keras_prokt.names import unknown_name
@@ -104,6 +104,8 @@ class Setting:
         is_file: Whether it is a path, which is kept absolute.
         is_listed: Whether a comma separates values in a search.
         is_logarithmic: Whether a search draws a range by its logarithm.
+        may_change: Whether `"0.6..0"` is a value too: from the first to the last epoch, in equal
+            steps.
         of_apps: Attribute of `App` that apps which have it share; `None` for all apps.
         advice_for_apps: What a message says of apps that do not have it.
     """
@@ -121,6 +123,7 @@ class Setting:
     is_file: bool = False
     is_listed: bool = True
     is_logarithmic: bool = False
+    may_change: bool = False
     of_apps: str | None = None
     advice_for_apps: str = ""
 
@@ -140,6 +143,8 @@ class Setting:
             SettingError: If it is of another kind or out of range.
         """
         shown = argument(name, key)
+        if self.may_change and isinstance(value, str):
+            return self._checked_change(name, value)
         converted = _CONVERSIONS[self.kind](value)
         if converted is None:
             raise SettingError(f"Expected {_KINDS[self.kind]} for {shown}, received {value!r}.")
@@ -148,6 +153,18 @@ class Setting:
         if self.kind in (float, int):
             self._check_range(shown, converted)
         return converted
+
+    def _checked_change(self, name: str, text: str) -> str:
+        """The text of a value that goes from one number to another."""
+        ends = text.split("..")
+        if len(ends) != 2:
+            raise SettingError(
+                f"Expected a number for {argument(name)}, or two of them such as 0.6..0, received "
+                f"{text!r}."
+            )
+        for end in ends:
+            replace(self, may_change=False).parsed(name, end.strip())
+        return "..".join(end.strip() for end in ends)
 
     def _check_range(self, shown: str, value: float) -> None:
         computed = _as_float32(value) if self.kind is float else value
@@ -180,6 +197,8 @@ class Setting:
         Raises:
             SettingError: If it is of another kind or out of range.
         """
+        if self.may_change and ".." in text:
+            return self._checked_change(name, text)
         if self.kind in (float, int):
             try:
                 return self.checked(name, self.kind(text), key)
@@ -306,6 +325,27 @@ class DataSettings:
         is_file=True,
         is_listed=False,
     )
+    split_seed: int | None = setting(
+        "Seed of the division into training and validation data. [default: one division for all]",
+        int,
+        at_least=0,
+        at_most=2**32 - 1,
+        of_apps="divides_data",
+        advice_for_apps="its division is given",
+    )
+    hold_out: int | None = setting(
+        "Rows of the training set to choose on; the public validation set is then test data.",
+        int,
+        at_least=1,
+        of_apps="can_hold_out",
+        advice_for_apps="it has validation and test data of its own",
+    )
+    label_noise: float | None = setting(
+        "For research: share of the training labels that are made wrong on purpose.",
+        float,
+        above=0,
+        below=1,
+    )
     max_length: int | None = setting(
         "Word pieces at which texts are cut. [default: 128 or less]",
         int,
@@ -404,6 +444,22 @@ PARTS: dict[str, type] = {
     "computing": ComputingSettings,
 }
 """Parts of the spec whose settings every method has, by name."""
+
+
+def ends_of(value: float | str) -> tuple[float, float]:
+    """The first and the last value of a setting that may change.
+
+    Example:
+
+    >>> from keras_prokt.settings import ends_of
+    >>> ends_of("0.6..0"), ends_of(0.3)
+    ((0.6, 0.0), (0.3, 0.3))
+    """
+    if isinstance(value, str):
+        first, _, last = value.partition("..")
+        return float(first), float(last)
+    return float(value), float(value)
+
 
 ROLES = ("student", "teacher")
 

@@ -151,6 +151,10 @@ class Batches:
         inputs = {**inputs, INDEX: np.arange(self.num_examples, dtype="int32")}
         return self._like(inputs, self.labels, self.sample_weight)
 
+    def with_labels(self, labels: np.ndarray) -> "Batches":
+        """The same examples with other labels."""
+        return self._like(self.inputs, labels, self.sample_weight)
+
     def _taking(self, indices: np.ndarray) -> "Batches":
         return self._like(
             _map(self.inputs, _once(lambda leaf: _rows(leaf, indices))),

@@ -106,17 +106,18 @@ def _kept(split: str, source: str, cache: Path | None) -> tuple[Path, dict[str, 
     return folder, {"data": "cifar100", "split": split, "source": path}
 
 
-def split_validation(count: int) -> tuple[np.ndarray, np.ndarray]:
+def split_validation(count: int, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training and of the validation examples among the official training set.
 
     Args:
         count: Examples of the official training set.
+        seed: Seed of the choice.
 
     Returns:
         `(train, validation)`, both ascending; the validation examples are `VALIDATION_EXAMPLES`
-        drawn at random with a fixed seed.
+        drawn at random.
     """
-    order = np.random.default_rng(SPLIT_SEED).permutation(count)
+    order = np.random.default_rng(seed).permutation(count)
     validation = np.sort(order[:VALIDATION_EXAMPLES])
     return np.sort(order[VALIDATION_EXAMPLES:]), validation
 

@@ -18,8 +18,17 @@ class Split(NamedTuple):
     labels: np.ndarray
 
 
-def load_digits() -> dict[str, Split]:
+TEST_SEED = 1_000
+"""Seed of the test images where the division follows a seed: the same ones for every seed, and
+others than those of the usual division, on which settings were chosen."""
+
+
+def load_digits(split_seed: int | None = None) -> dict[str, Split]:
     """The digits, split into `train` (1,200), `validation` (237) and `test` (360).
+
+    Args:
+        split_seed: Seed of the division into training and validation images; the test images are
+            the same for every seed, and not those of the usual division. `None`: the usual one.
 
     Returns:
         Split name -> `Split`. The split is random with a fixed seed and the same every time.
@@ -35,7 +44,11 @@ def load_digits() -> dict[str, Split]:
     digits = sklearn.datasets.load_digits()
     images = (digits.images / 16.0).astype("float32")[..., None]
     labels = digits.target.astype("int32")
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
+    seed = SPLIT_SEED if split_seed is None else TEST_SEED
+    order = np.random.default_rng(seed).permutation(len(labels))
+    if split_seed is not None:
+        others = np.random.default_rng([split_seed, 4]).permutation(order[TEST_EXAMPLES:])
+        order = np.concatenate([order[:TEST_EXAMPLES], others])
     ends = np.cumsum([TEST_EXAMPLES, VALIDATION_EXAMPLES])
     parts = zip(("test", "validation", "train"), np.split(order, ends), strict=True)
     return {name: Split(images[part], labels[part]) for name, part in parts}

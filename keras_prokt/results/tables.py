@@ -33,7 +33,8 @@ def results_table(record: dict[str, Any]) -> str:
     setting = [f"{spec['app']}", f"method {spec['method']}", f"seed {training['seed']}"]
     for label, key in (("λ", "proximal_weight"), ("ε", "proximal_bound"), ("T", "temperature")):
         if of_method.get(key) is not None:
-            setting.append(f"{label} {of_method[key]:g}")
+            value = of_method[key]
+            setting.append(f"{label} {value if isinstance(value, str) else format(value, 'g')}")
     head = (
         f"{', '.join(setting)}, {training['epochs']} epochs of batches of {training['batch_size']}"
     )

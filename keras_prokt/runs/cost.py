@@ -68,6 +68,8 @@ def _models_and_forwards(plan: Plan) -> tuple[dict[str, keras.Model], Counter[st
         models["teacher"] = plan.teachers["teacher"]
         if run.method.trains_teacher_before and spec.teacher_init is None:
             forwards["teacher"] += FORWARDS_OF_TRAINING * examples * spec.teacher_epochs
+        if plan.head_start is not None:
+            forwards["teacher"] += FORWARDS_OF_TRAINING * examples * spec.teacher_head_start
     models["student"] = plan.distiller.student
     stages = [(plan.distiller, spec.epochs)]
     if plan.first_stage is not None:

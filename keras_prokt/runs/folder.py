@@ -141,7 +141,7 @@ class RunFolder:
             Name of the training ("" for the distillation itself) and the epochs; `None` where
             nothing was saved yet.
         """
-        for name in ("", "first_stage", *self._other_trainings()):
+        for name in ("", "first_stage", "head_start", *self._other_trainings()):
             done = [
                 int(path.name.split("-")[1])
                 for path in (self.checkpoint / name).glob("epoch-*-batch-*")

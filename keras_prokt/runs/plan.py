@@ -1,6 +1,7 @@
 """What a run trains, with everything that has to be trained before."""
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,13 +9,14 @@ import keras
 import numpy as np
 
 from keras_prokt import distillers, losses
-from keras_prokt.callbacks import TeacherRoute
-from keras_prokt.distillers import Distiller, FrozenTeacherDistiller
+from keras_prokt.callbacks import ObjectiveSchedule, ProximalSchedule, TeacherRoute
+from keras_prokt.data.batches import teacher_part
+from keras_prokt.distillers import Distiller, FrozenTeacherDistiller, StudentOnly
 from keras_prokt.files import new_kept_folder
 from keras_prokt.losses import Objective
 from keras_prokt.methods import OBJECTIVES, REGIMES
 from keras_prokt.results.metrics import get as get_metrics
-from keras_prokt.runs.spec import optimizer_recipe
+from keras_prokt.runs.spec import RunSpec, optimizer_recipe
 from keras_prokt.runs.teachers import (
     alone,
     digest_of_weights,
@@ -25,6 +27,7 @@ from keras_prokt.runs.teachers import (
     teacher_key,
 )
 from keras_prokt.runs.training import Run
+from keras_prokt.settings import ends_of
 
 
 @dataclass
@@ -38,6 +41,7 @@ class Plan:
         teachers: The models that teach, by the name under which they are reported.
         assistant: The plan of the run that trains the student's own teacher, or `None`.
         key: What the run's student follows from, of an assistant's; otherwise `None`.
+        head_start: What trains the teacher alone before the student begins, or `None`.
     """
 
     run: Run
@@ -46,6 +50,7 @@ class Plan:
     teachers: dict[str, keras.Model] = field(default_factory=dict)
     assistant: "Plan | None" = None
     key: dict[str, Any] | None = None
+    head_start: Distiller | None = None
 
     def train_before(self) -> list[keras.callbacks.Callback]:
         """Trains what has to be there before the student, or reads what is kept of it.
@@ -103,17 +108,28 @@ def plan_of(run: Run) -> Plan:
     if regime.trains_teacher is None:
         distiller: Distiller = make(student)
     else:
-        known = inspect.signature(make).parameters
+        # Those that a distiller passes on are arguments of all distillers.
+        known = {**inspect.signature(Distiller).parameters, **inspect.signature(make).parameters}
         values = {name: getattr(spec, name) for name in regime.settings if name in known}
         arguments = {name: value for name, value in values.items() if value is not None}
+        if "proximal_weight" in arguments:
+            arguments["proximal_weight"], _ = ends_of(arguments["proximal_weight"])
         distiller = make(
             own,
             student,
             objectives=[objectives[name] for name in method.matched],
-            label_weight=spec.label_weight,
+            label_weight=ends_of(spec.label_weight)[0],
             **arguments,
         )
     _compile(run, distiller, spec.epochs)
+    head_start = None
+    if spec.teacher_head_start is not None:
+        head_start = StudentOnly(run.teacher, student_inputs=teacher_part, name="head_start")
+        steps = spec.teacher_head_start * len(run.task.train)
+        head_start.compile(
+            optimizer=optimizer_recipe(spec.optimizers["teacher"]).build(steps),
+            steps_per_execution=spec.steps_per_execution,
+        )
     first_stage = None
     first = [o for name in method.objectives if (o := objectives[name].first_stage()) is not None]
     if first:
@@ -127,7 +143,7 @@ def plan_of(run: Run) -> Plan:
     distiller.check_inputs(example[0])
     for model in (*teachers.values(), student):
         _check_can_be_saved(model)
-    return Plan(run, distiller, first_stage, teachers, assistant, key)
+    return Plan(run, distiller, first_stage, teachers, assistant, key, head_start)
 
 
 def _assistant_key(run: Run) -> dict[str, Any]:
@@ -138,6 +154,22 @@ def _assistant_key(run: Run) -> dict[str, Any]:
         "data": run.task.train.digest("student"),
         "weights": digest_of_weights(run.student),
     }
+
+
+def schedules_of(spec: RunSpec) -> list[keras.callbacks.Callback]:
+    """What changes λ and γ over the epochs, where the run says so."""
+    schedules: list[keras.callbacks.Callback] = []
+    if isinstance(spec.proximal_weight, str):
+        schedules.append(ProximalSchedule(_straight(spec.proximal_weight, spec.epochs)))
+    if isinstance(spec.label_weight, str):
+        schedules.append(ObjectiveSchedule("labels", _straight(spec.label_weight, spec.epochs)))
+    return schedules
+
+
+def _straight(value: str, epochs: int) -> Callable[[int], float]:
+    """In equal steps from the value of the first epoch to that of the last."""
+    first, last = ends_of(value)
+    return lambda epoch: first + (last - first) * epoch / max(1, epochs - 1)
 
 
 def _teachers(run: Run) -> dict[str, keras.Model]:

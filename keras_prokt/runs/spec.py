@@ -505,6 +505,13 @@ def _check_values(spec: RunSpec) -> None:
             raise SettingError(
                 unknown_name(f"a setting of an objective of {spec.method!r}", objective, used)
             )
+    if spec.teacher_keep == "best":
+        other = next((n for n in ("anchors", "teacher_init") if getattr(spec, n) is not None), None)
+        if other is not None:
+            raise SettingError(
+                f"Expected {argument('teacher_keep')} last with {argument(other)}, received 'best';"
+                " no single epoch of one training teaches there."
+            )
     if spec.anchors is not None and spec.epochs < spec.anchors:
         raise SettingError(
             f"Expected {argument('epochs')} of at least {argument('anchors')}, received "

@@ -8,6 +8,7 @@ import keras
 from keras_prokt import losses
 from keras_prokt.app import Task, get_app
 from keras_prokt.data.batches import Batches, inputs_of
+from keras_prokt.data.noise import wrong_labels
 from keras_prokt.files import digest_of_file
 from keras_prokt.methods import parse_method
 from keras_prokt.runs.spec import RunSpec
@@ -17,6 +18,8 @@ from keras_prokt.settings import SettingError, argument
 def prepare(spec: RunSpec) -> Task:
     """The data and models of a run."""
     task = get_app(spec.app).prepare(spec.request())
+    if spec.label_noise is not None:
+        _make_labels_wrong(task, spec)
     if len(task.train) % spec.steps_per_execution:
         divisors = [n for n in range(1, len(task.train) + 1) if len(task.train) % n == 0]
         raise SettingError(
@@ -36,6 +39,23 @@ def prepare(spec: RunSpec) -> Task:
     if "index" in reads:
         task.train = task.train.with_index()
     return task
+
+
+def _make_labels_wrong(task: Task, spec: RunSpec) -> None:
+    """Makes a share of the training labels wrong, and of the validation labels that are theirs.
+
+    Test labels stay right. Where validation has wrong labels, the right ones are reported beside.
+    """
+
+    def wrong(batches: Batches, seed: int) -> Batches:
+        labels = wrong_labels(batches.labels, len(task.class_names), spec.label_noise, seed)
+        return batches.with_labels(labels)
+
+    task.train = wrong(task.train, spec.seed)
+    if task.validates_on_training_set:
+        right = {"validation, right labels": task.validation}
+        task.more_validation = {**task.more_validation, **right}
+        task.validation = wrong(task.validation, spec.seed + 1)
 
 
 def _check_same_positions(task: Task, spec: RunSpec) -> None:

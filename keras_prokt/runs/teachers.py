@@ -13,9 +13,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_prokt.callbacks import StudentCheckpoint
 from keras_prokt.data.batches import teacher_part
 from keras_prokt.distillers import StudentOnly
 from keras_prokt.files import digest_of_file, digest_of_json, is_kept, new_kept_folder, replacing
+from keras_prokt.results.metrics import get as get_metrics
+from keras_prokt.results.metrics import log_name
 from keras_prokt.runs.lock import InUse, Lock
 from keras_prokt.runs.spec import optimizer_recipe
 from keras_prokt.runs.training import Run
@@ -121,20 +124,27 @@ def _train_teacher(run: Run, folder: Path, key: dict[str, Any], files: dict[int,
         optimizer=optimizer_recipe(run.spec.optimizers["teacher"]).build(
             epochs * len(run.task.train)
         ),
+        metrics=get_metrics(run.task.metrics),
         steps_per_execution=run.spec.steps_per_execution,
     )
     # In the run folder until the last epoch is done: training may be stopped and resumed.
     anchors = run.folder.checkpoint / "anchors"
     anchors.mkdir(parents=True, exist_ok=True)
     kept = {epoch: anchors / name for epoch, name in files.items()}
+    save: keras.callbacks.Callback = _SaveAfter(kept)
+    if run.spec.teacher_keep == "best":
+        monitor = f"val_{log_name(run.task.metrics[0])}"
+        save = StudentCheckpoint(anchors / _MODEL, monitor=monitor, mode="max")
     run.fit(
         trainer,
         epochs,
         "teacher",
-        callbacks=[_SaveAfter(kept)],
+        callbacks=[save],
         name="teacher",
         files=list(kept.values()),
     )
+    if run.spec.teacher_keep == "best":
+        run.fixed_teacher.load_weights(anchors / _MODEL)
     with new_kept_folder(folder, key) as writing:
         for name in files.values():
             shutil.copy(anchors / name, writing / name)
@@ -163,6 +173,7 @@ def teacher_key(run: Run) -> dict[str, Any]:
         "spec": run.spec.of_teacher().to_json(),
         "data": run.task.train.digest("teacher"),
         "weights": digest_of_weights(run.fixed_teacher) if given is None else digest_of_file(given),
+        **({"keep": "best"} if run.spec.teacher_keep == "best" else {}),
     }
 
 

@@ -27,7 +27,7 @@ from keras_prokt.runs.cost import cost_of
 from keras_prokt.runs.determinism import is_deterministic
 from keras_prokt.runs.environment import describe_environment
 from keras_prokt.runs.folder import RunFolder
-from keras_prokt.runs.plan import Plan, plan_of
+from keras_prokt.runs.plan import Plan, plan_of, schedules_of
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
 from keras_prokt.runs.task import all_batches, check_same_data, digests, held_out, prepare
@@ -225,7 +225,10 @@ def _train(run: Run, plan: Plan) -> int:
     folder, spec = run.folder, run.spec
     monitor = f"val_{log_name(run.task.metrics[0])}"
     callbacks = plan.train_before()
-    if plan.first_stage is not None and not any(folder.checkpoint.glob("epoch-*")):
+    has_begun = any(folder.checkpoint.glob("epoch-*"))
+    if plan.head_start is not None and not has_begun:
+        run.fit(plan.head_start, spec.teacher_head_start, "head start", name="head_start")
+    if plan.first_stage is not None and not has_begun:
         stage = folder.path / "first_stage"
         run.fit(
             plan.first_stage,
@@ -235,7 +238,7 @@ def _train(run: Run, plan: Plan) -> int:
             name="first_stage",
             files=[stage / folder.history.name],
         )
-    callbacks = [TrainingDynamics(folder.path), *callbacks]
+    callbacks = [TrainingDynamics(folder.path), *callbacks, *schedules_of(spec)]
     if not spec.full_train:
         callbacks.insert(0, StudentCheckpoint(folder.student, monitor=monitor))
     run.fit(
