@@ -83,7 +83,7 @@ def new_folder(folder: Path, *, may_exist: bool = True) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     prefix = f"{_UNFINISHED}{folder.name}-"
     _remove_abandoned(folder.parent, prefix)
-    writing = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+    writing = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=folder.parent))
     with _held(writing):
         try:
             yield writing
@@ -120,6 +120,8 @@ def _remove_abandoned(parent: Path, prefix: str) -> None:
     if fcntl is None:
         return
     for path in parent.glob(f"{_escaped(prefix)}*"):
+        if _is_alive(path.name.removeprefix(prefix).partition("-")[0]):
+            continue  # it may not have its lock yet
         with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY)
             try:
@@ -127,6 +129,17 @@ def _remove_abandoned(parent: Path, prefix: str) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(descriptor)
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether there is a process of that number on this machine."""
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _escaped(name: str) -> str:

@@ -67,7 +67,12 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stay
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == -9
     [left] = os.listdir(tmp_path)
     assert left.startswith(".unfinished-new-")
+    # One that has just been made, before it is locked, is somebody's.
+    just_made = tmp_path / f".unfinished-new-{os.getpid()}-x"
+    just_made.mkdir()
     with files.new_folder(tmp_path / "new") as outer:
+        assert just_made.is_dir()
+        just_made.rmdir()
         assert left not in os.listdir(tmp_path)
         with files.new_folder(tmp_path / "new"):
             assert outer.is_dir()

@@ -477,6 +477,8 @@ def _proposed(runs: RunList) -> list[Entry]:
                 about["configurations"][_title(values)] = values
                 entries = [_entry(about, values, seed) for seed in about["seeds"]]
                 record["runs"] += [entry.to_json() for entry in entries]
+            else:
+                about["trials"] = len(found["configurations"])  # there are no others
         return [Entry.from_json(values) for values in record["runs"]]
 
 
