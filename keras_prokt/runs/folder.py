@@ -309,7 +309,8 @@ class RunFolder:
         name = record.get("replaces")
         # A record from elsewhere is not to name any folder for deletion.
         replaced = [] if name is None else [p for p in self._replaced() if p.name == name]
-        if not replaced:
+        # A completed run that is itself moved aside may get the name of the one that it replaced.
+        if not replaced or replaced[0] == Path(os.path.abspath(self.path)):
             return None
         [folder] = map(RunFolder, replaced)
         with contextlib.suppress(ValueError):
