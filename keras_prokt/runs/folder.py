@@ -274,9 +274,12 @@ class RunFolder:
 
     def recover(self) -> None:
         """Puts a run back that was moved aside for one that was killed before it was there."""
-        if self.path.exists() or not self.path.parent.is_dir() or not (found := self._replaced()):
+        if self.path.exists() or not self.path.parent.is_dir():
             return
-        replaced = RunFolder(found[-1])
+        found = [folder for folder in map(RunFolder, self._replaced()) if folder.record.is_file()]
+        if not found:
+            return
+        replaced = found[-1]
         # Another process may be about to replace it, or have no right to write here.
         with contextlib.suppress(InUse, OSError), replaced.locked() as lock:
             if not os.path.lexists(self.path):
@@ -324,7 +327,8 @@ class RunFolder:
         numbers = {}
         for path in place.parent.iterdir():
             match = re.fullmatch(rf"{re.escape(name)}\.replaced-([0-9]+)", path.name)
-            if match is not None and RunFolder(path).record.is_file():
+            # An empty one is what a kill has left of its deletion.
+            if match and (RunFolder(path).record.is_file() or _is_empty(path)):
                 numbers[path] = int(match[1])
         return sorted(numbers, key=numbers.__getitem__)
 
@@ -371,6 +375,10 @@ class RunFolder:
     def resume_hint(self) -> str:
         """The command that goes on with the run."""
         return resume_hint(self.path)
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def resume_hint(path: Path) -> str:

@@ -2,9 +2,11 @@
 
 import contextlib
 import csv
+import errno
+import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -186,11 +188,13 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
         seconds = record.get("wall_seconds", 0) + time.monotonic() - started
         return {**record, "wall_seconds": round(seconds, 2)}
 
+    measures_test = record.get("measures_test", True)
     try:
-        best_epoch = _train(run, plan)
-        results = _measured(run, plan, best_epoch, measures_test=record.get("measures_test", True))
-        if record["export"]:
-            _export(run)
+        with _file_errors_as_python_has_them():
+            best_epoch = _train(run, plan)
+            results = _measured(run, plan, best_epoch, measures_test=measures_test)
+            if record["export"]:
+                _export(run)
     except Stopped as stopped:
         record = with_time(record)
         folder.write(record)
@@ -218,6 +222,19 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
     folder.delete_replaced(record)
     return folder.read()
+
+
+@contextlib.contextmanager
+def _file_errors_as_python_has_them() -> Iterator[None]:
+    """Turns what TensorFlow says of a full disk into an `OSError`."""
+    try:
+        yield
+    except Exception as error:
+        for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO):
+            is_of_tensorflow = type(error).__module__.startswith("tensorflow.")
+            if is_of_tensorflow and os.strerror(code) in str(error):
+                raise OSError(code, f"{os.strerror(code)}, while TensorFlow wrote") from error
+        raise
 
 
 def _train(run: Run, plan: Plan) -> int:
@@ -400,7 +417,8 @@ def export_run(out: str | Path) -> Path:
     from keras_prokt.export import export_saved_model
 
     folder = RunFolder.existing(out)
-    with folder.locked():  # a run replaces its SavedModel at its end
+    # A run replaces its SavedModel at its end.
+    with folder.locked(), _file_errors_as_python_has_them():
         return export_saved_model(
             saved_student(folder),
             folder.saved_model,
