@@ -69,6 +69,11 @@ class SettingError(ValueError):
         self._message = message
         super().__init__(self.shown_as({}))
 
+    @property
+    def marked(self) -> str:
+        """The message as it was given, from which the same error can be made elsewhere."""
+        return self._message
+
     def shown_as(self, names: Mapping[str, str]) -> str:
         """The message with other names for the arguments.
 

@@ -137,7 +137,7 @@ class RunSpec:
         _check_together(description, parsed, given)
         for name, row in all_settings().items():
             if row.is_file and name in given:
-                given[name] = _absolute(given[name])
+                given[name] = absolute_path(given[name])
         return cls(**_Resolved(description, parsed, pair, given).parts())
 
     def __post_init__(self) -> None:
@@ -318,8 +318,8 @@ class _Resolved:
     def __init__(self, app: App, method: Method, pair: str | None, given: dict[str, Any]):
         self._app, self._method, self._given = app, method, given
         teacher, student = _pair(app, method, pair)
-        self._teacher = _model_name(given.get("teacher", teacher), app.teachers)
-        self._student = _model_name(given.get("student", student), app.students)
+        self._teacher = model_name(given.get("teacher", teacher), app.teachers)
+        self._student = model_name(given.get("student", student), app.students)
 
     def parts(self) -> dict[str, Any]:
         given, recipe = self._given, self._app.recipe
@@ -383,7 +383,7 @@ class _Resolved:
             own["weights"] = _weights(method, recipe, given.get("weights", {}))
         if "assistants" in own:
             known = self._app.students
-            own["assistants"] = tuple(_model_name(name, known) for name in own["assistants"])
+            own["assistants"] = tuple(model_name(name, known) for name in own["assistants"])
         values = {**defaults, **own}
         of_optimizers = {of_role("teacher", name) for name in settings_of(OptimizerSettings)}
         return {
@@ -565,14 +565,14 @@ def _without_tuples(value: Any) -> Any:
     return [_without_tuples(one) for one in value] if isinstance(value, (tuple, list)) else value
 
 
-def _model_name(name: str, known: Mapping[str, str]) -> str:
+def model_name(name: str, known: Mapping[str, str]) -> str:
     """A model of the app in its own spelling, or the absolute path of a directory."""
     if name in known or not os.path.isdir(name):
         return known_spelling(name, known)
     return os.path.abspath(name)
 
 
-def _absolute(path: str) -> str:
+def absolute_path(path: str) -> str:
     """The same file from any folder, so that a run can be resumed from any."""
     is_elsewhere = path.startswith(TFDS) or "://" in path
     return path if is_elsewhere else os.path.abspath(os.path.expanduser(path))
