@@ -19,7 +19,10 @@ def commit() -> str | None:
     """The commit that is packaged: git's own word, or what a source distribution says."""
     if (HERE / ".git").exists():
         command = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=12"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:
+            return None  # there is no git
         return result.stdout.strip() or None
     return (HERE / COMMIT).read_text() if (HERE / COMMIT).is_file() else None
 

@@ -403,7 +403,8 @@ def _print_search(folder: Path, found: dict[str, Any]) -> None:
     click.echo(search_table(found))
     if found["chosen"] is not None:
         chosen = next(one for one in found["configurations"] if one["title"] == found["chosen"])
-        click.echo(f"picture: {folder / FIGURE}")
+        if (folder / FIGURE).is_file():
+            click.echo(f"picture: {folder / FIGURE}")
         run = folder / chosen["runs"][0]["folder"]
         click.echo(f"the student: `keras-prokt export {shlex.quote(str(run))}`")
 
@@ -494,7 +495,7 @@ def compare(
                 rows,
                 folder,
                 seeds=parsed_seeds(seeds),
-                baselines=baselines,
+                baselines=[" ".join(one.split()) for one in baselines],
                 jobs=jobs,
                 threads=threads,
                 stop=stop,
@@ -532,7 +533,7 @@ def _rows(methods: tuple[str, ...], given: dict[str, Any]) -> dict[str, RunSpec]
 def _refuse_settings(given: dict[str, Any], out: str | None) -> None:
     given = {**given, "app": None if given["app"] == "digits" else given["app"], "out": out}
     for name, value in given.items():
-        if value not in (None, (), False):
+        if value is not None and value is not False and value != ():
             raise SettingError(
                 f"Expected no {argument(name)} with RUNS, received {value!r}; it belongs to "
                 "--method, which carries runs out."
@@ -554,15 +555,25 @@ def _end_of(done: Execution, *, is_search: bool = False) -> None:
 @main.command()
 @click.argument("run")
 @click.option("--stop-after", metavar="9m", help="Save the state and stop after this time.")
-@click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at once, of several.")
+@click.option("--jobs", type=click.IntRange(1), help="Runs at once, of several. [default: 1]")
 @click.option("--threads", type=click.IntRange(1), help="Threads of each run, of several.")
-def resume(run: str, stop_after: str | None, jobs: int, threads: int | None) -> None:
+@click.option("--retry-failed", is_flag=True, help="Begin runs anew that failed, of several.")
+def resume(
+    run: str, stop_after: str | None, jobs: int | None, threads: int | None, retry_failed: bool
+) -> None:
     """Continue a run, a comparison or a search that was stopped, exactly where it was."""
     with _problems_in_one_line():
         stop = Stop(_seconds(stop_after))
+        of_several = {"jobs": jobs, "threads": threads, "retries_failed": retry_failed}
         if (runs := RunList.at(run)) is not None:
-            _resume_list(runs, stop, jobs, threads)
+            _resume_list(runs, stop, **{**of_several, "jobs": jobs or 1})
             return
+        for name, value in of_several.items():
+            if value:
+                raise SettingError(
+                    f"Expected no {argument(name.replace('retries', 'retry'))} with a single run, "
+                    f"received {value!r}; it goes on as it was begun."
+                )
         folder = RunFolder.existing(run)
         record, spec = folder.read(), folder.spec()
         folder.tidy(record)
@@ -576,17 +587,13 @@ def resume(run: str, stop_after: str | None, jobs: int, threads: int | None) -> 
     _print_results(folder, record)
 
 
-def _resume_list(runs: RunList, stop: Stop, jobs: int, threads: int | None) -> None:
-    entries = runs.entries()
-    for entry in entries:
-        if runs.status(entry) not in ("completed", "failed"):
-            entry.spec.check_without_keras()
+def _resume_list(runs: RunList, stop: Stop, **settings: Any) -> None:
     with _stopping(runs.path, stop):
         if runs.kind == "search":
-            found, done = go_on(runs, jobs=jobs, threads=threads, stop=stop)
+            found, done = go_on(runs, stop=stop, **settings)
             _print_search(runs.path, found)
         else:
-            comparison, done = resume_comparison(runs, jobs=jobs, threads=threads, stop=stop)
+            comparison, done = resume_comparison(runs, stop=stop, **settings)
             if comparison:
                 click.echo(render(comparison, "table"))
     _end_of(done, is_search=runs.kind == "search")
@@ -743,6 +750,8 @@ def _state(folder: RunFolder, record: dict[str, Any]) -> str:
         where = f"{name or 'distillation'}: {done}{of_all} epochs done"
     if holder is not None:
         return f"is running, {describe(holder)}; {where}"
+    if record["status"] == "failed" and "threads" not in record:
+        return "failed before it began"
     if "threads" not in record:
         return f"not running; {where}; resume it with keras_prokt {record['package']['version']}"
     return f"not running; {where}; go on with `{folder.resume_hint()}`"

@@ -5,7 +5,7 @@ Imports no Keras.
 
 import functools
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import click
@@ -20,6 +20,9 @@ METHOD_HELP = (
     "Objectives and at most one regime joined by '+', such as prokt, kd, crd+kd, at+prokt, sp+rco; "
     "see `keras-prokt methods`."
 )
+
+SCRATCH = "scratch"
+"""What is typed for a teacher that nobody has trained."""
 
 _OTHERS = {
     name: f"--{name.replace('_', '-')}"
@@ -91,14 +94,12 @@ def with_settings(
 def _option(name: str, row: Setting, group: str, default: Any, as_text: bool) -> Any:
     several = row.kind is dict or (row.kind is tuple and name != "text_columns")
     settings: dict[str, Any] = {"help": row.help, "metavar": row.metavar, "group": group}
-    if row.kind is bool and not as_text:
+    if row.kind is bool:
         settings |= {"is_flag": True, "default": None}
     elif several:
         settings |= {"multiple": True}
     elif row.kind in (float, int) and not as_text and not row.may_change:
         settings |= {"type": row.kind}
-    elif row.kind is bool:
-        settings |= {"is_flag": True, "default": None}
     if default is not None:
         settings |= {"default": default, "show_default": True}
     return click.option(row.option_of(name), name, cls=GroupedOption, **settings)
@@ -111,7 +112,7 @@ def parsed(given: Mapping[str, Any]) -> dict[str, Any]:
         SettingError: If an entry is not of the form that its option has.
     """
     values = {name: value for name, value in given.items() if value not in (None, ())}
-    if values.get("teacher_init") == "scratch":
+    if values.get("teacher_init") == SCRATCH:
         del values["teacher_init"]
     for name, value in values.items():
         row = all_settings().get(name)
@@ -127,9 +128,10 @@ def parsed(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _weights(entries: Iterable[str]) -> dict[str, float]:
-    weights = {}
+    weights: dict[str, float] = {}
     for entry in entries:
         name, _, value = entry.partition("=")
+        _check_once("weights", name.strip(), weights)
         try:
             weights[name.strip()] = float(value)
         except ValueError:
@@ -138,6 +140,11 @@ def _weights(entries: Iterable[str]) -> dict[str, float]:
                 "at=500."
             ) from None
     return weights
+
+
+def _check_once(setting: str, key: str, there: Container[str]) -> None:
+    if key in there:
+        raise SettingError(f"Expected {argument(setting, key)} once, received it again; leave one.")
 
 
 def _objective_settings(entries: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -160,6 +167,9 @@ def _objective_settings(entries: Iterable[str]) -> dict[str, dict[str, Any]]:
                 else f"Expected no settings of {objective!r}, received {name!r}; it has none."
             )
         place = f"{objective}.{name}"
+        _check_once(
+            "objective_settings", place, {f"{objective}.{n}" for n in settings.get(objective, {})}
+        )
         settings.setdefault(objective, {})[name] = rows[name].parsed(
             "objective_settings", text.strip(), place
         )
@@ -202,10 +212,14 @@ def parsed_method(text: str) -> tuple[str, dict[str, Any]]:
     for entry in entries:
         typed, equals, value = entry.partition("=")
         name = typed_names().get(typed.removeprefix("--"))
-        if name is None or not equals:
-            known = typed_names()
+        if name is None:
             raise SettingError(
-                unknown_name(f"a setting of method {method!r}, NAME=VALUE,", typed, known)
+                unknown_name(f"a setting of method {method!r}", typed, typed_names())
+            )
+        if not equals:
+            raise SettingError(
+                f"Expected NAME=VALUE after method {method!r}, received {entry!r}; such as "
+                "lambda=0.3."
             )
         if name == "seed":
             raise SettingError(
@@ -218,7 +232,10 @@ def parsed_method(text: str) -> tuple[str, dict[str, Any]]:
             raise SettingError(f"Expected {typed} once, received {text!r}; leave one out.")
         else:
             given[name] = value if name == "text_columns" else row.parsed(name, value)
-    return method, parsed(given)
+    own = parsed(given)
+    if given.get("teacher_init") == SCRATCH:
+        own["teacher_init"] = None  # not even a common one
+    return method, own
 
 
 def parsed_seeds(text: str) -> list[int]:
@@ -281,6 +298,7 @@ def parsed_search(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
                 place, equals, text = entry.partition("=")
                 if equals and _is_several(row, text, is_number=True):
                     key = place.strip()
+                    _check_once(name, key, [k.partition(" ")[2] for k in over])
                     own = _row_of(name, key)
                     over[f"{name} {key}"] = _several_values(own, name, key, text)
                 else:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
+from unicodedata import category
 
 from keras_prokt.names import unknown_name
 
@@ -253,9 +254,9 @@ def _as_int(value: Any) -> int | None:
 
 
 def _as_text(value: Any) -> str | None:
-    # A text is no text where a surrogate or a zero byte cannot be written or opened.
-    is_text = isinstance(value, str) and value.isprintable() and value.strip() != ""
-    return value if is_text else None
+    # No file can be named, and no terminal shown, control characters and half characters.
+    is_text = isinstance(value, str) and value.strip() != ""
+    return value if is_text and not any(category(c) in ("Cc", "Cs") for c in value) else None
 
 
 def _as_texts(value: Any) -> tuple[str, ...] | None:
@@ -337,6 +338,7 @@ class DataSettings:
         at_most=2**32 - 1,
         of_apps="divides_data",
         advice_for_apps="its division is given",
+        is_listed=False,
     )
     hold_out: int | None = setting(
         "Rows of the training set to choose on; the public validation set is then test data.",
@@ -344,12 +346,14 @@ class DataSettings:
         at_least=1,
         of_apps="can_hold_out",
         advice_for_apps="it has validation and test data of its own",
+        is_listed=False,
     )
     label_noise: float | None = setting(
         "For research: share of the training labels that are made wrong on purpose.",
         float,
         above=0,
         below=1,
+        is_listed=False,
     )
     max_length: int | None = setting(
         "Word pieces at which texts are cut. [default: 128 or less]",

@@ -1,7 +1,6 @@
 """What a run costs: forwards and operations, and before it is started time and memory here."""
 
 import logging
-import resource
 import statistics
 import sys
 import time
@@ -115,6 +114,8 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
         name = f"assistant {own.spec.student}, if it is not there yet"
         phases[name] = (assistant.distiller, own.spec.epochs * steps, own.task.train)
         assistant = assistant.assistant
+    if plan.head_start is not None:
+        phases["head start"] = (plan.head_start, spec.teacher_head_start * steps, run.task.train)
     if plan.first_stage is not None:
         phases["first stage"] = (
             plan.first_stage,
@@ -197,6 +198,8 @@ def forward_flops(model: keras.Model, inputs: Any) -> int | None:
 
 def peak_bytes() -> int:
     """Most memory that this process has held so far."""
+    import resource  # Windows has no such module
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 

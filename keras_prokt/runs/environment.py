@@ -40,12 +40,13 @@ def _git_commit() -> str | None:
     """The commit of a checkout, or the one that an installed package was built from."""
     package = Path(keras_prokt.__file__).resolve().parent
     if (package.parent / ".git").exists():
-        result = subprocess.run(
-            ["git", "-C", str(package.parent), "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = ["git", "-C", str(package.parent), "describe", "--always", "--dirty"]
+        try:
+            result = subprocess.run(
+                [*command, "--abbrev=12"], capture_output=True, text=True, check=False
+            )
+        except OSError:
+            return None  # there is no git
         return result.stdout.strip() or None
     packaged = package / "commit.txt"
     return packaged.read_text().strip() if packaged.is_file() else None

@@ -14,6 +14,7 @@ from keras_prokt.data.table import TFDS
 from keras_prokt.methods import (
     OBJECTIVES,
     REGIMES,
+    TEACHER_OPTIMIZER,
     Method,
     known_methods,
     method_settings,
@@ -151,7 +152,7 @@ class RunSpec:
         object.__setattr__(self, "optimizers", optimizers)
         of_method = {}
         for name, value in self.method_settings.items():
-            if name not in method.settings or name in optimizers:
+            if name not in method.settings or name in TEACHER_OPTIMIZER:
                 raise SettingError(unknown_name("a setting of the method", name, method.settings))
             of_method[name] = _checked_in_method(name, method.settings[name], value)
         object.__setattr__(self, "method_settings", of_method)
@@ -197,6 +198,9 @@ class RunSpec:
             SettingError: As `resolve`.
         """
         parts: dict[str, Any] = {}
+        own = {k: v for k, v in settings.items() if k not in ("app", "method") and v is not None}
+        method = parse_method(settings.get("method", self.method))
+        _check_names(get_app(settings.get("app", self.app)), method, own)
         for name, value in settings.items():
             role, _, of_optimizer = name.partition("_")
             if name in ("app", "method"):
@@ -240,6 +244,8 @@ class RunSpec:
             "label_weight": recipe.soft_target_weights[0],
             "teacher_init": self.teacher_init,
             "assistants": tuple(before) or None,
+            "teacher_keep": self.teacher_keep,
+            "target_mode": self.target_mode,
         }
         optimizer = optimizer_settings(recipe.student_optimizer(assistant), {})
         return replace(
@@ -286,7 +292,8 @@ def optimizer_settings(recipe: OptimizerRecipe, given: Mapping[str, Any]) -> Opt
     Args:
         recipe: What the app suggests.
         given: Fields of `OptimizerSettings`; those that are missing are the recipe's. Of another
-            optimizer, the recipe's learning rate, schedule and clipping stay, nothing else.
+            optimizer the recipe's learning rate, schedule and clipping stay, and its momentum where
+            the optimizer has one.
     """
     options = dict(recipe.options)
     values = {
@@ -416,17 +423,6 @@ def _check_names(app: App, method: Method, given: Mapping[str, Any]) -> None:
 
 def _check_together(app: App, method: Method, given: Mapping[str, Any]) -> None:
     """Refuses settings that exclude each other, and half a description of a table."""
-    if "proximal_weight" in given and "proximal_bound" in given:
-        raise SettingError(
-            f"Expected either {argument('proximal_weight')} or {argument('proximal_bound')}, "
-            "received both; with a bound the weight adapts itself."
-        )
-    for name in ("dual_step_size", "dual_initial"):
-        if name in given and "proximal_bound" not in given:
-            raise SettingError(
-                f"Expected no {argument(name)} without {argument('proximal_bound')}, received "
-                f"{given[name]!r}; it belongs to the bounded form."
-            )
     if "teacher_init" in given and REGIMES[method.regime].trains_teacher_before:
         for name in ("teacher_epochs", *(of_role("teacher", n) for n in _optimizer_names())):
             if name in given:
@@ -498,6 +494,17 @@ def _check_values(spec: RunSpec) -> None:
             raise SettingError(
                 f"Expected no {argument(of_role(role, 'momentum'))} with optimizer {name!r}, "
                 f"received {momentum!r}; it belongs to {', '.join(MOMENTUM_OPTIMIZERS)}."
+            )
+    if spec.proximal_weight is not None and spec.proximal_bound is not None:
+        raise SettingError(
+            f"Expected either {argument('proximal_weight')} or {argument('proximal_bound')}, "
+            "received both; with a bound the weight adapts itself."
+        )
+    for name in ("dual_step_size", "dual_initial"):
+        if getattr(spec, name) is not None and spec.proximal_bound is None:
+            raise SettingError(
+                f"Expected no {argument(name)} without {argument('proximal_bound')}, received "
+                f"{getattr(spec, name)!r}; it belongs to the bounded form."
             )
     for objective in spec.objective_settings or {}:
         used = dict.fromkeys([*method.objectives, *method.matched])

@@ -38,5 +38,6 @@ def use_threads(count: int | None) -> None:
 
 def threads_in_use() -> int:
     """Threads that this process computes with."""
-    given = os.environ.get(_VARIABLES[0], "")
+    is_torch = os.environ.get("KERAS_BACKEND") == "torch"
+    given = os.environ.get(_VARIABLES[1 if is_torch else 0], "")
     return int(given) if given.isdecimal() and int(given) > 0 else available_cores()

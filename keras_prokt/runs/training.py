@@ -149,6 +149,8 @@ class Run:
                 callbacks=[*callbacks, backup, Progress(title)],
                 verbose=0,
             )
+        if self.stop.signal is not None:  # it came after the last step; the state is saved
+            raise Stopped(self.stop.signal)
 
 
 class TimedBackup(ResumableBackup):
@@ -176,3 +178,9 @@ class TimedBackup(ResumableBackup):
         if not is_passed_over:
             self._save(self._epoch, batch + 1)
         raise Stopped(self._stop.signal)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        # It may have become time in the validation, in which there is no state to save.
+        if self._stop.is_due() and epoch + 1 < self.params["epochs"]:
+            raise Stopped(self._stop.signal)

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -125,6 +126,32 @@ def _put_back(folder: RunFolder, record: dict[str, Any], error: BaseException) -
     error.add_note(f"The run that was to be replaced is in {str(folder.path)!r} again{where}.")
 
 
+class OtherThreads(UserWarning):
+    """A run goes on with another number of threads than it was begun with."""
+
+
+def check_can_go_on(record: Mapping[str, Any]) -> None:
+    """Refuses an unfinished run that nothing can be continued of.
+
+    Args:
+        record: As in `run.json`.
+
+    Raises:
+        ValueError: If it is of an older version, or failed before it began.
+    """
+    if "threads" in record:
+        return
+    if record["status"] == "failed":
+        raise ValueError(
+            f"Expected a run that has begun, received one that failed before: "
+            f"{record.get('failure', 'unknown')}; start it anew."
+        )
+    raise ValueError(
+        "Expected a run of this version of keras_prokt, received one begun with "
+        f"{record['package']['version']}; resume it with that version, or start it anew."
+    )
+
+
 def resume(
     out: str | Path,
     *,
@@ -162,13 +189,16 @@ def resume(
     if record["status"] == "completed":
         folder.tidy(record)
         return record
-    if "threads" not in record:
-        version = record.get("package", {}).get("version", "0.1.0")
-        raise ValueError(
-            f"Expected a run of this version of keras_prokt, received one begun with {version}; "
-            "resume it with that version, or start it anew."
-        )
+    check_can_go_on(record)
     check_backend(spec)
+    if record["threads"] != threads_in_use():
+        warnings.warn(
+            f"The run was begun with {record['threads']} threads and goes on with "
+            f"{threads_in_use()}: sums are formed in another order, so that it will not be equal, "
+            "bit for bit, to one that was never stopped.",
+            OtherThreads,
+            stacklevel=2,
+        )
     with folder.locked():
         record = folder.read()
         if record["status"] == "completed":  # by another process, meanwhile

@@ -49,12 +49,12 @@ def test_weights_and_settings_of_objectives():
         ({"objective_settings": ["crdd.momentum=0"]}, "an objective among"),
         ({"objective_settings": ["crd.momentu=0"]}, "did you mean 'momentum'?"),
         ({"objective_settings": ["kd.temperature=2"]}, "no settings of 'kd', received 'temperatu"),
-        ({"objective_settings": ["crd.momentum=1"]}, "--set in [0, 1), received 1.0"),
+        ({"objective_settings": ["crd.momentum=1"]}, "--set crd.momentum in [0, 1), received 1.0"),
         (
             {"objective_settings": ["crd.dimensions=2.5"]},
-            "a whole number for --set, received '2.5'",
+            "a whole number for --set crd.dimensions, received '2.5'",
         ),
-        ({"objective_settings": ["pkd.strategy=first"]}, "--set among last, skip"),
+        ({"objective_settings": ["pkd.strategy=first"]}, "--set pkd.strategy among last, skip"),
     ],
     ids=str,
 )
@@ -71,3 +71,28 @@ def test_every_setting_of_an_objective_can_be_typed():
             typed = {"objective_settings": [f"{objective}.{name}={text}"]}
             value = parsed(typed)["objective_settings"][objective][name]
             assert str(value) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"weights": ["kd=1", "kd=2"]}, "--weight kd once"),
+        (
+            {"objective_settings": ["crd.momentum=.1", "crd.momentum=.2"]},
+            "--set crd.momentum once",
+        ),
+    ],
+)
+def test_what_is_given_twice_is_refused(given, key):
+    with pytest.raises(SettingError) as refusal:
+        parsed(given)
+    assert f"Expected {key}" in refusal.value.shown_as(option_names())
+
+
+def test_a_row_begins_from_scratch_where_it_says_so():
+    from keras_prokt.cli import _rows
+
+    given = {"app": "digits", "teacher_init": "t.keras"}
+    rows = _rows(("prokt", "prokt teacher-init=scratch lambda=0"), given)
+    [common, own] = rows.values()
+    assert common.teacher_init.endswith("t.keras") and own.teacher_init is None

@@ -41,6 +41,12 @@ EXAMPLES = {
     "objective_settings": ({"crd": {"num_negatives": 8, "momentum": 0.25}}, "digits", "crd", {}),
     "teacher_epochs": (3, "digits", "kd", {}),
     "first_stage_epochs": (3, "digits", "ab", {}),
+    "target_mode": ("training", "digits", "prokt", {}),
+    "teacher_head_start": (2, "digits", "prokt", {}),
+    "teacher_keep": ("best", "digits", "kd", {}),
+    "split_seed": (3, "digits", "prokt", {}),
+    "hold_out": (100, "glue-sst2", "prokt", {}),
+    "label_noise": (0.25, "digits", "prokt", {}),
 }
 for role in ("student", "teacher"):
     EXAMPLES |= {
@@ -215,3 +221,30 @@ def test_methods_train_what_their_regime_says():
         trains = set(RunSpec.resolve("digits", method).optimizers)
         assert trains == {"student"} | ({"teacher"} if method != "student" else set())
     assert set(OBJECTIVES) | set(REGIMES) >= set(known_methods())
+
+
+def test_a_spec_in_which_something_is_ignored_is_refused_wherever_it_comes_from():
+    spec = RunSpec.resolve("digits", "prokt")
+    for changes, message in (
+        ({"dual_initial": 0.5}, "no dual_initial without proximal_bound"),
+        ({"proximal_bound": 0.5}, "either proximal_weight or proximal_bound"),
+        ({"dataset": "/t.csv"}, "no dataset with app 'digits'"),
+        ({"full_train": True}, "no full_train with app 'digits'"),
+        ({"anchors": 2}, "no anchors with method 'prokt'"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            spec.replacing(**changes)
+    values = spec.to_json()
+    values["method_settings"]["dual_initial"] = 0.5
+    with pytest.raises(SettingError, match="no dual_initial without proximal_bound"):
+        RunSpec.from_json(values)
+    values = spec.to_json()
+    values["method_settings"]["teacher_learning_rate"] = 0.5
+    with pytest.raises(SettingError, match="a setting of the method"):
+        RunSpec.from_json(values)
+
+
+def test_an_assistant_is_taught_as_the_student_is():
+    spec = RunSpec.resolve("digits", "ta", teacher_keep="best", target_mode="training")
+    assistant = spec.of_assistant()
+    assert (assistant.teacher_keep, assistant.target_mode) == ("best", "training")
