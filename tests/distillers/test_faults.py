@@ -190,6 +190,13 @@ def test_epochs_of_few_steps_are_judged_together():
         distiller.fit(X[:16], Y[:16], epochs=8, **FIT)
 
 
+def test_a_training_of_few_steps_is_judged_at_its_end():
+    distiller = StudentOnly(network())
+    distiller.compile(Adam(1e6))
+    with pytest.raises(TrainingFault, match="Epoch 3: training of the student has exploded"):
+        distiller.fit(X[:16], Y[:16], epochs=3, **FIT)
+
+
 def test_what_is_matched_may_weigh_as_much_as_it_likes():
     from keras_prokt.losses import SoftTargets
 
