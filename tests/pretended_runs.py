@@ -144,6 +144,7 @@ class _Worker:
     def __init__(self, pretended: Pretended, runs: RunList, entry: Entry, threads: int, events):
         self.settings = executor.worker_settings(entry, threads)
         self.name: str | None = None
+        self.is_ready = True
         self.done = 0
         self.last_words: list[str] = ["these words"]
         self._pretended, self._runs, self._events = pretended, runs, events

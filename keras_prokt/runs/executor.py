@@ -29,6 +29,7 @@ MAX_DEATHS = 2
 RUNS_OF_A_PROCESS = 25
 """After so many runs a process makes place for a new one: backends do not give back all memory."""
 
+_LAST_WORDS_SECONDS = 1.0
 _POLL = 0.2
 _BUSY_SECONDS = 2.0
 _LINE_SECONDS = 10.0
@@ -47,6 +48,8 @@ class Execution:
         completed: Names of the completed runs.
         failed: Name -> reason, of runs that failed, now or before.
         refused: Name -> reason, of runs that cannot go on as things are.
+
+    Reasons are as `execute`'s `show` has them.
     """
 
     completed: list[str] = field(default_factory=list)
@@ -66,6 +69,7 @@ def execute(
     drops: Callable[[str, Collection[str]], bool] | None = None,
     adds_test: bool = False,
     stream: TextIO | None = None,
+    show: Callable[[str], str] | None = None,
 ) -> Execution:
     """Carries out what is missing of a list.
 
@@ -82,14 +86,18 @@ def execute(
             wait or are carried out here too, whose records are about to change.
         adds_test: Whether the students of completed runs are measured on test data instead.
         stream: Where progress is shown; standard error by default.
+        show: What people read of a reason, in which arguments are marked as in
+            `SettingError.marked`; `None`: the names of the arguments. Records have those always.
 
     Returns:
         What became of them.
 
     Raises:
         SettingError: As `check_jobs`.
+        ValueError: If processes cannot carry out runs, such as with a broken backend; no run is
+            to blame for that.
         Stopped: If it was time to stop, after all states have been saved.
-        OSError: If files cannot be written.
+        OSError: If files of no run can be written.
     """
     check_jobs(jobs, threads)
     executor = _Executor(
@@ -103,8 +111,14 @@ def execute(
         drops=drops,
         adds_test=adds_test,
         stream=stream,
+        show=show or unmarked,
     )
     return executor.run()
+
+
+def unmarked(text: str) -> str:
+    """A reason with the plain names of its arguments."""
+    return str(SettingError(text))
 
 
 def check_jobs(jobs: int, threads: int | None) -> None:
@@ -126,6 +140,7 @@ class _Worker:
     ):
         self.settings = worker_settings(entry, threads)
         self.name: str | None = None
+        self.is_ready = False
         self.done = 0
         # What the user's own modules are found by, which may have been changed since the start.
         path = os.pathsep.join(place or os.getcwd() for place in sys.path)
@@ -147,7 +162,8 @@ class _Worker:
             start_new_session=True,  # Ctrl-C is for the executor, which tells its processes
         )
         self.last_words: deque[str] = deque(maxlen=1)
-        threading.Thread(target=self._overhear, daemon=True).start()
+        self._overhearing = threading.Thread(target=self._overhear, daemon=True)
+        self._overhearing.start()
         threading.Thread(target=self._read, args=(events,), daemon=True).start()
 
     def _overhear(self) -> None:
@@ -160,7 +176,9 @@ class _Worker:
         for line in self._process.stdout:
             with contextlib.suppress(ValueError):
                 events.put((self, json.loads(line)))
-        events.put((self, {"event": "ended", "code": self._process.wait()}))
+        code = self._process.wait()
+        self._overhearing.join(_LAST_WORDS_SECONDS)  # a process of its own may still hold the pipe
+        events.put((self, {"event": "ended", "code": code}))
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):  # what was not said yet
                 stream.close()
@@ -194,6 +212,10 @@ def worker_settings(entry: Entry, threads: int) -> tuple[str, int, bool]:
     return entry.spec.backend, threads, entry.spec.deterministic
 
 
+def _end_of(code: int, last_words: str) -> str:
+    return f"by signal {-code}" if code < 0 else f"with code {code}: {last_words}"
+
+
 class _Executor:
     def __init__(
         self,
@@ -208,11 +230,12 @@ class _Executor:
         drops: Callable[[str, Collection[str]], bool] | None,
         adds_test: bool,
         stream: TextIO | None,
+        show: Callable[[str], str],
     ):
         self._runs, self._jobs, self._stop = runs, jobs, stop
         self._threads = threads or max(1, available_cores() // jobs)
         self._retries_failed, self._propose, self._drops = retries_failed, propose, drops
-        self._adds_test, self._stream = adds_test, stream or sys.stderr
+        self._adds_test, self._stream, self._show = adds_test, stream or sys.stderr, show
         self._entries = {entry.name: entry for entry in runs.entries()}
         wanted = list(self._entries if names is None else names)
         self._result = Execution()
@@ -222,6 +245,7 @@ class _Executor:
         self._busy_until: dict[str, float] = {}
         self._own_threads: dict[str, int] = {}
         self._deaths: dict[str, int] = {}
+        self._lost_starts = 0
         self._proposed_at = 0.0
         self._workers: list[_Worker] = []
         self._events: queue.SimpleQueue = queue.SimpleQueue()
@@ -239,7 +263,8 @@ class _Executor:
                 folder = self._runs.folder(name)
                 folder.tidy(folder.read())
         except ValueError as error:
-            self._result.refused[name] = str(error)
+            marked = error.marked if isinstance(error, SettingError) else str(error)
+            self._result.refused[name] = self._show(marked)
             return
         if status == "completed" and not self._adds_test:
             self._result.completed.append(name)
@@ -260,7 +285,7 @@ class _Executor:
                     self._fill()
                     self._take_events(_POLL)
                 self._end_workers()
-            except (Stopped, OSError):
+            except (Stopped, OSError, ValueError):
                 self._stop_workers()
                 raise
             except BaseException:
@@ -347,6 +372,8 @@ class _Executor:
         event, name = message["event"], worker.name
         if event == "line":
             self._show_line(message["name"], message["text"])
+        elif event == "ready":
+            worker.is_ready, self._lost_starts = True, 0
         elif event == "done":
             worker.name = None
             worker.done += 1
@@ -366,11 +393,14 @@ class _Executor:
             if worker in self._workers:
                 self._workers.remove(worker)
             worker.name = None
-            if name is not None:
+            if name is not None and worker.is_ready:
                 self._bury(name, message["code"], " ".join(worker.last_words))
+            elif name is not None:
+                self._replace(worker, name, message["code"])
 
     def _finish(self, name: str, message: dict[str, Any]) -> None:
         status, title = message["status"], self._heading(name)
+        reason = self._show(message.get("reason", ""))
         if status == "completed":
             self._result.completed.append(name)
             if not message.get("was_there"):
@@ -379,15 +409,13 @@ class _Executor:
                 took = format_seconds(message["seconds"])
                 self._say(f"{title}  completed in {took}  {self._time_left()}")
         elif status == "failed":
-            self._result.failed[name] = message["reason"]
-            self._say(f"{title}  failed: {message['reason']}")
+            self._result.failed[name] = reason
+            self._say(f"{title}  failed: {reason}")
         elif status == "refused":
-            self._result.refused[name] = message["reason"]
-            self._say(f"{title}  cannot go on: {message['reason']}")
+            self._result.refused[name] = reason
+            self._say(f"{title}  cannot go on: {reason}")
         elif status == "error":
-            if message["number"] is None:
-                raise OSError(message["reason"])
-            raise OSError(message["number"], message["reason"], message["file"])
+            raise OSError(message["number"], reason, message["file"])
         elif status == "threads":
             self._own_threads[name] = message["threads"]
             self._waiting.appendleft(name)
@@ -408,7 +436,7 @@ class _Executor:
         from keras_prokt.runs.worker import record_failure
 
         self._deaths[name] = self._deaths.get(name, 0) + 1
-        how = f"by signal {-code}" if code < 0 else f"with code {code}: {last_words}"
+        how = _end_of(code, last_words)
         if self._deaths[name] < MAX_DEATHS:
             self._say(f"{self._heading(name)}  its process ended {how}; going on with another")
             self._waiting.appendleft(name)
@@ -424,6 +452,20 @@ class _Executor:
             return
         self._result.failed[name] = reason
         self._say(f"{self._heading(name)}  failed: {reason}")
+
+    def _replace(self, worker: _Worker, name: str, code: int) -> None:
+        """What to do where a process has ended before it could begin its run."""
+        self._lost_starts += 1
+        how = _end_of(code, " ".join(worker.last_words))
+        # Whoever ends a process from outside may mean that one alone.
+        if code >= 0 or self._lost_starts >= MAX_DEATHS:
+            backend, *_ = worker.settings
+            raise ValueError(
+                f"Expected a process that can carry out runs, received one that ended {how}; see "
+                f"that Keras can be imported with backend {backend!r}, and start again."
+            )
+        self._say(f"{self._heading(name)}  its process ended {how}; going on with another")
+        self._waiting.appendleft(name)
 
     def _end_workers(self) -> None:
         for worker in self._workers:

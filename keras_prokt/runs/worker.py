@@ -5,6 +5,7 @@ standard output. Where the executor has ended, whatever its end was, it saves an
 """
 
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -24,6 +25,13 @@ from keras_prokt.runs.lock import InUse
 from keras_prokt.runs.run_list import Entry, RunList
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped
 from keras_prokt.runs.threads import threads_in_use, use_threads
+from keras_prokt.settings import SettingError
+
+_OF_ALL = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS),
+    *(errno.EMFILE, errno.ENFILE, errno.EFBIG),
+)
+"""Errors of files that the other runs would have too."""
 
 Send = Callable[[dict[str, Any]], None]
 
@@ -53,6 +61,7 @@ def main(path: str, kind: str, backend: str, threads: str, deterministic: str) -
         with stop.listening():
             threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
             _use_backend(backend, int(threads), deterministic == "True")
+            send({"event": "ready"})
             while (task := tasks.get()) is not None:
                 sys.stderr = _Lines(send, task["name"])
                 try:
@@ -104,7 +113,10 @@ def _use_backend(backend: str, threads: int, is_deterministic: bool) -> None:
 
 
 def _carry_out(runs: RunList, task: dict[str, Any], stop: Stop) -> dict[str, Any]:
-    """Carries out one run; returns its status, and the reason where it is not completed."""
+    """Carries out one run; returns its status, and the reason where it is not completed.
+
+    Arguments are marked in a reason, as in `SettingError.marked`, and not in a record.
+    """
     started = time.monotonic()
     folder = runs.folder(task["name"])
     try:
@@ -115,19 +127,51 @@ def _carry_out(runs: RunList, task: dict[str, Any], stop: Stop) -> dict[str, Any
     except (Stopped, Interrupted):
         return {"status": "stopped"}
     except ValueError as error:
-        is_recorded = folder.record.is_file() and folder.read()["status"] == "failed"
-        status = {"status": "failed" if is_recorded else "refused", "reason": str(error)}
-    except OSError as error:
-        reason = error.strerror or f"{type(error).__name__}: {error}"
-        where = str(error.filename or folder.path)
-        status = {"status": "error", "number": error.errno, "reason": reason, "file": where}
+        reason = error.marked if isinstance(error, SettingError) else str(error)
+        status = {"status": "failed" if _is_failed(folder) else "refused", "reason": reason}
     except Exception as error:  # a run's fault is not to end the others
+        if isinstance(error, OSError) and (number := _number_of_all(error, runs)) is not None:
+            return _error(error, number, folder)
         reason = f"{type(error).__name__}: {error}"
         if task.get("adds_test"):
             return {"status": "refused", "reason": reason}
-        record_failure(runs, runs.entry(task["name"]), reason)
+        try:
+            record_failure(runs, runs.entry(task["name"]), reason)
+        except OSError as of_record:
+            return _error(of_record, of_record.errno, folder)
+        except ValueError as of_record:  # what is damaged is not written over
+            return {"status": "refused", "reason": f"{reason}; {of_record}"}
         status = {"status": "failed", "reason": reason}
     return {**status, "seconds": time.monotonic() - started}
+
+
+def _is_failed(folder: RunFolder) -> bool:
+    """Whether the record of a run says that it has failed."""
+    try:
+        return folder.record.is_file() and folder.read()["status"] == "failed"
+    except ValueError:  # a damaged one says nothing
+        return False
+
+
+def _number_of_all(error: OSError, runs: RunList) -> int | None:
+    """The number of an error that is no fault of one run; `None` of one that is."""
+    # Libraries such as HDF5 say it in their words alone.
+    said = [number for number in _OF_ALL if os.strerror(number) in str(error)]
+    number = next(iter(said), None) if error.errno is None else error.errno
+    if number in _OF_ALL:
+        return number
+    is_ours = number == errno.EACCES and isinstance(error.filename, str)
+    if is_ours:
+        place = Path(error.filename).resolve()
+        is_ours = any(place.is_relative_to(own.resolve()) for own in (runs.path, cache_folder()))
+    return number if is_ours else None
+
+
+def _error(error: OSError, number: int | None, folder: RunFolder) -> dict[str, Any]:
+    """The answer where no other run can be carried out either."""
+    reason = error.strerror or f"{type(error).__name__}: {error}"
+    where = str(error.filename or folder.path)
+    return {"status": "error", "number": number, "reason": reason, "file": where}
 
 
 def _run_or_resume(runs: RunList, entry: Entry, task: dict[str, Any], stop: Stop) -> dict[str, Any]:

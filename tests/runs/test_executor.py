@@ -8,10 +8,12 @@ import io
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
 
 import pytest
 from pretended_runs import Pretended, unchanged, write_run
@@ -23,6 +25,7 @@ from keras_prokt.runs.executor import MAX_DEATHS, RUNS_OF_A_PROCESS, execute
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
+from keras_prokt.settings import SettingError, argument
 
 
 def entry_of(method="student", seed=0, **settings):
@@ -235,6 +238,57 @@ def test_a_run_whose_processes_are_killed_again_and_again_has_failed(code, words
     assert sorted(done.completed) == NAMES[1:]
 
 
+def test_a_process_that_cannot_start_is_no_fault_of_a_run(pretended, runs):
+    saved = []
+
+    def ends(process, name):
+        if name == NAMES[0]:
+            process.stop = lambda: (saved.append(name), process.end())
+            return True  # as if it were training
+        process.is_ready = False
+        process.end(1)
+        return True
+
+    pretended.ends = ends
+    message = (
+        "Expected a process that can carry out runs, received one that ended with code 1: these "
+        "words; see that Keras can be imported with backend 'tensorflow', and start again."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        carry_out(runs, jobs=2)
+    assert saved == NAMES[:1] and not any(runs.folder(name).path.exists() for name in NAMES)
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+def test_a_process_that_is_killed_while_it_starts_is_replaced_once(kills, pretended, runs):
+    deaths = [NAMES[0]] * kills
+
+    def ends(process, name):
+        if not deaths:
+            process.answer({"event": "ready"})
+            return False
+        process.is_ready = False
+        deaths.pop()
+        process.end(-9)
+        return True
+
+    pretended.ends = ends
+    if kills == MAX_DEATHS:
+        with pytest.raises(ValueError, match="can carry out runs, .* ended by signal 9; see that"):
+            carry_out(runs)
+    else:
+        done, shown = carry_out(runs)
+        assert sorted(done.completed) == NAMES and "signal 9; going on with another" in shown
+    assert not any(runs.status(entry) == "failed" for entry in runs.entries())
+
+
+def test_a_real_process_without_its_backend_says_why(runs, monkeypatch):
+    monkeypatch.setattr(module, "worker_settings", lambda entry, threads: ("none", threads, False))
+    with pytest.raises(ValueError, match="ended with code 1: .*none; see that Keras can be impor"):
+        carry_out(runs)
+    assert not any(runs.folder(name).path.exists() for name in NAMES)
+
+
 @pytest.mark.parametrize("event", [{"event": "done", "status": "stopped"}, {"event": "end"}])
 def test_a_signal_to_a_process_alone_is_no_death_of_its_run(event, pretended, runs):
     signals = [NAMES[0]] * (MAX_DEATHS + 1)
@@ -299,11 +353,17 @@ def test_a_run_that_someone_resumes_by_hand_is_waited_for(pretended, runs):
     assert len(tries) == 3 and sorted(done.completed) == NAMES and done.refused == {}
 
 
+H5 = "Unable to write (errno = 28, error message = 'No space left on device', buf = 0x1)"
+
+
 @pytest.mark.parametrize(
     ("error", "number"),
     [
         (OSError(errno.ENOSPC, "No space left", "student.keras"), errno.ENOSPC),
-        (OSError("h5"), None),
+        (OSError(H5), errno.ENOSPC),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), errno.EDQUOT),
+        (OSError(errno.EROFS, "Read-only file system", "run.json"), errno.EROFS),
+        (OSError(errno.EMFILE, "Too many open files", "mine.csv"), errno.EMFILE),
     ],
 )
 def test_a_full_disk_ends_all_with_its_number(error, number, pretended, runs):
@@ -316,6 +376,109 @@ def test_a_full_disk_ends_all_with_its_number(error, number, pretended, runs):
     assert raised.value.errno == number and str(error.strerror or error) in str(raised.value)
     assert pretended.begun == NAMES[:1]
     assert runs.folder(NAMES[0]).read()["status"] == "running"  # which goes on one day
+
+
+@pytest.mark.parametrize("place", ["list", "cache"])
+def test_a_folder_of_all_that_may_not_be_written_ends_all(
+    place, pretended, runs, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KERAS_PROKT_CACHE", str(tmp_path / "cache"))
+
+    def outcome(spec):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / place / "a" / "b"))
+
+    pretended.outcome = outcome
+    with pytest.raises(PermissionError, match="Permission denied"):
+        carry_out(runs)
+    assert pretended.begun == NAMES[:1]
+
+
+OF_ONE_RUN = [
+    OSError("h5"),
+    FileNotFoundError(errno.ENOENT, "No such file or directory", "mine.csv"),
+    PermissionError(errno.EACCES, "Permission denied", "/nowhere/mine.csv"),
+    urllib.error.URLError("no network"),
+    ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+]
+
+
+@pytest.mark.parametrize("error", OF_ONE_RUN, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("is_early", [False, True])
+def test_a_file_of_one_run_is_no_fault_of_the_others(error, is_early, pretended, runs):
+    pretended.fails_early = is_early
+
+    def outcome(spec):
+        if spec.seed == 0:
+            raise error
+        return 0.5
+
+    pretended.outcome = outcome
+    done, _ = carry_out(runs)
+    reason = f"{type(error).__name__}: {error}"
+    assert done.failed == {NAMES[0]: reason} and sorted(done.completed) == NAMES[1:]
+    assert runs.folder(NAMES[0]).read()["failure"] == reason
+    with unchanged(runs.path):
+        assert carry_out(runs)[0].failed == {NAMES[0]: reason}
+    assert len(pretended.begun) == 3
+
+
+def test_a_failure_that_cannot_be_recorded_ends_all(pretended, runs, monkeypatch):
+    def record_failure(*arguments):
+        raise OSError(errno.ENOSPC, "No space left", "run.json")
+
+    def outcome(spec):
+        raise RuntimeError("no kernel")
+
+    pretended.outcome = outcome
+    monkeypatch.setattr(worker, "record_failure", record_failure)
+    with pytest.raises(OSError, match="No space left"):
+        carry_out(runs)
+    assert pretended.begun == NAMES[:1]
+
+
+def test_a_record_that_is_damaged_in_a_run_is_refused_and_not_written_over(pretended, runs):
+    def outcome(spec):
+        if spec.seed == 0:
+            runs.folder(NAMES[0]).record.write_text("{")
+            raise ValueError("it burst")
+        if spec.seed == 1:
+            runs.folder(NAMES[1]).record.write_text("{")
+            raise RuntimeError("it burst")
+        return 0.5
+
+    pretended.outcome = outcome
+    done, _ = carry_out(runs)
+    assert set(done.refused) == set(NAMES[:2]) and done.completed == NAMES[2:]
+    assert all("it burst" in reason for reason in done.refused.values())
+    assert runs.folder(NAMES[0]).record.read_text() == "{"
+
+
+@pytest.mark.parametrize("status", ["failed", "refused"])
+def test_reasons_are_shown_with_the_names_that_the_caller_has_for_arguments(
+    status, pretended, runs
+):
+    if status == "refused":
+        write_run(runs.folder(NAMES[0]).path, runs.entries()[0].spec)
+    pretended.fails_early = True
+
+    def outcome(spec):
+        if spec.seed == 0:
+            raise SettingError(f"Expected {argument('batch_size')} of at most 3.")
+        return 0.5
+
+    pretended.outcome = outcome
+
+    def show(text):
+        return SettingError(text).shown_as({"batch_size": "--batch-size"})
+
+    done, shown = carry_out(runs, show=show)
+    assert getattr(done, status) == {NAMES[0]: "Expected --batch-size of at most 3."}
+    assert ": Expected --batch-size of at most 3.\n" in shown
+    if status == "failed":
+        reason = "Expected batch_size of at most 3."
+        assert runs.folder(NAMES[0]).read()["failure"] == reason
+        done, shown = carry_out(runs, retries_failed=True)
+        assert done.failed == {NAMES[0]: reason} and f"failed: {reason}\n" in shown
 
 
 def test_before_the_time_is_over_all_processes_are_stopped(pretended, runs):
@@ -436,7 +599,8 @@ def test_a_process_ends_when_it_is_told_to_and_answers_in_lines(tmp_path):
         command, input=f'{task}\n{{"end": true}}\n', capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr
-    [answer] = map(json.loads, result.stdout.splitlines())
+    ready, answer = map(json.loads, result.stdout.splitlines())
+    assert ready == {"event": "ready"}
     assert (answer["event"], answer["name"], answer["status"]) == ("done", NAMES[0], "completed")
     assert answer["was_there"]
 
@@ -447,7 +611,8 @@ def test_a_process_whose_executor_has_ended_ends_too(tmp_path):
     command += [str(runs.path), "comparison", "tensorflow", "1", "False"]
     result = subprocess.run(command, input="", capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
-    assert result.stdout in ("", '{"event": "end"}\n')
+    events = [json.loads(line)["event"] for line in result.stdout.splitlines()]
+    assert events in ([], ["end"], ["ready"], ["ready", "end"])
     assert not runs.folder(NAMES[0]).path.exists()
 
 
