@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +13,9 @@ try:
     import fcntl
 except ImportError:  # Windows: nothing is locked there
     fcntl = None  # type: ignore[assignment]
+
+_TRIES = 6
+_PAUSE = 0.05
 
 
 class InUse(ValueError):
@@ -54,6 +58,7 @@ class Lock:
     def __enter__(self) -> Self:
         if fcntl is None:
             return self
+        tries = 0
         while self._descriptor is None:
             if self.makes_folder:
                 self.path.parent.mkdir(exist_ok=True)
@@ -68,7 +73,11 @@ class Lock:
                 is_current = _is_at(self.path, descriptor)
             except BlockingIOError:
                 os.close(descriptor)
-                raise InUse(self._in_use()) from None
+                tries += 1
+                if tries == _TRIES:
+                    raise InUse(self._in_use()) from None
+                time.sleep(_PAUSE)  # whoever only asks for the holder has it for a moment
+                continue
             except BaseException:
                 os.close(descriptor)
                 raise
