@@ -1,9 +1,21 @@
 """Results as tables for people. Imports no Keras."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from keras_prokt.methods import OBJECTIVES, REGIMES, parse_method
+from keras_prokt.methods import (
+    DISTILLATION,
+    OBJECTIVES,
+    REGIMES,
+    TEACHER_OPTIMIZER,
+    Method,
+    parse_method,
+)
+from keras_prokt.settings import Setting
+
+_IN_HEAD = ("seed", "epochs", "batch-size", "lambda", "epsilon", "temperature")
+"""Settings that stand in the first line of a run's results."""
 
 
 class _Column(NamedTuple):
@@ -18,15 +30,17 @@ class _Column(NamedTuple):
         return model.get(self.part, {}).get(self.metric)
 
 
-def results_table(record: dict[str, Any]) -> str:
+def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = None) -> str:
     """The results of a run: a row a model.
 
     Args:
         record: As in `run.json`.
+        changed: Settings in which the run differs from its app's recipe, by name as they are
+            shown, such as `student-learning-rate`.
 
     Returns:
-        A table of the metrics on validation and test data, parameters, bytes and seconds (one
-        pass over the held-out data), and what the run was.
+        What the run was, and a table of the metrics on validation and test data, parameters, bytes
+        and seconds (one pass over the held-out data).
     """
     spec = record["spec"]
     training, of_method = spec["training"], spec["method_settings"]
@@ -38,6 +52,9 @@ def results_table(record: dict[str, Any]) -> str:
     head = (
         f"{', '.join(setting)}, {training['epochs']} epochs of batches of {training['batch_size']}"
     )
+    others = {name: value for name, value in (changed or {}).items() if name not in _IN_HEAD}
+    if settings := listed(others):
+        head = f"{head}\nnot as in the recipe: {settings}"
     if record["status"] != "completed":
         why = f": {record['failure']}" if "failure" in record else ""
         return f"{head}\nstatus: {record['status']}{why}"
@@ -83,6 +100,50 @@ def results_table(record: dict[str, Any]) -> str:
     )
 
 
+def listed(settings: Mapping[str, Any]) -> str:
+    """Settings in one line, without those that are not given or off.
+
+    Args:
+        settings: Value of each, by name.
+
+    Example:
+
+    >>> from keras_prokt.results.tables import listed
+    >>> listed({"epochs": 5, "lambda": 0.0, "weight": {"kd": 0.9}, "limit": None, "export": True})
+    'epochs 5, lambda 0, weight kd=0.9, export'
+    """
+    shown = {k: v for k, v in settings.items() if v not in (None, (), [], {}) and v is not False}
+    return ", ".join(k if v is True else f"{k} {shown_value(v)}" for k, v in shown.items())
+
+
+def shown_value(value: Any) -> str:
+    """The value of a setting as people type it.
+
+    Args:
+        value: A number, a text, or a list or mapping of them.
+
+    Example:
+
+    >>> from keras_prokt.results.tables import shown_value
+    >>> shown_value(4.0), shown_value(("a", "b")), shown_value({"crd": {"temperature": 0.1}})
+    ('4', 'a,b', 'crd.temperature=0.1')
+    """
+    if isinstance(value, Mapping):
+        return " ".join(f"{place}={shown_value(one)}" for place, one in _entries(value))
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(shown_value, value))
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _entries(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """What stands in nested mappings, each with its place, such as `crd.temperature`."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _entries(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
 def _lengths(lengths: dict[str, float] | None) -> list[str]:
     if lengths is None:
         return []
@@ -108,7 +169,7 @@ def _measured(models: Iterable[dict[str, Any]]) -> list[_Column]:
 
 
 def method_card(name: str) -> str:
-    """What a method is, does and costs in settings, for people.
+    """What a method is and does, and what it may be set to, for people.
 
     Args:
         name: As in `keras_prokt.methods.parse_method`.
@@ -118,6 +179,7 @@ def method_card(name: str) -> str:
     """
     method = parse_method(name)
     lines = [method.name]
+    option = DISTILLATION["objective_settings"].option_of("objective_settings")
     for objective in dict.fromkeys([*method.objectives, *method.matched]):
         card = OBJECTIVES[objective]
         lines += [
@@ -131,11 +193,42 @@ def method_card(name: str) -> str:
         ]
         if card.first_stage:
             lines.append(f"  stage 1  {card.first_stage}, against a trained teacher")
+        lines += _settings_card({f"{option} {objective}.{k}": r for k, r in card.settings.items()})
     regime = REGIMES[method.regime]
     terms = [f"{method.label_weight:g} · CE"] if method.label_weight else []
     terms += [f"{OBJECTIVES[objective].weight:g} · {objective}" for objective in method.matched]
     lines += ["", f"regime {method.regime}: {regime.summary}", f"loss     {' + '.join(terms)}"]
+    lines += _settings_card({row.option_of(name): row for name, row in _own_settings(method)})
     return "\n".join(lines)
+
+
+def _own_settings(method: Method) -> Iterator[tuple[str, Setting]]:
+    """What a run of a method may set beyond what all runs may."""
+    for name, row in method.settings.items():
+        is_of_teacher = name in TEACHER_OPTIMIZER
+        yield name, replace(row, help=row.help.format(role="teacher")) if is_of_teacher else row
+
+
+def _settings_card(rows: Mapping[str, Setting]) -> list[str]:
+    """How settings are typed, what they do, and what values they take: a line each."""
+    width = max(map(len, rows), default=0)
+    lines = [f"    {typed:<{width}}  {row.help} ({_values_of(row)})" for typed, row in rows.items()]
+    return ["  settings", *lines] if lines else []
+
+
+def _values_of(row: Setting) -> str:
+    """What values a setting takes."""
+    if row.choices:
+        return " | ".join(row.choices)
+    bounds = [("≥", row.at_least), (">", row.above), ("≤", row.at_most), ("<", row.below)]
+    limits = ", ".join(f"{sign} {bound:g}" for sign, bound in bounds if bound is not None)
+    kind = row.metavar or _KINDS[row.kind]
+    change = " or FIRST..LAST" if row.may_change else ""
+    return f"{kind}{' ' if limits else ''}{limits}{change}"
+
+
+_KINDS = {float: "number", int: "whole number", str: "text", bool: "yes or no"}
+_KINDS |= {tuple: "texts", dict: "NAME=VALUE"}
 
 
 def format_table(columns: list[str], rows: list[list[str]], *, left: bool = False) -> str:

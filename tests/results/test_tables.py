@@ -1,9 +1,11 @@
 """Tables for people: the results of a run, the card of a method."""
 
+import re
+
 import pytest
 
-from keras_prokt.methods import known_methods
-from keras_prokt.results.tables import format_table, method_card, results_table
+from keras_prokt.methods import OBJECTIVES, known_methods, parse_method
+from keras_prokt.results.tables import format_table, listed, method_card, results_table
 from keras_prokt.runs.spec import RunSpec
 
 
@@ -55,6 +57,35 @@ def test_settings_of_the_method_are_shown_of_zero_too(method, settings, shown):
     assert shown in results_table(record(method, **settings)).splitlines()[0]
 
 
+def test_what_is_not_as_in_the_recipe_stands_in_one_line():
+    changed = {
+        "student-optimizer": "lamb",
+        "student-learning-rate": 0.001,
+        "weight": {"kd": 2.0},
+        "set": {"crd": {"num_negatives": 128, "temperature": 0.1}},
+        "deterministic": True,
+        "text": ["first", "second"],
+        # These stand in the first line, and those are off.
+        **{"seed": 3, "epochs": 5, "batch-size": 32, "lambda": 0.5, "epsilon": 1.0},
+        **{"temperature": 2.0, "limit": None, "full-train": False},
+    }
+    expected = (
+        "not as in the recipe: student-optimizer lamb, student-learning-rate 0.001, weight kd=2, "
+        "set crd.num_negatives=128 crd.temperature=0.1, deterministic, text first,second"
+    )
+    plain, table = (results_table(record(), given).splitlines() for given in (None, changed))
+    assert table == [plain[0], expected, *plain[1:]]
+    assert results_table(record(), {"epochs": 3}).splitlines() == plain
+    running = results_table({**record(), "status": "running"}, changed)
+    assert running.splitlines()[1:] == [expected, "status: running"]
+
+
+def test_numbers_that_differ_are_shown_apart():
+    assert listed({"a": 0.12345678, "b": 0.12345679}) == "a 0.12345678, b 0.12345679"
+    assert listed({"a": 1.0, "b": 0.0, "c": 1e-5}) == "a 1, b 0, c 1e-05"
+    assert listed({}) == ""
+
+
 def test_a_teacher_from_a_file_is_named_by_it():
     table = results_table(record(teacher_init="/mine/teacher.keras"))
     assert "teacher /mine/teacher.keras, student cnn-small" in table
@@ -85,13 +116,37 @@ def test_runs_without_results_say_why():
 def test_every_method_has_a_card(method):
     lines = method_card(method).splitlines()
     assert lines[0] == method
-    assert lines[-2].startswith("regime ") and lines[-1].startswith("loss     ")
+    [regime] = [number for number, line in enumerate(lines) if line.startswith("regime ")]
+    assert lines[regime + 1].startswith("loss     ")
+
+
+@pytest.mark.parametrize("method", ["crd+prokt", *known_methods()])
+def test_a_card_lists_every_setting_with_its_values_and_help(method):
+    parsed, card = parse_method(method), method_card(method).splitlines()
+    expected = {row.option_of(name): row for name, row in parsed.settings.items()}
+    for objective in parsed.objectives:
+        rows = OBJECTIVES[objective].settings
+        expected |= {f"--set {objective}.{name}": row for name, row in rows.items()}
+    shown = dict(re.split(r" {2,}", line.strip(), maxsplit=1) for line in card if "    --" in line)
+    assert shown.keys() == expected.keys()
+    for typed, row in expected.items():
+        assert shown[typed].startswith(row.help.format(role="teacher"))
+        for choice in row.choices:
+            assert choice in shown[typed].rpartition("(")[2]
+
+
+def test_a_card_says_what_values_a_setting_takes():
+    card = method_card("crd+prokt")
+    assert "--set crd.num_negatives  Negative examples of each one. (whole number ≥ 1)" in card
+    assert re.search(r"--lambda .*\(number ≥ 0, < 1 or FIRST\.\.LAST\)$", card, re.MULTILINE)
+    assert re.search(r"--target-mode .*\(inference \| training\)$", card, re.MULTILINE)
+    assert re.search(r"--set crd\.momentum .*\(number ≥ 0, < 1\)$", card, re.MULTILINE)
 
 
 def test_the_card_of_a_method():
     card = method_card("crd+prokt")
     assert "objective crd: embedded features" in card and "arXiv 1910.10699 (2020)" in card
-    assert card.splitlines()[-1] == "loss     1 · kd + 0.8 · crd"
+    assert "\nloss     1 · kd + 0.8 · crd\n" in card
     assert "stage 1  a paraphraser of the teacher's features" in method_card("ft")
     with pytest.raises(ValueError, match="did you mean 'crd'"):
         method_card("crdd")
