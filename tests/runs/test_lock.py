@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -79,6 +80,15 @@ def test_a_refused_process_leaves_the_lock_with_its_holder(path, other):
         with pytest.raises(InUse), Lock(path, "the run"):
             pytest.fail("both hold it")
     assert holder_of(path)["pid"] == other.pid
+
+
+def test_whoever_asks_for_the_holder_refuses_nobody(path):
+    path.write_text("")
+    with path.open() as file:
+        module.fcntl.flock(file, module.fcntl.LOCK_SH)  # as `holder_of` does, for longer
+        threading.Timer(0.1, module.fcntl.flock, [file, module.fcntl.LOCK_UN]).start()
+        with Lock(path, "the run"):
+            assert holder_of(path)["pid"] == os.getpid()
 
 
 def test_one_process_does_not_hold_it_twice(path):
