@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_prokt.files import replacing
 from keras_prokt.results.statistics import mean_interval, paired_difference
-from keras_prokt.results.tables import format_table
+from keras_prokt.results.tables import format_table, listed
 
 EPOCHS = {"student": "best", "teacher": "last"}
 """Of which epoch the validation of the two models is."""
@@ -33,25 +33,33 @@ def choose(configurations: Sequence[Mapping[str, Any]]) -> str | None:
     ...         for t, values in runs.items()])
     'a'
     """
+    best = _best(configurations)
+    return best[0]["title"] if best else None
+
+
+def _best(configurations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The whole configurations of the highest mean; rounding errors make no difference."""
     whole = [one for one in configurations if one["is_whole"]]
-    # Rounding errors make no difference.
     means = [round(statistics.mean(run["student"] for run in one["runs"]), 6) for one in whole]
-    return whole[means.index(max(means))]["title"] if whole else None
+    return [one for one, mean in zip(whole, means, strict=True) if mean == max(means)]
 
 
 def search_table(search: Mapping[str, Any]) -> str:
     """A search: a row a configuration, the choice, and what cannot be told from it.
 
     Args:
-        search: As `keras_prokt.runs.setting_search.search` returns.
+        search: As `keras_prokt.runs.setting_search.search` returns; `shared`, which may be
+            missing, are the settings of all its runs by name as they are shown.
 
     Returns:
-        A table of validation: mean over the seeds with its 95 % interval (Student's t) of student
-        and teacher, and of the student's difference to that of the choice, seed by seed. Below it
-        the choice, and the test data of the chosen configuration.
+        What all runs have in common, and a table of validation: mean over the seeds with its 95 %
+        interval (Student's t) of student and teacher, and of the student's difference to that of
+        the choice, seed by seed. Below it the choice, and the test data of the choice.
     """
     seeds = ", ".join(map(str, search["seeds"]))
     lines = [f"{search['app']}, method {search['method']}, seeds {seeds}"]
+    if shared := listed(search.get("shared", {})):
+        lines.append(shared)
     configurations = search["configurations"]
     done = sum(one["is_whole"] for one in configurations)
     failed = [one for one in configurations if one["failures"]]
@@ -106,9 +114,11 @@ def _choice(search: Mapping[str, Any]) -> list[str]:
     """What was chosen, how sure that is, and its test data."""
     chosen = next(c for c in search["configurations"] if c["title"] == search["chosen"])
     whole = [one for one in search["configurations"] if one["is_whole"]]
-    lines = [f"* chosen: the highest mean on validation, {chosen['title']}"]
+    equals = len(_best(whole))
+    tie = f", the first of {equals} equals" if equals > 1 else ""
+    lines = [f"* chosen: the highest mean on validation, {chosen['title']}{tie}"]
     if len(search["seeds"]) == 1:
-        lines.append("  one seed has no interval; add --seeds 0-2 to the same command")
+        lines.append("  one seed has no interval; more seeds in the same folder give one")
     if len(whole) > 1:
         lines.append(f"  the best of {len(whole)} is favoured by chance")
     tests = [run["test"] for run in chosen["runs"] if run["test"] is not None]
@@ -170,6 +180,8 @@ def _draw(
 ) -> None:
     color, marker = {"student": ("tab:blue", "o"), "teacher": ("tab:red", "s")}[role]
     places = [one["values"][name] for one in whole]
+    if any(isinstance(place, str) for place in places):
+        scale = "names"  # such as "0.6..0" among numbers
     if scale == "names":
         names = list(dict.fromkeys(map(str, places)))
         places = [names.index(str(place)) for place in places]

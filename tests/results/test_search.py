@@ -37,6 +37,7 @@ def configuration(title, students, values=None, *, tests=(), teachers=None, **ch
 
 @pytest.fixture
 def found():
+    """Three values of λ with two seeds each; the second is chosen."""
     configurations = [
         configuration(
             f"lambda={value:g}", students, {"proximal_weight": value}, teachers=(0.9, 0.95)
@@ -106,8 +107,29 @@ def test_one_seed_has_no_interval_and_the_way_to_more_is_told(found):
     for one in found["configurations"]:
         one["runs"] = one["runs"][:1]
     table = search_table(found)
-    assert "one seed has no interval; add --seeds 0-2" in table
+    assert "one seed has no interval; more seeds in the same folder give one" in table
+    assert "--" not in table.rpartition("* chosen")[2]
     assert "[" not in table
+
+
+def test_the_first_of_equals_is_said_to_be_one(found):
+    assert "equals" not in search_table(found)
+    for run, student in zip(found["configurations"][2]["runs"], (0.9, 0.6), strict=True):
+        run["student"] = student
+    expected = "* chosen: the highest mean on validation, lambda=0.3, the first of 2 equals"
+    assert expected in search_table(found).splitlines()
+    # Half a configuration is no equal of whole ones.
+    found["configurations"][2]["is_whole"] = False
+    assert "equals" not in search_table(found)
+
+
+def test_what_all_runs_have_in_common_stands_above(found):
+    found["shared"] = {"teacher": "cnn-large", "student": "cnn-small", "epochs": 40, "limit": None}
+    assert search_table(found).splitlines()[:3] == [
+        "digits, method prokt, seeds 0, 1",
+        "teacher cnn-large, student cnn-small, epochs 40",
+        "",
+    ]
 
 
 def test_what_is_missing_and_what_failed_is_told(found):
@@ -171,6 +193,19 @@ def test_the_picture_shows_the_whole_configurations_alone(found, tmp_path):
     assert {(0.0, 0.6), (0.3, 0.75)} <= points and all(x < 0.8 for x, _ in points)
     stars = [line.get_xydata().tolist() for line in shown if line.get_marker() == "*"]
     assert stars[0] == [[0.3, pytest.approx(0.75)]]
+
+
+@pytest.mark.parametrize("scale", ["linear", "log", "names"])
+def test_values_that_are_texts_are_drawn_as_names(scale, found, tmp_path):
+    from matplotlib.axes import Axes
+
+    found["settings"] = {"proximal_weight": scale}
+    found["configurations"][1]["values"]["proximal_weight"] = "0.6..0"
+    names = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Axes, "set_xticks", lambda axes, places, shown, **_: names.append(shown))
+        plot_search(found, tmp_path / "search.png")
+    assert names == [["0.0", "0.6..0", "0.8"]] * 2  # teacher and student
 
 
 def test_a_search_is_shown_without_keras():
