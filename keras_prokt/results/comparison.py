@@ -8,7 +8,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from keras_prokt.results.statistics import (
     paired_difference,
     standard_error_of_accuracy,
 )
-from keras_prokt.results.tables import format_table
+from keras_prokt.results.tables import format_table, listed
 
 LEVEL = 0.05
 """A difference is called better or worse if Holm's p is below this."""
@@ -40,7 +40,7 @@ class Measured:
         teacher: The metric of the teacher, `None` without one.
         cost: `forwards`, a number of forwards of one example for each model, and `flops`, those of
             one such forward, `None` where unknown; the student is "student". `None` if unknown.
-        seconds: Of training.
+        seconds: Of the distillation alone, or of the training of method `student`.
         labels: Classes of the test examples.
         predicted: The student's class of each.
     """
@@ -62,6 +62,8 @@ def compare(
     part: str,
     baselines: Sequence[str] = (),
     confidence: float = 0.95,
+    settings: Mapping[str, Any] | None = None,
+    own_settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Statistics of methods over seeds, and of their differences to some of them.
 
@@ -71,15 +73,17 @@ def compare(
         part: On which data, such as "test".
         baselines: Methods that every other one is compared with.
         confidence: Of the intervals, between 0 and 1.
+        settings: What all runs have in common, by name as it is shown, such as `batch-size`.
+        own_settings: Method -> what its runs have and not all others.
 
     Returns:
         A JSON object, the same for the same runs:
 
-        - `metric`, `part`, `confidence`, `level`;
-        - `methods`, in the order of their first run: `method`, `seeds`, `n`, `student` (`mean`,
-          `interval` by Student's t, `bootstrap` interval over seeds and examples), `teacher` (`n`,
-          `mean`, `interval`) or `None`, `examples` and `examples_standard_error` (of the accuracy
-          of one run, by the examples alone), `cost` (`forwards` of each model, and
+        - `metric`, `part`, `confidence`, `level`, `settings`;
+        - `methods`, in the order of their first run: `method`, `settings`, `seeds`, `n`, `student`
+          (`mean`, `interval` by Student's t, `bootstrap` interval over seeds and examples),
+          `teacher` (`n`, `mean`, `interval`) or `None`, `examples` and `examples_standard_error`
+          (of the accuracy of one run, by the examples alone), `cost` (`forwards` of each model, and
           `student_forwards`, as the function of that name) and `seconds`, both means over the runs;
         - `comparisons`, one for each baseline and other method: `method`, `baseline`, `seeds` that
           both have, `n`, `left_out` (the other seeds of each), `difference` (method − baseline),
@@ -129,7 +133,11 @@ def compare(
         "part": part,
         "confidence": confidence,
         "level": LEVEL,
-        "methods": [_summary(of_method, metric, confidence) for of_method in methods.values()],
+        "settings": dict(settings or {}),
+        "methods": [
+            _summary(of_method, metric, confidence, (own_settings or {}).get(method, {}))
+            for method, of_method in methods.items()
+        ],
         "comparisons": comparisons,
     }
 
@@ -160,7 +168,9 @@ def _by_method(runs: Sequence[Measured]) -> dict[str, _Runs]:
     return {method: dict(sorted(of_method.items())) for method, of_method in methods.items()}
 
 
-def _summary(runs: _Runs, metric: str, confidence: float) -> dict[str, Any]:
+def _summary(
+    runs: _Runs, metric: str, confidence: float, settings: Mapping[str, Any]
+) -> dict[str, Any]:
     measured = list(runs.values())
     labels = measured[0].labels
     teachers = [float(run.teacher) for run in measured if run.teacher is not None]
@@ -171,6 +181,7 @@ def _summary(runs: _Runs, metric: str, confidence: float) -> dict[str, Any]:
         by_examples = standard_error_of_accuracy(student.mean, examples)
     return {
         "method": measured[0].method,
+        "settings": dict(settings),
         "seeds": [int(seed) for seed in runs],
         "n": len(measured),
         "student": {
@@ -321,22 +332,38 @@ def _grids(comparison: Mapping[str, Any]) -> list[_Grid]:
 
 
 def _methods_grid(comparison: Mapping[str, Any]) -> _Grid:
-    rows = [
-        {
-            "method": _one_line(of_method["method"]),
-            "seeds": str(of_method["n"]),
-            "student": _with_interval(
-                of_method["student"]["mean"], of_method["student"]["interval"]
-            ),
-            "seeds and examples": _interval(of_method["student"]["bootstrap"]),
-            "teacher": _teacher_cell(of_method),
-            "forwards": _forwards(of_method["cost"]),
-            "student forwards": _count((of_method["cost"] or {}).get("student_forwards")),
+    """A row a method for its student and, if it has one, a row for its teacher."""
+    rows = []
+    for of_method in comparison["methods"]:
+        student, teacher, cost = (of_method[key] for key in ("student", "teacher", "cost"))
+        of_student = {
+            **_model_cells(comparison, of_method, "student", of_method["n"], student),
+            "seeds and examples": _interval(student["bootstrap"]),
+            "forwards": _forwards(cost),
+            "student forwards": _count((cost or {}).get("student_forwards")),
             "seconds": f"{of_method['seconds']:,.1f}",
         }
-        for of_method in comparison["methods"]
-    ]
+        rows.append(of_student)
+        if teacher is not None:
+            cells = _model_cells(comparison, of_method, "teacher", teacher["n"], teacher)
+            rows.append({**dict.fromkeys(of_student, _NONE), **cells})
     return _grid(rows)
+
+
+def _model_cells(
+    comparison: Mapping[str, Any],
+    of_method: Mapping[str, Any],
+    model: str,
+    n: int,
+    found: Mapping[str, Any],
+) -> dict[str, str]:
+    """How good one model of a method is."""
+    return {
+        "method": _one_line(of_method["method"]),
+        "model": model,
+        "seeds": str(n),
+        _measure(comparison): _with_interval(found["mean"], found["interval"]),
+    }
 
 
 def _comparisons_grid(comparison: Mapping[str, Any]) -> _Grid:
@@ -361,14 +388,6 @@ def _grid(rows: list[dict[str, str]]) -> _Grid:
     """Without the columns that say nothing in any row."""
     columns = [name for name in rows[0] if any(row[name] != _NONE for row in rows)]
     return _Grid(columns, [[row[name] for name in columns] for row in rows])
-
-
-def _teacher_cell(of_method: Mapping[str, Any]) -> str:
-    teacher = of_method["teacher"]
-    if teacher is None:
-        return _NONE
-    cell = _with_interval(teacher["mean"], teacher["interval"])
-    return cell if teacher["n"] == of_method["n"] else f"{cell} of {teacher['n']} seeds"
 
 
 def _forwards(cost: Mapping[str, Any] | None) -> str:
@@ -408,8 +427,14 @@ def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _heading(comparison: Mapping[str, Any]) -> str:
-    return f"{_one_line(comparison['part'])} {_one_line(comparison['metric'])}, higher is better"
+def _measure(comparison: Mapping[str, Any]) -> str:
+    return f"{_one_line(comparison['part'])} {_one_line(comparison['metric'])}"
+
+
+def _headings(comparison: Mapping[str, Any]) -> list[str]:
+    """What all runs have in common, if that is known, and what was measured: a line each."""
+    settings = _one_line(listed(comparison.get("settings", {})))
+    return [*([settings] if settings else []), f"{_measure(comparison)}, higher is better"]
 
 
 def _notes(comparison: Mapping[str, Any]) -> list[str]:
@@ -424,9 +449,11 @@ def _notes(comparison: Mapping[str, Any]) -> list[str]:
         notes.append(
             f"number [low, high]: mean over seeds and its {percent} interval by Student's t"
         )
-    single = [of_method for of_method in methods if of_method["n"] == 1]
+    single = [_one_line(m["method"]) for m in methods if m["n"] == 1]
+    of_teachers = [m for m in methods if m["teacher"] and m["teacher"]["n"] == 1 < m["n"]]
+    single += [f"the teacher of {_one_line(m['method'])}" for m in of_teachers]
     if single:
-        whose = "" if len(single) == len(methods) else f" ({_names(single)})"
+        whose = "" if all(m["n"] == 1 for m in methods) else f" ({', '.join(single)})"
         notes.append(f"one seed{whose}: the number of one run, without interval and test")
     if any(n > 1 and mean["interval"] is None for n, mean in means):
         notes.append("equal values of all seeds show no spread, so they have no interval")
@@ -448,8 +475,12 @@ def _notes(comparison: Mapping[str, Any]) -> list[str]:
             "forwards: of one example each, mean of the runs; student forwards: those of all "
             "models together, each counted by its FLOPs in forwards of the student"
         )
-    notes.append("seconds: of training, mean of the runs")
-    return notes + _notes_on_pairs(comparison) if pairs else notes
+    notes.append("seconds: of the distillation alone, mean of the runs")
+    notes += _notes_on_pairs(comparison) if pairs else []
+    for of_method in methods:
+        if settings := _one_line(listed(of_method.get("settings", {}))):
+            notes.append(f"settings of {_one_line(of_method['method'])}: {settings}")
+    return notes
 
 
 def _notes_on_pairs(comparison: Mapping[str, Any]) -> list[str]:
@@ -472,20 +503,16 @@ def _notes_on_pairs(comparison: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _names(methods: Iterable[Mapping[str, Any]]) -> str:
-    return ", ".join(_one_line(of_method["method"]) for of_method in methods)
-
-
 def _table(comparison: Mapping[str, Any]) -> str:
-    parts = [_heading(comparison)]
+    parts = _headings(comparison)
     parts += [format_table(*grid, left=True) for grid in _grids(comparison)]
     return "\n\n".join([*parts, "\n".join(_notes(comparison))])
 
 
 def _markdown(comparison: Mapping[str, Any]) -> str:
-    parts = [_in_markdown(_heading(comparison))]
+    parts = [_in_markdown(heading) for heading in _headings(comparison)]
     for columns, rows in _grids(comparison):
-        lines = [columns, ["---"] * len(columns)]
+        lines = [[_in_markdown(column) for column in columns], ["---"] * len(columns)]
         lines += [[_in_markdown(cell) for cell in row] for row in rows]
         parts.append("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
     parts.append("\n".join(f"- {_in_markdown(note)}" for note in _notes(comparison)))
@@ -543,7 +570,8 @@ _LATEX_CHARACTERS = str.maketrans(_IN_LATEX)
 
 
 def _latex(comparison: Mapping[str, Any]) -> str:
-    lines = [r"% needs \usepackage{booktabs}", _in_latex(_heading(comparison))]
+    lines = [r"% needs \usepackage{booktabs}"]
+    lines.append("\n\n".join(_in_latex(heading) for heading in _headings(comparison)))
     for columns, rows in _grids(comparison):
         lines += [
             "",
@@ -572,32 +600,34 @@ def _in_latex(text: str) -> str:
 
 def _csv(comparison: Mapping[str, Any]) -> str:
     shared = {key: comparison[key] for key in ("part", "metric", "confidence")}
+    settings = comparison.get("settings", {})
     models = dict.fromkeys(
         model for m in comparison["methods"] for model in (m["cost"] or {}).get("forwards", ())
     )
     rows: list[dict[str, Any]] = []
     for of_method in comparison["methods"]:
-        student, teacher = of_method["student"], of_method["teacher"] or {}
+        student, teacher = of_method["student"], of_method["teacher"]
         cost = of_method["cost"] or {}
+        whole = {
+            **shared,
+            "settings": listed({**settings, **of_method.get("settings", {})}),
+            "method": of_method["method"],
+        }
         rows.append(
             {
-                "row": "method",
-                **shared,
-                "method": of_method["method"],
+                "row": "student",
+                **whole,
                 "baseline": None,
                 "n": of_method["n"],
                 "seeds": of_method["seeds"],
                 "left_out": None,
-                "student": student["mean"],
+                "mean": student["mean"],
                 "difference": None,
                 **_ends("interval", student["interval"]),
                 **_ends("bootstrap", student["bootstrap"]),
                 "p": None,
                 "holm": None,
                 "verdict": None,
-                "teacher": teacher.get("mean"),
-                "teacher_n": teacher.get("n"),
-                **_ends("teacher_interval", teacher.get("interval")),
                 "examples": of_method["examples"],
                 "examples_standard_error": of_method["examples_standard_error"],
                 **{f"forwards_of_{model}": cost.get("forwards", {}).get(model) for model in models},
@@ -605,11 +635,16 @@ def _csv(comparison: Mapping[str, Any]) -> str:
                 "seconds": of_method["seconds"],
             }
         )
+        if teacher is not None:
+            interval = _ends("interval", teacher["interval"])
+            found = {"n": teacher["n"], "mean": teacher["mean"], **interval}
+            rows.append({"row": "teacher", **whole, **found})
     for pair in comparison["comparisons"]:
         rows.append(
             {
                 "row": "comparison",
                 **shared,
+                "settings": listed(settings),
                 **{key: pair[key] for key in ("method", "baseline", "n", "seeds")},
                 "left_out": _left_out(pair),
                 "difference": pair["difference"],
@@ -661,8 +696,8 @@ def render(comparison: Mapping[str, Any], form: str) -> str:
 
     Args:
         comparison: As returned by `compare`.
-        form: "table" for a terminal; "csv" with a row for each method and one for each comparison,
-            all digits, and texts that a spreadsheet would run as formulas behind an apostrophe;
+        form: "table" for a terminal; "csv" with a row for each student, teacher and comparison, all
+            digits, and texts that a spreadsheet would run as formulas behind an apostrophe;
             "json"; "markdown"; or "latex", two tables of the package `booktabs`.
 
     Returns:
@@ -680,9 +715,9 @@ def render(comparison: Mapping[str, Any], form: str) -> str:
     >>> print("\\n".join(text.splitlines()[:5]))
     test accuracy, higher is better
     <BLANKLINE>
-    method  seeds  student                  seconds
-    ------  -----  -----------------------  -------
-    kd      2      0.6250 [0.5000, 0.7500]  1.0
+    method  model    seeds  test accuracy            seconds
+    ------  -------  -----  -----------------------  -------
+    kd      student  2      0.6250 [0.5000, 0.7500]  1.0
     """
     if form not in FORMS:
         raise ValueError(unknown_name("a form", form, FORMS))

@@ -121,7 +121,7 @@ def test_one_seed_has_no_interval_and_no_test_and_says_so():
     assert pair["difference"] == pytest.approx(0.2)
     assert pair["p"] is None and pair["verdict"] is None
     table = render(comparison, "table")
-    assert re.search(r"^kd +1 +0\.7000 +1\.0$", table, re.MULTILINE)
+    assert re.search(r"^kd +student +1 +0\.7000 +1\.0$", table, re.MULTILINE)
     assert re.search(r"^prokt +kd +1 +\+0\.2000 +no difference shown$", table, re.MULTILINE)
     assert "one seed: the number of one run, without interval and test" in table
     assert "±" not in table and "[low, high]" not in table and "Holm" not in table
@@ -139,7 +139,7 @@ def test_equal_values_show_no_spread():
     assert "no p: fewer than two seeds in common, or the same difference in all" in table
 
 
-def test_the_teacher_stands_beside_the_student():
+def test_a_teacher_has_a_row_of_its_own():
     runs = runs_of("kd", KD, teacher=0.9) + runs_of("student", STUDENT)
     runs += [Measured("dml", seed, 0.5, 0.6 + seed / 10, None, 1.0) for seed in (0, 1, 2)]
     runs += [Measured("dml", 3, 0.5, None, None, 1.0)]
@@ -151,7 +151,25 @@ def test_the_teacher_stands_beside_the_student():
         stats.t.interval(0.95, 2, 0.7, 0.1 / 3**0.5)
     )
     table = render(compared(runs), "table")
-    assert re.search(r"0\.7000 \[0\.4516, 0\.9484\] of 3 seeds", table)
+    rows = [re.split(r" {2,}", line) for line in table.split("\n\n")[1].splitlines()[2:]]
+    assert [row[:3] for row in rows] == [
+        ["kd", "student", "4"],
+        ["kd", "teacher", "4"],
+        ["student", "student", "4"],
+        ["dml", "student", "4"],
+        ["dml", "teacher", "3"],
+    ]
+    assert rows[1][3:] == ["0.9000", "–"] and rows[4][3:] == ["0.7000 [0.4516, 0.9484]", "–"]
+    for form in ("markdown", "latex", "csv"):
+        text = render(compared(runs), form)
+        shown = [line for line in text.splitlines() if "dml" in line and "teacher" in line]
+        assert len(shown) == 1 and "0.7" in shown[0] and "0.45" in shown[0]
+
+
+def test_a_teacher_of_one_run_is_said_to_be_of_one():
+    runs = [Measured("dml", seed, 0.5, None if seed else 0.6, None, 1.0) for seed in (0, 1)]
+    table = render(compared(runs + runs_of("kd", KD)), "table")
+    assert "one seed (the teacher of dml): the number of one run" in table
 
 
 def cost(teacher, student, flops=(8000, 2000)):
@@ -253,6 +271,47 @@ def test_bad_input_is_refused():
         render(compared(), "lateks")
 
 
+SHARED = {"app": "digits", "batch-size": 64, "limit": None, "dataset": "/a\nb_c/100%.csv"}
+OWN = {"kd": {"temperature": 4.0, "weight": {"kd": 0.9}}, "prokt λ=0": {"lambda": 0.0}}
+
+
+def test_what_was_compared_stands_above_and_what_differs_below():
+    comparison = compared(settings=SHARED, own_settings=OWN)
+    assert comparison["settings"] == SHARED
+    assert [m["settings"] for m in comparison["methods"]] == [{}, OWN["kd"], OWN["prokt λ=0"]]
+    lines = render(comparison, "table").splitlines()
+    assert lines[0] == "app digits, batch-size 64, dataset /a b_c/100%.csv"
+    assert lines[2] == "test accuracy, higher is better"
+    assert lines[-2:] == [
+        "settings of kd: temperature 4, weight kd=0.9",
+        "settings of prokt λ=0: lambda 0",
+    ]
+    lines = render(comparison, "markdown").splitlines()
+    assert lines[0] == r"app digits, batch-size 64, dataset /a b\_c/100%.csv"
+    assert lines[-1] == "- settings of prokt λ=0: lambda 0"
+    text = render(comparison, "latex")
+    assert "\napp digits, batch-size 64, dataset /a b\\_c/100\\%.csv\n\n" in text
+    assert r"\item settings of kd: temperature 4, weight kd=0.9" in text
+    rows = list(csv.DictReader(io.StringIO(render(comparison, "csv"))))
+    shared = "app digits, batch-size 64, dataset /a\nb_c/100%.csv"
+    assert [row["settings"] for row in rows] == [
+        shared,
+        f"{shared}, temperature 4, weight kd=0.9",
+        f"{shared}, lambda 0",
+    ]
+    assert json.loads(render(comparison, "json"))["settings"] == SHARED
+
+
+def test_without_settings_there_is_no_line_of_them():
+    comparison = compared()
+    assert comparison["settings"] == {} and render(comparison, "table").startswith("test accuracy")
+    assert "settings" not in render(comparison, "table")
+
+
+def test_seconds_are_said_to_be_of_the_distillation_alone():
+    assert "\nseconds: of the distillation alone, mean of the runs" in render(compared(), "table")
+
+
 # Forms
 
 
@@ -276,15 +335,19 @@ def test_json_is_the_comparison(awkward):
     assert "λ" in render(awkward, "json")
 
 
-def test_csv_has_a_row_a_method_and_a_row_a_comparison(awkward):
+def test_csv_has_a_row_a_model_and_a_row_a_comparison(awkward):
     text = render(awkward, "csv")
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert [row["row"] for row in rows] == ["method"] * 6 + ["comparison"] * 5
+    assert [row["row"] for row in rows] == ["student", "teacher"] * 6 + ["comparison"] * 5
     assert not any(None in row or None in row.values() for row in rows)
-    assert [row["method"] for row in rows[:6]] == ["'=1+2", *AWKWARD[1:]]
-    assert {row["baseline"] for row in rows[6:]} == {"'=1+2"}
+    for model in (0, 1):
+        assert [row["method"] for row in rows[model:12:2]] == ["'=1+2", *AWKWARD[1:]]
+    assert {row["baseline"] for row in rows[12:]} == {"'=1+2"}
+    for row in rows[1:12:2]:
+        assert float(row["mean"]) == pytest.approx(0.8)
+        assert (row["n"], row["interval_low"]) == ("3", "")
     first, last = awkward["methods"][0], awkward["comparisons"][-1]
-    assert float(rows[0]["student"]) == first["student"]["mean"]
+    assert float(rows[0]["mean"]) == first["student"]["mean"]
     assert float(rows[0]["interval_low"]) == first["student"]["interval"][0]
     assert float(rows[0]["forwards_of_teacher"]) == 1
     assert float(rows[0]["all_in_student_forwards"]) == 6
@@ -305,20 +368,20 @@ def test_csv_defuses_formulas_but_not_numbers(name):
 def test_markdown_keeps_its_columns(awkward):
     lines = render(awkward, "markdown").splitlines()
     tables = [line for line in lines if line.startswith("|")]
-    assert len(tables) == 2 + 6 + 2 + 5
+    assert len(tables) == 2 + 12 + 2 + 5
     cells = [len(re.findall(r"(?<!\\)\|", line)) for line in tables]
-    assert len(set(cells[:8])) == 1 and len(set(cells[8:])) == 1
-    assert r"| a\|b \*c\* \<d\> | 3 |" in "\n".join(tables)
-    assert r"| wrn-16-2\_a | 3 |" in "\n".join(tables)
+    assert len(set(cells[:14])) == 1 and len(set(cells[14:])) == 1
+    assert r"| a\|b \*c\* \<d\> | student | 3 |" in "\n".join(tables)
+    assert r"| wrn-16-2\_a | teacher | 3 |" in "\n".join(tables)
 
 
 def test_latex_escapes_what_would_not_compile(awkward):
     text = render(awkward, "latex")
-    assert r"wrn-16-2\_a & 3" in text
-    assert r"100\% \& \#1 \$x\$ \{y\} \textbackslash{}z & 3" in text
-    assert r"a\textbar{}b {*}c{*} \textless{}d\textgreater{} & 3" in text
-    assert r"{[}1{]} \textasciitilde{}\textasciicircum{} & 3" in text
-    assert r"prokt $\lambda$=$-$1 & 3" in text
+    assert r"wrn-16-2\_a & student & 3" in text
+    assert r"100\% \& \#1 \$x\$ \{y\} \textbackslash{}z & student & 3" in text
+    assert r"a\textbar{}b {*}c{*} \textless{}d\textgreater{} & student & 3" in text
+    assert r"{[}1{]} \textasciitilde{}\textasciicircum{} & student & 3" in text
+    assert r"prokt $\lambda$=$-$1 & student & 3" in text
     assert text.isascii()
     assert [text.count(rf"\{rule}") for rule in ("toprule", "midrule", "bottomrule")] == [2] * 3
     for table in re.findall(r"\\begin\{tabular\}.*?\\end\{tabular\}", text, re.DOTALL):
