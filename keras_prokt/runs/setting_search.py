@@ -7,18 +7,19 @@ the run folders at every start. This module imports no Keras.
 import importlib.util
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from keras_prokt.app import get_app
 from keras_prokt.methods import OBJECTIVES
 from keras_prokt.names import unknown_name
 from keras_prokt.results.search import choose, plot_search
 from keras_prokt.runs.executor import Execution, check_jobs, execute
 from keras_prokt.runs.records import measured
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
-from keras_prokt.runs.spec import RunSpec, all_settings
+from keras_prokt.runs.spec import RunSpec, absolute_path, all_settings, model_name
 from keras_prokt.runs.stopping import Stop
 from keras_prokt.settings import Setting, SettingError, argument
 
@@ -36,20 +37,10 @@ _FAR_APART = 10_000
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`.
-
-    Raises:
-        SettingError: If it is empty.
-    """
+    """Numbers from `low` to `high`; `search`, which knows of what, refuses empty ones."""
 
     low: float
     high: float
-
-    def __post_init__(self) -> None:
-        if not -math.inf < self.low < self.high < math.inf:
-            raise SettingError(
-                f"Expected a range LOW:HIGH of finite numbers, received {self.low!r}:{self.high!r}."
-            )
 
 
 Values = Sequence[Any] | Range
@@ -68,6 +59,7 @@ def search(
     stop: Stop | None = None,
     retries_failed: bool = False,
     stream: TextIO | None = None,
+    show: Callable[[str], str] | None = None,
     **given: Any,
 ) -> tuple[dict[str, Any], Execution]:
     """Runs configurations of a method with every seed, and chooses the best on validation.
@@ -93,7 +85,8 @@ def search(
         stop: When to stop.
         retries_failed: Whether runs that failed before are begun anew.
         stream: Where progress is shown.
-        **given: Other settings, as `RunSpec.resolve` takes them.
+        show: What people read of a reason, as in `keras_prokt.runs.executor.execute`.
+        **given: Other settings with one value, as `RunSpec.resolve` takes them.
 
     Returns:
         What was found, as `read_search`, and what became of the runs.
@@ -136,6 +129,7 @@ def search(
         stop=stop,
         retries_failed=retries_failed,
         stream=stream,
+        show=show,
     )
 
 
@@ -174,7 +168,8 @@ def read_search(runs: RunList) -> dict[str, Any]:
 
     Returns:
         `app`, `method`, `settings` (name -> "linear", "log" or "names"), `seeds`, `trials`,
-        `metric`, `configurations` (`title`, `values`, `is_whole`, `failures`, and `runs`: `seed`,
+        `metric`, `configurations` (`title`, `values`, `is_whole`, `failures`: why runs failed or
+        cannot be read, and `runs`: `seed`,
         `folder`, `student` and `teacher` on validation, `test` of the student or `None`), and
         `chosen`: the title of the best whole configuration, or `None`.
     """
@@ -193,23 +188,16 @@ def read_search(runs: RunList) -> dict[str, Any]:
                 "failures": [],
             },
         )
-        if (status := runs.status(entry)) == "failed":
-            one["failures"].append(runs.folder(entry.name).read().get("failure", "unknown"))
-        if status != "completed":
-            continue
-        results = runs.folder(entry.name).read()["results"]
-        metric, models = results.get("metric", metric), results["models"]
-        one["runs"].append(
-            {
-                "seed": entry.spec.seed,
-                "folder": entry.name,
-                "student": measured(
-                    {"results": results}, runs.path / entry.name, "validation", metric
-                ),
-                "teacher": models.get("teacher", {}).get("validation", {}).get(metric),
-                "test": models["student"].get("test", {}).get(metric),
-            }
-        )
+        try:
+            status = runs.status(entry)
+            if status == "failed":
+                one["failures"].append(runs.folder(entry.name).read().get("failure", "unknown"))
+            elif status == "completed":
+                results = runs.folder(entry.name).read()["results"]
+                metric = results.get("metric", metric)
+                one["runs"].append(_found(runs, entry, results, metric))
+        except ValueError as error:  # one damaged run does not hide the others
+            one["failures"].append(f"{entry.name} cannot be read: {error}")
     for one in found.values():
         of_seeds = {run["seed"] for run in one["runs"]}
         one["is_whole"] = not one["failures"] and set(about["seeds"]) <= of_seeds
@@ -224,6 +212,18 @@ def read_search(runs: RunList) -> dict[str, Any]:
         "metric": metric,
         "configurations": configurations,
         "chosen": choose(configurations),
+    }
+
+
+def _found(runs: RunList, entry: Entry, results: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """What a completed run adds to its configuration."""
+    models = results["models"]
+    return {
+        "seed": entry.spec.seed,
+        "folder": entry.name,
+        "student": measured({"results": results}, runs.path / entry.name, "validation", metric),
+        "teacher": models.get("teacher", {}).get("validation", {}).get(metric),
+        "test": models["student"].get("test", {}).get(metric),
     }
 
 
@@ -249,12 +249,23 @@ def _about(
             "Expected at least one setting with several values or a range, received none; such as "
             f"{argument('proximal_weight')} 0,0.3,0.6."
         )
+    if given.get("seed") is not None:
+        raise SettingError(
+            f"Expected no {argument('seed')} of a search, received {given['seed']!r}; "
+            f"{argument('seeds')} holds for all configurations."
+        )
+    seeds = [all_settings()["seed"].checked("seeds", seed) for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
-        raise SettingError(f"Expected different {argument('seeds')}, received {list(seeds)!r}.")
+        raise SettingError(f"Expected different {argument('seeds')}, received {seeds!r}.")
     has_range = False
     written: dict[str, Any] = {}
     for name, values in over.items():
         row, key = _row(name)
+        if _is_given(name, given):
+            raise SettingError(
+                f"Expected {argument(*_split(name))} with one value or with several, received "
+                "both; leave one out."
+            )
         if isinstance(values, Range):
             has_range = True
             if row.kind not in (float, int):
@@ -266,10 +277,17 @@ def _about(
                 raise SettingError(
                     f"Expected a range of {argument(*_split(name))} above 0, received {values.low}."
                 )
-            ends = {end: row.checked(_split(name)[0], v, key) for end, v in asdict(values).items()}
+            number = replace(row, may_change=False)
+            ends = {end: number.checked(_split(name)[0], v, key) for end, v in vars(values).items()}
+            if not ends["low"] < ends["high"]:
+                raise SettingError(
+                    f"Expected a range LOW:HIGH with LOW below HIGH for {argument(*_split(name))}, "
+                    f"received {values.low!r}:{values.high!r}; name one value, or the lower first."
+                )
             written[name] = ends
             continue
         checked = [row.checked(_split(name)[0], value, key) for value in values]
+        checked = [_from_anywhere(app, name, value) for value in checked]
         if not checked or len({str(value) for value in checked}) < len(checked):
             raise SettingError(
                 f"Expected different values of {argument(*_split(name))}, received {checked!r}; "
@@ -286,9 +304,9 @@ def _about(
     return {
         "app": app,
         "method": method,
-        "given": _json_of(given),
+        "given": _json_of(app, given),
         "over": written,
-        "seeds": list(seeds),
+        "seeds": seeds,
         "trials": (trials or DEFAULT_TRIALS) if has_range else None,
         "configurations": {},
     }
@@ -327,9 +345,32 @@ def _check_values(name: str, values: Sequence[Any]) -> None:
         row.checked(_split(name)[0], value, key)
 
 
-def _json_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    values = {k: v for k, v in given.items() if v not in (None, (), {})}
+def _json_of(app: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    values = {k: _from_anywhere(app, k, v) for k, v in given.items() if v not in (None, (), {})}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _from_anywhere(app: str, name: str, value: Any) -> Any:
+    """A value that means the same in any folder from which the search goes on."""
+    if isinstance(value, tuple):
+        return tuple(_from_anywhere(app, name, one) for one in value)
+    row, description = all_settings().get(name), get_app(app)
+    if not isinstance(value, str) or row is None:
+        return value
+    if name == "teacher":
+        return model_name(value, description.teachers)
+    if name in ("student", "assistants"):
+        return model_name(value, description.students)
+    return absolute_path(value) if row.is_file else value
+
+
+def _is_given(name: str, given: Mapping[str, Any]) -> bool:
+    """Whether a setting that is searched has one value too."""
+    setting, key = _split(name)
+    value = given.get(setting)
+    for part in [] if key is None else key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value is not None
 
 
 def _split(name: str) -> tuple[str, str | None]:
@@ -363,6 +404,8 @@ def _scale(name: str, values: Any) -> str:
     if row.kind not in (float, int):
         return "names"
     numbers = [values["low"]] if isinstance(values, Mapping) else values
+    if any(isinstance(value, str) for value in numbers):  # such as 0.6..0
+        return "names"
     return "log" if row.is_logarithmic and min(numbers) > 0 else "linear"
 
 
@@ -396,8 +439,8 @@ def _title(values: Mapping[str, Any]) -> str:
     for name, value in values.items():
         setting, key = _split(name)
         option = all_settings()[setting].option_of(setting).removeprefix("--")
-        text = repr(value) if isinstance(value, float) else str(value)
-        shown.append(f"{option}{'' if key is None else f' {key}'}={text.removesuffix('.0')}")
+        text = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+        shown.append(f"{option}{'' if key is None else f' {key}'}={text}")
     return " ".join(shown)
 
 
@@ -452,7 +495,14 @@ def _is_of_failed(runs: RunList, name: str, pending: Collection[str]) -> bool:
     entries = runs.entries()
     title = next(entry.title for entry in entries if entry.name == name)
     others = [entry for entry in entries if entry.title == title and entry.name != name]
-    return any(runs.status(entry) == "failed" for entry in others if entry.name not in pending)
+    return any(_has_failed(runs, entry) for entry in others if entry.name not in pending)
+
+
+def _has_failed(runs: RunList, entry: Entry) -> bool:
+    try:
+        return runs.status(entry) == "failed"
+    except ValueError:  # as `read_search`
+        return True
 
 
 # Proposals.

@@ -19,6 +19,7 @@ from keras_prokt.runs.setting_search import Range, go_on, read_search, search
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
 from keras_prokt.runs.worker import record_failure
+from keras_prokt.settings import SettingError, argument
 
 needs_optuna = pytest.mark.skipif(
     importlib.util.find_spec("optuna") is None, reason="needs Optuna (extra `search`)"
@@ -255,7 +256,7 @@ def test_a_choice_that_another_process_measures_is_waited_for(pretended, tmp_pat
         ({"proximal_weight": []}, {}, r"different values of proximal_weight, received \[\]"),
         ({"proximal_weight": [0, 0.0]}, {}, "different values of proximal_weight, received"),
         ({"proximal_weight": [0.3, 1.0]}, {}, r"proximal_weight in \[0, 1\), received 1.0"),
-        ({"proximal_weight": ["a"]}, {}, "a number for proximal_weight, received 'a'"),
+        ({"proximal_weight": ["a"]}, {}, "a number for proximal_weight, or two of them"),
         (
             {"proximal_wight": [0.3]},
             {},
@@ -270,7 +271,30 @@ def test_a_choice_that_another_process_measures_is_waited_for(pretended, tmp_pat
         ({"teacher": ["cnn-large", "cnn-huge"]}, {}, "Expected a teacher among"),
         (OVER, {"seeds": []}, r"different seeds, received \[\]"),
         (OVER, {"seeds": [1, 1]}, r"different seeds, received \[1, 1\]"),
-        (OVER, {"seeds": [-1]}, r"seed in \[0, 4294967295\], received -1"),
+        (OVER, {"seeds": [-1]}, r"seeds in \[0, 4294967295\], received -1"),
+        (OVER, {"seeds": [2**32]}, r"seeds in \[0, 4294967295\], received 4294967296"),
+        (OVER, {"seed": 3}, "no seed of a search, received 3; seeds holds for all"),
+        (OVER, {"proximal_weight": 0.3}, "proximal_weight with one value or with several, receiv"),
+        (
+            {"weights kd": [0.5, 1]},
+            {"weights": {"kd": 2.0}, "method": "kd"},
+            "weights kd with one value or with several, received both",
+        ),
+        (
+            {"objective_settings crd.num_negatives": [8, 16]},
+            {"objective_settings": {"crd": {"num_negatives": 4}}, "method": "crd"},
+            "objective_settings crd.num_negatives with one value or with several",
+        ),
+        ({"proximal_weight": Range(0.8, 0.0)}, {}, "LOW below HIGH for proximal_weight, received"),
+        (
+            {"label_weight": Range(0.5, 0.5)},
+            {},
+            "LOW below HIGH for label_weight, received 0.5:0.5",
+        ),
+        ({"batch_size": Range(3, 2)}, {}, "LOW below HIGH for batch_size, received 3:2; name one"),
+        ({"label_weight": Range(float("nan"), 0.5)}, {}, "label_weight .*, received nan"),
+        ({"student_momentum": Range(0, float("inf"))}, {}, "student_momentum in .*, received inf"),
+        ({"proximal_weight": Range("0.6..0", 0.7)}, {}, "a number for proximal_weight, received '"),
         (OVER, {"trials": 3}, "no trials without a range, received 3"),
         (OVER, {"jobs": 0}, "jobs of at least 1, received 0"),
         (OVER, {"method": "kd"}, "no proximal_weight with method 'kd'"),
@@ -279,7 +303,7 @@ def test_a_choice_that_another_process_measures_is_waited_for(pretended, tmp_pat
         ({"student_learning_rate": Range(0, 1)}, {}, "student_learning_rate above 0, received 0"),
         ({"student_weight_decay": Range(0, 1)}, {}, "a range of student_weight_decay above 0"),
         ({"student": Range(0, 1)}, {}, "values of student joined by commas, received a range"),
-        ({"epochs": Range(1.5, 3)}, {}, "a whole number for epochs, received 1.5"),
+        ({"epochs": Range(1.5, 3)}, {"epochs": None}, "a whole number for epochs, received 1.5"),
         ({"proximal_weight": Range(0, 0.5)}, {"trials": 0}, "trials of at least 1, received 0"),
     ],
 )
@@ -290,10 +314,96 @@ def test_what_is_refused_leaves_nothing_behind(over, settings, message, pretende
     assert list(tmp_path.iterdir()) == [] and pretended.begun == []
 
 
-@pytest.mark.parametrize("ends", [(0.8, 0.0), (0.5, 0.5), (float("nan"), 1), (0, float("inf"))])
-def test_empty_and_endless_ranges_are_refused(ends):
-    with pytest.raises(ValueError, match="a range LOW:HIGH of finite numbers, received"):
-        Range(*ends)
+def test_values_that_change_while_a_run_trains_are_values_as_others(pretended, tmp_path):
+    pretended.outcome = lambda spec: 0.8 if isinstance(spec.proximal_weight, str) else 0.5
+    over = {"proximal_weight": [0.3, "0.6..0", "0.6 .. 0.0"]}
+    found, done, _ = carry_out(tmp_path / "s", over)
+    names = ["lambda-0.3-seed-0", "lambda-0.6..0-seed-0", "lambda-0.6..0.0-seed-0"]
+    assert sorted(done.completed) == names
+    assert found["settings"] == {"proximal_weight": "names"}
+    assert found["chosen"] == "lambda=0.6..0" and is_tested(tmp_path / "s") == names[1:2]
+    specs = [RunList.at(tmp_path / "s").folder(name).spec() for name in names]
+    assert [spec.proximal_weight for spec in specs] == [0.3, "0.6..0", "0.6..0.0"]
+    assert (tmp_path / "s" / "search.png").is_file()
+    assert "lambda=0.6..0 " in search_table(found)
+
+
+def test_a_search_reads_the_same_files_from_any_folder(pretended, tmp_path, monkeypatch):
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for name in ("data", "teacher", "small", "large"):
+        (here / name).mkdir(parents=True)
+    (here / "mine.csv").write_text("text,label\n" + "one,a\ntwo,b\n" * 20)
+    elsewhere.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(RunSpec, "check_without_keras", lambda spec: None)
+    given = {"data_dir": "data", "dataset": "mine.csv", "teacher": "teacher"}
+    given |= {"text_columns": ("text",), "label_column": "label", "teacher_init": "t.keras"}
+    stop = Stop()
+
+    def until_stopped(spec):
+        stop.signal = 15
+        return 0.5
+
+    pretended.outcome = until_stopped
+    over = {"student": ["small", "large"]}
+    with pytest.raises(Stopped):
+        search("text", "kd", over, here / "s", stop=stop, stream=io.StringIO(), **given)
+    assert len(pretended.begun) == 1
+    monkeypatch.chdir(elsewhere)
+    runs = RunList.at(here / "s")
+    go_on(runs, stream=io.StringIO())
+    runs.add([module._entry(runs.read()["about"], {"student": str(here / "small")}, 1)])
+    specs = [entry.spec for entry in runs.entries()]
+    assert [spec.student for spec in specs] == [str(here / n) for n in ("small", "large", "small")]
+    for spec in specs:
+        assert spec.data_dir == str(here / "data") and spec.dataset == str(here / "mine.csv")
+        assert (spec.teacher, spec.teacher_init) == (str(here / "teacher"), str(here / "t.keras"))
+
+
+DAMAGES = {
+    "half a record": lambda folder: folder.record.write_text("{"),
+    "another record": lambda folder: folder.record.write_text(
+        folder.record.read_text().replace("0.6", "0.7")
+    ),
+    "no record": lambda folder: (folder.path / "notes.txt").write_text(
+        folder.record.unlink() or "mine"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_damaged_run_is_named_and_the_others_are_shown(kind, seed, pretended, tmp_path):
+    out, name = tmp_path / "s", f"lambda-0.6-seed-{seed}"
+    carry_out(out, seeds=[seed])
+    runs = RunList.at(out)
+    DAMAGES[kind](runs.folder(name))
+    found = read_search(runs)
+    first, second = found["configurations"]
+    assert first["is_whole"] and not second["is_whole"] and found["chosen"] == "lambda=0"
+    [failure] = second["failures"]
+    assert failure.startswith(f"{name} cannot be read: Expected ")
+    assert name in search_table(found)
+    # It goes on with more seeds; those of the damaged configuration are left out.
+    pretended.begun.clear()
+    found, done, _ = carry_out(out, seeds=[0, 1])
+    assert set(done.refused) == {name} and pretended.begun == [f"lambda-0-seed-{1 - seed}"]
+    assert found["chosen"] == "lambda=0"
+
+
+def test_reasons_are_shown_as_the_caller_names_arguments(pretended, tmp_path):
+    pretended.fails_early = True
+
+    def outcome(spec):
+        if spec.proximal_weight == 0.6:
+            raise SettingError(f"Expected {argument('batch_size')} of at most 3.")
+        return 0.5
+
+    pretended.outcome = outcome
+    _, done, _ = carry_out(
+        tmp_path / "s", show=lambda text: SettingError(text).shown_as({"batch_size": "-b"})
+    )
+    assert done.failed == {"lambda-0.6-seed-0": "Expected -b of at most 3."}
 
 
 def test_without_optuna_ranges_are_refused_and_lists_work(pretended, tmp_path, monkeypatch):
@@ -390,6 +500,22 @@ class TestRanges:
         failed = [one for one in found["configurations"] if one["failures"]]
         assert len(failed) == len(done.failed) > 0
         assert len(failed) + len(done.completed) == 10 == len(set(pretended.begun))
+
+    def test_a_damaged_trial_counts_as_failed(self, pretended, tmp_path):
+        out = tmp_path / "s"
+        carry_out(out, self.OVER, trials=3)
+        RunList.at(out).folder(pretended.begun[1]).record.write_text("{")
+        found, done, _ = carry_out(out, self.OVER, trials=5)
+        assert set(done.refused) == {pretended.begun[1]} and len(pretended.begun) == 5
+        assert [bool(one["failures"]) for one in found["configurations"]].count(True) == 1
+
+    def test_values_that_change_beside_a_range(self, pretended, tmp_path):
+        pretended.outcome = lambda spec: 0.5
+        over = {"label_weight": Range(0.0, 0.5), "proximal_weight": [0.3, "0.6..0"]}
+        found, done, _ = carry_out(tmp_path / "s", over, trials=4)
+        assert len(done.completed) == 4
+        values = {one["values"]["proximal_weight"] for one in found["configurations"]}
+        assert values <= {0.3, "0.6..0"}
 
     def test_processes_side_by_side_get_different_trials(self, pretended, tmp_path):
         found, done, _ = carry_out(tmp_path / "s", self.OVER, trials=6, jobs=3)
