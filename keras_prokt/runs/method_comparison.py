@@ -4,13 +4,17 @@ This module imports no Keras.
 """
 
 import csv
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
+from keras_prokt.app import get_app
 from keras_prokt.results.comparison import Measured
 from keras_prokt.results.comparison import compare as compare_measured
+from keras_prokt.results.tables import shown_value
 from keras_prokt.runs.executor import Execution, check_jobs, execute
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.records import measured
@@ -43,7 +47,8 @@ def compare(
         methods: Heading of each row -> its run; the seed is replaced.
         out: A folder: new, or that of a comparison, whose runs are taken over and added to.
         seeds: Seeds of the runs.
-        baselines: Headings with which the others are compared, seed by seed.
+        baselines: Headings with which the others are compared, seed by seed; none for those that
+            the folder's comparison had before. They are kept in it with those.
         jobs: Processes at once; with `threads` as in `keras_prokt.runs.executor.execute`.
         threads: Threads of each.
         stop: When to stop.
@@ -89,7 +94,9 @@ def compare(
         runs.create({}, entries, measures_test=True)
     runs.add(entries)
     with runs.changing() as record:
-        record["about"] = {"methods": list(methods), "baselines": list(baselines)}
+        for key, own in {"methods": methods, "baselines": baselines}.items():
+            record["about"][key] = list(dict.fromkeys([*record["about"].get(key, []), *own]))
+        baselines = baselines or record["about"]["baselines"]
     done = execute(
         runs,
         names=names,
@@ -184,7 +191,8 @@ def compare_folders(
         otherwise on validation.
 
     Raises:
-        ValueError: If a run is not completed, or a file of it was changed.
+        ValueError: If a run is not completed, a file of it was changed, or two runs of one seed
+            were measured on different data.
     """
     records = [(title, folder, _completed(folder)) for title, folder in runs]
     apps = sorted({record["spec"]["app"] for _, _, record in records})
@@ -199,7 +207,156 @@ def compare_folders(
     metric = metrics.pop() if len(metrics) == 1 else "accuracy"
     rows = [_measured(title, folder, record, part, metric) for title, folder, record in records]
     _check_baselines(baselines, dict.fromkeys(one.method for one in rows))
-    return compare_measured(rows, metric=metric, part=part, baselines=baselines)
+    all_data = [
+        _Data.of(folder, record, part, row.labels)
+        for (_, folder, record), row in zip(records, rows, strict=True)
+    ]
+    _check_same_data(all_data, part)
+    shared, own = _settings_of_rows([row.method for row in rows], all_data)
+    return compare_measured(
+        rows, metric=metric, part=part, baselines=baselines, settings=shared, own_settings=own
+    )
+
+
+class _Data(NamedTuple):
+    """What is known of the data of a run."""
+
+    path: Path
+    spec: RunSpec
+    train: str | None
+    """Digest of what was trained on; `None` in runs of older versions, as below."""
+    held_out: str | None
+    """Digest of what the student was measured on."""
+    source: str | None
+    """Digest of the user's file with it."""
+    labels: Sequence[int] | None
+
+    @classmethod
+    def of(
+        cls, folder: RunFolder, record: Mapping[str, Any], part: str, labels: Sequence[int] | None
+    ) -> "_Data":
+        digests = record.get("data") or {}
+        return cls(
+            folder.path,
+            RunSpec.from_json(record["spec"]),
+            digests.get("train data"),
+            digests.get(f"{part} data"),
+            digests.get(part, digests.get("dataset")),
+            labels,
+        )
+
+    @property
+    def reading(self) -> tuple[Any, ...]:
+        """What decides, beside the examples, the digest of them.
+
+        That of texts is that of their word pieces, which follow from the models and, where they are
+        learnt, from the training data.
+        """
+        reads_text = get_app(self.spec.app).reads_text
+        return (self.spec.models, replace(self.spec.data, data_dir=None)) if reads_text else ()
+
+    def is_measured_on_other_than(self, other: "_Data") -> bool:
+        """Whether both runs are known to have been measured on different data."""
+        if _differ(self.held_out, other.held_out) is False:
+            return False
+        if self.reading == other.reading:
+            return _differ(self.held_out, other.held_out) is True
+        return any(
+            _differ(mine, others)
+            for mine, others in ((self.source, other.source), (self.labels, other.labels))
+        )
+
+
+def _differ(one: Any, other: Any) -> bool | None:
+    """Whether two values differ, `None` if one is unknown."""
+    return None if one is None or other is None else one != other
+
+
+def _check_same_data(all_data: Sequence[_Data], part: str) -> None:
+    """Refuses runs of one seed that were measured on different data: their difference is also that
+    of the data."""
+    by_seed: dict[int, list[_Data]] = {}
+    for data in all_data:
+        by_seed.setdefault(data.spec.seed, []).append(data)
+    for seed, of_seed in by_seed.items():
+        for one, other in itertools.combinations(of_seed, 2):
+            if one.is_measured_on_other_than(other):
+                raise ValueError(
+                    f"Expected runs of seed {seed} on the same {part} data, received "
+                    f"{str(one.path)!r} and {str(other.path)!r} on different data; compare runs "
+                    "on each by themselves."
+                )
+
+
+def _settings_of_rows(
+    titles: Sequence[str], all_data: Sequence[_Data]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The settings of all runs, and those of each row in which rows differ."""
+    specs: dict[str, list[RunSpec]] = {}
+    for title, data in zip(titles, all_data, strict=True):
+        specs.setdefault(title, []).append(data.spec)
+    shared = shared_settings([data.spec for data in all_data])
+    own: dict[str, dict[str, Any]] = {}
+    for title, of_row in specs.items():
+        given = [_given_settings(spec) for spec in of_row]
+        own[title] = {}
+        for name in dict.fromkeys(name for of_run in given for name in of_run):
+            values = [of_run.get(name) for of_run in given]
+            texts = list(dict.fromkeys("none" if v is None else shown_value(v) for v in values))
+            # A method that is the first word of the heading need not be said again.
+            if name not in shared and (name != "method" or texts != title.split(" ")[:1]):
+                own[title][name] = values[0] if len(texts) == 1 else " or ".join(texts)
+    for title, number in _training_data(titles, all_data).items():
+        own[title]["training-data"] = number
+    return shared, own
+
+
+def _training_data(titles: Sequence[str], all_data: Sequence[_Data]) -> dict[str, int]:
+    """A number for the training data of each row, where the settings do not say that it differs."""
+    found: dict[str, list[str]] = {}
+    numbers: dict[str, int] = {}
+    for title, data in zip(titles, all_data, strict=True):
+        if data.train is None:
+            continue
+        key = repr((data.spec.seed, replace(data.spec.data, data_dir=None), data.reading))
+        known = found.setdefault(key, [])
+        if data.train not in known:
+            known.append(data.train)
+        numbers[title] = max(numbers.get(title, 0), known.index(data.train) + 1)
+    return numbers if any(number > 1 for number in numbers.values()) else {}
+
+
+def shared_settings(specs: Sequence[RunSpec]) -> dict[str, Any]:
+    """What runs have in common.
+
+    Args:
+        specs: Their specs.
+
+    Returns:
+        App, method and settings that are given and the same in all of them, without the seed; names
+        are those of the command line without hyphens.
+
+    Example:
+
+    >>> from keras_prokt.runs import RunSpec
+    >>> from keras_prokt.runs.method_comparison import shared_settings
+    >>> specs = [RunSpec.resolve("digits", method, epochs=3) for method in ("kd", "prokt")]
+    >>> shared = shared_settings(specs)
+    >>> shared["app"], shared["epochs"], "method" in shared
+    ('digits', 3, False)
+    """
+    first, *others = map(_given_settings, specs)
+    return {k: v for k, v in first.items() if all(k in o and o[k] == v for o in others)}
+
+
+def _given_settings(spec: RunSpec) -> dict[str, Any]:
+    """App, method and all settings that have a value and are on."""
+    settings = {"app": spec.app, **_settings_by_option(spec)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in settings.items()
+        if value not in (None, (), {}) and value is not False
+    }
 
 
 def _check_baselines(baselines: Sequence[str], methods: Iterable[str]) -> None:
@@ -257,6 +414,24 @@ def _predictions(
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [int(row["label"]) for row in rows], [int(row["student"]) for row in rows]
+
+
+def known_baselines(paths: Sequence[str | Path], titles: Iterable[str]) -> list[str]:
+    """The baselines that the comparison in a folder has.
+
+    Args:
+        paths: As in `titled_runs`.
+        titles: Headings of the rows.
+
+    Returns:
+        Those of its baselines that are headings; none if the paths are not one folder of a
+        comparison.
+    """
+    runs = RunList.at(paths[0]) if len(paths) == 1 else None
+    if runs is None or runs.kind != "comparison":
+        return []
+    titles = set(titles)
+    return [one for one in runs.read()["about"].get("baselines", []) if one in titles]
 
 
 def titled_runs(paths: Sequence[str | Path]) -> tuple[list[tuple[str, RunFolder]], list[str]]:
@@ -336,18 +511,14 @@ def _titles(known: Mapping[Path, str | None]) -> dict[Path, str]:
     for path, own in settings.items():
         others = [other for at, other in settings.items() if headings[at] == headings[path]]
         differing = [k for k in own if any(other.get(k) != own[k] for other in others)]
-        shown = [f"{name}={_shown(own[name])}" for name in differing if own[name] is not None]
+        shown = [f"{name}={_in_title(own[name])}" for name in differing if own[name] is not None]
         titles[path] = " ".join([headings[path], *shown])
     return titles
 
 
 def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
     spec = RunSpec.from_json(record["spec"])
-    options = {name: row.option_of(name).removeprefix("--") for name, row in all_settings().items()}
-    settings = {"method": spec.method}
-    settings |= {
-        option: getattr(spec, name) for name, option in options.items() if name not in _NOT_COMPARED
-    }
+    settings = _settings_by_option(spec)
     data = dict(record.get("data") or {})
     if spec.limit is not None:
         data.pop("train data", None)  # each seed draws its own
@@ -355,7 +526,13 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return ",".join(f"{key}={_shown(of_key)}" for key, of_key in value.items())
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _settings_by_option(spec: RunSpec) -> dict[str, Any]:
+    """The method and all settings that are compared, by name as they are typed."""
+    options = {name: row.option_of(name).removeprefix("--") for name, row in all_settings().items()}
+    return {"method": spec.method} | {
+        option: getattr(spec, name) for name, option in options.items() if name not in _NOT_COMPARED
+    }
+
+
+def _in_title(value: Any) -> str:
+    return shown_value(value).replace(" ", ",")

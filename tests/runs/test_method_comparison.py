@@ -5,6 +5,7 @@ Nothing is trained here; `tests/cli/test_many_runs.py` has real runs.
 
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.method_comparison import (
     compare,
     compare_folders,
+    known_baselines,
     read_comparison,
     resume_comparison,
+    shared_settings,
     titled_runs,
 )
 from keras_prokt.runs.run_list import RunList
@@ -26,6 +29,12 @@ from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
 
 ACCURACY = {"student": [0.70, 0.72, 0.71], "kd": [0.75, 0.74, 0.77], "prokt": [0.78, 0.79, 0.80]}
+
+
+SEARCH = {
+    **{"app": "digits", "method": "kd", "given": {}, "over": {}, "seeds": [0], "trials": None},
+    "configurations": {},
+}
 
 
 def spec_of(method, **settings):
@@ -105,7 +114,7 @@ def test_more_seeds_and_rows_take_over_the_runs_that_are_there(pretended, tmp_pa
     assert [row["method"] for row in comparison["methods"]] == ["student", "prokt"]
     assert row_of(comparison, "student")["n"] == 3
     whole = read_comparison(RunList.at(out))
-    assert [row["method"] for row in whole["methods"]] == ["student", "prokt", "kd"]
+    assert [row["method"] for row in whole["methods"]] == ["student", "kd", "prokt"]
     with unchanged(out):
         again, _ = carry_out(rows_of("student", "prokt"), out, seeds=[0, 1, 2])
     assert again == comparison
@@ -138,6 +147,32 @@ def test_a_comparison_that_was_stopped_goes_on_with_its_baselines(pretended, tmp
     assert len(done.completed) == 4 and len(pretended.begun) == 4
     assert [pair["baseline"] for pair in comparison["comparisons"]] == ["prokt"]
     assert (comparison, done.failed) == (carry_out(rows_of("kd", "prokt"), out, **settings)[0], {})
+
+
+def test_more_seeds_without_a_baseline_keep_those_that_were_there(pretended, tmp_path):
+    out = tmp_path / "c"
+    carry_out(rows_of("student", "kd"), out, seeds=[0, 1], baselines=["kd"])
+    comparison, _ = carry_out(rows_of("student", "kd"), out, seeds=[0, 1, 2])
+    again = carry_out(rows_of("prokt", "student"), out, baselines=["student"])[0]
+    assert [pair["baseline"] for pair in comparison["comparisons"]] == ["kd"]
+    assert [pair["baseline"] for pair in again["comparisons"]] == ["student"]
+    about = RunList.at(out).read()["about"]
+    assert about == {"methods": ["student", "kd", "prokt"], "baselines": ["kd", "student"]}
+    for found in (read_comparison(RunList.at(out)), resume_comparison(RunList.at(out))[0]):
+        pairs = [(pair["method"], pair["baseline"]) for pair in found["comparisons"]]
+        assert pairs == [("student", "kd"), ("prokt", "kd"), ("prokt", "student")]
+        assert {pair["n"] for pair in found["comparisons"]} == {3}
+
+
+def test_the_folder_of_a_comparison_knows_its_baselines(pretended, tmp_path):
+    out = tmp_path / "c"
+    carry_out(rows_of("student", "kd", "prokt"), out, baselines=["kd", "student"])
+    assert known_baselines([out], ["student", "prokt", "kd"]) == ["kd", "student"]
+    assert known_baselines([str(out)], ["student", "kd epochs=1"]) == ["student"]
+    assert known_baselines([out, out / "kd-seed-0"], ["kd"]) == []
+    assert known_baselines([out / "kd-seed-0"], ["kd"]) == []
+    RunList(tmp_path / "s", "search").create(SEARCH, [], measures_test=False)
+    assert known_baselines([tmp_path / "s"], ["kd"]) == []
 
 
 def test_without_a_completed_run_there_is_no_comparison(pretended, tmp_path):
@@ -208,6 +243,116 @@ def test_a_folder_of_something_else_is_refused(pretended, tmp_path):
     with pytest.raises(ValueError, match="new folder or that of a comparison, received"):
         carry_out(rows_of("kd"), tmp_path / "run")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["list", "run", "thesis.txt"]
+
+
+# What is compared.
+
+
+def test_the_comparison_says_what_was_compared(pretended, tmp_path):
+    rows = rows_of("student", "kd") | {"mine": spec_of("kd", temperature=9.0)}
+    comparison, _ = carry_out(rows, tmp_path / "c", seeds=[0, 1])
+    shared = comparison["settings"]
+    expected = {"app": "digits", "epochs": 1, "limit": 128, "batch-size": 64}
+    expected |= {"teacher": "cnn-large", "student": "cnn-small"}
+    assert {name: shared.get(name) for name in expected} == expected
+    assert not {"seed", "data-dir", "method", "full-train", "temperature"} & shared.keys()
+    of_student, of_kd, of_mine = (row["settings"] for row in comparison["methods"])
+    assert "temperature" not in of_student and "method" not in of_student
+    assert of_kd["temperature"] == spec_of("kd").temperature and "method" not in of_kd
+    assert (of_mine["method"], of_mine["temperature"]) == ("kd", 9.0)
+    assert not any(shared.keys() & own.keys() for own in (of_student, of_kd, of_mine))
+    assert shared_settings([row.replacing(seed=seed) for row in rows.values() for seed in (3, 4)])
+    table = render(comparison, "table").splitlines()
+    assert table[0].startswith("app digits, teacher cnn-large, student cnn-small, ")
+    assert table[-1].startswith("settings of mine: method kd, ")
+
+
+def test_rows_of_other_lengths_are_compared_and_say_so(tmp_path):
+    for method, epochs, limit in (("kd", 1, 128), ("student", 2, 64)):
+        write_run(tmp_path / method, spec_of(method, epochs=epochs, limit=limit), accuracy=0.5)
+    comparison = compare_folders(titled_runs([tmp_path])[0])
+    assert "epochs" not in comparison["settings"] and "limit" not in comparison["settings"]
+    table = render(comparison, "table")
+    assert re.search(r"settings of kd: .*epochs 1\b.*limit 128", table)
+    assert re.search(r"settings of student: epochs 2, limit 64$", table, re.MULTILINE)
+
+
+def test_a_row_of_runs_that_differ_says_all_they_have(tmp_path):
+    for seed, epochs in enumerate((1, 2, 2)):
+        write_run(tmp_path / str(seed), spec_of("kd", seed=seed, epochs=epochs), accuracy=0.5)
+    folders = [("kd", RunFolder(tmp_path / str(seed))) for seed in range(3)]
+    assert compare_folders(folders)["methods"][0]["settings"]["epochs"] == "1 or 2"
+
+
+def data_of(test, train="t"):
+    return {"train data": train, "validation data": "v", "test data": test}
+
+
+def test_runs_of_a_seed_measured_on_different_data_are_refused(tmp_path):
+    write_run(tmp_path / "a", spec_of("kd"), accuracy=0.5, data=data_of("0"))
+    write_run(tmp_path / "b", spec_of("student"), accuracy=0.5, data=data_of("1"))
+    with pytest.raises(ValueError, match="seed 0 on the same test data, received .*/a' and") as no:
+        compare_folders(titled_runs([tmp_path])[0])
+    assert f"{str(tmp_path / 'b')!r} on different data; compare" in str(no.value)
+    assert "\n" not in str(no.value)
+    # Validation is reported where a run has no test data, and it is the same.
+    folder = RunFolder(tmp_path / "b")
+    record = folder.read()
+    del record["results"]["models"]["student"]["test"]
+    folder.write(record)
+    assert compare_folders(titled_runs([tmp_path])[0])["part"] == "validation"
+
+
+def test_other_seeds_and_old_runs_may_have_other_data(tmp_path):
+    runs = {"a": (0, data_of("0")), "b": (1, data_of("1")), "c": (0, {}), "d": (1, data_of("1"))}
+    for name, (seed, data) in runs.items():
+        method = "kd" if name in "ab" else "student"
+        write_run(tmp_path / name, spec_of(method, seed=seed), accuracy=0.5, data=data)
+    folders = [("kd" if name in "ab" else "student", RunFolder(tmp_path / name)) for name in runs]
+    assert [row["n"] for row in compare_folders(folders)["methods"]] == [2, 2]
+
+
+def test_other_training_data_is_told(tmp_path):
+    write_run(tmp_path / "a", spec_of("kd"), accuracy=0.5, data=data_of("0", "t"))
+    write_run(tmp_path / "b", spec_of("student"), accuracy=0.5, data=data_of("0", "u"))
+    comparison = compare_folders(titled_runs([tmp_path])[0])
+    assert [row["settings"]["training-data"] for row in comparison["methods"]] == [1, 2]
+    write_run(tmp_path / "c", spec_of("prokt"), accuracy=0.5, data=data_of("0", "t"))
+    same = compare_folders([("a", RunFolder(tmp_path / "a")), ("c", RunFolder(tmp_path / "c"))])
+    assert not any("training-data" in row["settings"] for row in same["methods"])
+
+
+@pytest.mark.parametrize(
+    ("second", "labels", "is_refused"),
+    [
+        # Other word pieces of the same texts have another digest.
+        ({"student": "bert-3"}, [0, 1], False),
+        ({"max_length": 32}, [0, 1], False),
+        ({"student": "bert-3"}, [1, 0], True),
+        ({}, [0, 1], True),
+    ],
+)
+def test_texts_that_are_read_otherwise_are_no_other_data(second, labels, is_refused, tmp_path):
+    given = {"epochs": 1, "teacher": "minilm"}
+    for name, settings, own, digest in (("a", {}, [0, 1], "0"), ("b", second, labels, "1")):
+        spec = RunSpec.resolve("glue-sst2", "kd", **given, **settings)
+        with_predictions(tmp_path / name, spec, own, own, data=data_of(digest))
+    folders = [(name, RunFolder(tmp_path / name)) for name in "ab"]
+    if is_refused:
+        with pytest.raises(ValueError, match="on the same test data"):
+            compare_folders(folders)
+    else:
+        assert len(compare_folders(folders)["methods"]) == 2
+
+
+def test_other_tables_are_other_data_however_they_are_read(tmp_path):
+    given = {"epochs": 1, "teacher": "minilm", "text_columns": ("t",), "label_column": "l"}
+    for name, student in (("a", "bilstm"), ("b", "bert-3")):
+        spec = RunSpec.resolve("text", "kd", dataset="all.csv", student=student, **given)
+        data = {**data_of(name), "dataset": name}
+        with_predictions(tmp_path / name, spec, [0, 1], [0, 1], data=data)
+    with pytest.raises(ValueError, match="on the same test data"):
+        compare_folders([(name, RunFolder(tmp_path / name)) for name in "ab"])
 
 
 # Reading what is there.
@@ -326,9 +471,9 @@ def test_without_test_data_in_all_of_them_validation_is_compared(pretended, tmp_
     assert comparison["methods"][0]["student"]["mean"] == pytest.approx(0.55)
 
 
-def with_predictions(path, spec, labels, classes):
+def with_predictions(path, spec, labels, classes, **changes):
     accuracy = float(np.mean(np.array(labels) == classes))
-    write_run(path, spec, accuracy=accuracy)
+    write_run(path, spec, accuracy=accuracy, **changes)
     folder = RunFolder(path)
     folder.predictions.mkdir()
     file = folder.predictions / "test.csv"
