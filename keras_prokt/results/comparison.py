@@ -23,7 +23,7 @@ from keras_prokt.results.statistics import (
     paired_difference,
     standard_error_of_accuracy,
 )
-from keras_prokt.results.tables import format_table, listed
+from keras_prokt.results.tables import format_table, listed, shown_value
 
 LEVEL = 0.05
 """A difference is called better or worse if Holm's p is below this."""
@@ -477,10 +477,43 @@ def _notes(comparison: Mapping[str, Any]) -> list[str]:
         )
     notes.append("seconds: of the distillation alone, mean of the runs")
     notes += _notes_on_pairs(comparison) if pairs else []
-    for of_method in methods:
-        if settings := _one_line(listed(of_method.get("settings", {}))):
-            notes.append(f"settings of {_one_line(of_method['method'])}: {settings}")
+    return notes + _notes_on_settings(methods)
+
+
+def _notes_on_settings(methods: Sequence[Mapping[str, Any]]) -> list[str]:
+    """In which settings rows differ that their headings do not say: a line for the same rows."""
+    rows_of: dict[str, list[int]] = {}
+    for number, of_method in enumerate(methods):
+        for name, value in of_method.get("settings", {}).items():
+            if not _is_said(of_method["method"], name, value):
+                rows_of.setdefault(_one_line(listed({name: value})), []).append(number)
+    settings_of: dict[tuple[int, ...], list[str]] = {}
+    for setting, rows in rows_of.items():
+        settings_of.setdefault(tuple(rows), []).append(setting)
+    notes = []
+    for rows, settings in settings_of.items():
+        is_most = len(methods) / 2 < len(rows) < len(methods)
+        named = [n for n in range(len(methods)) if (n in rows) != is_most]
+        names = ", ".join(_one_line(methods[number]["method"]) for number in named)
+        notes.append(f"settings of {'all but ' * is_most}{names}: {', '.join(settings)}")
     return notes
+
+
+def _is_said(heading: str, name: str, value: Any) -> bool:
+    """Whether a heading such as `prokt lambda=.3` says a setting."""
+    words = heading.split()
+    if name == "method":
+        return words[:1] == [value]
+    said = [word.partition("=")[2] for word in words if word.partition("=")[0] == name]
+    return any(text == shown_value(value).replace(" ", ",") or _is(text, value) for text in said)
+
+
+def _is(text: str, value: Any) -> bool:
+    """Whether a text is a number."""
+    try:
+        return isinstance(value, (int, float)) and float(text) == value
+    except ValueError:
+        return False
 
 
 def _notes_on_pairs(comparison: Mapping[str, Any]) -> list[str]:

@@ -303,8 +303,7 @@ def _settings_of_rows(
         for name in dict.fromkeys(name for of_run in given for name in of_run):
             values = [of_run.get(name) for of_run in given]
             texts = list(dict.fromkeys("none" if v is None else shown_value(v) for v in values))
-            # A method that is the first word of the heading need not be said again.
-            if name not in shared and (name != "method" or texts != title.split(" ")[:1]):
+            if name not in shared:
                 own[title][name] = values[0] if len(texts) == 1 else " or ".join(texts)
     for title, number in _training_data(titles, all_data).items():
         own[title]["training-data"] = number

@@ -302,6 +302,32 @@ def test_what_was_compared_stands_above_and_what_differs_below():
     assert json.loads(render(comparison, "json"))["settings"] == SHARED
 
 
+def test_what_rows_have_in_common_is_said_once_and_not_again_what_headings_say():
+    titles = ["student", "kd", "mine", "prokt lambda=.30 weight=kd=2", "prokt lambda=0.6..0"]
+    teacher = {"teacher-optimizer": "adam", "temperature": 4.0}
+    own = {
+        "student": {"method": "student"},
+        "kd": {"method": "kd", **teacher},
+        "mine": {"method": "kd", **teacher, "temperature": 9.0},
+        titles[3]: {"method": "prokt", **teacher, "lambda": 0.3, "weight": {"kd": 2.0}},
+        titles[4]: {"method": "prokt", **teacher, "lambda": "0.6..0", "weight": {"kd": 1.0}},
+    }
+    runs = [run for title in titles for run in runs_of(title, KD)]
+    comparison = compared(runs, own_settings=own)
+    lines = render(comparison, "table").splitlines()
+    assert [line for line in lines if line.startswith("settings of ")] == [
+        "settings of all but student: teacher-optimizer adam",
+        "settings of all but student, mine: temperature 4",
+        "settings of mine: method kd, temperature 9",
+        "settings of prokt lambda=0.6..0: weight kd=1",
+    ]
+    # A heading that says something else says nothing of it.
+    own[titles[3]] |= {"lambda": 0.4}
+    table = render(compared(runs, own_settings=own), "table")
+    assert f"settings of {titles[3]}: lambda 0.4" in table
+    assert [m["settings"] for m in comparison["methods"]][4] == own[titles[4]]
+
+
 def test_without_settings_there_is_no_line_of_them():
     comparison = compared()
     assert comparison["settings"] == {} and render(comparison, "table").startswith("test accuracy")

@@ -257,14 +257,14 @@ def test_the_comparison_says_what_was_compared(pretended, tmp_path):
     assert {name: shared.get(name) for name in expected} == expected
     assert not {"seed", "data-dir", "method", "full-train", "temperature"} & shared.keys()
     of_student, of_kd, of_mine = (row["settings"] for row in comparison["methods"])
-    assert "temperature" not in of_student and "method" not in of_student
-    assert of_kd["temperature"] == spec_of("kd").temperature and "method" not in of_kd
+    assert "temperature" not in of_student and of_student["method"] == "student"
+    assert of_kd["temperature"] == spec_of("kd").temperature and of_kd["method"] == "kd"
     assert (of_mine["method"], of_mine["temperature"]) == ("kd", 9.0)
     assert not any(shared.keys() & own.keys() for own in (of_student, of_kd, of_mine))
     assert shared_settings([row.replacing(seed=seed) for row in rows.values() for seed in (3, 4)])
     table = render(comparison, "table").splitlines()
     assert table[0].startswith("app digits, teacher cnn-large, student cnn-small, ")
-    assert table[-1].startswith("settings of mine: method kd, ")
+    assert table[-1] == "settings of mine: method kd, temperature 9"
 
 
 def test_rows_of_other_lengths_are_compared_and_say_so(tmp_path):
@@ -273,7 +273,7 @@ def test_rows_of_other_lengths_are_compared_and_say_so(tmp_path):
     comparison = compare_folders(titled_runs([tmp_path])[0])
     assert "epochs" not in comparison["settings"] and "limit" not in comparison["settings"]
     table = render(comparison, "table")
-    assert re.search(r"settings of kd: .*epochs 1\b.*limit 128", table)
+    assert re.search(r"settings of kd: .*epochs 1\b.*limit 128\b", table)
     assert re.search(r"settings of student: epochs 2, limit 64$", table, re.MULTILINE)
 
 
