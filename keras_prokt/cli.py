@@ -47,6 +47,7 @@ from keras_prokt.runs.lock import describe
 from keras_prokt.runs.method_comparison import compare as carry_out_comparison
 from keras_prokt.runs.method_comparison import (
     compare_folders,
+    known_baselines,
     read_comparison,
     resume_comparison,
     titled_runs,
@@ -115,7 +116,12 @@ def _problems_in_one_line() -> Iterator[None]:
                 ]
             )
         )
-        if error.errno in (errno.ENOSPC, errno.EIO):  # no mistake of the user's
+        if error.errno in (
+            errno.ENOSPC,
+            errno.EIO,
+            errno.EDQUOT,
+            errno.EROFS,
+        ):  # no mistake of the user's
             problem.exit_code = 1
         raise problem from error
 
@@ -393,6 +399,7 @@ def search(
                 threads=threads,
                 stop=stop,
                 retries_failed=retry_failed,
+                show=_shown,
                 **single,
             )
     _print_search(folder, found)
@@ -482,6 +489,7 @@ def compare(
             of_runs |= {"threads": threads, "stop_after": stop_after, "retry_failed": retry_failed}
             _refuse_settings({**given, **of_runs}, out)
             titled, left_out = titled_runs(runs)
+            baselines = baselines or known_baselines(runs, [title for title, _ in titled])
             for path in left_out:
                 click.echo(f"keras-prokt: {path} is not completed and left out", err=True)
             click.echo(render(compare_folders(titled, baselines), form))
@@ -500,6 +508,7 @@ def compare(
                 threads=threads,
                 stop=stop,
                 retries_failed=retry_failed,
+                show=_shown,
             )
     if comparison:
         click.echo(render(comparison, form))
@@ -538,6 +547,11 @@ def _refuse_settings(given: dict[str, Any], out: str | None) -> None:
                 f"Expected no {argument(name)} with RUNS, received {value!r}; it belongs to "
                 "--method, which carries runs out."
             )
+
+
+def _shown(text: str) -> str:
+    """A message of the library with options for its arguments."""
+    return SettingError(text).shown_as(option_names())
 
 
 def _end_of(done: Execution, *, is_search: bool = False) -> None:
@@ -590,10 +604,10 @@ def resume(
 def _resume_list(runs: RunList, stop: Stop, **settings: Any) -> None:
     with _stopping(runs.path, stop):
         if runs.kind == "search":
-            found, done = go_on(runs, stop=stop, **settings)
+            found, done = go_on(runs, stop=stop, show=_shown, **settings)
             _print_search(runs.path, found)
         else:
-            comparison, done = resume_comparison(runs, stop=stop, **settings)
+            comparison, done = resume_comparison(runs, stop=stop, show=_shown, **settings)
             if comparison:
                 click.echo(render(comparison, "table"))
     _end_of(done, is_search=runs.kind == "search")
@@ -714,7 +728,7 @@ def info(run: str) -> None:
             return
         folder = RunFolder.existing(run)
         record = folder.read()
-        click.echo(results_table(record))
+        click.echo(results_table(record, folder.spec().changed_settings()))
         if record["status"] != "completed":
             click.echo(_state(folder, record))
     versions = " ".join(f"{name} {version}" for name, version in record["versions"].items())
@@ -765,7 +779,7 @@ def _print_results(folder: RunFolder, record: dict[str, Any]) -> None:
     if record["status"] != "completed":
         click.echo(f"stopped; go on with `{folder.resume_hint()}`")
         return
-    click.echo(results_table(record))
+    click.echo(results_table(record, folder.spec().changed_settings()))
     click.echo(f"run folder: {folder.path}")
     if folder.saved_model.exists():
         click.echo(f"SavedModel: {folder.saved_model}")

@@ -154,7 +154,7 @@ WRONG = [
     ("compare --method kd --baseline student", "a baseline among kd; received 'student'"),
     ("compare --method kd --seeds 4-0", "Expected --seeds such as 0-4"),
     ("compare --method kd --seeds 1,1", "Expected different --seeds"),
-    ("compare --method kd --seeds 4294967296", "--seed in [0, 4294967295]"),
+    ("compare --method kd --seeds 4294967296", "--seeds in [0, 4294967295]"),
     ("compare --method kd --format word", "a format among"),
     ("compare --method kd --stop-after 5", "a duration such as 90s"),
     ("compare --method kd --student cnn-huge", "Expected a student among"),

@@ -344,7 +344,7 @@ def _read_intact(folder: Path) -> dict[str, Any] | None:
         is_intact = (
             record.keys() == _KEYS
             and (record["epoch"], record["batch"]) == _position_of(folder)
-            and _are_metrics(record["metrics"], record["batch"])
+            and (record["metrics"] is None or _are_metrics(record["metrics"]))
             and record["state"] == digest_of_file(folder / _STATE)
             and all(
                 digest is None or digest == digest_of_file(folder / _FILES / name)
@@ -356,10 +356,8 @@ def _read_intact(folder: Path) -> dict[str, Any] | None:
     return record if is_intact else None
 
 
-def _are_metrics(metrics: Any, batch: int) -> bool:
-    """Whether a value can be the running metrics of an epoch after some of its batches."""
-    if batch == 0:
-        return metrics is None
+def _are_metrics(metrics: Any) -> bool:
+    """Whether a value can be path and value of running metrics."""
     return isinstance(metrics, list) and all(
         isinstance(one, list) and len(one) == 2 and isinstance(one[0], str) for one in metrics
     )

@@ -6,7 +6,7 @@ This module imports no Keras.
 import csv
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -37,6 +37,7 @@ def compare(
     threads: int | None = None,
     stop: Stop | None = None,
     retries_failed: bool = False,
+    show: Callable[[str], str] | None = None,
     stream: TextIO | None = None,
 ) -> tuple[dict[str, Any], Execution]:
     """Carries out every method with every seed, and compares them.
@@ -53,6 +54,7 @@ def compare(
         threads: Threads of each.
         stop: When to stop.
         retries_failed: Whether runs that failed before are begun anew.
+        show: What makes of the library's messages what people read; see `execute`.
         stream: Where progress is shown.
 
     Returns:
@@ -104,6 +106,7 @@ def compare(
         threads=threads,
         stop=stop,
         retries_failed=retries_failed,
+        show=show,
         stream=stream,
     )
     return _compared(runs, entries, done.completed, list(methods), baselines), done
@@ -113,6 +116,8 @@ def _check_different(methods: Mapping[str, RunSpec], seeds: Sequence[int]) -> No
     """Refuses a run that is to be carried out twice: it is no second measurement."""
     if len(set(seeds)) < len(seeds):
         raise SettingError(f"Expected different {argument('seeds')}, received {list(seeds)!r}.")
+    for seed in seeds:
+        all_settings()["seed"].checked("seeds", seed)
     titles: dict[str, str] = {}
     for title, spec in methods.items():
         key = json.dumps(spec.replacing(seed=0).to_json(), sort_keys=True)

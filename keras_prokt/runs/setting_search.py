@@ -17,6 +17,7 @@ from keras_prokt.methods import OBJECTIVES
 from keras_prokt.names import unknown_name
 from keras_prokt.results.search import choose, plot_search
 from keras_prokt.runs.executor import Execution, check_jobs, execute
+from keras_prokt.runs.method_comparison import shared_settings
 from keras_prokt.runs.records import measured
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
 from keras_prokt.runs.spec import RunSpec, absolute_path, all_settings, model_name
@@ -168,8 +169,8 @@ def read_search(runs: RunList) -> dict[str, Any]:
 
     Returns:
         `app`, `method`, `settings` (name -> "linear", "log" or "names"), `seeds`, `trials`,
-        `metric`, `configurations` (`title`, `values`, `is_whole`, `failures`: why runs failed or
-        cannot be read, and `runs`: `seed`,
+        `metric`, `shared` (settings that all runs have in common), `configurations` (`title`,
+        `values`, `is_whole`, `failures`: why runs failed or cannot be read, and `runs`: `seed`,
         `folder`, `student` and `teacher` on validation, `test` of the student or `None`), and
         `chosen`: the title of the best whole configuration, or `None`.
     """
@@ -210,9 +211,17 @@ def read_search(runs: RunList) -> dict[str, Any]:
         "seeds": about["seeds"],
         "trials": about["trials"],
         "metric": metric,
+        "shared": _shared(record["runs"]),
         "configurations": configurations,
         "chosen": choose(configurations),
     }
+
+
+def _shared(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Settings that all runs of a list have in common, but for what its head says anyway."""
+    specs = [Entry.from_json(values).spec for values in runs]
+    shared = shared_settings(specs) if specs else {}
+    return {name: value for name, value in shared.items() if name not in ("app", "method")}
 
 
 def _found(runs: RunList, entry: Entry, results: Mapping[str, Any], metric: str) -> dict[str, Any]:

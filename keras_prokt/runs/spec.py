@@ -40,6 +40,9 @@ from keras_prokt.settings import (
 
 _NOT_GIVEN = (None, (), {})
 
+_IN_THE_HEAD = ("teacher", "student", "data_dir")
+"""Settings that are no change of a recipe."""
+
 _FILES = ("dataset", "validation", "test", "teacher_init")
 
 
@@ -185,6 +188,31 @@ class RunSpec:
             check_model_file(self.teacher_init)
         if self.assistants is not None:
             self.of_assistant().check_without_keras()
+
+    def changed_settings(self) -> dict[str, Any]:
+        """Settings that are not as the app's recipe has them for these models and epochs.
+
+        Returns:
+            How each is typed, without hyphens -> its value. Of a spec that the recipe cannot
+            make, as of an app that is not installed, all settings that have a value.
+        """
+        try:
+            recipe = RunSpec.resolve(
+                self.app,
+                self.method,
+                epochs=self.epochs,
+                teacher=self.teacher,
+                student=self.student,
+            )
+        except ValueError:
+            recipe = None
+        changed = {}
+        for name, row in all_settings().items():
+            value = getattr(self, name)
+            is_usual = value in _NOT_GIVEN or value is False or name in _IN_THE_HEAD
+            if not is_usual and (recipe is None or getattr(recipe, name) != value):
+                changed[row.option_of(name).removeprefix("--")] = value
+        return changed
 
     def files(self) -> dict[str, str]:
         """The user's own files that the run reads, by the name of the setting."""

@@ -205,7 +205,7 @@ def test_a_failed_run_is_left_out_of_its_row(pretended, tmp_path):
         ({}, {}, "at least one method and one of seeds, received 0 and 3"),
         (rows_of("kd"), {"seeds": []}, "at least one method and one of seeds, received 1 and 0"),
         (rows_of("kd"), {"seeds": [1, 1]}, r"different seeds, received \[1, 1\]"),
-        (rows_of("kd"), {"seeds": [-1]}, r"seed in \[0, 4294967295\], received -1"),
+        (rows_of("kd"), {"seeds": [-1]}, r"seeds in \[0, 4294967295\], received -1"),
         (rows_of("kd"), {"jobs": 0}, "jobs of at least 1, received 0"),
         (rows_of("kd"), {"threads": 0}, "threads of at least 1, received 0"),
         (
