@@ -33,8 +33,7 @@ FEW = ["--limit", "64", "--epochs", "1", "--batch-size", "32", "--teacher", "cnn
 _EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "shutil.rmtree"}
 
 _RANDOM = (
-    (r"\.unfinished-(.*?)-[a-z0-9_]{8}(?=/|$)", r".unfinished-\1"),
-    (r"\.unfinished-[a-z0-9_]{8}(?=/|$)", ".unfinished"),
+    (r"\.unfinished-(.*?)-[0-9]+-[a-z0-9_]{8}(?=/|$)", r".unfinished-\1"),
     (r"epoch-[0-9]+-batch-[0-9]+", "epoch"),
     (r"-[0-9a-f]{16}\b", "-KEY"),
     (r"events\.out\.tfevents\S*", "events"),
