@@ -742,7 +742,10 @@ def info(run: str) -> None:
 def _print_list(runs: RunList) -> None:
     """How far a list of runs is, and what it has found."""
     if runs.kind == "search":
-        _print_search(runs.path, read_search(runs))
+        found = read_search(runs)
+        _print_search(runs.path, found)
+        if found["unreadable"]:
+            raise UsageProblem(found["unreadable"][0])
         return
     entries = runs.entries()
     statuses = [runs.status(entry) for entry in entries]

@@ -185,7 +185,8 @@ def _draw(
     if scale == "names":
         names = list(dict.fromkeys(map(str, places)))
         places = [names.index(str(place)) for place in places]
-        axes.set_xticks(range(len(names)), names, rotation=20)
+        # Of a directory the name alone: a whole path leaves no place for the picture.
+        axes.set_xticks(range(len(names)), [Path(n).name[-30:] for n in names], rotation=20)
     elif scale == "log" and len(set(places)) > 1:
         axes.set_xscale("log")
     means = [mean_interval([run[role] for run in one["runs"]]) for one in whole]

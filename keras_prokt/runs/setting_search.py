@@ -172,11 +172,13 @@ def read_search(runs: RunList) -> dict[str, Any]:
         `metric`, `shared` (settings that all runs have in common), `configurations` (`title`,
         `values`, `is_whole`, `failures`: why runs failed or cannot be read, and `runs`: `seed`,
         `folder`, `student` and `teacher` on validation, `test` of the student or `None`), and
-        `chosen`: the title of the best whole configuration, or `None`.
+        `chosen`: the title of the best whole configuration, or `None`; and `unreadable`: why runs
+        cannot be read, with any of which nothing is chosen.
     """
     record = runs.read()
     about = _checked_about(runs, record)
     found: dict[str, dict[str, Any]] = {}
+    unreadable: list[str] = []
     metric = "accuracy"
     for values in record["runs"]:
         entry = Entry.from_json(values)
@@ -199,6 +201,7 @@ def read_search(runs: RunList) -> dict[str, Any]:
                 one["runs"].append(_found(runs, entry, results, metric))
         except ValueError as error:  # one damaged run does not hide the others
             one["failures"].append(f"{entry.name} cannot be read: {error}")
+            unreadable.append(one["failures"][-1])
     for one in found.values():
         of_seeds = {run["seed"] for run in one["runs"]}
         one["is_whole"] = not one["failures"] and set(about["seeds"]) <= of_seeds
@@ -213,7 +216,9 @@ def read_search(runs: RunList) -> dict[str, Any]:
         "metric": metric,
         "shared": _shared(record["runs"]),
         "configurations": configurations,
-        "chosen": choose(configurations),
+        "unreadable": unreadable,
+        # What a damaged run has found may be the best.
+        "chosen": None if unreadable else choose(configurations),
     }
 
 

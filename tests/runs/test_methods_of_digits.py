@@ -66,7 +66,7 @@ def test_data_that_has_changed_since_is_refused(tmp_path, monkeypatch):
     evaluate_run(tmp_path / "run")
     load = digits.load_digits
     others = {k: v._replace(labels=(v.labels + 1) % 10) for k, v in load().items()}
-    monkeypatch.setattr(digits, "load_digits", lambda: others)
+    monkeypatch.setattr(digits, "load_digits", lambda split_seed: others)
     with pytest.raises(ValueError, match="Expected the train data with which the run was"):
         evaluate_run(tmp_path / "run")
 

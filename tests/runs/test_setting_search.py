@@ -380,7 +380,9 @@ def test_a_damaged_run_is_named_and_the_others_are_shown(kind, seed, pretended, 
     DAMAGES[kind](runs.folder(name))
     found = read_search(runs)
     first, second = found["configurations"]
-    assert first["is_whole"] and not second["is_whole"] and found["chosen"] == "lambda=0"
+    assert first["is_whole"] and not second["is_whole"]
+    # What the damaged one has found may be the best.
+    assert found["chosen"] is None and found["unreadable"] == second["failures"]
     [failure] = second["failures"]
     assert failure.startswith(f"{name} cannot be read: Expected ")
     assert name in search_table(found)
