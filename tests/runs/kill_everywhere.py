@@ -30,6 +30,9 @@ from runs.damage import outcome_of
 SETTINGS = ["--limit", "64", "--epochs", "3", "--batch-size", "32", "--teacher", "cnn-medium"]
 FEW = ["--limit", "64", "--epochs", "1", "--batch-size", "32", "--teacher", "cnn-medium"]
 
+LONGEST = 300
+"""Seconds that a command may take."""
+
 _EVENTS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "shutil.rmtree"}
 
 _RANDOM = (
@@ -76,6 +79,7 @@ def forked(function: Callable[[], Any], said: Path) -> int:
     child = os.fork()
     if child == 0:
         code = 1
+        signal.alarm(LONGEST)  # ends what hangs
         try:
             descriptor = os.open(said, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
             os.dup2(descriptor, 1)
