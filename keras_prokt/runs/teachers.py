@@ -54,9 +54,13 @@ def ready_route(run: Run) -> list[Path]:
         if not reads_kept(run.fixed_teacher, folder, key, names[-1]):
             epochs = [run.spec.teacher_epochs * number // count for number in range(1, count + 1)]
             _train_teacher(run, folder, key, dict(zip(epochs, names, strict=True)))
-            # The last anchor is the teacher of the methods without anchors.
-            of_teacher = {name: value for name, value in key.items() if name != "anchors"}
-            with new_kept_folder(kept_folder(run, of_teacher), of_teacher) as writing:
+        # The last anchor is the teacher of the methods without anchors. Also where the anchors
+        # were kept: a kill may have come between the two.
+        of_teacher = {name: value for name, value in key.items() if name != "anchors"}
+        kept = kept_folder(run, of_teacher)
+        if not is_kept(kept, of_teacher):
+            # Another run may make it too, and the cache may be read-only.
+            with contextlib.suppress(OSError), new_kept_folder(kept, of_teacher) as writing:
                 shutil.copy(folder / names[-1], writing / _MODEL)
     return [folder / name for name in names]
 
