@@ -2,7 +2,6 @@
 
 import csv
 import io
-import logging
 import re
 import time
 from collections.abc import Mapping
@@ -11,9 +10,8 @@ from typing import Any
 
 import keras
 
+from keras_prokt.callbacks.event_files import EventFile
 from keras_prokt.files import replacing
-
-logger = logging.getLogger(__name__)
 
 HISTORY = "history.csv"
 FIGURE = "dynamics.png"
@@ -32,7 +30,7 @@ class TrainingDynamics(keras.callbacks.Callback):
     - `tensorboard/`: the same as scalars, in runs named such that the curves of both models lie
       over each other: `train/teacher`, `train/student`, `validation/teacher`,
       `validation/student` each have `loss` and `accuracy`; the gap, λ and the like are in `train`
-      and `validation`. Needs TensorFlow; without it this part is left out.
+      and `validation`. Neither TensorFlow nor TensorBoard is needed to write it.
     - `dynamics.png`: see `plot_dynamics`; drawn at the end of training.
 
     Args:
@@ -101,8 +99,6 @@ class TrainingDynamics(keras.callbacks.Callback):
             self._curves.write(epoch, {"seconds": seconds, **logs})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        if self._curves is not None:
-            self._curves.close()
         # A finished run that is continued trains no epoch, and keeps its figure up to date.
         if self.plot and (self.directory / HISTORY).is_file():
             plot_dynamics(self.directory / HISTORY, self.directory / FIGURE)
@@ -251,44 +247,18 @@ class _Curves:
 
     def __init__(self, directory: Path):
         self._directory = directory
-        self._writers: dict[str, Any] = {}
-        try:
-            import tensorflow
-        except ImportError:
-            logger.info("TensorFlow is not installed: no TensorBoard curves are written.")
-            tensorflow = None
-        self._tensorflow = tensorflow
+        self._files: dict[str, EventFile] = {}
 
     def write(self, epoch: int, logs: Mapping[str, Any]) -> None:
-        if self._tensorflow is None:
-            return
+        runs: dict[str, dict[str, float]] = {}
         for name, value in logs.items():
             if _is_scalar(value):
                 run, tag = run_and_tag(name)
-                self._scalar(self._writer(run), tag, float(value), epoch)
-        for writer in self._writers.values():
-            writer.flush()
-
-    def close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
-
-    def _writer(self, run: str) -> Any:
-        if run not in self._writers:
-            path = str(self._directory / run)
-            self._writers[run] = self._tensorflow.summary.create_file_writer(path)
-        return self._writers[run]
-
-    def _scalar(self, writer: Any, tag: str, value: float, epoch: int) -> None:
-        # What tf.summary.scalar does, which needs the tensorboard package; that is no longer
-        # installed with TensorFlow.
-        summary = self._tensorflow.compat.v1.SummaryMetadata(
-            plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR"
-        )
-        # On the host whatever the strategy, and in float32 as TensorBoard expects.
-        with self._tensorflow.device("cpu:0"), writer.as_default():
-            tensor = self._tensorflow.constant(value, "float32")
-            self._tensorflow.summary.write(tag, tensor, step=epoch, metadata=summary)
+                runs.setdefault(run, {})[tag] = float(value)
+        for run, scalars in runs.items():
+            if run not in self._files:
+                self._files[run] = EventFile(self._directory / run)
+            self._files[run].write(scalars, epoch)
 
 
 def run_and_tag(name: str) -> tuple[str, str]:
