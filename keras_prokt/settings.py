@@ -404,7 +404,7 @@ class OptimizerSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How long, in which pieces, from which random numbers."""
+    """How long, in which pieces, from which random numbers, on which form of the labels."""
 
     epochs: int | None = setting("Epochs of distillation, or of method student.", int, at_least=1)
     batch_size: int | None = setting("Examples a step.", int, at_least=1)
@@ -414,6 +414,13 @@ class TrainingSettings:
         default=0,
         at_least=0,
         at_most=2**32 - 1,
+    )
+    label_smoothing: float | None = setting(
+        "Label smoothing s wherever a model learns labels, student or teacher: 1 − s stays on the "
+        "label, s is spread evenly over all classes. [default: 0]",
+        float,
+        at_least=0,
+        below=1,
     )
 
 

@@ -96,6 +96,7 @@ class Algorithm1:
     beta: float = 1.0
     temperature: float = 1.0
     student_loss_weight: float = 0.0
+    label_smoothing: float = 0.0
 
     def step(self, teacher_x, student_x, labels, sample_weight=None):
         count = len(labels)
@@ -104,8 +105,9 @@ class Algorithm1:
 
         teacher_logits = self.teacher.logits(teacher_x)
         p, q = softmax(teacher_logits), softmax(self.student.logits(student_x))
-        y = np.eye(p.shape[1])[labels]
-        cross_entropy = np.sum(weight * -np.log(np.sum(p * y, -1))) / count
+        s, classes = self.label_smoothing, p.shape[1]
+        y = (1 - s) * np.eye(classes)[labels] + s / classes
+        cross_entropy = np.sum(weight * -np.sum(y * np.log(p), -1)) / count
         gap = np.sum(weight * np.sum(q * (np.log(q) - np.log(p)), -1)) / count
         # d CE(y, p) / d logits = p - y;  d KL(q || p) / d logits = p - q with q constant.
         if self.proximal_bound is None:
@@ -131,7 +133,7 @@ class Algorithm1:
         w = self.student_loss_weight
         of_logits = mean_weight * ((1 - w) * t * (soft - target) + w * (hard - y))
         student_accuracy = np.mean(student_logits.argmax(-1) == labels)
-        hard_loss = np.sum(weight * -np.log(np.sum(hard * y, -1))) / count
+        hard_loss = np.sum(weight * -np.sum(y * np.log(hard), -1)) / count
         loss = (1 - w) * student_loss + w * hard_loss + self.student.penalty()
         self.student_optimizer.update(
             self.student.weights, self.student.gradients(student_x, of_logits)

@@ -8,7 +8,7 @@ import keras
 from keras_prokt.losses.base import PARTS, Objective
 from keras_prokt.losses.divergence import kl_divergence, weighted_mean
 from keras_prokt.losses.keras_distillation import KerasLoss, as_keras_loss
-from keras_prokt.losses.label_loss import LabelLossOnLogits
+from keras_prokt.losses.label_loss import LabelLossOnLogits, SmoothedCrossEntropy
 from keras_prokt.losses.soft_targets import SoftTargets, soft_target_loss
 from keras_prokt.methods import OBJECTIVES
 from keras_prokt.names import unknown_name
@@ -73,6 +73,7 @@ __all__ = [
     "LabelLossOnLogits",
     "Objective",
     "PARTS",
+    "SmoothedCrossEntropy",
     "SoftTargets",
     "as_keras_loss",
     "get",

@@ -129,6 +129,7 @@ def plan_of(run: Run) -> Plan:
         steps = spec.teacher_head_start * len(run.task.train)
         head_start.compile(
             optimizer=optimizer_recipe(spec.optimizers["teacher"]).build(steps),
+            loss=run.label_loss,
             steps_per_execution=spec.steps_per_execution,
         )
     first_stage = None
@@ -212,6 +213,7 @@ def _compile(run: Run, distiller: Distiller, epochs: int) -> None:
         optimizers["teacher_optimizer"] = of_teacher.build(steps)
     distiller.compile(
         **optimizers,
+        loss=run.label_loss,
         metrics=get_metrics(run.task.metrics),
         steps_per_execution=run.spec.steps_per_execution,
     )

@@ -34,6 +34,7 @@ from keras_prokt.settings import (
     SettingError,
     TrainingSettings,
     argument,
+    ends_of,
     of_role,
     settings_of,
 )
@@ -458,6 +459,13 @@ def _check_together(app: App, method: Method, given: Mapping[str, Any]) -> None:
                     f"Expected no {argument(name)} with {argument('teacher_init')} and method "
                     f"{method.name!r}, received {given[name]!r}; that teacher is not trained."
                 )
+        weight = given.get("label_weight", _label_weight(method, app.recipe))
+        if given.get("label_smoothing") and not any(ends_of(weight)):
+            raise SettingError(
+                f"Expected no {argument('label_smoothing')} with {argument('teacher_init')}, "
+                f"method {method.name!r} and {argument('label_weight')} 0, received "
+                f"{given['label_smoothing']!r}; nothing learns labels there."
+            )
     if app.reads_table:
         needed = ("dataset", "text_columns", "label_column")
         missing = [name for name in needed if name not in given]

@@ -128,6 +128,7 @@ def _train_teacher(run: Run, folder: Path, key: dict[str, Any], files: dict[int,
         optimizer=optimizer_recipe(run.spec.optimizers["teacher"]).build(
             epochs * len(run.task.train)
         ),
+        loss=run.label_loss,
         metrics=get_metrics(run.task.metrics),
         steps_per_execution=run.spec.steps_per_execution,
     )

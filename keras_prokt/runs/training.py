@@ -11,6 +11,7 @@ from keras_prokt.app import App, Task, get_app
 from keras_prokt.callbacks import ResumableBackup
 from keras_prokt.distillers import Distiller
 from keras_prokt.files import cache_folder
+from keras_prokt.losses import SmoothedCrossEntropy
 from keras_prokt.methods import REGIMES, Method, parse_method
 from keras_prokt.models.loading import load_student
 from keras_prokt.models.uniform_start import uniform_start
@@ -104,6 +105,12 @@ class Run:
             return None
         spec = self.spec.of_assistant()
         return Run(spec, self.folder, cache=self._cache, stop=self.stop, parent=self)
+
+    @property
+    def label_loss(self) -> keras.losses.Loss | None:
+        """The loss on labels of all that the run trains; `None` for the usual cross entropy."""
+        smoothing = self.spec.label_smoothing
+        return SmoothedCrossEntropy(smoothing) if smoothing else None
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from keras import layers
 
 from keras_prokt import ProKTDistiller
+from keras_prokt.losses import SmoothedCrossEntropy
 
 BACKEND = keras.backend.backend()
 BATCH, FEATURES, CLASSES = 16, 6, 5
@@ -123,6 +124,15 @@ def test_one_and_twenty_steps(settings, mode):
 @pytest.mark.parametrize("settings", [SETTINGS[1], SETTINGS[4], BOUNDED], ids=str)
 def test_sample_weights_and_l2(settings, optimizer):
     run_both(*pair(optimizer, l2=1e-2, **settings), steps=20, weighted=True)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("settings", [SETTINGS[1], SETTINGS[4], BOUNDED], ids=str)
+def test_smoothed_labels(settings, mode):
+    loss = {"loss": SmoothedCrossEntropy(0.2)}
+    distiller, reference = pair(mode=mode, compiled=loss, **settings)
+    reference.label_smoothing = 0.2
+    run_both(distiller, reference, steps=20, weighted=True)
 
 
 def test_the_bounds_are_exercised():

@@ -46,6 +46,7 @@ EXAMPLES = {
     "teacher_keep": ("best", "digits", "kd", {}),
     "split_seed": (3, "digits", "prokt", {}),
     "hold_out": (100, "glue-sst2", "prokt", {}),
+    "label_smoothing": (0.25, "digits", "student", {}),
     "label_noise": (0.25, "digits", "prokt", {}),
 }
 for role in ("student", "teacher"):
