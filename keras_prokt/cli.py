@@ -52,12 +52,15 @@ from keras_prokt.runs.method_comparison import (
     resume_comparison,
     titled_runs,
 )
+from keras_prokt.runs.protocol import ACCELERATOR, CPU, get_protocol, list_protocols
+from keras_prokt.runs.reproduction import COMPUTING, Reproduction, has_accelerator, listed_runs
 from keras_prokt.runs.run_list import RunList
 from keras_prokt.runs.setting_search import FIGURE, FIGURE_3, go_on, read_search
 from keras_prokt.runs.setting_search import search as carry_out_search
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped, parse_duration
 from keras_prokt.runs.threads import use_threads
+from keras_prokt.runs.travel import pack, parse_size, unpack
 from keras_prokt.settings import BACKENDS, SettingError, argument
 
 
@@ -143,14 +146,14 @@ def _data_warnings_in_one_line() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stopping(path: Path, stop: Stop) -> Iterator[None]:
+def _stopping(path: Path, stop: Stop, hint: str | None = None) -> Iterator[None]:
     """Takes signals; after one the command says how to go on, and ends as signals end one."""
     try:
         with stop.listening():
             yield
     except (Stopped, KeyboardInterrupt) as stopped:
         if path.exists():
-            click.echo(f"\nstopped; go on with `{resume_hint(path)}`", err=True)
+            click.echo(f"\nstopped; go on with `{hint or resume_hint(path)}`", err=True)
         if isinstance(stopped, Stopped) and stopped.signal is None:
             sys.exit(0)  # the time that was given is over
         is_ours = isinstance(stopped, (Stopped, Interrupted))
@@ -564,6 +567,118 @@ def _end_of(done: Execution, *, is_search: bool = False) -> None:
         click.echo("keras-prokt: --retry-failed begins those that failed anew", err=True)
     if done.failed or done.refused:
         sys.exit(1)
+
+
+@main.command(cls=GroupedCommand)
+@click.argument("protocols", nargs=-1)
+@click.option("--list", "lists", is_flag=True, help="Show every run: state, cost, paper and ours.")
+@click.option("--seeds", help="Such as 0-4. [default: the protocol's]")
+@with_settings(only=("epochs", "limit", "teacher", "data_dir", *COMPUTING))
+@click.option("--out", default="reproductions", show_default=True, help="Folder of the runs.")
+@click.option(
+    "--results", default="results", show_default=True, help="Folder of the finished results."
+)
+@click.option("--state", metavar="FILE", help="Go on from FILE, and pack into it what must travel.")
+@click.option("--state-size", default="60M", show_default=True, help="How large that file may be.")
+@click.option(
+    "--format",
+    "form",
+    default="table",
+    show_default=True,
+    help="table, csv, json, markdown or latex.",
+)
+@_several
+def reproduce(
+    protocols: tuple[str, ...],
+    lists: bool,
+    seeds: str | None,
+    out: str,
+    results: str,
+    state: str | None,
+    state_size: str,
+    form: str,
+    jobs: int,
+    threads: int | None,
+    stop_after: str | None,
+    retry_failed: bool,
+    **given: Any,
+) -> None:
+    """Carry out what is missing of PROTOCOLS: the paper's tables and figures, and our own claims.
+
+    Finished runs are added to RESULTS/PROTOCOL.jsonl, where one with more examples and epochs is
+    never replaced by one with fewer. Without PROTOCOLS, all that are sized for what is here, the
+    most valuable first. The settings below take the place of the protocol's, to try it in small or
+    to name where your data and checkpoints lie.
+
+    \b
+      keras-prokt reproduce --list
+      keras-prokt reproduce digits-long --jobs 2 --stop-after 50m
+      keras-prokt reproduce table-1 --epochs 2 --limit 2048 --results /tmp/try
+      keras-prokt reproduce cifar-60 --backend jax --stop-after 9m --state state.tar
+    """
+    with _problems_in_one_line():
+        if form not in FORMS:
+            raise UsageProblem(unknown_name("a format", form, FORMS))
+        stop = Stop(_seconds(stop_after))
+        size = parse_size(state_size)
+        wanted = [get_protocol(name) for name in protocols] or list_protocols()
+        if not protocols and not lists:
+            here = ACCELERATOR if has_accelerator() else CPU
+            wanted = [one for one in wanted if one.sized_for == here]
+        settings = parsed(given)
+        if not lists or "backend" in settings:
+            settings["backend"] = _backend(settings.get("backend"))
+        numbers = None if seeds is None else parsed_seeds(seeds)
+        folder = Path(out)
+        parts = [
+            Reproduction(one, folder, results, seeds=numbers, settings=settings) for one in wanted
+        ]
+        if lists:
+            click.echo(listed_runs(parts, every=bool(protocols)))
+            return
+        teachers = cache_folder() / "teachers"
+        if state is not None and Path(state).is_file():
+            placed = unpack(Path(state), folder, teachers)
+            click.echo(f"{state}: {len(placed)} runs and teachers put in place", err=True)
+        failed = Execution()
+        with _stopping(folder, stop, hint=_again()):
+            try:
+                for part in parts:
+                    done = part.carry_out(
+                        jobs=jobs,
+                        threads=threads,
+                        stop=stop,
+                        retries_failed=retry_failed,
+                        show=_shown,
+                    )
+                    failed.failed |= done.failed
+                    failed.refused |= done.refused
+                    _print_reproduced(part, form)
+            finally:
+                begun = [part.runs for part in parts if part.runs.exists]
+                if state is not None and begun:
+                    packed = pack(begun, Path(state), size, teachers)
+                    click.echo(f"{state}: {packed.size:,} bytes, {len(packed.runs)} runs", err=True)
+                    for path in packed.left_out:
+                        click.echo(f"keras-prokt: {path} does not fit and begins anew", err=True)
+    _end_of(failed)
+
+
+def _print_reproduced(part: Reproduction, form: str) -> None:
+    """Prints the comparisons of a protocol, what was chosen, and where its picture is."""
+    for group, comparison in part.compared().items():
+        click.echo(f"\n{part.protocol.name}{f', {group}' if group else ''}")
+        click.echo(render(comparison, form))
+    if part.protocol.chooses:
+        for group, title in part.chosen().items():
+            click.echo(f"chosen on validation, {group}: {title or 'not all runs are there yet'}")
+    if (png := part.draw()) is not None:
+        click.echo(f"picture: {png}")
+    click.echo(f"results: {part.archive}", err=True)
+
+
+def _again() -> str:
+    return shlex.join(["keras-prokt", *sys.argv[1:]])
 
 
 @main.command()

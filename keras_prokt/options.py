@@ -61,13 +61,14 @@ class GroupedOption(click.Option):
 
 
 def with_settings(
-    *, as_text: bool = False, without: Iterable[str] = ()
+    *, as_text: bool = False, without: Iterable[str] = (), only: Container[str] | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds the options of all settings of a run to a command.
 
     Args:
         as_text: Whether numbers arrive as they were typed, since they may be lists and ranges.
         without: Names of settings that the command has of its own.
+        only: Names of the only settings that it takes; `None` for all.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,7 +85,7 @@ def with_settings(
             if name not in without
         ]
         for name, group, row, default in reversed([*own, *rows]):
-            if name not in without:
+            if name not in without and (only is None or name in only):
                 command = _option(name, row, group, default, as_text)(command)
         return command
 

@@ -124,6 +124,21 @@ class RunList:
                 return found
         return None
 
+    @classmethod
+    def existing(cls, path: str | Path) -> Self:
+        """The list in a folder.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        found = cls.at(path)
+        if found is None:
+            raise ValueError(
+                f"Expected a folder with a list of runs, received {str(path)!r} without "
+                f"{' or '.join(RECORDS.values())}; bring it here once more."
+            )
+        return found
+
     @property
     def exists(self) -> bool:
         """Whether the list is there."""

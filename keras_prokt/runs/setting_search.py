@@ -20,7 +20,7 @@ from keras_prokt.runs.executor import Execution, check_jobs, execute
 from keras_prokt.runs.method_comparison import shared_settings
 from keras_prokt.runs.records import measured
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
-from keras_prokt.runs.spec import RunSpec, absolute_path, all_settings, model_name
+from keras_prokt.runs.spec import RunSpec, absolute_path, all_settings, model_name, title_of
 from keras_prokt.runs.stopping import Stop
 from keras_prokt.settings import Setting, SettingError, argument
 
@@ -339,7 +339,7 @@ def _checked_about(runs: RunList, record: Mapping[str, Any]) -> dict[str, Any]:
         titles = {values["title"] for values in record["runs"]} | about["configurations"].keys()
         for title in titles:
             values = about["configurations"].get(title, {})
-            if values.keys() != about["over"].keys() or _title(values) != title:
+            if values.keys() != about["over"].keys() or title_of(values) != title:
                 raise ValueError(f"Expected a configuration {title!r}, received {values!r:.200}")
             for name, value in values.items():
                 _check_values(name, [value])
@@ -448,18 +448,8 @@ def _spec(about: Mapping[str, Any], values: Mapping[str, Any], seed: int) -> Run
     return RunSpec.resolve(about["app"], about["method"], **{**given, "seed": seed})
 
 
-def _title(values: Mapping[str, Any]) -> str:
-    shown = []
-    for name, value in values.items():
-        setting, key = _split(name)
-        option = all_settings()[setting].option_of(setting).removeprefix("--")
-        text = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
-        shown.append(f"{option}{'' if key is None else f' {key}'}={text}")
-    return " ".join(shown)
-
-
 def _entry(about: Mapping[str, Any], values: Mapping[str, Any], seed: int) -> Entry:
-    title = _title(values)
+    title = title_of(values)
     return Entry(folder_name(title, seed), title, _spec(about, values, seed))
 
 
@@ -468,7 +458,7 @@ def _grid(about: dict[str, Any]) -> list[dict[str, Any]]:
     names = list(about["over"])
     combinations = itertools.product(*about["over"].values())
     found = [dict(zip(names, values, strict=True)) for values in combinations]
-    about["configurations"] = {_title(values): values for values in found}
+    about["configurations"] = {title_of(values): values for values in found}
     return found
 
 
@@ -538,7 +528,7 @@ def _proposed(runs: RunList) -> list[Entry]:
         if len(found["configurations"]) < about["trials"]:
             values = _ask(about, found["configurations"])
             if values is not None:
-                about["configurations"][_title(values)] = values
+                about["configurations"][title_of(values)] = values
                 entries = [_entry(about, values, seed) for seed in about["seeds"]]
                 record["runs"] += [entry.to_json() for entry in entries]
             else:
@@ -552,7 +542,7 @@ def _ask(
     """What Optuna proposes after all that the run folders say; `None` if it knows nothing new."""
     for attempt in range(_ATTEMPTS):
         values = _ask_once(about, configurations, len(configurations) + _FAR_APART * attempt)
-        if _title(values) not in about["configurations"]:
+        if title_of(values) not in about["configurations"]:
             return values
     return None
 

@@ -70,6 +70,27 @@ def all_settings() -> dict[str, Setting]:
     return {k: row for group in settings_by_group().values() for k, row in group.items()}
 
 
+def title_of(settings: Mapping[str, Any]) -> str:
+    """Settings as they are typed, without hyphens in front.
+
+    Args:
+        settings: By name; `weights at` is the weight of objective `at`.
+
+    Example:
+
+    >>> from keras_prokt.runs.spec import title_of
+    >>> title_of({"proximal_weight": 0.3, "label_weight": 1.0})
+    'lambda=0.3 label-weight=1'
+    """
+    shown = []
+    for name, value in settings.items():
+        setting, _, key = name.partition(" ")
+        option = all_settings()[setting].option_of(setting).removeprefix("--")
+        text = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+        shown.append(f"{option}{f' {key}' if key else ''}={text}")
+    return " ".join(shown)
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """All that decides the result of a run.

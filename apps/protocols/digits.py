@@ -1,0 +1,100 @@
+"""Digits, 150 epochs, until validation is flat: with right and with wrong training labels.
+
+The 360 test images are fixed by a seed of their own (`keras_prokt.data.digits.TEST_SEED`) and take
+no part in the tuning; training and validation images follow the seed of the run. Seeds of the
+tuning are not among those reported.
+"""
+
+from typing import Any
+
+from keras_prokt.runs.protocol import Protocol, Row, row
+
+_EPOCHS = 150
+_SHARED = {"epochs": _EPOCHS, "teacher_epochs": _EPOCHS}
+"""As many epochs for a teacher that is trained before as for the student."""
+_TRIALS = 8
+
+
+def _prokt(**settings: Any) -> Row:
+    return row("prokt", 0.7, **settings, target_mode="training")
+
+
+def _kd(**settings: Any) -> Row:
+    return row("kd", 0.6, **settings)
+
+
+def _labels(rate: float) -> Row:
+    return row("student", 0.3, student_learning_rate=rate)
+
+
+_RATES = (1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 1.5e-2, 2e-2, 3e-2)
+
+_TUNING = (
+    _prokt(proximal_weight=0.3, label_weight=0.0),
+    _prokt(proximal_weight=0.3, label_weight=0.5),
+    _prokt(proximal_weight=0.3, label_weight=1.0),
+    _prokt(proximal_weight=0.6, label_weight=0.5),
+    _prokt(proximal_weight=0.3, label_weight=0.5, student_learning_rate=2e-2),
+    _prokt(proximal_weight=0.3, label_weight=0.5, student_learning_rate=5e-3),
+    _prokt(proximal_weight=0.3, label_weight=0.5, temperature=4.0),
+    _prokt(proximal_weight="0.6..0", label_weight=0.5),
+    _kd(temperature=1.0, label_weight=0.0),
+    _kd(temperature=4.0, label_weight=0.0),
+    _kd(temperature=4.0, label_weight=0.5),
+    _kd(temperature=2.0, label_weight=0.5),
+    _kd(temperature=8.0, label_weight=0.5),
+    _kd(temperature=4.0, label_weight=1.0),
+    _kd(temperature=4.0, label_weight=0.5, student_learning_rate=2e-2),
+    _kd(temperature=4.0, label_weight=0.5, student_learning_rate=5e-3),
+    *(_labels(rate) for rate in _RATES),
+)
+
+_NOISY_TUNING = (
+    _prokt(proximal_weight=0.3, label_weight=0.0),
+    _prokt(proximal_weight=0.6, label_weight=0.0),
+    _prokt(proximal_weight=0.8, label_weight=0.0),
+    _prokt(proximal_weight=0.6, label_weight=0.5),
+    _prokt(proximal_weight=0.6, label_weight=0.0, student_learning_rate=2e-2),
+    _prokt(proximal_weight=0.6, label_weight=0.0, student_learning_rate=5e-3),
+    _prokt(proximal_weight=0.6, label_weight=0.0, temperature=4.0),
+    _prokt(proximal_weight="0.8..0.3", label_weight=0.0),
+    _kd(temperature=1.0, label_weight=0.0),
+    _kd(temperature=4.0, label_weight=0.0),
+    _kd(temperature=8.0, label_weight=0.0),
+    _kd(temperature=4.0, label_weight=0.5),
+    _kd(temperature=8.0, label_weight=0.5),
+    _kd(temperature=2.0, label_weight=0.0),
+    _kd(temperature=4.0, label_weight=0.0, student_learning_rate=2e-2),
+    _kd(temperature=4.0, label_weight=0.0, student_learning_rate=5e-3),
+    *(_labels(rate) for rate in _RATES),
+)
+
+
+def _tuning(name: str, summary: str, rows: tuple[Row, ...], share: float | None) -> Protocol:
+    return Protocol(
+        name,
+        summary,
+        "digits",
+        rows,
+        tuple(range(10)),
+        {
+            "epochs": _EPOCHS,
+            "teacher_epochs": _EPOCHS,
+            **({} if share is None else {"label_noise": share}),
+        },
+        split_follows_seed=True,
+        measures_test=False,
+        chooses=True,
+        note=f"{_TRIALS} trials of each method; choices on validation images only.",
+    )
+
+
+PROTOCOLS = (
+    _tuning("digits-tuning", "trials of each method on digits, 150 epochs", _TUNING, None),
+    _tuning(
+        "digits-wrong-labels-tuning",
+        "the same with 30 % wrong training labels, validation labels included",
+        _NOISY_TUNING,
+        0.3,
+    ),
+)

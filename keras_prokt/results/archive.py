@@ -1,0 +1,148 @@
+"""Finished runs in one file of JSON lines, small enough to be committed; no weights.
+
+A line is the `run.json` of a run, without what is not given, and besides
+
+    name, title, group   of the run in its list
+    validation           the student's metric after each epoch
+    history              all curves of training, column by column, where they are wanted
+    predictions          part -> `labels` and the `student`'s classes, as base64 of bytes
+    sha256               of all that
+
+Imports no Keras.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_prokt.files import CHECKSUM, digest_of_json, without_checksum, write_text
+from keras_prokt.results.comparison import Measured
+
+_CLASSES_OF_BYTE = 256
+
+
+def read_archive(path: Path) -> dict[str, dict[str, Any]]:
+    """The runs in an archive, by name; none where there is no file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If a line is not as it was written.
+    """
+    if not path.is_file():
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        place = Path(f"{path}, line {number}")
+        try:
+            run = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"Expected a JSON object a line in {str(path)!r}, received {error} in line "
+                f"{number}; restore the file from a copy."
+            ) from error
+        if not isinstance(run, dict) or not isinstance(run.get("name"), str):
+            raise ValueError(
+                f"Expected runs with names in {str(path)!r}, received line {number} without one; "
+                "restore the file from a copy."
+            )
+        run = without_checksum(place, run)
+        if run["name"] in found:
+            raise ValueError(
+                f"Expected each run once in {str(path)!r}, received {run['name']!r} twice; leave "
+                "one of the lines out."
+            )
+        found[run["name"]] = run
+    return found
+
+
+def resources(run: Mapping[str, Any]) -> int:
+    """What a run was given: training examples times epochs."""
+    return run["examples"]["train"] * run["spec"]["training"]["epochs"]
+
+
+def add_to_archive(path: Path, runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Adds finished runs; one that is there gives way only to one with more resources, or with
+    the same and other settings.
+
+    Args:
+        path: The file; made if there is none.
+        runs: Lines of an archive, without checksums.
+
+    Returns:
+        The names of those that were added.
+
+    Raises:
+        ValueError: As `read_archive`.
+    """
+    known, added = read_archive(path), []
+    for run in runs:
+        there = known.get(run["name"])
+        if there is not None:
+            is_more = resources(run) > resources(there)
+            is_other = resources(run) == resources(there) and run["spec"] != there["spec"]
+            if not (is_more or is_other):
+                continue
+        known[run["name"]] = dict(run)
+        added.append(run["name"])
+    if added:
+        lines = [
+            json.dumps({**known[name], CHECKSUM: digest_of_json(known[name])}, ensure_ascii=False)
+            for name in sorted(known)
+        ]
+        write_text(path, "\n".join(lines) + "\n")
+    return added
+
+
+def encoded(classes: Sequence[int]) -> str:
+    """Class indices below 256, or below 65,536, as text.
+
+    Example:
+
+    >>> from keras_prokt.results.archive import decoded, encoded
+    >>> decoded(encoded([3, 0, 99]))
+    [3, 0, 99]
+    """
+    size = 1 if max(classes, default=0) < _CLASSES_OF_BYTE else 2
+    packed = b"".join(int(one).to_bytes(size, "little") for one in classes)
+    return f"{size}:{base64.b64encode(packed).decode()}"
+
+
+def decoded(text: str) -> list[int]:
+    """What `encoded` was given."""
+    size, _, packed = text.partition(":")
+    values, step = base64.b64decode(packed), int(size)
+    return [int.from_bytes(values[at : at + step], "little") for at in range(0, len(values), step)]
+
+
+def measured_run(run: Mapping[str, Any], part: str, metric: str) -> Measured:
+    """A run of an archive, as far as a comparison needs it.
+
+    Args:
+        run: A line of the archive.
+        part: On which data.
+        metric: What is measured.
+
+    Raises:
+        ValueError: If the run does not say.
+    """
+    models = run["results"]["models"]
+    value = models["student"].get(part, {}).get(metric)
+    if value is None:
+        raise ValueError(
+            f"Expected a run whose {metric!r} on {part} data is known, received {run['name']!r}."
+        )
+    predictions = run.get("predictions", {}).get(part)
+    return Measured(
+        method=run["title"],
+        seed=run["spec"]["training"]["seed"],
+        student=value,
+        teacher=models.get("teacher", {}).get(part, {}).get(metric),
+        cost=run.get("cost"),
+        seconds=run["training_seconds"],
+        labels=None if predictions is None else decoded(predictions["labels"]),
+        predicted=None if predictions is None else decoded(predictions["student"]),
+    )

@@ -1,0 +1,151 @@
+"""Figures 2 and 3 of the paper, drawn from an archive of runs.
+
+Imports no Keras; Matplotlib only where a picture is drawn.
+"""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_prokt.files import replacing
+from keras_prokt.results.statistics import mean_interval
+
+PARTS = ("validation", "test")
+_STYLES = (
+    ("#0072b2", "-"),
+    ("#d55e00", "--"),
+    ("#009e73", "-."),
+    ("#cc79a7", ":"),
+    ("#000000", (0, (3, 1, 1, 1))),
+)
+"""Colours that colour-blind eyes tell apart, and lines that are told apart in grey."""
+
+
+def draw_dynamics(runs: Sequence[Mapping[str, Any]], png: Path, title: str) -> None:
+    """Draws Figure 2: the student's loss to its target, and the teacher's training accuracy.
+
+    A line a row, the mean over its seeds. Panel (a): the student's training loss, the KL divergence
+    from its intermediate target, in nats; where a target changes at once, it jumps. Panel (b):
+    training accuracy of what teaches; a teacher that was trained before has its last value, and a
+    row of labels alone is that teacher's own training.
+
+    Args:
+        runs: Lines of an archive with `history`, in the order of the legend.
+        png: Image to write.
+        title: What is shown.
+    """
+    figure, (losses, accuracies) = _panels(title)
+    for number, (name, of_row) in enumerate(_by_title(runs).items()):
+        color, style = _STYLES[number % len(_STYLES)]
+        drawn = {"color": color, "linestyle": style, "label": f"{name} ({_seeds(of_row)})"}
+        is_distilled = "teacher" in of_row[0]["results"]["models"]
+        if is_distilled:
+            loss = _mean_curve(of_row, "student_loss") or _mean_curve(of_row, "loss")
+            losses.plot(range(1, len(loss) + 1), loss, **drawn)
+        accuracy = _mean_curve(of_row, "teacher_accuracy" if is_distilled else "student_accuracy")
+        if accuracy:
+            accuracies.plot(range(1, len(accuracy) + 1), accuracy, **drawn)
+    losses.set_ylabel("student's loss to its target, nats")
+    losses.set_title("(a) training loss of the student")
+    accuracies.set_ylabel("training accuracy")
+    accuracies.set_title("(b) training accuracy of the teacher")
+    for axes in (losses, accuracies):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    _save(figure, png)
+
+
+def draw_proximal_weight(runs: Sequence[Mapping[str, Any]], png: Path, title: str) -> None:
+    """Draws Figure 3: student and teacher by λ, on validation and test data.
+
+    Points are means over the seeds, bars 95 % intervals (Student's t); one seed has no bar. The
+    student is that of its best epoch on validation, the teacher that of the last.
+
+    Args:
+        runs: Lines of an archive.
+        png: Image to write.
+        title: What is shown.
+    """
+    figure, panels = _panels(title)
+    metric = runs[0]["results"]["metric"]
+    by_weight: dict[float, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        weight = run["spec"]["method_settings"].get("proximal_weight")
+        if weight is not None:
+            by_weight.setdefault(float(weight), []).append(run)
+    weights = sorted(by_weight)
+    for axes, role, epoch in zip(panels, ("student", "teacher"), ("best", "last"), strict=True):
+        for (color, style), marker, part in zip(
+            _STYLES, "os", ("validation", "test"), strict=False
+        ):
+            means, places = [], []
+            for weight in weights:
+                found = [run["results"]["models"].get(role, {}) for run in by_weight[weight]]
+                values = [one[part][metric] for one in found if part in one]
+                if values:
+                    places.append(weight)
+                    means.append(mean_interval(values))
+            errors = [
+                [0.0 if m.interval is None else abs(m.mean - m.interval[end]) for m in means]
+                for end in (0, 1)
+            ]
+            if means:
+                axes.errorbar(
+                    places,
+                    [m.mean for m in means],
+                    yerr=errors,
+                    color=color,
+                    linestyle=style,
+                    marker=marker,
+                    capsize=3,
+                    label=part,
+                )
+        counts = sorted({len(of_weight) for of_weight in by_weight.values()})
+        axes.set_title(f"{role}, {epoch} epoch, {'–'.join(map(str, counts))} seeds")
+        axes.set_xlabel("λ")
+        axes.set_ylabel(metric)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    _save(figure, png)
+
+
+FIGURES: dict[str, Callable[[Sequence[Mapping[str, Any]], Path, str], None]] = {
+    "dynamics": draw_dynamics,
+    "proximal weight": draw_proximal_weight,
+}
+"""Pictures by name."""
+
+
+def _panels(title: str) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    return figure, figure.subplots(1, 2)
+
+
+def _save(figure: Any, png: Path) -> None:
+    with replacing(png) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def _by_title(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        found.setdefault(run["title"], []).append(run)
+    return found
+
+
+def _seeds(runs: Sequence[Mapping[str, Any]]) -> str:
+    return f"{len(runs)} seed{'s' * (len(runs) > 1)}"
+
+
+def _mean_curve(runs: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    curves = [run["history"][name] for run in runs if name in run.get("history", {})]
+    if not curves:
+        return []
+    return [statistics.mean(values) for values in zip(*curves, strict=False)]

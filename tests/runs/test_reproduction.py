@@ -1,0 +1,300 @@
+"""Protocols carried out: results in one file, cut, packed, and gone on with elsewhere."""
+
+import csv
+import json
+import tarfile
+
+import keras
+import numpy as np
+import pytest
+
+from keras_prokt.results.archive import add_to_archive, decoded, encoded, read_archive
+from keras_prokt.runs.protocol import Protocol, Row
+from keras_prokt.runs.reproduction import Reproduction, listed_runs
+from keras_prokt.runs.run_list import RunList
+from keras_prokt.runs.stopping import Stop, Stopped
+from keras_prokt.runs.travel import pack, parse_size, unpack
+
+needs_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="many runs use the default backend"
+)
+
+SMALL = Protocol(
+    "small",
+    "two methods on digits",
+    "digits",
+    (Row("kd", "kd"), Row("prokt", "prokt", {"proximal_weight": 0.5}, published={"accuracy": 9.5})),
+    (3, 4),
+    {"epochs": 3, "teacher_epochs": 3, "limit": 128},
+    split_follows_seed=True,
+    baselines=("kd",),
+    keeps_history=True,
+    figure="dynamics",
+)
+LONG = Protocol(
+    "long",
+    "one method, long enough to be cut",
+    "digits",
+    (Row("prokt", "prokt"),),
+    (0,),
+    {"epochs": 60},
+)
+NOT_SAME = ("started", "wall_seconds", "training_seconds", "package", "threads", "sha256")
+
+
+def same_in(run):
+    """What two runs of one spec have in common, wherever and whenever they ran."""
+    run = json.loads(json.dumps({k: v for k, v in run.items() if k not in NOT_SAME}))
+    for model in run["results"]["models"].values():
+        for measured in model.values():
+            if isinstance(measured, dict):
+                measured.pop("seconds", None)
+    return run
+
+
+@pytest.fixture(scope="module")
+def carried_out(tmp_path_factory):
+    place = tmp_path_factory.mktemp("small")
+    reproduction = Reproduction(SMALL, place / "out", place / "results")
+    done = reproduction.carry_out(threads=1)
+    return reproduction, done
+
+
+@needs_tensorflow
+class TestCarriedOut:
+    def test_results_are_those_of_the_runs(self, carried_out):
+        reproduction, done = carried_out
+        assert len(done.completed) == 4 and not done.failed
+        results = read_archive(reproduction.archive)
+        assert len(results) == 4
+        for name, run in results.items():
+            folder = reproduction.runs.folder(name)
+            record = folder.read()
+            assert run["results"] == record["results"]
+            assert run["spec"]["data"]["split_seed"] == run["spec"]["training"]["seed"]
+            with (folder.predictions / "test.csv").open() as file:
+                rows = list(csv.DictReader(file))
+            assert decoded(run["predictions"]["test"]["labels"]) == [int(r["label"]) for r in rows]
+            right = np.mean([row["label"] == row["student"] for row in rows])
+            assert run["results"]["models"]["student"]["test"]["accuracy"] == pytest.approx(right)
+            assert len(run["validation"]) == len(run["history"]["student_loss"]) == 3
+            best = run["validation"][run["results"]["best_epoch"] - 1]
+            assert best == max(run["validation"])
+
+    def test_what_is_there_is_not_repeated(self, carried_out, tmp_path):
+        reproduction, _ = carried_out
+        elsewhere = Reproduction(SMALL, tmp_path / "out", reproduction.archive.parent)
+        done = elsewhere.carry_out()
+        assert len(done.completed) == 4
+        assert not (tmp_path / "out").exists()
+
+    def test_another_backend_makes_no_other_run(self, carried_out, tmp_path):
+        reproduction, _ = carried_out
+        results = reproduction.archive.parent
+        other = Reproduction(SMALL, tmp_path, results, settings={"backend": "jax"})
+        assert len(other.archived()) == 4
+        longer = Reproduction(SMALL, tmp_path, results, settings={"epochs": 5})
+        assert not longer.archived()
+
+    def test_a_table_compares_the_rows(self, carried_out):
+        reproduction, _ = carried_out
+        comparison = reproduction.compared()[""]
+        assert [one["method"] for one in comparison["methods"]] == ["kd", "prokt"]
+        assert comparison["methods"][1]["seeds"] == [3, 4]
+        of_runs = {
+            run["spec"]["training"]["seed"]: run["results"]["models"]["student"]["test"]["accuracy"]
+            for run in reproduction.archived().values()
+            if run["title"] == "prokt"
+        }
+        assert comparison["methods"][1]["student"]["mean"] == pytest.approx(
+            (of_runs[3] + of_runs[4]) / 2
+        )
+        assert comparison["comparisons"][0]["baseline"] == "kd"
+
+    def test_every_run_is_listed_with_the_number_of_the_paper_and_ours(self, carried_out):
+        reproduction, _ = carried_out
+        shown = listed_runs([reproduction], every=True)
+        lines = [line for line in shown.splitlines() if line.startswith("prokt")]
+        assert len(lines) == 2
+        assert "9.50" in lines[0] and "done" in lines[0]
+        run = reproduction.archived()["prokt-seed-3"]
+        ours = 100 * run["results"]["models"]["student"]["test"]["accuracy"]
+        assert f"{ours:.2f}" in lines[0]
+        assert "2 of 2" in listed_runs([reproduction], every=False)
+
+    def test_the_choice_is_the_best_on_validation(self, carried_out):
+        reproduction, _ = carried_out
+        means = {}
+        for run in reproduction.archived().values():
+            value = run["results"]["models"]["student"]["validation"]["accuracy"]
+            means.setdefault(run["title"], []).append(value)
+        best = max(means, key=lambda title: np.mean(means[title]))
+        assert reproduction.chosen() == {"": best}
+
+    def test_a_choice_waits_for_all_runs(self, carried_out, tmp_path):
+        reproduction, _ = carried_out
+        more = Reproduction(SMALL, tmp_path, reproduction.archive.parent, seeds=[3, 4, 5])
+        assert more.chosen() == {"": None}
+        assert sum(state["state"] == "done" for state in more.states()) == 4
+
+    def test_a_picture_is_drawn(self, carried_out):
+        reproduction, _ = carried_out
+        png = reproduction.draw()
+        assert png.read_bytes().startswith(b"\x89PNG")
+
+    def test_no_path_of_the_machine_is_kept(self, carried_out):
+        reproduction, _ = carried_out
+        text = reproduction.archive.read_text()
+        assert str(reproduction.runs.path) not in text
+        assert '"/' not in text
+
+
+@needs_tensorflow
+def test_a_protocol_cut_and_continued_elsewhere_gives_the_same_numbers(tmp_path):
+    whole = Reproduction(LONG, tmp_path / "whole", tmp_path / "whole-results")
+    whole.carry_out(threads=1)
+    first = Reproduction(LONG, tmp_path / "first", tmp_path / "first-results")
+    for _ in range(40):  # until it is cut in the middle of training
+        with pytest.raises(Stopped):
+            first.carry_out(threads=1, stop=Stop(after=12))
+        if "epoch" in first.states()[0]["state"]:
+            break
+    state, teachers = tmp_path / "state.tar", tmp_path / "teachers"
+    packed = pack([first.runs], state, 60_000_000, teachers)
+    assert packed.runs and not packed.left_out
+    assert packed.size == state.stat().st_size < 60_000_000
+    assert unpack(state, tmp_path / "second", teachers) == ["prokt-seed-0"]
+    second = Reproduction(LONG, tmp_path / "second", tmp_path / "second-results")
+    assert second.states() == first.states()
+    second.carry_out(threads=1)
+    one, other = (read_archive(r.archive)["prokt-seed-0"] for r in (whole, second))
+    assert same_in(one) == same_in(other)
+    # What is further stays: the old state does no harm to the finished run.
+    assert unpack(state, tmp_path / "second", teachers) == []
+    assert second.keep_finished() == []
+    # And the finished run takes the place of the one that was cut.
+    pack([second.runs], state, 60_000_000, teachers)
+    assert unpack(state, tmp_path / "first", teachers) == ["prokt-seed-0"]
+    assert first.keep_finished() == ["prokt-seed-0"]
+
+
+def pretended(name="a", *, epochs=3, rate=0.1):
+    """A line of an archive."""
+    return {
+        "name": name,
+        "title": name,
+        "examples": {"train": 100},
+        "spec": {"training": {"epochs": epochs, "seed": 0}, "rate": rate},
+    }
+
+
+class TestArchive:
+    def test_a_run_with_fewer_resources_replaces_none(self, tmp_path):
+        path = tmp_path / "results" / "small.jsonl"
+        assert add_to_archive(path, [pretended(), pretended("b")]) == ["a", "b"]
+        assert add_to_archive(path, [pretended(epochs=2)]) == []
+        assert add_to_archive(path, [pretended()]) == []
+        assert read_archive(path)["a"]["spec"]["training"]["epochs"] == 3
+        assert add_to_archive(path, [pretended(epochs=5)]) == ["a"]
+        assert add_to_archive(path, [pretended(epochs=5, rate=0.2)]) == ["a"]
+        assert read_archive(path)["a"]["spec"]["rate"] == 0.2
+        assert list(read_archive(path)) == ["a", "b"]
+
+    def test_a_number_that_was_typed_in_is_refused(self, tmp_path):
+        path = tmp_path / "small.jsonl"
+        add_to_archive(path, [pretended()])
+        path.write_text(path.read_text().replace('"train": 100', '"train": 101'))
+        with pytest.raises(ValueError, match="line 1.*changed since"):
+            read_archive(path)
+
+    @pytest.mark.parametrize("line", ["{", "[]", '{"title": "a"}'])
+    def test_a_line_that_is_no_run_is_refused(self, tmp_path, line):
+        path = tmp_path / "small.jsonl"
+        path.write_text(line + "\n")
+        with pytest.raises(ValueError, match=r"Expected .* line"):
+            read_archive(path)
+
+    def test_a_run_twice_is_refused(self, tmp_path):
+        path = tmp_path / "small.jsonl"
+        add_to_archive(path, [pretended()])
+        path.write_text(2 * path.read_text())
+        with pytest.raises(ValueError, match="each run once"):
+            read_archive(path)
+
+    @pytest.mark.parametrize("classes", [[], [0, 1, 9], [255, 256, 65535]])
+    def test_classes_are_kept_as_they_are(self, classes):
+        assert decoded(encoded(classes)) == classes
+
+
+def listed(tmp_path, states):
+    """A list of pretended runs that were begun: name -> bytes of its state."""
+    reproduction = Reproduction(SMALL, tmp_path / "out", tmp_path / "results")
+    reproduction.runs.create({}, reproduction.entries, measures_test=True)
+    for (name, size), entry in zip(states.items(), reproduction.entries, strict=False):
+        folder = reproduction.runs.folder(entry.name)
+        state = folder.checkpoint / f"epoch-{name}-batch-0" / "state.bin"
+        state.parent.mkdir(parents=True)
+        state.write_bytes(bytes(size))
+        folder.write(
+            {
+                "status": "running",
+                "started": "2026-01-01",
+                "spec": entry.spec.to_json(),
+                "data": {},
+                "class_names": [],
+                "export": False,
+                "package": {"version": "0", "git": None},
+                "versions": {},
+                "hardware": {"machine": "", "processor": "", "cores": 1, "accelerators": []},
+            }
+        )
+    return reproduction.runs
+
+
+class TestTravel:
+    def test_states_that_do_not_fit_are_left_out_and_said(self, tmp_path):
+        runs = listed(tmp_path, {1: 60_000, 2: 90_000, 3: 10_000})
+        packed = pack([runs], tmp_path / "state.tar", 120_000, tmp_path / "teachers")
+        assert packed.size <= 120_000
+        # The furthest first; that of epoch 2 does not fit beside it, that of epoch 1 does.
+        names = [[path.rsplit("/")[-1] for path in p] for p in (packed.runs, packed.left_out)]
+        assert names == [["kd-seed-4", "kd-seed-3"], ["prokt-seed-3"]]
+
+    def test_records_that_do_not_fit_are_refused_and_the_old_file_stays(self, tmp_path):
+        runs, state = listed(tmp_path, {}), tmp_path / "state.tar"
+        state.write_bytes(b"old")
+        with pytest.raises(ValueError, match="below 1,000 bytes"):
+            pack([runs], state, 1_000, tmp_path / "teachers")
+        assert state.read_bytes() == b"old"
+
+    def test_teachers_of_the_app_travel(self, tmp_path):
+        runs = listed(tmp_path, {})
+        for name in ("digits-1", "cifar100-1"):
+            (tmp_path / "teachers" / name).mkdir(parents=True)
+            (tmp_path / "teachers" / name / "model.keras").write_bytes(b"weights")
+        pack([runs], tmp_path / "state.tar", 10**6, tmp_path / "teachers")
+        assert unpack(tmp_path / "state.tar", tmp_path / "there", tmp_path / "kept") == ["digits-1"]
+        assert (tmp_path / "kept" / "digits-1" / "model.keras").read_bytes() == b"weights"
+        assert len(RunList.existing(tmp_path / "there" / "small").entries()) == 4
+
+    @pytest.mark.parametrize("name", ["../escaped", "lists/../../escaped", "other/a/b"])
+    def test_a_file_that_would_write_elsewhere_is_refused(self, tmp_path, name):
+        with tarfile.open(tmp_path / "state.tar", "w") as archive:
+            archive.addfile(tarfile.TarInfo(name))
+        with pytest.raises(ValueError, match="Expected a state"):
+            unpack(tmp_path / "state.tar", tmp_path / "in" / "out", tmp_path / "teachers")
+        assert not (tmp_path / "escaped").exists()
+
+    def test_what_is_no_state_is_refused(self, tmp_path):
+        (tmp_path / "state.tar").write_text("no tar")
+        with pytest.raises(ValueError, match="Expected a state"):
+            unpack(tmp_path / "state.tar", tmp_path / "out", tmp_path / "teachers")
+
+    @pytest.mark.parametrize(("text", "size"), [("60M", 60 * 10**6), ("2k", 2000), ("500", 500)])
+    def test_sizes_as_people_type_them(self, text, size):
+        assert parse_size(text) == size
+
+    @pytest.mark.parametrize("text", ["", "0", "-1M", "much", "1T", "nan", "inf"])
+    def test_what_is_no_size_is_refused(self, text):
+        with pytest.raises(ValueError, match="Expected state_size"):
+            parse_size(text)
