@@ -23,6 +23,7 @@ import click
 
 from keras_prokt import __version__
 from keras_prokt.app import get_app, list_apps
+from keras_prokt.data.prepared_folder import SETTINGS_OF_PREPARED, check_new
 from keras_prokt.data.table import parse_text_columns
 from keras_prokt.files import cache_folder
 from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES, method_settings, parse_method
@@ -39,6 +40,7 @@ from keras_prokt.options import (
 from keras_prokt.results.comparison import FORMS, render
 from keras_prokt.results.search import search_table
 from keras_prokt.results.tables import format_table, method_card, results_table
+from keras_prokt.runs.claim import claim_table, tested
 from keras_prokt.runs.compilation import keep_compiled_programs
 from keras_prokt.runs.determinism import use_deterministic_operations
 from keras_prokt.runs.executor import Execution
@@ -52,7 +54,7 @@ from keras_prokt.runs.method_comparison import (
     resume_comparison,
     titled_runs,
 )
-from keras_prokt.runs.protocol import ACCELERATOR, CPU, get_protocol, list_protocols
+from keras_prokt.runs.protocol import ACCELERATOR, CPU, get_protocol, list_claims, list_protocols
 from keras_prokt.runs.reproduction import COMPUTING, Reproduction, has_accelerator, listed_runs
 from keras_prokt.runs.run_list import RunList
 from keras_prokt.runs.setting_search import FIGURE, FIGURE_3, go_on, read_search
@@ -572,6 +574,7 @@ def _end_of(done: Execution, *, is_search: bool = False) -> None:
 @main.command(cls=GroupedCommand)
 @click.argument("protocols", nargs=-1)
 @click.option("--list", "lists", is_flag=True, help="Show every run: state, cost, paper and ours.")
+@click.option("--claims", is_flag=True, help="Show what the results say of our claims.")
 @click.option("--seeds", help="Such as 0-4. [default: the protocol's]")
 @with_settings(only=("epochs", "limit", "teacher", "data_dir", *COMPUTING))
 @click.option("--out", default="reproductions", show_default=True, help="Folder of the runs.")
@@ -591,6 +594,7 @@ def _end_of(done: Execution, *, is_search: bool = False) -> None:
 def reproduce(
     protocols: tuple[str, ...],
     lists: bool,
+    claims: bool,
     seeds: str | None,
     out: str,
     results: str,
@@ -612,6 +616,7 @@ def reproduce(
 
     \b
       keras-prokt reproduce --list
+      keras-prokt reproduce --claims
       keras-prokt reproduce digits-long --jobs 2 --stop-after 50m
       keras-prokt reproduce table-1 --epochs 2 --limit 2048 --results /tmp/try
       keras-prokt reproduce cifar-60 --backend jax --stop-after 9m --state state.tar
@@ -619,6 +624,10 @@ def reproduce(
     with _problems_in_one_line():
         if form not in FORMS:
             raise UsageProblem(unknown_name("a format", form, FORMS))
+        if claims:
+            for claim in list_claims():
+                click.echo(f"\n{claim_table(claim, tested(claim, results))}")
+            return
         stop = Stop(_seconds(stop_after))
         size = parse_size(state_size)
         wanted = [get_protocol(name) for name in protocols] or list_protocols()
@@ -728,6 +737,52 @@ def _resume_list(runs: RunList, stop: Stop, **settings: Any) -> None:
     _end_of(done, is_search=runs.kind == "search")
 
 
+@main.command(cls=GroupedCommand)
+@with_settings(only=SETTINGS_OF_PREPARED)
+@click.option("--out", required=True, metavar="FOLDER", help="The folder, which must be new.")
+@click.option(
+    "--part-size",
+    default="16M",
+    show_default=True,
+    help="Most bytes of each file: K, M and G are thousands, millions and thousands of millions.",
+)
+@click.option(
+    "--weights/--no-weights",
+    default=True,
+    help="Write the checkpoints too that the models start from.",
+)
+def prepare(out: str, part_size: str, weights: bool, **given: Any) -> None:
+    """Write data and start weights of runs into a folder, for `run --prepared FOLDER`.
+
+    Such runs need no TensorFlow. They take the settings given here from the folder; images can
+    be learnt by all networks, texts by all models with the same word pieces.
+
+    \b
+      keras-prokt prepare --app glue-sst2 --teacher MiniLM --out prepared/sst2
+      keras-prokt run --app glue-sst2 --backend jax --prepared prepared/sst2
+    """
+    with _problems_in_one_line():
+        size = parse_size(part_size, "part_size")
+        spec = _spec({"method": "prokt", "backend": None, **given})
+        check_new(Path(out), size)
+        spec.check_without_keras()
+        _use_backend_of(spec)
+        from keras_prokt.runs.preparation import prepare_folder
+
+        folder = prepare_folder(spec, out, part_size=size, weights=weights)
+    sizes = [file.stat().st_size for file in folder.path.iterdir()]
+    click.echo(
+        f"{out}: {folder.size / 1e6:,.2f} MB in {len(sizes)} files, the largest "
+        f"{max(sizes) / 1e6:,.2f} MB"
+    )
+    for name, examples in folder.examples().items():
+        click.echo(f"  {name}: {examples:,} examples")
+    for preset in folder.record["checkpoints"]:
+        click.echo(f"  weights: {preset}")
+    command = shlex.join(["keras-prokt", "run", "--app", spec.app, "--prepared", out])
+    click.echo(f"train with `{command}`")
+
+
 @main.command()
 @click.argument("run")
 def evaluate(run: str) -> None:
@@ -825,8 +880,8 @@ def predict(
 def export(run: str) -> None:
     """Write the student of a run as a SavedModel, in a new version directory."""
     with _problems_in_one_line():
-        folder = RunFolder.existing(run)
-        _use_backend_of(folder.spec())
+        # The student of any backend; the one that trained it may be missing here.
+        _use_backend_of(RunFolder.existing(run).spec().replacing(backend="tensorflow"))
         from keras_prokt.runs.training_run import export_run
 
         path = export_run(run)
@@ -901,6 +956,9 @@ def _print_results(folder: RunFolder, record: dict[str, Any]) -> None:
     click.echo(f"run folder: {folder.path}")
     if folder.saved_model.exists():
         click.echo(f"SavedModel: {folder.saved_model}")
+    elif record["export"]:
+        command = shlex.join(["keras-prokt", "export", str(folder.path)])
+        click.echo(f"SavedModel: left out without TensorFlow; write it where that is: `{command}`")
 
 
 if __name__ == "__main__":

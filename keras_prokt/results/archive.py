@@ -118,24 +118,28 @@ def decoded(text: str) -> list[int]:
     return [int.from_bytes(values[at : at + step], "little") for at in range(0, len(values), step)]
 
 
-def measured_run(run: Mapping[str, Any], part: str, metric: str) -> Measured:
+def measured_run(
+    run: Mapping[str, Any], part: str, metric: str, model: str = "student"
+) -> Measured:
     """A run of an archive, as far as a comparison needs it.
 
     Args:
         run: A line of the archive.
         part: On which data.
         metric: What is measured.
+        model: Whose value stands in the student's place.
 
     Raises:
         ValueError: If the run does not say.
     """
     models = run["results"]["models"]
-    value = models["student"].get(part, {}).get(metric)
+    value = models.get(model, {}).get(part, {}).get(metric)
     if value is None:
         raise ValueError(
-            f"Expected a run whose {metric!r} on {part} data is known, received {run['name']!r}."
+            f"Expected a run with the {metric!r} of its {model} on {part} data, received "
+            f"{run['name']!r} without; repeat it."
         )
-    predictions = run.get("predictions", {}).get(part)
+    predictions = run.get("predictions", {}).get(part) if model == "student" else None
     return Measured(
         method=run["title"],
         seed=run["spec"]["training"]["seed"],

@@ -124,6 +124,45 @@ def paired_difference(
     return Difference(mean, interval, p, len(differences))
 
 
+def resampled_interval(
+    differences: Sequence[float], held_out_per_training: float, confidence: float = 0.95
+) -> Interval | None:
+    """An interval for differences whose training data overlap from seed to seed.
+
+    `mean ± t · s · √(1/n + n_test / n_train)`: the correction of Nadeau and Bengio ("Inference for
+    the generalization error", 2003, Eq. 8) for divisions drawn again and again from one data set,
+    whose runs are not independent of each other. The plain interval has `√(1/n)`.
+
+    Args:
+        differences: Of two methods, one for each division.
+        held_out_per_training: `n_test / n_train`, above 0.
+        confidence: Between 0 and 1.
+
+    Returns:
+        The interval; `None` where the plain one is.
+
+    Raises:
+        ValueError: As `mean_interval`, or if the share is not above 0.
+
+    Example:
+
+    >>> from keras_prokt.results.statistics import resampled_interval
+    >>> low, high = resampled_interval([0.03, 0.02, 0.04], 0.25)
+    >>> round(low, 4), round(high, 4)
+    (-0.0029, 0.0629)
+    """
+    _check(differences, confidence)
+    if not 0 < held_out_per_training < math.inf:
+        raise ValueError(
+            f"Expected `held_out_per_training` above 0, received {held_out_per_training}; divide "
+            "the test examples by the training examples."
+        )
+    n = len(differences)
+    mean, error = _mean_and_error(differences, largest=max(map(abs, differences)))
+    wider = None if error is None else error * math.sqrt(1 + n * held_out_per_training)
+    return _t_interval(mean, wider, n, confidence)
+
+
 def _check(values: Sequence[float], confidence: float) -> None:
     _check_confidence(confidence)
     if len(values) == 0:

@@ -124,11 +124,51 @@ class Protocol:
         return list(dict.fromkeys(row.group for row in self.rows))
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """A difference that a claim is about: a row of a protocol minus another one.
+
+    Attributes:
+        protocol: Its name.
+        row: Title of the row.
+        baseline: Title of the row that is taken away.
+        metric: What is measured on test data.
+        model: Whose metric; of the row and of the baseline.
+    """
+
+    protocol: str
+    row: str
+    baseline: str
+    metric: str = "accuracy"
+    model: tuple[str, str] = ("student", "student")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Differences that are tested together, fixed before they are measured.
+
+    Attributes:
+        name: What it is called.
+        summary: What is claimed.
+        contrasts: The differences; p values are adjusted for all of them.
+    """
+
+    name: str
+    summary: str
+    contrasts: tuple[Contrast, ...]
+
+
+def list_claims() -> list[Claim]:
+    """All claims, the primary one first."""
+    return list(importlib.import_module(f"{BUILT_IN}.claims").CLAIMS)
+
+
 def list_protocols() -> list[Protocol]:
     """All protocols, the most valuable first."""
     package = importlib.import_module(BUILT_IN)
     names = [module.name for module in pkgutil.iter_modules(package.__path__, f"{BUILT_IN}.")]
-    found = {p.name: p for name in names for p in importlib.import_module(name).PROTOCOLS}
+    modules = [importlib.import_module(name) for name in names]
+    found = {p.name: p for module in modules for p in getattr(module, "PROTOCOLS", ())}
     order = {name: number for number, name in enumerate(package.ORDER)}
     return sorted(found.values(), key=lambda p: (order.get(p.name, len(order)), p.name))
 

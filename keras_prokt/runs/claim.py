@@ -1,0 +1,121 @@
+"""What the results say of a claim: its differences, tested together.
+
+This module imports no Keras.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_prokt.results.archive import measured_run
+from keras_prokt.results.comparison import LEVEL, Measured, compare
+from keras_prokt.results.statistics import holm, resampled_interval
+from keras_prokt.results.tables import format_table
+from keras_prokt.runs.protocol import Claim, Contrast, get_protocol
+from keras_prokt.runs.reproduction import Reproduction
+
+
+def tested(claim: Claim, results: str | Path) -> list[dict[str, Any]]:
+    """The differences of a claim, seed by seed.
+
+    Args:
+        claim: The claim.
+        results: Folder of the finished results.
+
+    Returns:
+        For each contrast `protocol`, `row`, `baseline`, `metric`, `n`, `of` (seeds of the
+        protocol), `difference`, `interval` (95 %, Student's t), `resampled` (Nadeau and Bengio's,
+        where divisions of one data set follow the seed), `bootstrap` (over seeds and examples),
+        `p`, `holm` and `verdict`: "better" or "worse" if Holm's p is below 0.05 and all seeds are
+        there. Without runs the numbers are `None`, and count as p = 1 for the others.
+    """
+    found = [_tested(contrast, Path(results)) for contrast in claim.contrasts]
+    adjusted = holm([1.0 if one["p"] is None else one["p"] for one in found])
+    for one, p in zip(found, adjusted, strict=True):
+        if one["p"] is None:
+            continue
+        one["holm"] = p
+        if p is not None and p < LEVEL and one["n"] == one["of"]:
+            one["verdict"] = "better" if one["difference"] > 0 else "worse"
+    return found
+
+
+def _tested(contrast: Contrast, results: Path) -> dict[str, Any]:
+    known = {
+        "protocol": contrast.protocol,
+        "row": contrast.row,
+        "baseline": contrast.baseline,
+        "metric": contrast.metric,
+        "n": 0,
+        "of": 0,
+    }
+    numbers = ("difference", "interval", "resampled", "bootstrap", "p", "holm", "verdict")
+    found: dict[str, Any] = {**known, **dict.fromkeys(numbers)}
+    try:
+        protocol = get_protocol(contrast.protocol)
+    except ValueError:
+        return found  # its rows wait for a choice
+    reproduction = Reproduction(protocol, results, results)
+    found["of"] = len(protocol.seeds)
+    sides: list[dict[int, Measured]] = []
+    there = reproduction.archived()
+    for title, model in zip((contrast.row, contrast.baseline), contrast.model, strict=True):
+        side = {}
+        for name, run in there.items():
+            if reproduction.rows[name].title == title:
+                titled = {**run, "title": "baseline" if sides else "row"}
+                side[run["spec"]["training"]["seed"]] = measured_run(
+                    titled, "test", contrast.metric, model
+                )
+        sides.append(side)
+    seeds = [seed for seed in sides[0] if seed in sides[1]]
+    if not seeds:
+        return found
+    pairs = [side[seed] for side in sides for seed in seeds]
+    compared = compare(pairs, metric=contrast.metric, part="test", baselines=["baseline"])
+    (comparison,) = compared["comparisons"]
+    found |= {key: comparison[key] for key in ("n", "difference", "interval", "bootstrap", "p")}
+    if protocol.split_follows_seed:
+        examples = next(iter(there.values()))["examples"]
+        differences = [sides[0][seed].student - sides[1][seed].student for seed in seeds]
+        interval = resampled_interval(differences, examples["test"] / examples["train"])
+        found["resampled"] = None if interval is None else list(interval)
+    return found
+
+
+def claim_table(claim: Claim, found: list[Mapping[str, Any]]) -> str:
+    """A claim for people.
+
+    Args:
+        claim: The claim.
+        found: As `tested` returns.
+    """
+    columns = ["task", "difference", "metric", "seeds", "mean [95 %]"]
+    columns += ["[overlap corrected]", "[seeds and examples]", "Holm's p", "verdict"]
+    rows = [
+        [
+            one["protocol"],
+            f"{one['row']} − {one['baseline']}",
+            one["metric"],
+            f"{one['n']} of {one['of']}",
+            "–"
+            if one["difference"] is None
+            else f"{one['difference']:+.4f}{_ends(one, 'interval')}",
+            _ends(one, "resampled").strip() or "–",
+            _ends(one, "bootstrap").strip() or "–",
+            "–" if one["holm"] is None else f"{one['holm']:.2g}",
+            one["verdict"] or "–",
+        ]
+        for one in found
+    ]
+    return f"{claim.name}: {claim.summary}\n{format_table(columns, rows, left=True)}"
+
+
+def _mean(one: Mapping[str, Any]) -> str:
+    difference = one["difference"]
+    return "–" if difference is None else f"{difference:+.4f}{_ends(one, 'interval')}"
+
+
+def _ends(one: Mapping[str, Any], name: str) -> str:
+    ends = one[name]
+    return "" if ends is None else f" [{ends[0]:+.4f}, {ends[1]:+.4f}]"
