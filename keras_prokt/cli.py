@@ -55,6 +55,7 @@ from keras_prokt.runs.method_comparison import (
     titled_runs,
 )
 from keras_prokt.runs.protocol import ACCELERATOR, CPU, get_protocol, list_claims, list_protocols
+from keras_prokt.runs.report import update_report
 from keras_prokt.runs.reproduction import COMPUTING, Reproduction, has_accelerator, listed_runs
 from keras_prokt.runs.run_list import RunList
 from keras_prokt.runs.setting_search import FIGURE, FIGURE_3, go_on, read_search
@@ -63,7 +64,7 @@ from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped, parse_duration
 from keras_prokt.runs.threads import use_threads
 from keras_prokt.runs.travel import pack, parse_size, unpack
-from keras_prokt.settings import BACKENDS, SettingError, argument
+from keras_prokt.settings import BACKENDS, ROLES, SettingError, argument
 
 
 class UsageProblem(click.ClickException):
@@ -275,6 +276,11 @@ def methods(name: str | None) -> None:
 @with_settings()
 @click.option("--out", help="The run folder. [default: runs/APP-METHOD-N]")
 @click.option("--export/--no-export", default=True, help="Write the student as a SavedModel.")
+@click.option(
+    "--save-teacher",
+    is_flag=True,
+    help="Keep the teacher too: as a SavedModel as well, unless --no-export.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the run folder if it exists.")
 @click.option("--estimate", is_flag=True, help="Say what the run would cost, and do not run it.")
 @click.option(
@@ -286,6 +292,7 @@ def methods(name: str | None) -> None:
 def run(
     out: str | None,
     export: bool,
+    save_teacher: bool,
     overwrite: bool,
     stop_after: str | None,
     estimate: bool,
@@ -302,6 +309,8 @@ def run(
         spec = _spec(given)
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), spec.app, spec.method)
         folder.check_free(overwrite)
+        if save_teacher:
+            spec.check_has_teacher()
         spec.check_without_keras()
         with _stopping(folder.path, stop):
             _use_backend_of(spec, threads)
@@ -313,7 +322,14 @@ def run(
                 return
             from keras_prokt.runs.training_run import run as carry_out
 
-            record = carry_out(spec, folder.path, overwrite=overwrite, export=export, stop=stop)
+            record = carry_out(
+                spec,
+                folder.path,
+                overwrite=overwrite,
+                export=export,
+                save_teacher=save_teacher,
+                stop=stop,
+            )
     _print_results(folder, record)
 
 
@@ -663,6 +679,7 @@ def reproduce(
                     failed.failed |= done.failed
                     failed.refused |= done.refused
                     _print_reproduced(part, form)
+                update_report(Path(results) / "README.md", results)
             finally:
                 begun = [part.runs for part in parts if part.runs.exists]
                 if state is not None and begun:
@@ -783,21 +800,38 @@ def prepare(out: str, part_size: str, weights: bool, **given: Any) -> None:
     click.echo(f"train with `{command}`")
 
 
+def _check_role(_: click.Context, __: click.Parameter, role: str) -> str:
+    if role not in ROLES:
+        raise UsageProblem(unknown_name("a model of a run", role, ROLES))
+    return role
+
+
+_of_model = click.option(
+    "--model",
+    default="student",
+    show_default=True,
+    callback=_check_role,
+    help="student, or teacher of a run with --save-teacher.",
+)
+
+
 @main.command()
 @click.argument("run")
-def evaluate(run: str) -> None:
-    """Evaluate the saved student of a run."""
+@_of_model
+def evaluate(run: str, model: str) -> None:
+    """Evaluate the saved student of a run, or its teacher."""
     with _problems_in_one_line():
         folder = RunFolder.existing(run)
+        folder.check_has_model(model)
         _use_backend_of(folder.spec())
         from keras_prokt.runs.training_run import evaluate_run
 
-        results = evaluate_run(run)
+        results = evaluate_run(run, model)
     rows = [
         [name, *(f"{value:.{3 if key == 'seconds' else 4}f}" for key, value in measured.items())]
         for name, measured in results.items()
     ]
-    click.echo(format_table(["student on", *results["validation"]], rows))
+    click.echo(format_table([f"{model} on", *results["validation"]], rows))
 
 
 @main.command()
@@ -808,8 +842,10 @@ def evaluate(run: str) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace that CSV if it exists.")
 @click.option("--glue", metavar="FOLDER", help="Where GLUE's files go; made if there is none.")
 @click.option("--data-dir", help="Directory of GLUE's data. [default: that of the run]")
+@_of_model
 def predict(
     run: str,
+    model: str,
     dataset: str | None,
     text_columns: str | None,
     out: str | None,
@@ -817,7 +853,7 @@ def predict(
     glue: str | None,
     data_dir: str | None,
 ) -> None:
-    """Classify the texts of a table, or GLUE's test data, by the saved student of a run.
+    """Classify the texts of a table, or GLUE's test data, by the saved student or teacher of a run.
 
     With --dataset, a CSV with the class and the probabilities of each row; --text is by default as
     in the run. With --glue, the files that GLUE's site takes, of the test examples whose labels
@@ -857,16 +893,20 @@ def predict(
                 f"Expected a run of an app among {', '.join(of_glue)}, received one of "
                 f"{app.name!r}; GLUE takes predictions of its own tasks alone."
             )
+        if model == "teacher":
+            folder.check_has_model(model)
         _use_backend_of(folder.spec())
         if dataset is not None:
             columns = None
             if text_columns is not None:
                 columns = parse_text_columns(text_columns, dataset)
             out = "predictions.csv" if out is None else out
-            count = app.predict_table(run, dataset, out, text_columns=columns, overwrite=overwrite)
+            count = app.predict_table(
+                run, dataset, out, text_columns=columns, overwrite=overwrite, model=model
+            )
             click.echo(f"{out}: {count} rows")
             return
-        submission = app.write_submission(run, glue, data_dir=data_dir)
+        submission = app.write_submission(run, glue, data_dir=data_dir, model=model)
     for name, rows in submission.rows.items():
         click.echo(f"{name}: {rows} rows")
     click.echo(f"zip: {submission.archive}")
@@ -954,8 +994,9 @@ def _print_results(folder: RunFolder, record: dict[str, Any]) -> None:
         return
     click.echo(results_table(record, folder.spec().changed_settings()))
     click.echo(f"run folder: {folder.path}")
-    if folder.saved_model.exists():
-        click.echo(f"SavedModel: {folder.saved_model}")
+    for role in ROLES:
+        if (path := folder.saved_model_of(role)).exists():
+            click.echo(f"SavedModel{'' if role == 'student' else f' of the {role}'}: {path}")
     elif record["export"]:
         command = shlex.join(["keras-prokt", "export", str(folder.path)])
         click.echo(f"SavedModel: left out without TensorFlow; write it where that is: `{command}`")

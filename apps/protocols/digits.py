@@ -97,4 +97,37 @@ PROTOCOLS = (
         _NOISY_TUNING,
         0.3,
     ),
+    Protocol(
+        "figure-2-digits",
+        "Figure 2 on digits: discrete targets beside continuous ones",
+        "digits",
+        (
+            Row("rco", "rco", minutes=0.7),
+            Row("prokt", "prokt", {"target_mode": "training"}, minutes=0.7),
+            Row(
+                "teacher alone",
+                "student",
+                {"student": "cnn-large", "student_learning_rate": 2e-3},
+                minutes=0.5,
+            ),
+        ),
+        tuple(range(100, 105)),
+        _SHARED,
+        split_follows_seed=True,
+        keeps_history=True,
+        figure="dynamics",
+    ),
+    Protocol(
+        "figure-3-digits",
+        "Figure 3 on digits: student and teacher by λ, the paper's form",
+        "digits",
+        tuple(
+            Row(f"lambda={weight:g}", "prokt", {"proximal_weight": weight}, minutes=0.7)
+            for weight in (0.0, 0.2, 0.4, 0.6, 0.8)
+        ),
+        tuple(range(100, 110)),
+        _SHARED,
+        split_follows_seed=True,
+        figure="proximal weight",
+    ),
 )

@@ -3,7 +3,7 @@
 This module imports no Keras.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,32 +83,41 @@ def _tested(contrast: Contrast, results: Path) -> dict[str, Any]:
     return found
 
 
-def claim_table(claim: Claim, found: list[Mapping[str, Any]]) -> str:
+def claim_table(claim: Claim, found: Sequence[Mapping[str, Any]]) -> str:
     """A claim for people.
 
     Args:
         claim: The claim.
         found: As `tested` returns.
     """
-    columns = ["task", "difference", "metric", "seeds", "mean [95 %]"]
-    columns += ["[overlap corrected]", "[seeds and examples]", "Holm's p", "verdict"]
-    rows = [
-        [
-            one["protocol"],
-            f"{one['row']} − {one['baseline']}",
-            one["metric"],
-            f"{one['n']} of {one['of']}",
-            "–"
-            if one["difference"] is None
-            else f"{one['difference']:+.4f}{_ends(one, 'interval')}",
-            _ends(one, "resampled").strip() or "–",
-            _ends(one, "bootstrap").strip() or "–",
-            "–" if one["holm"] is None else f"{one['holm']:.2g}",
-            one["verdict"] or "–",
-        ]
-        for one in found
+    rows = [_cells(one) for one in found]
+    return f"{claim.name}: {claim.summary}\n{format_table(list(_COLUMNS), rows, left=True)}"
+
+
+def claim_markdown(found: Sequence[Mapping[str, Any]]) -> str:
+    """The same as a table in Markdown, without a heading."""
+    lines = [_COLUMNS, ["---"] * len(_COLUMNS), *map(_cells, found)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+_COLUMNS = (
+    *("task", "difference", "metric", "seeds", "mean [95 %]", "[overlap corrected]"),
+    *("[seeds and examples]", "Holm's p", "verdict"),
+)
+
+
+def _cells(one: Mapping[str, Any]) -> list[str]:
+    return [
+        one["protocol"],
+        f"{one['row']} − {one['baseline']}",
+        one["metric"],
+        f"{one['n']} of {one['of']}",
+        _mean(one),
+        _ends(one, "resampled").strip() or "–",
+        _ends(one, "bootstrap").strip() or "–",
+        "–" if one["holm"] is None else f"{one['holm']:.2g}",
+        one["verdict"] or "–",
     ]
-    return f"{claim.name}: {claim.summary}\n{format_table(columns, rows, left=True)}"
 
 
 def _mean(one: Mapping[str, Any]) -> str:
