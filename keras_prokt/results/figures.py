@@ -1,4 +1,4 @@
-"""Figures 2 and 3 of the paper, drawn from an archive of runs.
+"""Figures 2 and 3 of the paper, and curves of validation, drawn from an archive of runs.
 
 Imports no Keras; Matplotlib only where a picture is drawn.
 """
@@ -111,9 +111,58 @@ def draw_proximal_weight(runs: Sequence[Mapping[str, Any]], png: Path, title: st
     _save(figure, png)
 
 
+def draw_validation(runs: Sequence[Mapping[str, Any]], png: Path, title: str) -> None:
+    """Draws the students' validation after each epoch: whether they are still learning.
+
+    A line a row, the mean over its seeds, in a band of one standard error. The metric is that of
+    the results.
+
+    Args:
+        runs: Lines of an archive, in the order of the legend.
+        png: Image to write.
+        title: What is shown.
+    """
+    figure, (whole, end) = _panels(title)
+    metric = runs[0]["results"]["metric"]
+    lowest = 1.0
+    for number, (name, of_row) in enumerate(_by_title(runs).items()):
+        color, style = _STYLES[number % len(_STYLES)]
+        epochs = list(zip(*(run["validation"] for run in of_row), strict=False))
+        means = [statistics.mean(values) for values in epochs]
+        errors = [_standard_error(values) for values in epochs]
+        places = range(1, len(means) + 1)
+        for axes in (whole, end):
+            axes.plot(
+                places, means, color=color, linestyle=style, label=f"{name} ({_seeds(of_row)})"
+            )
+            axes.fill_between(
+                places,
+                [mean - error for mean, error in zip(means, errors, strict=True)],
+                [mean + error for mean, error in zip(means, errors, strict=True)],
+                color=color,
+                alpha=0.15,
+                linewidth=0,
+            )
+        lowest = min(lowest, *means[len(means) // 2 :])
+    whole.set_title("all epochs")
+    end.set_title("the upper end; bands are one standard error")
+    end.set_ylim(bottom=lowest)
+    for axes in (whole, end):
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(f"student's validation {metric}")
+        axes.grid(alpha=0.3)
+    whole.legend(fontsize=8)
+    _save(figure, png)
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+
 FIGURES: dict[str, Callable[[Sequence[Mapping[str, Any]], Path, str], None]] = {
     "dynamics": draw_dynamics,
     "proximal weight": draw_proximal_weight,
+    "validation": draw_validation,
 }
 """Pictures by name."""
 

@@ -18,8 +18,8 @@ BUILT_IN = "keras_prokt_apps.protocols"
 CPU, ACCELERATOR = "2 CPU cores", "one accelerator"
 """What a run is sized for."""
 
-FIGURES = ("dynamics", "proximal weight")
-"""Pictures that a protocol may have: Figures 2 and 3 of the paper."""
+FIGURES = ("dynamics", "proximal weight", "validation")
+"""Pictures that a protocol may have: Figures 2 and 3 of the paper, and curves of validation."""
 
 
 @dataclass(frozen=True)

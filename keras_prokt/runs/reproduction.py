@@ -98,6 +98,26 @@ class Reproduction:
                     found[name] = run
         return found
 
+    def missing(self) -> list[Entry]:
+        """The runs of which there are no results."""
+        there = self.archived()
+        return [entry for entry in self.entries if entry.name not in there]
+
+    def check(self) -> None:
+        """Refuses what can be refused without Keras, such as a checkpoint that is not there.
+
+        Raises:
+            ValueError: Naming the protocol.
+        """
+        self.runs.check_free()
+        of_app = {entry.spec.app: entry.spec for entry in reversed(self.missing())}
+        for spec in of_app.values():
+            try:
+                spec.check_without_keras()
+            except ValueError as error:
+                error.add_note(f"({self.protocol.name} needs it.)")
+                raise
+
     def carry_out(
         self,
         *,
@@ -117,20 +137,17 @@ class Reproduction:
             Stopped: If it was time to stop; all that is finished has been added.
         """
         self.keep_finished()
-        there = self.archived()
-        names = [entry.name for entry in self.entries if entry.name not in there]
-        if not names:
+        missing = self.missing()
+        if not missing:
             return Execution(completed=[entry.name for entry in self.entries])
-        missing = [entry for entry in self.entries if entry.name in set(names)]
-        missing[0].spec.check_without_keras()
-        self.runs.check_free()
+        self.check()
         if not self.runs.exists:
             self.runs.create({}, missing, measures_test=self.protocol.measures_test)
         self.runs.add(missing)
         try:
             done = execute(
                 self.runs,
-                names=names,
+                names=[entry.name for entry in missing],
                 jobs=jobs,
                 threads=threads,
                 stop=stop,
@@ -140,7 +157,8 @@ class Reproduction:
             )
         finally:
             self.keep_finished()
-        done.completed += [name for name in there if name not in done.completed]
+        names = {entry.name for entry in missing}
+        done.completed += [entry.name for entry in self.entries if entry.name not in names]
         return done
 
     def keep_finished(self) -> list[str]:

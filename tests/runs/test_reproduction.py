@@ -3,12 +3,14 @@
 import csv
 import json
 import tarfile
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
 from keras_prokt.results.archive import add_to_archive, decoded, encoded, read_archive
+from keras_prokt.runs import protocol
 from keras_prokt.runs.protocol import Protocol, Row
 from keras_prokt.runs.reproduction import Reproduction, listed_runs
 from keras_prokt.runs.run_list import RunList
@@ -137,10 +139,12 @@ class TestCarriedOut:
         assert more.chosen() == {"": None}
         assert sum(state["state"] == "done" for state in more.states()) == 4
 
-    def test_a_picture_is_drawn(self, carried_out):
+    @pytest.mark.parametrize("figure", protocol.FIGURES)
+    def test_pictures_are_drawn(self, carried_out, tmp_path, figure):
         reproduction, _ = carried_out
-        png = reproduction.draw()
-        assert png.read_bytes().startswith(b"\x89PNG")
+        drawn = Reproduction(replace(SMALL, figure=figure), tmp_path, reproduction.archive.parent)
+        assert drawn.draw().read_bytes().startswith(b"\x89PNG")
+        assert Reproduction(replace(SMALL, figure=None), tmp_path, tmp_path).draw() is None
 
     def test_no_path_of_the_machine_is_kept(self, carried_out):
         reproduction, _ = carried_out
