@@ -210,15 +210,16 @@ def _held_out(train: "TextPart", request: TaskRequest) -> "tuple[TextPart, TextP
     return taken[0], taken[1]
 
 
-def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
-    """The test data of a GLUE task as the student reads it; no teacher and no training data.
+def glue_test_data(task: str, request: TaskRequest, role: str = "student") -> dict[str, "Batches"]:
+    """The test data of a GLUE task as one of the models reads it; no training data.
 
     Args:
         task: A key of `keras_prokt_apps.glue.data.GLUE_TASKS`.
         request: What the app was asked for.
+        role: "student" or "teacher".
 
     Returns:
-        Name of the file in submissions -> batches of the student's inputs, the longest first.
+        Name of the file in submissions -> batches of the model's inputs, the longest first.
         Where labels are usual stands GLUE's own number of each example, `idx`.
 
     Raises:
@@ -241,7 +242,9 @@ def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
                 f"Expected test data of glue/{task} whose idx are 0 to {len(split) - 1}, each "
                 f"once, received others for {name}; prepare the whole test split."
             )
-    if student.own_pieces is None:
+    if role == "teacher":
+        tokenizer = bert_tokenizer(request.teacher)
+    elif student.own_pieces is None:
         tokenizer = bert_tokenizer(student.preset)
     else:
         train = load_glue(task, "train", data_dir=request.data_dir)
@@ -249,7 +252,7 @@ def glue_test_data(task: str, request: TaskRequest) -> dict[str, "Batches"]:
     reader = _Reader(tokenizer, _max_length(request, student, is_pair=is_pair))
     return {
         name: Batches(
-            reader.read(student.inputs, split.columns),
+            reader.read(JOINT_INPUTS if role == "teacher" else student.inputs, split.columns),
             split.idx,
             batch_size=request.batch_size,
             max_length=reader.max_length,
@@ -358,6 +361,10 @@ def text_task(
         name: _batches(part, readers, student.inputs, request, shuffle=name == "train")
         for name, part in parts.items()
     }
+    front_ends = {
+        role: TextFrontEnd.from_tokenizer(reader.tokenizer, max_length=max_length, pair=is_pair)
+        for role, reader in readers.items()
+    }
     return Task(
         train=batches.pop("train"),
         validation=batches.pop("validation"),
@@ -365,9 +372,8 @@ def text_task(
         class_names=class_names,
         build_teacher=lambda: _bert(request.teacher, len(class_names)),
         build_student=lambda: student.build(len(class_names), vocabulary_size),
-        text=TextFrontEnd.from_tokenizer(
-            readers["student"].tokenizer, max_length=max_length, pair=is_pair
-        ),
+        text=front_ends["student"],
+        teacher_text=front_ends["teacher"],
         metrics=metrics,
         more_validation=batches,
     )

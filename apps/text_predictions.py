@@ -1,4 +1,4 @@
-"""A table of texts classified by the saved student of a run."""
+"""A table of texts classified by the saved student, or the teacher, of a run."""
 
 import csv
 from pathlib import Path
@@ -16,6 +16,7 @@ def predict_table(
     *,
     text_columns: tuple[str, ...] | None = None,
     overwrite: bool = False,
+    model: str = "student",
 ) -> int:
     """Writes the class of every text of a table, and the probabilities, into a CSV.
 
@@ -29,6 +30,7 @@ def predict_table(
         out: The CSV to write, in UTF-8.
         text_columns: The column of the texts, or the two of pairs; `None` for those of the run.
         overwrite: Whether the file may be there; it is replaced as a whole.
+        model: "student", or "teacher" of a run that kept it.
 
     Returns:
         Number of rows.
@@ -46,7 +48,7 @@ def predict_table(
     import numpy as np
 
     from keras_prokt.runs.folder import RunFolder
-    from keras_prokt.runs.training_run import front_end_of, saved_student
+    from keras_prokt.runs.training_run import front_end_of, saved_model
 
     folder, out = RunFolder.existing(run), Path(out)
     if str(table).startswith(TFDS):
@@ -60,7 +62,7 @@ def predict_table(
             f"Expected a completed run at {str(folder.path)!r}, received one whose status is "
             f"{record['status']!r}; finish it with `{folder.resume_hint()}`."
         )
-    if (front_end := front_end_of(folder)) is None:
+    if (front_end := front_end_of(folder, model)) is None:
         raise ValueError(
             f"Expected a run on texts, received one of app {spec.app!r}; serve its SavedModel."
         )
@@ -81,11 +83,11 @@ def predict_table(
             f"{argument('overwrite')}."
         )
     texts = read_table(table, text_columns=columns, label_column=None)
-    student = saved_student(folder)
-    inputs = [tensor.name for tensor in student.inputs]
+    saved = saved_model(folder, model)
+    inputs = [tensor.name for tensor in saved.inputs]
     batches = texts_for_student(texts.texts, inputs, front_end, spec.batch_size)
     logits = np.empty((len(texts), len(record["class_names"])), "float64")
-    logits[batches.labels] = student.predict(batches.for_evaluation(), verbose=0)
+    logits[batches.labels] = saved.predict(batches.for_evaluation(), verbose=0)
     probabilities = np.exp(logits - logits.max(axis=-1, keepdims=True))
     probabilities /= probabilities.sum(axis=-1, keepdims=True)
     names = record["class_names"]

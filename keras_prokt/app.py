@@ -159,6 +159,7 @@ class Task:
         more_validation: Other parts that are reported and decide nothing, by name.
         validates_on_training_set: Whether the validation examples come out of the training set, so
             that what is wrong with its labels is wrong with theirs.
+        teacher_text: As `text`, of the teacher.
     """
 
     train: "Batches"
@@ -171,6 +172,7 @@ class Task:
     metrics: tuple[str, ...] = ("accuracy",)
     more_validation: "Mapping[str, Batches]" = field(default_factory=dict)
     validates_on_training_set: bool = False
+    teacher_text: "TextFrontEnd | None" = None
 
 
 @dataclass(frozen=True)

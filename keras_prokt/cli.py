@@ -917,14 +917,17 @@ def predict(
 
 @main.command()
 @click.argument("run")
-def export(run: str) -> None:
-    """Write the student of a run as a SavedModel, in a new version directory."""
+@_of_model
+def export(run: str, model: str) -> None:
+    """Write the student of a run, or its teacher, as a SavedModel, in a new version directory."""
     with _problems_in_one_line():
-        # The student of any backend; the one that trained it may be missing here.
-        _use_backend_of(RunFolder.existing(run).spec().replacing(backend="tensorflow"))
+        folder = RunFolder.existing(run)
+        folder.check_has_model(model)
+        # The model of any backend; the one that trained it may be missing here.
+        _use_backend_of(folder.spec().replacing(backend="tensorflow"))
         from keras_prokt.runs.training_run import export_run
 
-        path = export_run(run)
+        path = export_run(run, model)
     click.echo(path)
 
 
@@ -994,9 +997,10 @@ def _print_results(folder: RunFolder, record: dict[str, Any]) -> None:
         return
     click.echo(results_table(record, folder.spec().changed_settings()))
     click.echo(f"run folder: {folder.path}")
-    for role in ROLES:
-        if (path := folder.saved_model_of(role)).exists():
-            click.echo(f"SavedModel{'' if role == 'student' else f' of the {role}'}: {path}")
+    if folder.saved_model.exists():
+        click.echo(f"SavedModel: {folder.saved_model}")
+        if folder.teacher_saved_model.exists():
+            click.echo(f"SavedModel of the teacher: {folder.teacher_saved_model}")
     elif record["export"]:
         command = shlex.join(["keras-prokt", "export", str(folder.path)])
         click.echo(f"SavedModel: left out without TensorFlow; write it where that is: `{command}`")

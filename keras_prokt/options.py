@@ -28,7 +28,7 @@ _OTHERS = {
     name: f"--{name.replace('_', '-')}"
     for name in (
         *("app", "jobs", "method", "out", "overwrite", "pair", "retry_failed", "seeds"),
-        *("stop_after", "threads", "trials"),
+        *("save_teacher", "stop_after", "threads", "trials"),
     )
 }
 

@@ -42,7 +42,11 @@ class Submission:
 
 
 def write_submission(
-    run: str | Path, out: str | Path, *, data_dir: str | None = None
+    run: str | Path,
+    out: str | Path,
+    *,
+    data_dir: str | None = None,
+    model: str = "student",
 ) -> Submission:
     """Writes the files of a run on a GLUE task into a folder, and the zip of all that lie there.
 
@@ -52,6 +56,7 @@ def write_submission(
         run: Run folder of a completed run of an app `glue-*`.
         out: The folder of the submission; made if there is none.
         data_dir: Directory of the data; `None` for that of the run.
+        model: "student", or "teacher" of a run that kept it.
 
     Returns:
         What lies in the folder then.
@@ -68,7 +73,7 @@ def write_submission(
     ```
     """
     from keras_prokt.runs.folder import RunFolder
-    from keras_prokt.runs.training_run import saved_student
+    from keras_prokt.runs.training_run import saved_model
 
     folder, out = RunFolder.existing(run), Path(out)
     task = _glue_task(folder)
@@ -81,10 +86,10 @@ def write_submission(
     request = spec.request()
     if data_dir is not None:
         request = replace(request, data_dir=data_dir)
-    student = saved_student(folder)
-    data = glue_test_data(task, request)
-    # All before the first file, so that the two of MNLI are of the same student.
-    classes = {name: predicted_classes(student, batches) for name, batches in data.items()}
+    saved = saved_model(folder, model)
+    data = glue_test_data(task, request, model)
+    # All before the first file, so that the two of MNLI are of the same model.
+    classes = {name: predicted_classes(saved, batches) for name, batches in data.items()}
     out.mkdir(parents=True, exist_ok=True)
     for name, numbers in classes.items():
         predictions = [GLUE_FILES[name].predictions[number] for number in numbers]

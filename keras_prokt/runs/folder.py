@@ -2,6 +2,7 @@
 
     run.json  front_end.json  history.csv  dynamics.png  tensorboard/  checkpoint/  first_stage/
     predictions/  student.keras  saved_model/1/
+    teacher.keras  teacher_front_end.json  teacher_saved_model/1/    where the teacher is kept
 
 This module imports no Keras.
 """
@@ -41,6 +42,9 @@ WRITTEN_BY_RUNS = (
     "predictions",
     "student.keras",
     "saved_model",
+    "teacher.keras",
+    "teacher_front_end.json",
+    "teacher_saved_model",
     ".lock",
 )
 """All that a run writes into its folder; whatever else lies there is the user's."""
@@ -60,9 +64,13 @@ class RunFolder:
         self.record = self.path / "run.json"
         self.history = self.path / "history.csv"
         self.checkpoint = self.path / "checkpoint"
+        self.best_teacher = self.checkpoint / "best_teacher"
         self.student = self.path / "student.keras"
         self.saved_model = self.path / "saved_model"
         self.front_end = self.path / "front_end.json"
+        self.teacher = self.path / "teacher.keras"
+        self.teacher_saved_model = self.path / "teacher_saved_model"
+        self.teacher_front_end = self.path / "teacher_front_end.json"
         self.predictions = self.path / "predictions"
         self._lock = self.path / ".lock"
 
@@ -103,24 +111,38 @@ class RunFolder:
         """Writes the record."""
         write_record(self.record, {"format": FORMAT, **record})
 
-    def write_front_end(self, front_end: dict[str, Any] | None) -> None:
-        """Writes how texts are read, with a checksum: unlike others, it is read before the end."""
-        if front_end is None:
-            write_text(self.front_end, _NONE)
-        else:
-            write_record(self.front_end, front_end)
+    def model_of(self, role: str) -> Path:
+        """The file of the student or the teacher."""
+        return self.student if role == "student" else self.teacher
 
-    def read_front_end(self) -> dict[str, Any] | None:
+    def saved_model_of(self, role: str) -> Path:
+        """Where the versions of its SavedModel are."""
+        return self.saved_model if role == "student" else self.teacher_saved_model
+
+    def front_end_of(self, role: str) -> Path:
+        """The file that says how it reads texts."""
+        return self.front_end if role == "student" else self.teacher_front_end
+
+    def write_front_end(self, front_end: dict[str, Any] | None, role: str = "student") -> None:
+        """Writes how texts are read, with a checksum: unlike others, it is read before the end."""
+        path = self.front_end_of(role)
+        if front_end is None:
+            write_text(path, _NONE)
+        else:
+            write_record(path, front_end)
+
+    def read_front_end(self, role: str = "student") -> dict[str, Any] | None:
         """How texts are read; `None` where nothing reads any.
 
         Raises:
             ValueError: If it was changed.
         """
-        if self.front_end.read_bytes() == _NONE.encode():
+        path = self.front_end_of(role)
+        if path.read_bytes() == _NONE.encode():
             return None
-        front_end = read_json(self.front_end)
+        front_end = read_json(path)
         # Of version 0.1.0, without a checksum; a record that lost its own has an unknown key.
-        return without_checksum(self.front_end, front_end) if CHECKSUM in front_end else front_end
+        return without_checksum(path, front_end) if CHECKSUM in front_end else front_end
 
     def spec(self) -> RunSpec:
         """The spec in the record."""
@@ -178,9 +200,32 @@ class RunFolder:
                 "the run."
             )
 
+    def check_has_model(self, role: str) -> None:
+        """Refuses a run that has not saved its student or its teacher, or of which it was changed.
+
+        Args:
+            role: "student" or "teacher".
+
+        Raises:
+            ValueError: If it has not, or it was.
+        """
+        path, record = self.model_of(role), self.read()
+        if role == "teacher" and not record.get("save_teacher", False):
+            raise SettingError(
+                f"Expected a run that kept its teacher, received {str(self.path)!r} without; "
+                f"repeat it with {argument('save_teacher')}."
+            )
+        self.check_file(path, record)
+        if not path.is_file():
+            raise ValueError(
+                f"Expected a saved {role} at {str(path)!r}, received none; finish the run with "
+                f"`{self.resume_hint()}`."
+            )
+
     def digests(self) -> dict[str, str]:
         """SHA-256 of the files that others read, by their path in the folder."""
         files = [self.student, self.history, self.front_end, *self.predictions.glob("*.csv")]
+        files += [self.teacher, self.teacher_front_end]
         return {
             path.relative_to(self.path).as_posix(): digest_of_file(path)
             for path in sorted(files)

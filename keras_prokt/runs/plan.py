@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_prokt import distillers, losses
 from keras_prokt.callbacks import ObjectiveSchedule, ProximalSchedule, TeacherRoute
+from keras_prokt.callbacks.best_model_checkpoint import Best
 from keras_prokt.data.batches import teacher_part
 from keras_prokt.distillers import Distiller, FrozenTeacherDistiller, StudentOnly
 from keras_prokt.files import new_kept_folder
@@ -43,6 +44,8 @@ class Plan:
         assistant: The plan of the run that trains the student's own teacher, or `None`.
         key: What the run's student follows from, of an assistant's; otherwise `None`.
         head_start: What trains the teacher alone before the student begins, or `None`.
+        best_fixed: The teacher that was trained before, after its best epoch on validation; `None`
+            where it is not known, and until `train_before`.
     """
 
     run: Run
@@ -52,6 +55,7 @@ class Plan:
     assistant: "Plan | None" = None
     key: dict[str, Any] | None = None
     head_start: Distiller | None = None
+    best_fixed: Best | None = None
 
     def train_before(self) -> list[keras.callbacks.Callback]:
         """Trains what has to be there before the student, or reads what is kept of it.
@@ -63,8 +67,9 @@ class Plan:
         if not run.method.trains_teacher_before:
             return []
         if run.spec.anchors is not None:
-            return [TeacherRoute(ready_route(run))]
-        ready_teacher(run)
+            route, self.best_fixed = ready_route(run)
+            return [TeacherRoute(route)]
+        self.best_fixed = ready_teacher(run)
         if self.assistant is not None:
             self._ready_assistant()
         return []

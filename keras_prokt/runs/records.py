@@ -39,6 +39,7 @@ _SHAPE = {
     "export": bool,
     "measures_test?": bool,
     "keeps_checkpoint?": bool,
+    "save_teacher?": bool,
     "threads?": int,
     "package": {"version": str, "git": (str, type(None))},
     "versions": {"*": str},
@@ -54,6 +55,7 @@ _SHAPE = {
     "results?": {
         "best_epoch": int,
         "last_epoch": int,
+        "teacher_best_epoch?": int,
         "metric?": str,
         "models": {"student": _MODEL, "*": _MODEL},
     },

@@ -211,6 +211,18 @@ class RunSpec:
         if self.assistants is not None:
             self.of_assistant().check_without_keras()
 
+    def check_has_teacher(self) -> None:
+        """Refuses to keep the teacher of a method that has none.
+
+        Raises:
+            SettingError: If it has none.
+        """
+        if REGIMES[parse_method(self.method).regime].trains_teacher is None:
+            raise SettingError(
+                f"Expected no {argument('save_teacher')} with method {self.method!r}, received "
+                "True; it has no teacher."
+            )
+
     def changed_settings(self) -> dict[str, Any]:
         """Settings that are not as the app's recipe has them for these models and epochs.
 

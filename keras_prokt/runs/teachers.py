@@ -13,10 +13,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt.callbacks import StudentCheckpoint
+from keras_prokt.callbacks.best_model_checkpoint import BEST, Best, BestModelCheckpoint
 from keras_prokt.data.batches import teacher_part
 from keras_prokt.distillers import StudentOnly
-from keras_prokt.files import digest_of_file, digest_of_json, is_kept, new_kept_folder, replacing
+from keras_prokt.files import (
+    digest_of_file,
+    digest_of_json,
+    is_kept,
+    new_kept_folder,
+    read_record,
+    replacing,
+)
 from keras_prokt.results.metrics import get as get_metrics
 from keras_prokt.results.metrics import log_name
 from keras_prokt.runs.lock import InUse, Lock
@@ -24,27 +31,36 @@ from keras_prokt.runs.spec import optimizer_recipe
 from keras_prokt.runs.training import Run
 
 _MODEL = "model.keras"
+_LAST, _BEST = "last", "best"
 
 _POLL = 0.5
 """Seconds between looks at what another run makes."""
 
 
-def ready_teacher(run: Run) -> None:
-    """Trains the fixed teacher of a run on the labels, or reads its kept weights."""
+def ready_teacher(run: Run) -> Best | None:
+    """Trains the fixed teacher of a run on the labels, or reads its kept weights.
+
+    Returns:
+        That teacher after its best epoch on validation, where it is kept.
+    """
     if run.spec.teacher_init is not None:
-        return
+        return None
     key = teacher_key(run)
     folder = kept_folder(run, key)
     with alone(run, folder):
         if not reads_kept(run.fixed_teacher, folder, key, _MODEL):
-            _train_teacher(run, folder, key, {run.spec.teacher_epochs: _MODEL})
+            _train_teacher(run, key, {run.spec.teacher_epochs: _MODEL})
+    return _kept_best(run, key)
 
 
-def ready_route(run: Run) -> list[Path]:
+def ready_route(run: Run) -> tuple[list[Path], Best | None]:
     """Files of the teacher at evenly spaced epochs of its training, from the cache if there.
 
     The last one is the finished teacher, as in Jin et al. 2019, whose weights the run's teacher
     has then.
+
+    Returns:
+        The files, and the teacher after its best epoch on validation, where it is kept.
     """
     count = run.spec.anchors
     key = {**teacher_key(run), "anchors": count}
@@ -53,16 +69,8 @@ def ready_route(run: Run) -> list[Path]:
     with alone(run, folder):
         if not reads_kept(run.fixed_teacher, folder, key, names[-1]):
             epochs = [run.spec.teacher_epochs * number // count for number in range(1, count + 1)]
-            _train_teacher(run, folder, key, dict(zip(epochs, names, strict=True)))
-        # The last anchor is the teacher of the methods without anchors. Also where the anchors
-        # were kept: a kill may have come between the two.
-        of_teacher = {name: value for name, value in key.items() if name != "anchors"}
-        kept = kept_folder(run, of_teacher)
-        if not is_kept(kept, of_teacher):
-            # Another run may make it too, and the cache may be read-only.
-            with contextlib.suppress(OSError), new_kept_folder(kept, of_teacher) as writing:
-                shutil.copy(folder / names[-1], writing / _MODEL)
-    return [folder / name for name in names]
+            _train_teacher(run, key, dict(zip(epochs, names, strict=True)))
+    return [folder / name for name in names], _kept_best(run, key)
 
 
 def reads_kept(model: keras.Model, folder: Path, key: dict[str, Any], name: str) -> bool:
@@ -120,8 +128,12 @@ def alone(run: Run, folder: Path) -> Iterator[None]:
         lock.__exit__()
 
 
-def _train_teacher(run: Run, folder: Path, key: dict[str, Any], files: dict[int, str]) -> None:
-    """Trains a teacher on the labels and keeps it as it was after certain epochs."""
+def _train_teacher(run: Run, key: dict[str, Any], files: dict[int, str]) -> None:
+    """Trains a teacher on the labels and keeps it as it was after certain epochs.
+
+    One training gives the teacher of its last epoch and that of its best one on validation: both
+    are kept, for methods and settings that ask for the other one.
+    """
     trainer = StudentOnly(run.fixed_teacher, student_inputs=teacher_part)
     epochs = run.spec.teacher_epochs
     trainer.compile(
@@ -135,24 +147,61 @@ def _train_teacher(run: Run, folder: Path, key: dict[str, Any], files: dict[int,
     # In the run folder until the last epoch is done: training may be stopped and resumed.
     anchors = run.folder.checkpoint / "anchors"
     anchors.mkdir(parents=True, exist_ok=True)
-    kept = {epoch: anchors / name for epoch, name in files.items()}
-    save: keras.callbacks.Callback = _SaveAfter(kept)
-    if run.spec.teacher_keep == "best":
-        monitor = f"val_{log_name(run.task.metrics[0])}"
-        save = StudentCheckpoint(anchors / _MODEL, monitor=monitor, mode="max")
+    after = {epoch: anchors / name for epoch, name in files.items()}
+    monitor = f"val_{log_name(run.task.metrics[0])}"
+    best = BestModelCheckpoint(anchors / "best", "student", monitor=monitor)
     run.fit(
         trainer,
         epochs,
         "teacher",
-        callbacks=[save],
+        callbacks=[_SaveAfter(after), best],
         name="teacher",
-        files=list(kept.values()),
+        files=[*after.values(), best.pointer],
     )
-    if run.spec.teacher_keep == "best":
-        run.fixed_teacher.load_weights(anchors / _MODEL)
+    kept = {
+        _LAST: {_MODEL: after[epochs]},
+        _BEST: {_MODEL: best.best().path, BEST: best.pointer},
+    }
+    choice = _BEST if run.spec.teacher_keep == _BEST else _LAST
+    if choice == _BEST:
+        run.fixed_teacher.load_weights(best.best().path)
+    wanted = {path.name: path for path in after.values()} if "anchors" in key else kept.pop(choice)
+    for other, copied in kept.items():
+        of_other = _key_of(key, other)
+        folder = kept_folder(run, of_other)
+        if not is_kept(folder, of_other):
+            # Another run may make it too, and the disk may be nearly full.
+            with contextlib.suppress(OSError):
+                _keep(folder, of_other, copied)
+    # Last: where it is there, nothing is trained, and the others have to be there too.
+    _keep(kept_folder(run, key), key, wanted)
+
+
+def _keep(folder: Path, key: dict[str, Any], files: Mapping[str, Path]) -> None:
     with new_kept_folder(folder, key) as writing:
-        for name in files.values():
-            shutil.copy(anchors / name, writing / name)
+        for name, path in files.items():
+            shutil.copy(path, writing / name)
+
+
+def _kept_best(run: Run, key: dict[str, Any]) -> Best | None:
+    """The best epoch of the teacher of a key, where it is kept and validation was not trained on.
+
+    Args:
+        run: The run.
+        key: What its teacher follows from.
+    """
+    of_best = _key_of(key, _BEST)
+    folder = kept_folder(run, of_best)
+    if run.spec.full_train or not is_kept(folder, of_best):
+        return None
+    record = read_record(folder / BEST)
+    return Best(folder / _MODEL, record["epoch"], record["value"])
+
+
+def _key_of(key: dict[str, Any], choice: str) -> dict[str, Any]:
+    """What the teacher of one epoch of the same training follows from."""
+    own = {name: value for name, value in key.items() if name not in ("anchors", "keep")}
+    return {**own, "keep": _BEST} if choice == _BEST else own
 
 
 class _SaveAfter(keras.callbacks.Callback):
@@ -178,7 +227,7 @@ def teacher_key(run: Run) -> dict[str, Any]:
         "spec": run.spec.of_teacher().to_json(),
         "data": run.task.train.digest("teacher"),
         "weights": digest_of_weights(run.fixed_teacher) if given is None else digest_of_file(given),
-        **({"keep": "best"} if run.spec.teacher_keep == "best" else {}),
+        **({"keep": _BEST} if run.spec.teacher_keep == _BEST else {}),
     }
 
 

@@ -17,8 +17,8 @@ import keras
 import numpy as np
 
 from keras_prokt import models
-from keras_prokt.app import Task
 from keras_prokt.callbacks import StudentCheckpoint, TrainingDynamics
+from keras_prokt.callbacks.best_model_checkpoint import Best, BestModelCheckpoint, read_best
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.batches import Batches
 from keras_prokt.distillers.faults import TrainingFault
@@ -38,6 +38,9 @@ from keras_prokt.runs.threads import threads_in_use
 from keras_prokt.runs.training import Run
 from keras_prokt.settings import SettingError, argument
 
+BEST_TEACHER = "teacher (best epoch)"
+"""How the teacher after its best epoch on validation is reported; "teacher" is what taught last."""
+
 
 def run(
     spec: RunSpec,
@@ -45,6 +48,7 @@ def run(
     *,
     overwrite: bool = False,
     export: bool = True,
+    save_teacher: bool = False,
     cache: str | Path | None = None,
     stop_after: float | None = None,
     measures_test: bool = True,
@@ -58,7 +62,9 @@ def run(
         out: The run folder.
         overwrite: Whether a run folder of that name may be replaced. The old run is moved aside
             and deleted when the new one is completed; if that one fails, the old one is put back.
-        export: Whether to write the student as a SavedModel.
+        export: Whether to write the student, and the teacher if it is kept, as a SavedModel.
+        save_teacher: Whether to keep the teacher as `teacher.keras`: one that trains along after
+            its best epoch on validation, of equal ones the first; a fixed one as it teaches.
         cache: Where fixed teachers are kept; `None`: `$KERAS_PROKT_CACHE` or
             `~/.cache/keras_prokt`.
         stop_after: Seconds after which the state is saved and the run left for `resume`.
@@ -85,6 +91,8 @@ def run(
     """
     folder = RunFolder(out)
     folder.check_free(overwrite)
+    if save_teacher:
+        spec.check_has_teacher()
     check_backend(spec)
     this = Run(spec, folder, cache=cache, stop=Stop(stop_after) if stop is None else stop)
     task = this.task
@@ -96,12 +104,13 @@ def run(
         "data": digests(spec, task),
         "class_names": task.class_names,
         "export": export,
+        "save_teacher": save_teacher,
         "measures_test": measures_test,
         "keeps_checkpoint": keeps_checkpoint,
         "threads": threads_in_use(),
         **describe_environment(),
     }
-    with folder.created(record, _front_end(task), overwrite=overwrite) as record:
+    with folder.created(record, _as_json(task.text), overwrite=overwrite) as record:
         try:
             return _carry_out(this, record, plan)
         except Stopped:
@@ -112,9 +121,9 @@ def run(
             raise
 
 
-def _front_end(task: Task) -> dict[str, Any] | None:
-    """How texts are read: a student can be exported without the data and preset of its run."""
-    return None if task.text is None else asdict(task.text)
+def _as_json(front_end: Any) -> dict[str, Any] | None:
+    """How texts are read: a model can be exported without the data and preset of its run."""
+    return None if front_end is None else asdict(front_end)
 
 
 def _put_back(folder: RunFolder, record: dict[str, Any], error: BaseException) -> None:
@@ -205,7 +214,7 @@ def resume(
             return record
         this = Run(spec, folder, cache=cache, stop=Stop(stop_after) if stop is None else stop)
         check_same_data(spec, this.task, record["data"])
-        folder.write_front_end(_front_end(this.task))
+        folder.write_front_end(_as_json(this.task.text))
         record = {k: v for k, v in record.items() if k != "failure"} | {"status": "running"}
         return _carry_out(this, record, plan_of(this))
 
@@ -222,9 +231,14 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
     try:
         with _file_errors_as_python_has_them():
             best_epoch = _train(run, plan)
+            roles = ["student"]
+            if record.get("save_teacher", False):
+                roles.append("teacher")
+                _save_teacher(run, plan)
             results = _measured(run, plan, best_epoch, measures_test=measures_test)
             if record["export"]:
-                _export(run)
+                for role in roles:
+                    _export(run, role)
     except Stopped as stopped:
         record = with_time(record)
         folder.write(record)
@@ -286,21 +300,56 @@ def _train(run: Run, plan: Plan) -> int:
             files=[stage / folder.history.name],
         )
     callbacks = [TrainingDynamics(folder.path), *callbacks, *schedules_of(spec)]
+    files = [folder.history]
     if not spec.full_train:
+        files.append(folder.student)
+        if plan.distiller.trains_teacher:
+            best_teacher = _best_teacher(run)
+            files.append(best_teacher.pointer)
+            callbacks.insert(0, best_teacher)
         callbacks.insert(0, StudentCheckpoint(folder.student, monitor=monitor))
-    run.fit(
-        plan.distiller,
-        spec.epochs,
-        spec.method,
-        callbacks=callbacks,
-        files=[folder.history] if spec.full_train else [folder.history, folder.student],
-    )
+    run.fit(plan.distiller, spec.epochs, spec.method, callbacks=callbacks, files=files)
     if spec.full_train:
         # The paper's protocol: validation was trained on, so it chooses nothing.
         with replacing(folder.student) as temporary:
             plan.distiller.student.save(temporary)
         return spec.epochs
     return best_epoch(folder.history, monitor)
+
+
+def _best_teacher(run: Run) -> BestModelCheckpoint:
+    """What keeps the teacher that trains along after its best epoch on validation."""
+    metric = run.task.metrics[0]
+
+    def measure(teacher: keras.Model) -> float:
+        parts = {"validation": run.task.validation}
+        return evaluate(teacher, parts, "teacher", (metric,))["validation"].metrics[metric]
+
+    # Of the teacher, the distiller reports the accuracy alone.
+    monitor = f"val_teacher_{metric}"
+    return BestModelCheckpoint(run.folder.best_teacher, "teacher", monitor=monitor, measure=measure)
+
+
+def _save_teacher(run: Run, plan: Plan) -> None:
+    """Keeps the teacher beside the student, with how it reads texts."""
+    folder = run.folder
+    folder.write_front_end(_as_json(run.task.teacher_text), "teacher")
+    with replacing(folder.teacher) as temporary:
+        if plan.distiller.trains_teacher and not run.spec.full_train:
+            shutil.copyfile(read_best(folder.best_teacher).path, temporary)
+        else:
+            plan.teachers["teacher"].save(temporary)
+
+
+def _best_of_teacher(run: Run, plan: Plan) -> tuple[Best, bool] | None:
+    """The teacher after its best epoch, where that is known, and whether it is the one here."""
+    if not plan.distiller.trains_teacher:
+        best, is_last = plan.best_fixed, run.spec.teacher_epochs
+        return best and (best, run.spec.teacher_keep == "best" or best.epoch + 1 == is_last)
+    if run.spec.full_train:
+        return None
+    best = read_best(run.folder.best_teacher)
+    return best, best.epoch + 1 == run.spec.epochs
 
 
 def best_epoch(history: Path, monitor: str) -> int:
@@ -325,19 +374,37 @@ def _measured(run: Run, plan: Plan, best_epoch: int, *, measures_test: bool) -> 
         roles["student (last epoch)"] = (plan.distiller.student, "student")
     roles |= {name: (model, "teacher") for name, model in plan.teachers.items()}
     measured, classes = {}, {}
-    for name, (model, role) in roles.items():
+
+    def measure(name: str, model: keras.Model, role: str) -> None:
         evaluations = evaluate(model, parts, role, run.task.metrics)
         measured[name] = {**_size(model), **{p: e.metrics for p, e in evaluations.items()}}
         classes[name] = evaluations
+
+    def is_same(name: str, other: str) -> None:
+        measured[name], classes[name] = measured[other], classes[other]
+
+    for name, (model, role) in roles.items():
+        measure(name, model, role)
     if best_epoch == run.spec.epochs:
-        measured["student (last epoch)"] = measured["student"]
-        classes["student (last epoch)"] = classes["student"]
+        is_same("student (last epoch)", "student")
+    of_teacher: dict[str, int] = {}
+    if (found := _best_of_teacher(run, plan)) is not None:
+        best, is_measured = found
+        of_teacher["teacher_best_epoch"] = best.epoch + 1
+        if is_measured:
+            is_same(BEST_TEACHER, "teacher")
+        else:
+            # What it has of another epoch is not needed any more: no second one in memory.
+            teacher = plan.teachers["teacher"]
+            teacher.load_weights(best.path)
+            measure(BEST_TEACHER, teacher, "teacher")
     for part, batches in parts.items():
         of_models = {name: evaluations[part] for name, evaluations in classes.items()}
         write_predictions(run.folder, part, batches, of_models)
     return {
         "best_epoch": best_epoch,
         "last_epoch": run.spec.epochs,
+        **of_teacher,
         "metric": run.task.metrics[0],
         "models": measured,
     }
@@ -363,31 +430,35 @@ def write_predictions(
     return path
 
 
-def _export(run: Run) -> None:
+def _export(run: Run, role: str) -> None:
     from keras_prokt.export import export_saved_model
 
-    folder = run.folder
-    shutil.rmtree(folder.saved_model, ignore_errors=True)
+    folder, task = run.folder, run.task
+    shutil.rmtree(folder.saved_model_of(role), ignore_errors=True)
     export_saved_model(
-        load_student(folder.student),
-        folder.saved_model,
-        text=run.task.text,
-        class_names=run.task.class_names,
+        load_student(folder.model_of(role)),
+        folder.saved_model_of(role),
+        text=task.text if role == "student" else task.teacher_text,
+        class_names=task.class_names,
     )
 
 
-def evaluate_run(out: str | Path) -> dict[str, dict[str, float]]:
-    """Metrics of the saved student of a run on all held-out data.
+def evaluate_run(out: str | Path, model: str = "student") -> dict[str, dict[str, float]]:
+    """Metrics of a saved model of a run on all held-out data.
+
+    Args:
+        out: The run folder.
+        model: "student", or "teacher" of a run that kept it (`save_teacher`).
 
     Raises:
-        ValueError: If the run has no student yet, or its data has changed.
+        ValueError: If the run has no such model yet, or its data has changed.
     """
     folder = RunFolder.existing(out)
     record, spec = folder.read(), folder.spec()
-    student = saved_student(folder)
+    saved = saved_model(folder, model)
     task = prepare(spec)
     check_same_data(spec, task, record["data"])
-    evaluations = evaluate(student, held_out(task), "student", task.metrics)
+    evaluations = evaluate(saved, held_out(task), model, task.metrics)
     return {part: evaluation.metrics for part, evaluation in evaluations.items()}
 
 
@@ -420,29 +491,38 @@ def add_test(folder: RunFolder) -> dict[str, float] | None:
 
 
 def saved_student(folder: RunFolder) -> keras.Model:
-    """The saved student of a run.
+    """The saved student of a run; as `saved_model`."""
+    return saved_model(folder, "student")
+
+
+def saved_model(folder: RunFolder, role: str) -> keras.Model:
+    """A saved model of a run.
+
+    Args:
+        folder: Its folder.
+        role: "student", or "teacher" of a run that kept it.
 
     Raises:
-        ValueError: If the run has not saved one yet, or it was changed since.
+        ValueError: If the run has not saved it, or it was changed since.
     """
-    if not folder.student.is_file():
-        raise ValueError(
-            f"Expected a saved student at {str(folder.student)!r}, received none; finish the run "
-            f"with `{folder.resume_hint()}`."
-        )
-    folder.check_file(folder.student, folder.read())
+    folder.check_has_model(role)
+    spec, path = folder.spec(), folder.model_of(role)
     # A builder's module may register layers of its own.
-    name = folder.spec().student
+    name = spec.student if role == "student" else spec.teacher
     if ":" in name and "://" not in name and not Path(name).exists():
         models.get(name)
-    return load_student(folder.student)
+    return load_student(path)
 
 
-def export_run(out: str | Path) -> Path:
-    """Writes the student of a run as a SavedModel; returns its new version directory.
+def export_run(out: str | Path, model: str = "student") -> Path:
+    """Writes a model of a run as a SavedModel; returns its new version directory.
+
+    Args:
+        out: The run folder.
+        model: As in `evaluate_run`.
 
     Raises:
-        ValueError: If there is no whole student, or another process works on the run.
+        ValueError: If there is no whole model, or another process works on the run.
     """
     from keras_prokt.export import export_saved_model
 
@@ -450,31 +530,36 @@ def export_run(out: str | Path) -> Path:
     # A run replaces its SavedModel at its end.
     with folder.locked(), _file_errors_as_python_has_them():
         return export_saved_model(
-            saved_student(folder),
-            folder.saved_model,
-            text=front_end_of(folder),
+            saved_model(folder, model),
+            folder.saved_model_of(model),
+            text=front_end_of(folder, model),
             class_names=folder.read()["class_names"],
         )
 
 
-def front_end_of(folder: RunFolder) -> Any:
-    """How raw strings become the student's inputs, a `TextFrontEnd`; `None` where nothing does.
+def front_end_of(folder: RunFolder, role: str = "student") -> Any:
+    """How raw strings become a model's inputs, a `TextFrontEnd`; `None` where nothing does.
+
+    Args:
+        folder: The run's folder.
+        role: "student" or "teacher".
 
     Raises:
-        ValueError: If `front_end.json` was changed or is gone.
+        ValueError: If its file was changed or is gone.
     """
     from keras_prokt.export import TextFrontEnd
 
-    folder.check_file(folder.front_end, folder.read())
-    if not folder.front_end.is_file():  # a run of an older version
+    path = folder.front_end_of(role)
+    folder.check_file(path, folder.read())
+    if not path.is_file():  # a run of an older version
         return prepare(folder.spec()).text
-    if (front_end := folder.read_front_end()) is None:
+    if (front_end := folder.read_front_end(role)) is None:
         return None
     try:
         return TextFrontEnd(**front_end)
     except TypeError as error:
         raise ValueError(
-            f"Expected a whole {folder.front_end.name} at {str(folder.front_end)!r}, received one "
+            f"Expected a whole {path.name} at {str(path)!r}, received one "
             f"with {error}; restore it from a copy."
         ) from error
 
