@@ -1,6 +1,9 @@
 """App `cifar100`: the networks, pairs and recipe behind Tables 1 and 3 of the paper."""
 
+from typing import Any
+
 from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
+from keras_prokt.data.prepared_folder import PreparedFolder
 from keras_prokt.names import unknown_name
 
 NETWORKS = {
@@ -35,6 +38,9 @@ def check(request: TaskRequest) -> None:
         if name not in NETWORKS and ":" not in name:
             also = ", keras:NAME of keras.applications, hub:PRESET of keras-hub, or module:function"
             raise ValueError(unknown_name(role, name, NETWORKS, also))
+    if request.prepared is not None:
+        PreparedFolder(request.prepared).check(request, "cifar100")
+        return
     from keras_prokt.data.cifar import check_cifar100
 
     check_cifar100(data_dir=request.data_dir)
@@ -43,9 +49,25 @@ def check(request: TaskRequest) -> None:
 def prepare(request: TaskRequest) -> Task:
     """Maps the images into memory and readies the two networks."""
     check(request)
+    from keras_prokt import models
+    from keras_prokt.data import cifar
+
+    if request.prepared is None:
+        data = _load(request)
+    else:
+        folder = PreparedFolder(request.prepared)
+        data = folder.task_data(request, transform=cifar.Augmentation())
+    return Task(
+        **data,
+        build_teacher=lambda: models.get(request.teacher)(100, (32, 32, 3)),
+        build_student=lambda: models.get(request.student)(100, (32, 32, 3)),
+    )
+
+
+def _load(request: TaskRequest) -> dict[str, Any]:
+    """The fields of the task that are data."""
     import numpy as np
 
-    from keras_prokt import models
     from keras_prokt.data import cifar
     from keras_prokt.data.batches import Batches
 
@@ -73,15 +95,13 @@ def prepare(request: TaskRequest) -> Task:
             on_device=True,
         )
 
-    return Task(
-        train=batches(official, train, shuffle=True),
-        validation=batches(official, validation, shuffle=False),
-        test=batches(test, None, shuffle=False),
-        class_names=official.class_names,
-        build_teacher=lambda: models.get(request.teacher)(100, (32, 32, 3)),
-        build_student=lambda: models.get(request.student)(100, (32, 32, 3)),
-        validates_on_training_set=True,
-    )
+    return {
+        "train": batches(official, train, shuffle=True),
+        "validation": batches(official, validation, shuffle=False),
+        "test": batches(test, None, shuffle=False),
+        "class_names": official.class_names,
+        "validates_on_training_set": True,
+    }
 
 
 def _sgd(learning_rate):
@@ -115,4 +135,5 @@ APP = App(
     assistants=("wrn-16-2",),
     can_train_on_validation=True,
     divides_data=True,
+    can_prepare=True,
 )

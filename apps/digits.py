@@ -1,6 +1,9 @@
 """App `digits`: handwritten digits, offline, in about a minute."""
 
+from typing import Any
+
 from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
+from keras_prokt.data.prepared_folder import PreparedFolder
 from keras_prokt.names import unknown_name
 from keras_prokt.settings import SettingError, argument
 
@@ -18,6 +21,8 @@ def check(request: TaskRequest) -> None:
     for role, name in (("a teacher", request.teacher), ("a student", request.student)):
         if name not in NETWORKS:
             raise ValueError(unknown_name(role, name, NETWORKS))
+    if request.prepared is not None:
+        PreparedFolder(request.prepared).check(request, "digits")
     if request.data_dir is not None:
         raise SettingError(
             f"Expected no {argument('data_dir')} for app 'digits', received {request.data_dir!r}; "
@@ -29,6 +34,20 @@ def prepare(request: TaskRequest) -> Task:
     """Loads the digits from scikit-learn and readies the two networks."""
     check(request)
     from keras_prokt import models
+
+    if request.prepared is None:
+        data = _load(request)
+    else:
+        data = PreparedFolder(request.prepared).task_data(request)
+    return Task(
+        **data,
+        build_teacher=lambda: models.get(request.teacher)(10, (8, 8, 1)),
+        build_student=lambda: models.get(request.student)(10, (8, 8, 1)),
+    )
+
+
+def _load(request: TaskRequest) -> dict[str, Any]:
+    """The fields of the task that are data."""
     from keras_prokt.data.batches import Batches
     from keras_prokt.data.digits import load_digits
 
@@ -45,13 +64,8 @@ def prepare(request: TaskRequest) -> Task:
     }
     if request.limit is not None:
         batches["train"] = batches["train"].limited(request.limit)
-    return Task(
-        **batches,
-        class_names=[str(digit) for digit in range(10)],
-        build_teacher=lambda: models.get(request.teacher)(10, (8, 8, 1)),
-        build_student=lambda: models.get(request.student)(10, (8, 8, 1)),
-        validates_on_training_set=True,
-    )
+    names = [str(digit) for digit in range(10)]
+    return {**batches, "class_names": names, "validates_on_training_set": True}
 
 
 APP = App(
@@ -86,6 +100,7 @@ APP = App(
     assistants=("cnn-medium",),
     transformers=("transformer-large", "transformer-small"),
     divides_data=True,
+    can_prepare=True,
     prepare=prepare,
     check=check,
 )

@@ -9,7 +9,9 @@ from keras_prokt.settings import SettingError, argument
 from keras_prokt_apps.text_classification import (
     BILSTM,
     TextPart,
+    check_prepared_texts,
     checked_student,
+    prepared_text_task,
     text_app,
     text_task,
 )
@@ -24,6 +26,9 @@ def check(request: TaskRequest) -> None:
                 f"{argument('label_column')} with app 'text', received no {argument(name)}; name "
                 "your table of texts and its columns."
             )
+    if request.prepared is not None:
+        check_prepared_texts(request, "text", is_pair=len(request.text_columns) == 2)
+        return
     checked_student(request, is_pair=len(request.text_columns) == 2)
     if request.dataset.startswith(TFDS):
         held_out = {"validation": request.validation, "test": request.test}
@@ -35,6 +40,8 @@ def check(request: TaskRequest) -> None:
 def prepare(request: TaskRequest) -> Task:
     """Reads the table, divides it where no held-out files are given, and readies both models."""
     check(request)
+    if request.prepared is not None:
+        return prepared_text_task(request, is_pair=len(request.text_columns) == 2)
     student = checked_student(request, is_pair=len(request.text_columns) == 2)
     data = _texts(request)
     _read.cache_clear()  # it has been read for `check` and for this; training needs the memory

@@ -6,12 +6,14 @@ Imports no Keras, so that apps can be listed at once.
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
 from keras_prokt.bert_files import check_preset
 from keras_prokt.data.prepared import check_prepared
+from keras_prokt.data.prepared_folder import PreparedFolder
 from keras_prokt.data.vocabulary import check_size
 from keras_prokt.names import unknown_name
 from keras_prokt.settings import SettingError, argument
@@ -136,6 +138,7 @@ def text_app(
         predict_table=_predict_table,
         write_submission=write_submission,
         can_hold_out=can_hold_out,
+        can_prepare=True,
         divides_data=can_hold_out,
     )
 
@@ -154,7 +157,11 @@ def _write_submission(*arguments: Any, **settings: Any) -> Any:
 
 def check_glue(task: str, request: TaskRequest) -> None:
     """Refuses models that cannot be, and a directory without the task's data."""
-    checked_student(request, is_pair=len(GLUE_TASKS[task].sentences) == 2)
+    is_pair = len(GLUE_TASKS[task].sentences) == 2
+    if request.prepared is not None:
+        check_prepared_texts(request, f"glue-{task}", is_pair=is_pair)
+        return
+    checked_student(request, is_pair=is_pair)
     check_prepared(f"glue/{task}", data_dir=request.data_dir)
 
 
@@ -167,7 +174,10 @@ def prepare_glue(task: str, request: TaskRequest) -> Task:
     """
     check_glue(task, request)
     description = GLUE_TASKS[task]
-    student = student_of(request, is_pair=len(description.sentences) == 2)
+    is_pair = len(description.sentences) == 2
+    if request.prepared is not None:
+        return prepared_text_task(request, is_pair=is_pair)
+    student = student_of(request, is_pair=is_pair)
     names = [name for name in description.splits if not name.startswith("test")]
     parts = {}
     for name in names:
@@ -316,6 +326,8 @@ class TextStudent(NamedTuple):
     """How many word pieces it learns from the training texts."""
     is_cut_from_teacher: bool = False
     """Whether it has weights of the teacher's checkpoint."""
+    is_bert: bool = True
+    """Whether it is made like a checkpoint."""
 
 
 def text_task(
@@ -376,6 +388,83 @@ def text_task(
         teacher_text=front_ends["teacher"],
         metrics=metrics,
         more_validation=batches,
+        presets=tuple(dict.fromkeys((request.teacher, student.preset))),
+    )
+
+
+def check_prepared_texts(request: TaskRequest, app: str, *, is_pair: bool) -> None:
+    """Refuses a folder of prepared data that was made for other data or models.
+
+    Args:
+        request: What the app is asked for.
+        app: Name of the app.
+        is_pair: Whether the task is one of pairs.
+
+    Raises:
+        ValueError: If it was.
+    """
+    folder = PreparedFolder(request.prepared)
+    folder.check(request, app)
+    folder.check_model("teacher", request.teacher)
+    if _reads_like(folder, request, is_pair=is_pair) is None:
+        folder.check_model("student", request.student)
+
+
+def _reads_like(folder: PreparedFolder, request: TaskRequest, *, is_pair: bool) -> str | None:
+    """Whose inputs in a folder of prepared data are those of the student that is asked for."""
+    of_folder = student_of(replace(request, student=folder.models["student"]), is_pair=is_pair)
+    student = student_of(request, is_pair=is_pair)
+    reads_same = (student.own_pieces, student.preset) == (of_folder.own_pieces, of_folder.preset)
+    if reads_same and set(student.inputs) <= set(of_folder.inputs):
+        return "student"
+    reads_pieces_of_teacher = student.own_pieces is None and student.preset == request.teacher
+    return "teacher" if reads_pieces_of_teacher and student.inputs != SEPARATE_INPUTS else None
+
+
+def prepared_text_task(request: TaskRequest, *, is_pair: bool) -> Task:
+    """The task of texts out of a folder of prepared data; needs no TensorFlow.
+
+    Args:
+        request: What the app is asked for.
+        is_pair: Whether the task is one of pairs.
+
+    Returns:
+        The task, as `text_task` made it when the folder was prepared.
+
+    Raises:
+        ValueError: If the folder was changed.
+    """
+    from keras_prokt.export import TextFrontEnd
+
+    folder = PreparedFolder(request.prepared)
+    student = student_of(request, is_pair=is_pair)
+
+    role = _reads_like(folder, request, is_pair=is_pair)
+
+    def of_models(inputs: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+        return {**inputs, "student": {name: inputs[role][name] for name in student.inputs}}
+
+    data = folder.task_data(request, inputs=of_models)
+    front_ends = {name: TextFrontEnd(**of_one) for name, of_one in folder.front_ends().items()}
+    front_end = front_ends[role]
+    classes, pieces = len(data["class_names"]), len(front_end.vocabulary)
+
+    def build_student() -> Any:
+        if not student.is_bert:
+            return student.build(classes, pieces)
+        names = {"teacher": request.teacher, "student": request.student}
+        if student.preset == request.teacher:
+            names["teacher"] = folder.checkpoint(request.teacher)
+        else:
+            names["student"] = folder.checkpoint(request.student)
+        return student_of(replace(request, **names), is_pair=is_pair).build(classes, pieces)
+
+    return Task(
+        **data,
+        build_teacher=lambda: _bert(folder.checkpoint(request.teacher), classes),
+        build_student=build_student,
+        text=front_end,
+        teacher_text=front_ends["teacher"],
     )
 
 
@@ -389,7 +478,8 @@ def student_of(request: TaskRequest, *, is_pair: bool) -> TextStudent:
     if match := re.fullmatch(r"bilstm(?:-([1-9]\d*))?", name):
         inputs = SEPARATE_INPUTS if is_pair else SENTENCE_INPUTS
         own_pieces = None if match[1] is None else int(match[1])
-        return TextStudent(partial(_bilstm, is_pair), inputs, teacher, own_pieces)
+        build = partial(_bilstm, is_pair)
+        return TextStudent(build, inputs, teacher, own_pieces, is_bert=False)
     if match := re.fullmatch(r"bert-([1-9]\d*)(?:-([1-9]\d*))?", name):
         layers, width = (None if number is None else int(number) for number in match.groups())
         return TextStudent(

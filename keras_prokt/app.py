@@ -160,6 +160,7 @@ class Task:
         validates_on_training_set: Whether the validation examples come out of the training set, so
             that what is wrong with its labels is wrong with theirs.
         teacher_text: As `text`, of the teacher.
+        presets: Names of the checkpoints that the models start from.
     """
 
     train: "Batches"
@@ -173,6 +174,7 @@ class Task:
     more_validation: "Mapping[str, Batches]" = field(default_factory=dict)
     validates_on_training_set: bool = False
     teacher_text: "TextFrontEnd | None" = None
+    presets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,7 @@ class App:
             validation examples are trained on too.
         divides_data: Whether the app divides the data itself, by `split_seed`.
         can_hold_out: Whether rows of the training set can be held out to choose on.
+        can_prepare: Whether `prepare` takes data and checkpoints from the folder `prepared`.
         reads_text: Whether the models read texts, cut at `max_length`.
         reads_table: Whether the data is the user's own: `dataset` and what goes with it.
         predict_table: Classifies a table by the student of a run; as
@@ -220,6 +223,7 @@ class App:
     can_train_on_validation: bool = False
     divides_data: bool = False
     can_hold_out: bool = False
+    can_prepare: bool = False
     reads_text: bool = False
     reads_table: bool = False
     predict_table: Callable[..., int] | None = None

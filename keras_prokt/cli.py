@@ -169,9 +169,10 @@ def _backend(name: str | None) -> str:
     if name not in BACKENDS:
         raise UsageProblem(f"Expected a backend among {', '.join(BACKENDS)}; received {name!r}.")
     if importlib.util.find_spec(name) is None:
+        package = name if name == "tensorflow" else f"'keras-prokt[{name}]'"
         raise UsageProblem(
             f"Expected an installed backend, received {name!r}; install it with "
-            f"`pip install 'keras-prokt[{name}]'`."
+            f"`pip install {package}`."
         )
     return name
 

@@ -28,7 +28,7 @@ _OTHERS = {
     name: f"--{name.replace('_', '-')}"
     for name in (
         *("app", "jobs", "method", "out", "overwrite", "pair", "retry_failed", "seeds"),
-        *("save_teacher", "stop_after", "threads", "trials"),
+        *("part_size", "save_teacher", "state_size", "stop_after", "threads", "trials"),
     )
 }
 

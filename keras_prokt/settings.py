@@ -307,6 +307,13 @@ class DataSettings:
     data_dir: str | None = setting(
         "Directory of the data. [default: $TFDS_DATA_DIR]", is_file=True, is_listed=False
     )
+    prepared: str | None = setting(
+        "Folder of `keras-prokt prepare`, from which data and start weights are taken.",
+        is_file=True,
+        is_listed=False,
+        of_apps="can_prepare",
+        advice_for_apps="it cannot take its data from a folder",
+    )
     full_train: bool = setting(
         "Train on the validation examples too.",
         bool,

@@ -13,6 +13,7 @@ from unicodedata import unidata_version
 import numpy as np
 
 from keras_prokt.files import cache_folder, is_kept, new_kept_folder
+from keras_prokt.tensorflow_beside import import_tensorflow
 
 FORMAT = 2
 """To be raised when `tokenize`, or a tokenizer of ours, gives other ids."""
@@ -81,8 +82,8 @@ def tokenize(
     >>> tokenize(ExactBertTokenizer(words), ["A fine film"]).token_ids[0].tolist()
     [2, 5, 6, 7, 3]
     """
+    tf = import_tensorflow("tokenizing texts")
     import keras_hub
-    import tensorflow as tf
 
     _check_strings("texts", texts)
     smallest = 3
@@ -195,6 +196,7 @@ def _read_tokens(folder: Path) -> TokenizedText:
 
 
 def _digest(tokenizer: Any, texts: Any, second: Any, max_length: int) -> str:
+    import_tensorflow("tokenizing texts")
     import keras
     import keras_hub
     import tensorflow_text

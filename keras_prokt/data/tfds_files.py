@@ -12,6 +12,9 @@ from keras_prokt.data.prepared import (
     tfds_directory,
 )
 from keras_prokt.settings import SettingError
+from keras_prokt.tensorflow_beside import import_tensorflow
+
+_READING = "reading data of TensorFlow Datasets"
 
 
 def read_split(
@@ -59,6 +62,7 @@ def prepared_builder(name: str, *, data_dir: str | None = None, download: bool =
     if not download:
         check_prepared(name, data_dir=data_dir)  # before TFDS is imported, which takes seconds
     data_dir = tfds_directory(data_dir)
+    import_tensorflow(_READING)
     import tensorflow_datasets as tfds
 
     with _unreadable_data_named(name, data_dir):
@@ -78,7 +82,7 @@ def prepared_builder(name: str, *, data_dir: str | None = None, download: bool =
 
 @contextlib.contextmanager
 def _unreadable_data_named(name: str, data_dir: str | None) -> Iterator[None]:
-    import tensorflow as tf
+    tf = import_tensorflow(_READING)
     from google.protobuf.json_format import ParseError
 
     try:

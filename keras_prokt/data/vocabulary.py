@@ -8,10 +8,12 @@ import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from unicodedata import unidata_version
 
 from keras_prokt.bert_files import SPECIAL_PIECES, read_vocabulary
 from keras_prokt.files import cache_folder, is_kept, new_kept_folder
+from keras_prokt.tensorflow_beside import import_tensorflow
 
 FORMAT = 1
 """To be raised when `learn_vocabulary` gives other pieces."""
@@ -45,6 +47,7 @@ def learn_vocabulary(
     ```
     """
     check_size(size)
+    import_tensorflow("learning word pieces")
     versions = [version(package) for package in ("keras-hub", "tensorflow-text")]
     digest = hashlib.sha256(f"{FORMAT} {versions} {unidata_version} {size} {len(texts)}".encode())
     for text in texts:
@@ -79,12 +82,12 @@ def check_size(size: int) -> None:
 
 
 def _learn(texts: Sequence[str], size: int) -> list[str]:
-    import tensorflow as tf
+    tf = import_tensorflow("learning word pieces")
     from keras_hub.tokenizers import compute_word_piece_vocabulary
 
     from keras_prokt.models.wordpiece import normalize_text, split_words
 
-    def words(batch: tf.Tensor) -> tf.RaggedTensor:
+    def words(batch: Any) -> Any:
         return split_words(normalize_text(batch, lowercase=True, strip_accents=True))
 
     data = tf.data.Dataset.from_tensor_slices(list(texts)).batch(1024).map(words)

@@ -14,7 +14,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.bert_files import check_vocabulary, read_vocabulary
 from keras_prokt.distillers.model_checks import check_output, check_pair
+from keras_prokt.tensorflow_beside import is_installed
 
 Tensor = Any
 
@@ -61,8 +63,6 @@ class TextFrontEnd:
     pair: bool = False
 
     def __post_init__(self) -> None:
-        from keras_prokt.models.wordpiece import check_vocabulary, read_vocabulary
-
         vocabulary, source = self.vocabulary, "the list"
         if isinstance(vocabulary, str | Path):
             source = repr(str(vocabulary))
@@ -190,6 +190,11 @@ def export_saved_model(
         _check_text_inputs(inputs, text)
     if class_names is not None:
         _check_class_names(student, class_names)
+    if not is_installed():
+        raise ValueError(
+            "Expected TensorFlow for writing a SavedModel, received an environment without it; "
+            "export where it is installed, on any backend."
+        )
     if keras.backend.backend() != "tensorflow":
         return _export_in_tensorflow_process(student, directory, text, class_names)
 

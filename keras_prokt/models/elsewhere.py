@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_prokt.names import unknown_name
+from keras_prokt.tensorflow_beside import keep_off_gpu
 
 Builder = Callable[..., keras.Model]
 
@@ -93,6 +94,7 @@ def _with_float32_logits(network: keras.Model) -> keras.Model:
 def _from_hub(preset: str, num_classes: int, input_shape: tuple[int, int, int]) -> keras.Model:
     import keras_hub
 
+    keep_off_gpu()  # keras-hub imports TensorFlow, if it is there, whatever the backend
     try:
         backbone = keras_hub.models.Backbone.from_preset(preset, image_shape=input_shape)
     except Exception as error:  # whatever keras-hub and the network raise

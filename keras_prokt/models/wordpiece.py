@@ -20,6 +20,10 @@ from keras_hub.models import BertTokenizer
 from keras_hub.src.utils.tensor_utils import preprocessing_function, tf, tf_text
 
 from keras_prokt.bert_files import check_vocabulary, read_vocabulary
+from keras_prokt.tensorflow_beside import import_tensorflow, keep_off_gpu
+
+# keras-hub has imported TensorFlow, if it is there, whatever the backend.
+keep_off_gpu()
 
 Tensor = Any
 
@@ -161,6 +165,7 @@ class ExactBertTokenizer(BertTokenizer):
     def set_vocabulary(self, vocabulary: Sequence[str] | None) -> None:
         if vocabulary is not None:
             check_vocabulary(vocabulary, "the vocabulary")
+            import_tensorflow("tokenizing texts")
         super().set_vocabulary(vocabulary)
         self._word_pieces = None
         if vocabulary is not None:

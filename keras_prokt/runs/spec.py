@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from keras_prokt.app import App, OptimizerRecipe, Recipe, TaskRequest, get_app
+from keras_prokt.data.prepared_folder import settings_from
 from keras_prokt.data.table import TFDS
 from keras_prokt.methods import (
     OBJECTIVES,
@@ -41,7 +42,7 @@ from keras_prokt.settings import (
 
 _NOT_GIVEN = (None, (), {})
 
-_IN_THE_HEAD = ("teacher", "student", "data_dir")
+_IN_THE_HEAD = ("teacher", "student", "data_dir", "prepared")
 """Settings that are no change of a recipe."""
 
 _FILES = ("dataset", "validation", "test", "teacher_init")
@@ -159,6 +160,8 @@ class RunSpec:
         pair = given.pop("pair", None)
         given = {name: value for name, value in given.items() if value not in _NOT_GIVEN}
         _check_names(description, parsed, given)
+        if "prepared" in given:
+            given = {**settings_from(given["prepared"], with_models=pair is None), **given}
         given = {name: all_settings()[name].checked(name, v) for name, v in given.items()}
         _check_together(description, parsed, given)
         for name, row in all_settings().items():

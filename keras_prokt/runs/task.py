@@ -9,6 +9,7 @@ from keras_prokt import losses
 from keras_prokt.app import Task, get_app
 from keras_prokt.data.batches import Batches, inputs_of
 from keras_prokt.data.noise import wrong_labels
+from keras_prokt.data.prepared_folder import PreparedFolder
 from keras_prokt.files import digest_of_file
 from keras_prokt.methods import parse_method
 from keras_prokt.runs.seeding import set_random_seed
@@ -111,7 +112,11 @@ def check_same_data(spec: RunSpec, task: Task, started_with: Mapping[str, str]) 
 
 def digests(spec: RunSpec, task: Task) -> dict[str, str]:
     """SHA-256 of the user's own files, by the name of their setting, and of the data."""
-    of_files = {name: digest_of_file(path) for name, path in spec.files().items()}
+    prepared = {} if spec.prepared is None else PreparedFolder(spec.prepared).digests
+    of_files = {
+        name: prepared[name] if name in prepared else digest_of_file(path)
+        for name, path in spec.files().items()
+    }
     parts = {f"{name} data": batches for name, batches in all_batches(task).items()}
     return {**of_files, **{name: batches.digest() for name, batches in parts.items()}}
 

@@ -37,6 +37,7 @@ from keras_prokt.runs.task import all_batches, check_same_data, digests, held_ou
 from keras_prokt.runs.threads import threads_in_use
 from keras_prokt.runs.training import Run
 from keras_prokt.settings import SettingError, argument
+from keras_prokt.tensorflow_beside import is_installed
 
 BEST_TEACHER = "teacher (best epoch)"
 """How the teacher after its best epoch on validation is reported; "teacher" is what taught last."""
@@ -62,7 +63,8 @@ def run(
         out: The run folder.
         overwrite: Whether a run folder of that name may be replaced. The old run is moved aside
             and deleted when the new one is completed; if that one fails, the old one is put back.
-        export: Whether to write the student, and the teacher if it is kept, as a SavedModel.
+        export: Whether to write the student, and the teacher if it is kept, as a SavedModel; left
+            out where TensorFlow is not installed, for `export_run` where it is.
         save_teacher: Whether to keep the teacher as `teacher.keras`: one that trains along after
             its best epoch on validation, of equal ones the first; a fixed one as it teaches.
         cache: Where fixed teachers are kept; `None`: `$KERAS_PROKT_CACHE` or
@@ -236,7 +238,7 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
                 roles.append("teacher")
                 _save_teacher(run, plan)
             results = _measured(run, plan, best_epoch, measures_test=measures_test)
-            if record["export"]:
+            if record["export"] and is_installed():
                 for role in roles:
                     _export(run, role)
     except Stopped as stopped:

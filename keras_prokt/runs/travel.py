@@ -23,8 +23,12 @@ _LEFT_AT_HOME = ("tensorboard", "saved_model", "dynamics.png", ".lock")
 _UNITS = {"K": 10**3, "M": 10**6, "G": 10**9}
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, name: str = "state_size") -> int:
     """Bytes of a size as people type it.
+
+    Args:
+        text: A number, and K, M or G.
+        name: The argument's name, for the message.
 
     Raises:
         SettingError: If it is none.
@@ -42,7 +46,7 @@ def parse_size(text: str) -> int:
         size = math.nan
     if not 1 <= size < math.inf:
         raise SettingError(
-            f"Expected {argument('state_size')} such as 60M, received {text!r}; K, M and G are "
+            f"Expected {argument(name)} such as 60M, received {text!r}; K, M and G are "
             "thousands, millions and thousands of millions of bytes."
         )
     return int(size)
