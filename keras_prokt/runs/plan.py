@@ -17,7 +17,6 @@ from keras_prokt.files import new_kept_folder
 from keras_prokt.losses import Objective
 from keras_prokt.methods import OBJECTIVES, REGIMES
 from keras_prokt.results.metrics import get as get_metrics
-from keras_prokt.runs.seeding import set_random_seed
 from keras_prokt.runs.spec import RunSpec, optimizer_recipe
 from keras_prokt.runs.teachers import (
     alone,
@@ -104,7 +103,7 @@ def plan_of(run: Run) -> Plan:
     assistant = None if run.assistant is None else plan_of(run.assistant)
     student = run.student
     teachers = _teachers(run)
-    set_random_seed(spec.seed)  # the adapters start the same after any teacher
+    keras.utils.set_random_seed(spec.seed)  # the adapters start the same after any teacher
     names = {**dict.fromkeys(method.objectives), **dict.fromkeys(method.matched)}
     objectives = {name: _objective(name, run) for name in names}
     regime = REGIMES[method.regime]

@@ -12,7 +12,6 @@ from keras_prokt.data.noise import wrong_labels
 from keras_prokt.data.prepared_folder import PreparedFolder
 from keras_prokt.files import digest_of_file
 from keras_prokt.methods import parse_method
-from keras_prokt.runs.seeding import set_random_seed
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import SettingError, argument
 
@@ -135,5 +134,5 @@ def held_out(task: Task) -> dict[str, Batches]:
 
 def seeded(build_model: Callable[[], keras.Model], seed: int) -> keras.Model:
     """A model from its own seed, so that a student starts the same under every method."""
-    set_random_seed(seed)
+    keras.utils.set_random_seed(seed)
     return build_model()

@@ -17,7 +17,6 @@ from keras_prokt.models.loading import load_student
 from keras_prokt.models.uniform_start import uniform_start
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.progress import Progress
-from keras_prokt.runs.seeding import set_random_seed
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
 from keras_prokt.runs.task import digests, prepare, seeded
@@ -146,7 +145,7 @@ class Run:
         backup.restore_files()
         first_epoch, _ = backup.position()
         # The same random numbers, whatever was trained or read before.
-        set_random_seed(self.spec.seed)
+        keras.utils.set_random_seed(self.spec.seed)
         with self.stop.training():
             self.stop.check()
             distiller.fit(
