@@ -87,14 +87,24 @@ def reads_kept(model: keras.Model, folder: Path, key: dict[str, Any], name: str)
     if not is_kept(folder, key):
         return False
     weights = model.get_weights()
+    if not loads_weights(model, folder / name):
+        model.set_weights(weights)
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True
+
+
+def loads_weights(model: keras.Model, path: Path) -> bool:
+    """Gives a model the weights of a file; returns whether they are its own.
+
+    If they are not, the model has some of them all the same.
+    """
     try:
         with warnings.catch_warnings():
             # Keras warns of layers for which the file of another model has nothing.
             warnings.simplefilter("error", UserWarning)
-            model.load_weights(folder / name)
+            model.load_weights(path)
     except (OSError, ValueError, KeyError, UserWarning):
-        model.set_weights(weights)
-        shutil.rmtree(folder, ignore_errors=True)
         return False
     return True
 

@@ -34,6 +34,7 @@ from keras_prokt.runs.plan import Plan, plan_of, schedules_of
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
 from keras_prokt.runs.task import all_batches, check_same_data, digests, held_out, prepare
+from keras_prokt.runs.teachers import loads_weights
 from keras_prokt.runs.threads import threads_in_use
 from keras_prokt.runs.training import Run
 from keras_prokt.settings import SettingError, argument
@@ -392,14 +393,14 @@ def _measured(run: Run, plan: Plan, best_epoch: int, *, measures_test: bool) -> 
     of_teacher: dict[str, int] = {}
     if (found := _best_of_teacher(run, plan)) is not None:
         best, is_measured = found
-        of_teacher["teacher_best_epoch"] = best.epoch + 1
-        if is_measured:
-            is_same(BEST_TEACHER, "teacher")
-        else:
-            # What it has of another epoch is not needed any more: no second one in memory.
-            teacher = plan.teachers["teacher"]
-            teacher.load_weights(best.path)
-            measure(BEST_TEACHER, teacher, "teacher")
+        teacher = plan.teachers["teacher"]
+        # What it has of another epoch is not needed any more: no second one in memory.
+        if is_measured or loads_weights(teacher, best.path):
+            of_teacher["teacher_best_epoch"] = best.epoch + 1
+            if is_measured:
+                is_same(BEST_TEACHER, "teacher")
+            else:
+                measure(BEST_TEACHER, teacher, "teacher")
     for part, batches in parts.items():
         of_models = {name: evaluations[part] for name, evaluations in classes.items()}
         write_predictions(run.folder, part, batches, of_models)

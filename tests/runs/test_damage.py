@@ -173,9 +173,16 @@ def test_a_damaged_checkpoint_is_never_taken_up(unfinished, tmp_path, tally):
     tally.check()
 
 
+def kept_teacher(finished):
+    """The folder of its teacher after the last epoch, which taught."""
+    folders = (finished.parent / "cache" / "teachers").glob("digits-*/")
+    [folder] = [one for one in folders if not (one / "best.json").exists()]
+    return folder
+
+
 def test_of_a_kept_teacher(finished, tmp_path, tally):
     whole = damage.outcome_of(finished)
-    [folder] = (finished.parent / "cache" / "teachers").glob("digits-*/")
+    folder = kept_teacher(finished)
     key = read_record(folder / "contents.json")["key"]
     for path in sorted(folder.iterdir()):
         for number, (what, damaged) in enumerate(
@@ -207,7 +214,7 @@ def test_of_a_kept_teacher(finished, tmp_path, tally):
 
 def test_of_a_kept_teacher_of_another_architecture(finished, tmp_path):
     """Put in its place with checksums that fit: what is loaded says no, and it is made anew."""
-    [folder] = (finished.parent / "cache" / "teachers").glob("digits-*/")
+    folder = kept_teacher(finished)
     copy = damage.copy_of(folder, tmp_path / "cache" / "teachers")
     shutil.copy(finished / "student.keras", copy / "model.keras")
     contents = read_record(copy / "contents.json")

@@ -106,4 +106,5 @@ def test_two_comparisons_in_one_folder_carry_no_run_out_twice(workplace):
     completed = [line for line in said.splitlines() if "completed in" in line]
     assert len(completed) == len(set(completed)) == 4, said
     assert {json.loads(p.read_text())["status"] for p in folder.glob("*/run.json")} == {"completed"}
-    assert not list(folder.rglob(".*")) and len(list(workplace.glob("cache/teachers/*/"))) == 2
+    # Of the teacher of each seed, the last epoch and the best one.
+    assert not list(folder.rglob(".*")) and len(list(workplace.glob("cache/teachers/*/"))) == 4
