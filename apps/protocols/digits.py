@@ -29,7 +29,7 @@ def _labels(rate: float) -> Row:
 
 _RATES = (1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 1.5e-2, 2e-2, 3e-2)
 
-_TUNING = (
+_FIRST_LOOK = (
     _prokt(proximal_weight=0.3, label_weight=0.0),
     _prokt(proximal_weight=0.3, label_weight=0.5),
     _prokt(proximal_weight=0.3, label_weight=1.0),
@@ -49,7 +49,7 @@ _TUNING = (
     *(_labels(rate) for rate in _RATES),
 )
 
-_NOISY_TUNING = (
+_NOISY_FIRST_LOOK = (
     _prokt(proximal_weight=0.3, label_weight=0.0),
     _prokt(proximal_weight=0.6, label_weight=0.0),
     _prokt(proximal_weight=0.8, label_weight=0.0),
@@ -70,18 +70,38 @@ _NOISY_TUNING = (
 )
 
 
-def _tuning(name: str, summary: str, rows: tuple[Row, ...], share: float | None) -> Protocol:
+_TUNING = (
+    _prokt(proximal_weight=0.3, label_weight=0.0, student_learning_rate=2e-2),
+    _prokt(proximal_weight=0.3, label_weight=0.5, student_learning_rate=2e-2),
+    _prokt(proximal_weight=0.3, label_weight=1.0, student_learning_rate=2e-2),
+    _prokt(proximal_weight=0.6, label_weight=0.0, student_learning_rate=2e-2),
+    _prokt(proximal_weight=0.6, label_weight=0.5, student_learning_rate=2e-2),
+    _prokt(proximal_weight=0.3, label_weight=0.5, student_learning_rate=1e-2),
+    _prokt(proximal_weight=0.3, label_weight=0.5, student_learning_rate=3e-2),
+    _prokt(proximal_weight=0.3, label_weight=0.5, student_learning_rate=2e-2, temperature=4.0),
+    _kd(temperature=1.0, label_weight=0.0, student_learning_rate=2e-2),
+    _kd(temperature=2.0, label_weight=0.5, student_learning_rate=2e-2),
+    _kd(temperature=4.0, label_weight=0.0, student_learning_rate=2e-2),
+    _kd(temperature=4.0, label_weight=0.5, student_learning_rate=2e-2),
+    _kd(temperature=8.0, label_weight=0.0, student_learning_rate=2e-2),
+    _kd(temperature=8.0, label_weight=0.5, student_learning_rate=2e-2),
+    _kd(temperature=4.0, label_weight=0.5, student_learning_rate=1e-2),
+    _kd(temperature=4.0, label_weight=0.5, student_learning_rate=3e-2),
+    *(_labels(rate) for rate in (5e-3, 7e-3, 1e-2, 1.5e-2, 2e-2, 2.5e-2, 3e-2, 5e-2)),
+)
+"""Around the rate at which all three were best at the first look."""
+
+
+def _trials(
+    name: str, summary: str, rows: tuple[Row, ...], seeds: int, share: float | None
+) -> Protocol:
     return Protocol(
         name,
         summary,
         "digits",
         rows,
-        tuple(range(10)),
-        {
-            "epochs": _EPOCHS,
-            "teacher_epochs": _EPOCHS,
-            **({} if share is None else {"label_noise": share}),
-        },
+        tuple(range(seeds)),
+        {**_SHARED, **({} if share is None else {"label_noise": share})},
         split_follows_seed=True,
         measures_test=False,
         chooses=True,
@@ -91,10 +111,19 @@ def _tuning(name: str, summary: str, rows: tuple[Row, ...], share: float | None)
 
 PROTOCOLS = (
     _tuning("digits-tuning", "trials of each method on digits, 150 epochs", _TUNING, None),
-    _tuning(
-        "digits-wrong-labels-tuning",
-        "the same with 30 % wrong training labels, validation labels included",
-        _NOISY_TUNING,
+    _trials(
+        "digits-first-look",
+        "where to look: trials of each method on digits, one seed",
+        _FIRST_LOOK,
+        1,
+        None,
+    ),
+    _trials("digits-tuning", "trials of each method on digits, 150 epochs", _TUNING, 10, None),
+    _trials(
+        "digits-wrong-labels-first-look",
+        "the first look with 30 % wrong training labels, validation labels included",
+        _NOISY_FIRST_LOOK,
+        1,
         0.3,
     ),
     Protocol(
