@@ -29,6 +29,8 @@ COMPUTING = ("backend", "precision", "steps_per_execution", "deterministic")
 """Settings that say how a run is computed, and not what."""
 
 _NOT_KEPT = ("files", "keeps_checkpoint", "export", "teacher_init", "sha256", "status")
+_PLACES = ("data_dir", "prepared")
+"""Settings that say where the data lies."""
 _NO_METRICS = ("loss", "seconds")
 _DIGITS = 6
 """Significant digits of curves."""
@@ -397,7 +399,7 @@ def _identity_of(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def _identity(spec: Mapping[str, Any]) -> dict[str, Any]:
     values = {key: value for key, value in spec.items() if key != "computing"}
-    values["data"] = {k: v for k, v in values["data"].items() if k != "data_dir"}
+    values["data"] = {k: v for k, v in values["data"].items() if k not in _PLACES}
     values["models"] = {k: _name_alone(v) for k, v in values["models"].items()}
     return json.loads(json.dumps(values))
 
@@ -447,7 +449,7 @@ def result_of(folder: RunFolder, name: str, row: Row, *, keeps_history: bool) ->
 def _without_places(spec: Mapping[str, Any]) -> dict[str, Any]:
     """A spec without what is not given, and without paths of this machine."""
     values = json.loads(json.dumps(spec))
-    values["data"].pop("data_dir", None)
+    values["data"] = {k: v for k, v in values["data"].items() if k not in _PLACES}
     values["models"] = {k: _name_alone(v) for k, v in values["models"].items()}
     return {
         key: {k: v for k, v in value.items() if v is not None}
