@@ -110,7 +110,6 @@ def _trials(
 
 
 PROTOCOLS = (
-    _tuning("digits-tuning", "trials of each method on digits, 150 epochs", _TUNING, None),
     _trials(
         "digits-first-look",
         "where to look: trials of each method on digits, one seed",
