@@ -65,6 +65,7 @@ from keras_prokt.runs.stopping import Interrupted, Stop, Stopped, parse_duration
 from keras_prokt.runs.threads import use_threads
 from keras_prokt.runs.travel import pack, parse_size, unpack
 from keras_prokt.settings import BACKENDS, ROLES, SettingError, argument
+from keras_prokt.tensorflow_beside import is_installed
 
 
 class UsageProblem(click.ClickException):
@@ -181,6 +182,9 @@ def _use_backend_of(spec: RunSpec, threads: int | None = None) -> None:
     """Imports Keras with the backend of a run, held to what the run says."""
     os.environ["KERAS_BACKEND"] = _backend(spec.backend)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if spec.backend != "tensorflow":
+        # Keras imports it, if it is there, to save models.
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     use_threads(threads)
     with _without_native_chatter():
         if spec.deterministic:
@@ -1002,7 +1006,7 @@ def _print_results(folder: RunFolder, record: dict[str, Any]) -> None:
         click.echo(f"SavedModel: {folder.saved_model}")
         if folder.teacher_saved_model.exists():
             click.echo(f"SavedModel of the teacher: {folder.teacher_saved_model}")
-    elif record["export"]:
+    elif record["export"] and not is_installed():
         command = shlex.join(["keras-prokt", "export", str(folder.path)])
         click.echo(f"SavedModel: left out without TensorFlow; write it where that is: `{command}`")
 
