@@ -141,6 +141,30 @@ def test_the_files_of_a_run(finished_run, data_dir, tmp_path, task, student):
     assert names == {*FILES[task].values(), "submission.zip"}
 
 
+@pytest.mark.filterwarnings("ignore::keras_prokt_apps.glue.data.UnofficialRows")
+def test_the_file_of_the_teacher_of_a_run(bert, data_dir, tmp_path):
+    spec = spec_of("mrpc", bert, data_dir, "bilstm-100")
+    prepared = prepare(spec)
+    teacher = prepared.build_teacher()
+    random = np.random.default_rng(1)
+    for weight in teacher.trainable_weights:
+        weight.assign(random.normal(size=weight.shape, scale=0.5))
+    x, _ = prepared.validation.batch(np.arange(7))
+    bias = teacher.trainable_weights[-1]
+    bias.assign(bias - np.mean(teacher(x["teacher"]), axis=0))  # no class is always ahead
+    folder = RunFolder(tmp_path / "run")
+    make(folder, {"status": "completed", "spec": spec.to_json(), "save_teacher": True})
+    teacher.save(folder.teacher)
+    write_submission(folder.path, tmp_path / "glue", model="teacher")
+    expected = ["index\tprediction"]
+    for idx, row in rows_of("mrpc", "test"):
+        # It reads a pair as one sequence, in the word pieces of its checkpoint.
+        logits = teacher(inputs_of_one("mrpc", row, "bert-1"))
+        expected.append(f"{idx}\t{np.argmax(logits)}")
+    assert len(set(line.split("\t")[1] for line in expected[1:])) == 2
+    assert (tmp_path / "glue" / "MRPC.tsv").read_text() == "\n".join(expected) + "\n"
+
+
 def test_runs_on_several_tasks_fill_one_folder(finished_run, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "STS-B.tsv").write_text("index\tprediction\n0\t3.25\n1\t5\n")
