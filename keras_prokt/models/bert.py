@@ -95,6 +95,16 @@ class ExactGeluBertBackbone(BertBackbone):
             layer.activation = exact_gelu
             layer._feedforward_intermediate_dense.activation = exact_gelu
 
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        faster = {}
+        if keras.backend.backend() == "tensorflow":
+            from keras_prokt.models.bert_tensorflow import is_applicable, pooled_output
+
+            if is_applicable(self):
+                faster = {"pooled_output": pooled_output(self, inputs, bool(training))}
+        # A graph computes of it what is read: here nothing but its states, where those are read.
+        return {**super().call(inputs, training=training, mask=mask), **faster}
+
 
 def bert_classifier(
     preset: str,
