@@ -597,7 +597,7 @@ def _end_of(done: Execution, *, is_search: bool = False) -> None:
 @click.option("--list", "lists", is_flag=True, help="Show every run: state, cost, paper and ours.")
 @click.option("--claims", is_flag=True, help="Show what the results say of our claims.")
 @click.option("--seeds", help="Such as 0-4. [default: the protocol's]")
-@with_settings(only=("epochs", "limit", "teacher", "data_dir", *COMPUTING))
+@with_settings(only=("epochs", "limit", "teacher", "data_dir", "prepared", *COMPUTING))
 @click.option("--out", default="reproductions", show_default=True, help="Folder of the runs.")
 @click.option(
     "--results", default="results", show_default=True, help="Folder of the finished results."
@@ -638,19 +638,32 @@ def reproduce(
     \b
       keras-prokt reproduce --list
       keras-prokt reproduce --claims
-      keras-prokt reproduce digits-long --jobs 2 --stop-after 50m
+      keras-prokt reproduce digits-tuning --jobs 2 --stop-after 50m
       keras-prokt reproduce table-1 --epochs 2 --limit 2048 --results /tmp/try
-      keras-prokt reproduce cifar-60 --backend jax --stop-after 9m --state state.tar
+      keras-prokt reproduce table-1 --backend jax --stop-after 9m --state state.tar
     """
     with _problems_in_one_line():
         if form not in FORMS:
             raise UsageProblem(unknown_name("a format", form, FORMS))
+        of_work = {
+            **{name: click.get_current_context().params[name] for name in _OF_WORK},
+            **({} if lists else {"seeds": seeds, "protocols": protocols, **given}),
+        }
+        if claims or lists:
+            _refuse_beside(
+                "--claims" if claims else "--list", {**of_work, "lists": claims and lists}
+            )
         if claims:
             for claim in list_claims():
                 click.echo(f"\n{claim_table(claim, tested(claim, results))}")
             return
-        stop = Stop(_seconds(stop_after))
         size = parse_size(state_size)
+        if state is None and _is_typed("state_size"):
+            raise SettingError(
+                f"Expected no {argument('state_size')} without --state, received {state_size!r}; "
+                "nothing is packed."
+            )
+        stop = Stop(_seconds(stop_after))
         wanted = [get_protocol(name) for name in protocols] or list_protocols()
         if not protocols and not lists:
             here = ACCELERATOR if has_accelerator() else CPU
@@ -659,16 +672,17 @@ def reproduce(
         if not lists or "backend" in settings:
             settings["backend"] = _backend(settings.get("backend"))
         numbers = None if seeds is None else parsed_seeds(seeds)
-        folder = Path(out)
+        folder, archives = Path(out), Path(results)
         parts = [
-            Reproduction(one, folder, results, seeds=numbers, settings=settings) for one in wanted
+            Reproduction(one, folder, archives, seeds=numbers, settings=settings) for one in wanted
         ]
         if lists:
             click.echo(listed_runs(parts, every=bool(protocols)))
             return
+        parts = [part for part in parts if _is_possible(part, is_named=bool(protocols))]
         teachers = cache_folder() / "teachers"
         if state is not None and Path(state).is_file():
-            placed = unpack(Path(state), folder, teachers)
+            placed = unpack(Path(state), folder, archives, teachers)
             click.echo(f"{state}: {len(placed)} runs and teachers put in place", err=True)
         failed = Execution()
         with _stopping(folder, stop, hint=_again()):
@@ -681,18 +695,56 @@ def reproduce(
                         retries_failed=retry_failed,
                         show=_shown,
                     )
-                    failed.failed |= done.failed
-                    failed.refused |= done.refused
+                    of_part = f"{part.protocol.name}, "
+                    failed.failed |= {of_part + k: v for k, v in done.failed.items()}
+                    failed.refused |= {of_part + k: v for k, v in done.refused.items()}
                     _print_reproduced(part, form)
-                update_report(Path(results) / "README.md", results)
             finally:
-                begun = [part.runs for part in parts if part.runs.exists]
-                if state is not None and begun:
-                    packed = pack(begun, Path(state), size, teachers)
-                    click.echo(f"{state}: {packed.size:,} bytes, {len(packed.runs)} runs", err=True)
-                    for path in packed.left_out:
-                        click.echo(f"keras-prokt: {path} does not fit and begins anew", err=True)
+                for part in parts:
+                    part.draw()
+                update_report(archives / "README.md", archives)
+                if state is not None and folder.is_dir():
+                    _pack(folder, archives, Path(state), size, teachers)
     _end_of(failed)
+
+
+_OF_WORK = ("stop_after", "state", "retry_failed", "threads")
+"""Options of `reproduce` that mean nothing where runs are only looked at."""
+
+
+def _refuse_beside(option: str, given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if value not in (None, False, ()):
+            shown = "--list" if name == "lists" else argument(name)
+            raise SettingError(
+                f"Expected no {shown} beside {option}, received {value!r}; nothing is carried out "
+                "there."
+            )
+
+
+def _is_typed(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def _pack(out: Path, results: Path, state: Path, size: int, teachers: Path) -> None:
+    packed = pack(out, results, state, size, teachers)
+    click.echo(f"{state}: {packed.size:,} bytes, states of {len(packed.runs)} runs", err=True)
+    for path, reason in packed.left_out.items():
+        click.echo(f"keras-prokt: {path} is left out of it: {reason}", err=True)
+
+
+def _is_possible(part: Reproduction, *, is_named: bool) -> bool:
+    """Whether a protocol can be carried out here; one that is named is refused if not."""
+    try:
+        part.check()
+    except ValueError as error:
+        if is_named:
+            raise
+        shown = _shown(error.marked) if isinstance(error, SettingError) else str(error)
+        click.echo(f"keras-prokt: {part.protocol.name} is left out: {shown}", err=True)
+        return False
+    return True
 
 
 def _print_reproduced(part: Reproduction, form: str) -> None:

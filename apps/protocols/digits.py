@@ -23,8 +23,10 @@ def _kd(**settings: Any) -> Row:
     return row("kd", 0.6, **settings)
 
 
-def _labels(rate: float) -> Row:
-    return row("student", 0.3, student_learning_rate=rate)
+def _labels(rate: float, epochs: int | None = None) -> Row:
+    longer = {} if epochs is None else {"epochs": epochs}
+    minutes = 0.3 * (epochs or _EPOCHS) / _EPOCHS
+    return row("student", minutes, student_learning_rate=rate, **longer)
 
 
 _RATES = (1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 1.5e-2, 2e-2, 3e-2)
@@ -87,14 +89,22 @@ _TUNING = (
     _kd(temperature=8.0, label_weight=0.5, student_learning_rate=2e-2),
     _kd(temperature=4.0, label_weight=0.5, student_learning_rate=1e-2),
     _kd(temperature=4.0, label_weight=0.5, student_learning_rate=3e-2),
-    *(_labels(rate) for rate in (5e-3, 7e-3, 1e-2, 1.5e-2, 2e-2, 2.5e-2, 3e-2, 5e-2)),
+    *(_labels(rate) for rate in (1e-2, 1.5e-2, 2e-2, 2.5e-2, 3e-2)),
+    *(_labels(rate, epochs) for rate, epochs in ((1e-2, 600), (2e-2, 300), (2e-2, 600))),
 )
-"""Around the rate at which all three were best at the first look."""
+"""Around the rate at which all three were best at the first look; the labels, which cost next to
+nothing beside a teacher, also for longer."""
 
 
 def _trials(
-    name: str, summary: str, rows: tuple[Row, ...], seeds: int, share: float | None
+    name: str,
+    summary: str,
+    rows: tuple[Row, ...],
+    seeds: int,
+    share: float | None,
+    includes: tuple[str, ...] = (),
 ) -> Protocol:
+    beside = f", beside those of {', '.join(includes)}" if includes else ""
     return Protocol(
         name,
         summary,
@@ -105,7 +115,8 @@ def _trials(
         split_follows_seed=True,
         measures_test=False,
         chooses=True,
-        note=f"{_TRIALS} trials of each method; choices on validation images only.",
+        includes=includes,
+        note=f"{_TRIALS} trials of each method{beside}; choices on validation images only.",
     )
 
 
@@ -117,7 +128,14 @@ PROTOCOLS = (
         1,
         None,
     ),
-    _trials("digits-tuning", "trials of each method on digits, 150 epochs", _TUNING, 10, None),
+    _trials(
+        "digits-tuning",
+        "trials of each method on digits, 150 epochs",
+        _TUNING,
+        10,
+        None,
+        ("digits-first-look",),
+    ),
     _trials(
         "digits-wrong-labels-first-look",
         "the first look with 30 % wrong training labels, validation labels included",
@@ -130,7 +148,7 @@ PROTOCOLS = (
         "Figure 2 on digits: discrete targets beside continuous ones",
         "digits",
         (
-            Row("rco", "rco", minutes=0.7),
+            Row("rco", "rco", {"temperature": 1.0, "label_weight": 0.0}, minutes=0.7),
             Row("prokt", "prokt", {"target_mode": "training"}, minutes=0.7),
             Row(
                 "teacher alone",

@@ -6,20 +6,22 @@ A line is the `run.json` of a run, without what is not given, and besides
     validation           the student's metric after each epoch
     history              all curves of training, column by column, where they are wanted
     predictions          part -> `labels` and the `student`'s classes, as base64 of bytes
-    sha256               of all that
+    failure              why it failed, of a run that did; then there are no results
+    format, sha256       of all that
 
 Imports no Keras.
 """
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_prokt.files import CHECKSUM, digest_of_json, without_checksum, write_text
 from keras_prokt.results.comparison import Measured
 
+FORMAT = 1
 _CLASSES_OF_BYTE = 256
 
 
@@ -50,6 +52,11 @@ def read_archive(path: Path) -> dict[str, dict[str, Any]]:
                 "restore the file from a copy."
             )
         run = without_checksum(place, run)
+        if run.pop("format", None) != FORMAT:
+            raise ValueError(
+                f"Expected runs of format {FORMAT} in {str(path)!r}, received another in line "
+                f"{number}; read it with the version of keras_prokt that wrote it."
+            )
         if run["name"] in found:
             raise ValueError(
                 f"Expected each run once in {str(path)!r}, received {run['name']!r} twice; leave "
@@ -60,17 +67,26 @@ def read_archive(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def resources(run: Mapping[str, Any]) -> int:
-    """What a run was given: training examples times epochs."""
+    """What a run was given: training examples times epochs; 0 if it failed."""
+    if "failure" in run:
+        return 0
     return run["examples"]["train"] * run["spec"]["training"]["epochs"]
 
 
-def add_to_archive(path: Path, runs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Adds finished runs; one that is there gives way only to one with more resources, or with
-    the same and other settings.
+def add_to_archive(
+    path: Path,
+    runs: Iterable[Mapping[str, Any]],
+    is_official: Callable[[Mapping[str, Any]], bool] = lambda run: True,
+) -> list[str]:
+    """Adds finished runs. Nobody else may write the file meanwhile.
+
+    A run that is there gives way to none with fewer resources. An official one, such as a protocol
+    has it, gives way to none at all; another one gives way to it. A failed one gives way to all.
 
     Args:
         path: The file; made if there is none.
         runs: Lines of an archive, without checksums.
+        is_official: Whether a run is as it should be.
 
     Returns:
         The names of those that were added.
@@ -81,20 +97,30 @@ def add_to_archive(path: Path, runs: Iterable[Mapping[str, Any]]) -> list[str]:
     known, added = read_archive(path), []
     for run in runs:
         there = known.get(run["name"])
-        if there is not None:
-            is_more = resources(run) > resources(there)
-            is_other = resources(run) == resources(there) and run["spec"] != there["spec"]
-            if not (is_more or is_other):
-                continue
-        known[run["name"]] = dict(run)
-        added.append(run["name"])
+        if there is None or _gives_way(there, run, is_official):
+            known[run["name"]] = dict(run)
+            added.append(run["name"])
     if added:
-        lines = [
-            json.dumps({**known[name], CHECKSUM: digest_of_json(known[name])}, ensure_ascii=False)
-            for name in sorted(known)
-        ]
+        lines = [json.dumps(_sealed(known[name]), ensure_ascii=False) for name in sorted(known)]
         write_text(path, "\n".join(lines) + "\n")
     return added
+
+
+def _gives_way(
+    there: Mapping[str, Any],
+    run: Mapping[str, Any],
+    is_official: Callable[[Mapping[str, Any]], bool],
+) -> bool:
+    if "failure" in there:
+        return "failure" not in run
+    if "failure" in run or is_official(there):
+        return False
+    return is_official(run) or resources(run) > resources(there)
+
+
+def _sealed(run: Mapping[str, Any]) -> dict[str, Any]:
+    with_format = {**run, "format": FORMAT}
+    return {**with_format, CHECKSUM: digest_of_json(with_format)}
 
 
 def encoded(classes: Sequence[int]) -> str:

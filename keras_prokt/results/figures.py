@@ -11,7 +11,6 @@ from typing import Any
 from keras_prokt.files import replacing
 from keras_prokt.results.statistics import mean_interval
 
-PARTS = ("validation", "test")
 _STYLES = (
     ("#0072b2", "-"),
     ("#d55e00", "--"),
@@ -22,7 +21,9 @@ _STYLES = (
 """Colours that colour-blind eyes tell apart, and lines that are told apart in grey."""
 
 
-def draw_dynamics(runs: Sequence[Mapping[str, Any]], png: Path, title: str) -> None:
+def draw_dynamics(
+    runs: Sequence[Mapping[str, Any]], png: Path, title: str, parts: Sequence[str] = ()
+) -> None:
     """Draws Figure 2: the student's loss to its target, and the teacher's training accuracy.
 
     A line a row, the mean over its seeds. Panel (a): the student's training loss, the KL divergence
@@ -34,6 +35,7 @@ def draw_dynamics(runs: Sequence[Mapping[str, Any]], png: Path, title: str) -> N
         runs: Lines of an archive with `history`, in the order of the legend.
         png: Image to write.
         title: What is shown.
+        parts: Parts of the data, where several can be shown.
     """
     figure, (losses, accuracies) = _panels(title)
     for number, (name, of_row) in enumerate(_by_title(runs).items()):
@@ -57,7 +59,9 @@ def draw_dynamics(runs: Sequence[Mapping[str, Any]], png: Path, title: str) -> N
     _save(figure, png)
 
 
-def draw_proximal_weight(runs: Sequence[Mapping[str, Any]], png: Path, title: str) -> None:
+def draw_proximal_weight(
+    runs: Sequence[Mapping[str, Any]], png: Path, title: str, parts: Sequence[str] = ()
+) -> None:
     """Draws Figure 3: student and teacher by λ, on validation and test data.
 
     Points are means over the seeds, bars 95 % intervals (Student's t); one seed has no bar. The
@@ -67,6 +71,7 @@ def draw_proximal_weight(runs: Sequence[Mapping[str, Any]], png: Path, title: st
         runs: Lines of an archive.
         png: Image to write.
         title: What is shown.
+        parts: Parts of the data, where several can be shown.
     """
     figure, panels = _panels(title)
     metric = runs[0]["results"]["metric"]
@@ -111,7 +116,9 @@ def draw_proximal_weight(runs: Sequence[Mapping[str, Any]], png: Path, title: st
     _save(figure, png)
 
 
-def draw_validation(runs: Sequence[Mapping[str, Any]], png: Path, title: str) -> None:
+def draw_validation(
+    runs: Sequence[Mapping[str, Any]], png: Path, title: str, parts: Sequence[str] = ()
+) -> None:
     """Draws the students' validation after each epoch: whether they are still learning.
 
     A line a row, the mean over its seeds, in a band of one standard error. The metric is that of
@@ -121,6 +128,7 @@ def draw_validation(runs: Sequence[Mapping[str, Any]], png: Path, title: str) ->
         runs: Lines of an archive, in the order of the legend.
         png: Image to write.
         title: What is shown.
+        parts: Parts of the data, where several can be shown.
     """
     figure, (whole, end) = _panels(title)
     metric = runs[0]["results"]["metric"]
@@ -159,7 +167,7 @@ def _standard_error(values: Sequence[float]) -> float:
     return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
 
 
-FIGURES: dict[str, Callable[[Sequence[Mapping[str, Any]], Path, str], None]] = {
+FIGURES: dict[str, Callable[..., None]] = {
     "dynamics": draw_dynamics,
     "proximal weight": draw_proximal_weight,
     "validation": draw_validation,

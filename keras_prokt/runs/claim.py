@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_prokt.names import unknown_name
 from keras_prokt.results.archive import measured_run
 from keras_prokt.results.comparison import LEVEL, Measured, compare
 from keras_prokt.results.statistics import holm, resampled_interval
 from keras_prokt.results.tables import format_table
-from keras_prokt.runs.protocol import Claim, Contrast, get_protocol
+from keras_prokt.runs.protocol import Claim, Contrast, awaited_protocols, get_protocol
 from keras_prokt.runs.reproduction import Reproduction
 
 
@@ -26,16 +27,20 @@ def tested(claim: Claim, results: str | Path) -> list[dict[str, Any]]:
         For each contrast `protocol`, `row`, `baseline`, `metric`, `n`, `of` (seeds of the
         protocol), `difference`, `interval` (95 %, Student's t), `resampled` (Nadeau and Bengio's,
         where divisions of one data set follow the seed), `bootstrap` (over seeds and examples),
-        `p`, `holm` and `verdict`: "better" or "worse" if Holm's p is below 0.05 and all seeds are
-        there. Without runs the numbers are `None`, and count as p = 1 for the others.
+        `p`, `holm` and `verdict`: "better" or "worse" if Holm's p is below 0.05. As long as a seed
+        is missing there is no Holm's p and no verdict, and the difference counts as p = 1 for the
+        others.
+
+    Raises:
+        ValueError: If a contrast names a protocol or a row that is not there.
     """
     found = [_tested(contrast, Path(results)) for contrast in claim.contrasts]
-    adjusted = holm([1.0 if one["p"] is None else one["p"] for one in found])
-    for one, p in zip(found, adjusted, strict=True):
-        if one["p"] is None:
-            continue
-        one["holm"] = p
-        if p is not None and p < LEVEL and one["n"] == one["of"]:
+    are_whole = [one["p"] is not None and one["n"] == one["of"] for one in found]
+    # What is not whole is no test yet, and may not make the others look better.
+    p_values = [one["p"] if w else 1.0 for one, w in zip(found, are_whole, strict=True)]
+    for one, is_whole, p in zip(found, are_whole, holm(p_values), strict=True):
+        one["holm"] = p if is_whole else None
+        if is_whole and p is not None and p < LEVEL:
             one["verdict"] = "better" if one["difference"] > 0 else "worse"
     return found
 
@@ -51,18 +56,19 @@ def _tested(contrast: Contrast, results: Path) -> dict[str, Any]:
     }
     numbers = ("difference", "interval", "resampled", "bootstrap", "p", "holm", "verdict")
     found: dict[str, Any] = {**known, **dict.fromkeys(numbers)}
-    try:
-        protocol = get_protocol(contrast.protocol)
-    except ValueError:
-        return found  # its rows wait for a choice
+    if contrast.protocol in awaited_protocols():
+        return found
+    protocol = get_protocol(contrast.protocol)
     reproduction = Reproduction(protocol, results, results)
     found["of"] = len(protocol.seeds)
     sides: list[dict[int, Measured]] = []
     there = reproduction.archived()
     for title, model in zip((contrast.row, contrast.baseline), contrast.model, strict=True):
         side = {}
+        if title not in {row.name for row in protocol.rows}:
+            raise ValueError(unknown_name(f"a row of {protocol.name!r}", title, reproduction.rows))
         for name, run in there.items():
-            if reproduction.rows[name].title == title:
+            if reproduction.rows[name].name == title:
                 titled = {**run, "title": "baseline" if sides else "row"}
                 side[run["spec"]["training"]["seed"]] = measured_run(
                     titled, "test", contrast.metric, model

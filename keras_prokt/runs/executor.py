@@ -68,6 +68,7 @@ def execute(
     propose: Callable[[], list[Entry]] | None = None,
     drops: Callable[[str, Collection[str]], bool] | None = None,
     adds_test: bool = False,
+    finished: Callable[[], None] | None = None,
     stream: TextIO | None = None,
     show: Callable[[str], str] | None = None,
 ) -> Execution:
@@ -85,6 +86,7 @@ def execute(
         drops: Whether a run that waits is no longer wanted; it gets the names of the runs that
             wait or are carried out here too, whose records are about to change.
         adds_test: Whether the students of completed runs are measured on test data instead.
+        finished: Called after every run that has been completed or has failed.
         stream: Where progress is shown; standard error by default.
         show: What people read of a reason, in which arguments are marked as in
             `SettingError.marked`; `None`: the names of the arguments. Records have those always.
@@ -110,6 +112,7 @@ def execute(
         propose=propose,
         drops=drops,
         adds_test=adds_test,
+        finished=finished or (lambda: None),
         stream=stream,
         show=show or unmarked,
     )
@@ -229,6 +232,7 @@ class _Executor:
         propose: Callable[[], list[Entry]] | None,
         drops: Callable[[str, Collection[str]], bool] | None,
         adds_test: bool,
+        finished: Callable[[], None],
         stream: TextIO | None,
         show: Callable[[str], str],
     ):
@@ -236,6 +240,7 @@ class _Executor:
         self._threads = threads or max(1, available_cores() // jobs)
         self._retries_failed, self._propose, self._drops = retries_failed, propose, drops
         self._adds_test, self._stream, self._show = adds_test, stream or sys.stderr, show
+        self._finished = finished
         self._entries = {entry.name: entry for entry in runs.entries()}
         wanted = list(self._entries if names is None else names)
         self._result = Execution()
@@ -408,9 +413,11 @@ class _Executor:
                 self._seconds.setdefault(kind, []).append(message["seconds"])
                 took = format_seconds(message["seconds"])
                 self._say(f"{title}  completed in {took}  {self._time_left()}")
+            self._finished()
         elif status == "failed":
             self._result.failed[name] = reason
             self._say(f"{title}  failed: {reason}")
+            self._finished()
         elif status == "refused":
             self._result.refused[name] = reason
             self._say(f"{title}  cannot go on: {reason}")
@@ -452,6 +459,7 @@ class _Executor:
             return
         self._result.failed[name] = reason
         self._say(f"{self._heading(name)}  failed: {reason}")
+        self._finished()
 
     def _replace(self, worker: _Worker, name: str, code: int) -> None:
         """What to do where a process has ended before it could begin its run."""

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -110,6 +111,32 @@ class Lock:
             f"Expected {self.what} on which no other process works, received one that is running, "
             f"{who}; wait for it, or stop it."
         )
+
+
+@contextlib.contextmanager
+def waiting_for(lock: Lock, seconds: float = 60.0) -> Iterator[None]:
+    """Holds a lock as soon as whoever holds it lets it go.
+
+    Args:
+        lock: The lock.
+        seconds: How long to wait.
+
+    Raises:
+        InUse: If it is still held then.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            lock.__enter__()
+            break
+        except InUse:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE)
+    try:
+        yield
+    finally:
+        lock.__exit__()
 
 
 def holder_of(path: Path) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_prokt.names import unknown_name
+from keras_prokt.results.figures import FIGURES
 from keras_prokt.runs.spec import title_of
 
 BUILT_IN = "keras_prokt_apps.protocols"
@@ -17,9 +18,6 @@ BUILT_IN = "keras_prokt_apps.protocols"
 
 CPU, ACCELERATOR = "2 CPU cores", "one accelerator"
 """What a run is sized for."""
-
-FIGURES = ("dynamics", "proximal weight", "validation")
-"""Pictures that a protocol may have: Figures 2 and 3 of the paper, and curves of validation."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,8 @@ class Protocol:
         chooses: Whether the best row of each group on validation is chosen.
         baselines: Titles of rows that the others of their group are compared with.
         keeps_history: Whether all curves of training are kept in the results.
-        figure: One of `FIGURES`, drawn from the results; `None` for none.
+        figure: One of `keras_prokt.results.figures.FIGURES`, drawn from the results, or `None`.
+        figure_parts: Parts of the data in it.
         includes: Names of other protocols that have runs of this one, which are not repeated.
         sized_for: `CPU` or `ACCELERATOR`.
         note: What a reader has to know beside the numbers.
@@ -104,6 +103,7 @@ class Protocol:
     baselines: tuple[str, ...] = ()
     keeps_history: bool = False
     figure: str | None = None
+    figure_parts: tuple[str, ...] = ("validation", "test")
     includes: tuple[str, ...] = ()
     sized_for: str = CPU
     note: str = ""
@@ -130,8 +130,8 @@ class Contrast:
 
     Attributes:
         protocol: Its name.
-        row: Title of the row.
-        baseline: Title of the row that is taken away.
+        row: Name of the row.
+        baseline: Name of the row that is taken away.
         metric: What is measured on test data.
         model: Whose metric; of the row and of the baseline.
     """
@@ -171,6 +171,13 @@ def list_protocols() -> list[Protocol]:
     found = {p.name: p for module in modules for p in getattr(module, "PROTOCOLS", ())}
     order = {name: number for number, name in enumerate(package.ORDER)}
     return sorted(found.values(), key=lambda p: (order.get(p.name, len(order)), p.name))
+
+
+def awaited_protocols() -> list[str]:
+    """Names of protocols whose rows wait for what others choose."""
+    package = importlib.import_module(BUILT_IN)
+    known = {protocol.name for protocol in list_protocols()}
+    return [name for name in package.ORDER if name not in known]
 
 
 def get_protocol(name: str) -> Protocol:

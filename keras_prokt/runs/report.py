@@ -17,9 +17,11 @@ from keras_prokt.files import write_text
 from keras_prokt.names import unknown_name
 from keras_prokt.results.comparison import render
 from keras_prokt.runs.claim import claim_markdown, tested
+from keras_prokt.runs.lock import waiting_for
 from keras_prokt.runs.protocol import list_claims, list_protocols
-from keras_prokt.runs.reproduction import Reproduction
+from keras_prokt.runs.reproduction import Reproduction, archive_lock
 
+_BEGIN = re.compile(r"<!-- results of [^>]+? -->")
 _MARKED = re.compile(
     r"(?P<begin><!-- results of (?P<name>[^>]+?) -->\n).*?(?P<end><!-- end of (?P=name) -->)",
     re.DOTALL,
@@ -51,6 +53,12 @@ def with_results(text: str, results: str | Path) -> str:
             )
         return f"{found['begin']}\n{body}\n\n{found['end']}"
 
+    begun, whole = len(_BEGIN.findall(text)), len(_MARKED.findall(text))
+    if begun != whole:
+        raise ValueError(
+            f"Expected an end for each mark `<!-- results of NAME -->`, received {begun} marks and "
+            f"{whole} with an end; add `<!-- end of NAME -->`."
+        )
     return _MARKED.sub(fresh, text)
 
 
@@ -63,18 +71,21 @@ def update_report(path: Path, results: str | Path) -> bool:
     """
     if not path.is_file():
         return False
-    text = path.read_text(encoding="utf-8")
-    fresh = with_results(text, results)
-    if fresh != text:
-        write_text(path, fresh)
+    with waiting_for(archive_lock(path)):
+        text = path.read_text(encoding="utf-8")
+        fresh = with_results(text, results)
+        if fresh != text:
+            write_text(path, fresh)
     return fresh != text
 
 
 def protocol_markdown(reproduction: Reproduction) -> str:
     """The tables of a protocol, what was chosen, and what the runs were made with."""
     states = reproduction.states()
-    done = sum(state["state"] == "done" for state in states)
-    parts = [f"{done} of {len(states)} runs are done. {reproduction.protocol.note}".strip()]
+    done = sum(state["state"] == "completed" for state in states)
+    parts = [f"{done} of {len(states)} runs are completed. {reproduction.protocol.note}".strip()]
+    for name, reason in reproduction.failed().items():
+        parts.append(f"Failed: {name}: {reason}.")
     for group, comparison in reproduction.compared().items():
         table = render(comparison, "markdown").strip()
         parts.append(f"*{group}*\n\n{table}" if group else table)
@@ -101,6 +112,8 @@ def made_with(runs: Mapping[str, Mapping[str, Any]]) -> str:
         counts["package"][f"keras_prokt {package['version']} ({package['git']})"] += 1
         versions = [f"keras {run['versions'].get('keras')}"]
         versions.append(f"{backend} {run['versions'].get(backend)}")
+        if (precision := run["spec"]["computing"].get("precision", "float32")) != "float32":
+            versions.append(precision)
         counts["backend"][", ".join(versions)] += 1
         cards = ", ".join(hardware["accelerators"])
         counts["hardware"][cards or f"{hardware['cores']} cores {hardware['processor']}"] += 1

@@ -6,9 +6,10 @@ This module imports no Keras.
 """
 
 import csv
+import functools
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,17 +21,20 @@ from keras_prokt.results.search import choose
 from keras_prokt.results.tables import format_table
 from keras_prokt.runs.executor import Execution, execute
 from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.lock import Lock, waiting_for
 from keras_prokt.runs.protocol import Protocol, Row
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
-from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.spec import RunSpec, without_places
 from keras_prokt.runs.stopping import Stop, format_seconds
+from keras_prokt.settings import SettingError, argument
 
 COMPUTING = ("backend", "precision", "steps_per_execution", "deterministic")
-"""Settings that say how a run is computed, and not what."""
+"""Settings that say how a run is computed."""
+
+_SAME_RESULT = ("backend", "steps_per_execution", "deterministic")
+"""Those of them with which a run is the same run up to rounding."""
 
 _NOT_KEPT = ("files", "keeps_checkpoint", "export", "teacher_init", "sha256", "status")
-_PLACES = ("data_dir", "prepared")
-"""Settings that say where the data lies."""
 _NO_METRICS = ("loss", "seconds")
 _DIGITS = 6
 """Significant digits of curves."""
@@ -64,27 +68,50 @@ class Reproduction:
         self.runs = RunList(Path(out) / protocol.name, "comparison")
         self.archive = Path(results) / f"{protocol.name}.jsonl"
         self._settings = dict(settings or {})
-        seeds = protocol.seeds if seeds is None else seeds
+        self.seeds = tuple(protocol.seeds if seeds is None else seeds)
+        self._check_settings()
         self.rows: dict[str, Row] = {}
         """Name of each run -> its row."""
         self.entries: list[Entry] = []
-        for seed in seeds:
+        for seed in self.seeds:
             for row in protocol.rows:
-                entry = Entry(folder_name(row.name, seed), row.name, self._spec(row, seed))
+                spec = self._spec(row, seed, self._settings)
+                entry = Entry(folder_name(row.name, seed), row.name, spec)
                 self.rows[entry.name] = row
                 self.entries.append(entry)
 
-    def _spec(self, row: Row, seed: int) -> RunSpec:
+    def _check_settings(self) -> None:
+        has_pairs = any("pair" in row.settings for row in self.protocol.rows)
+        if "teacher" in self._settings and has_pairs:
+            raise SettingError(
+                f"Expected no {argument('teacher')} with protocol {self.protocol.name!r}, received "
+                f"{self._settings['teacher']!r}; its rows name pairs of models."
+            )
+
+    def _spec(self, row: Row, seed: int, settings: Mapping[str, Any]) -> RunSpec:
         of_method = parse_method(row.method).settings
         shared = {
             name: value
             for name, value in self.protocol.settings.items()
             if name in of_method or name not in method_settings()
         }
-        own = {**shared, **row.settings, **self._settings, "seed": seed}
+        own = {**shared, **row.settings}
+        if "epochs" in settings and {"epochs", "teacher_epochs"} <= set(own):
+            share = settings["epochs"] / own["epochs"]
+            own["teacher_epochs"] = max(1, round(share * own["teacher_epochs"]))
+        own |= {**settings, "seed": seed}
         if self.protocol.split_follows_seed:
             own["split_seed"] = seed
         return RunSpec.resolve(row.app or self.protocol.app, row.method, **own)
+
+    @functools.cached_property
+    def _official(self) -> dict[str, str]:
+        """Name -> identity of each run as the protocol has it, without the user's settings."""
+        places = {k: v for k, v in self._settings.items() if k in ("teacher", "prepared")}
+        return {
+            entry.name: identity(self._spec(self.rows[entry.name], entry.spec.seed, places))
+            for entry in self.entries
+        }
 
     def archived(self) -> dict[str, dict[str, Any]]:
         """The results that are there of exactly these runs, by name.
@@ -92,17 +119,34 @@ class Reproduction:
         Raises:
             ValueError: If a file of results was changed.
         """
-        wanted = {entry.name: identity(entry.spec) for entry in self.entries}
+        return {name: run for name, run in self._lines().items() if "failure" not in run}
+
+    def failed(self) -> dict[str, str]:
+        """Name -> reason, of the runs that failed."""
+        lines = self._lines()
+        return {name: run["failure"] for name, run in lines.items() if "failure" in run}
+
+    def _lines(self) -> dict[str, dict[str, Any]]:
+        wanted = {identity(entry.spec): entry.name for entry in self.entries}
         found: dict[str, dict[str, Any]] = {}
         for protocol in (*self.protocol.includes, self.protocol.name):
-            for name, run in read_archive(self.archive.with_name(f"{protocol}.jsonl")).items():
-                if name in wanted and _identity_of(run) == wanted[name]:
+            path = self.archive.with_name(f"{protocol}.jsonl")
+            for run in read_archive(path).values():
+                name = wanted.get(_identity_in(path, run))
+                if name is not None and not ("failure" in run and name in found):
                     found[name] = run
         return found
 
+    def unknown(self) -> list[str]:
+        """Names of results that are of no row of the protocol, as it was before."""
+        own = Reproduction(self.protocol, self.runs.path.parent, self.archive.parent)
+        wanted = set(own._official.values())
+        lines = read_archive(self.archive).items()
+        return [name for name, run in lines if _identity_in(self.archive, run) not in wanted]
+
     def missing(self) -> list[Entry]:
-        """The runs of which there are no results."""
-        there = self.archived()
+        """The runs of which there are no results, and that have not failed."""
+        there = self._lines()
         return [entry for entry in self.entries if entry.name not in there]
 
     def check(self) -> None:
@@ -130,77 +174,105 @@ class Reproduction:
         show: Callable[[str], str] | None = None,
         stream: TextIO | None = None,
     ) -> Execution:
-        """Carries out the missing runs, in order, and adds what is finished to the results.
+        """Carries out the missing runs, in order, and adds each to the results when it is finished.
 
         Args:
             **: As in `keras_prokt.runs.executor.execute`.
 
         Raises:
-            Stopped: If it was time to stop; all that is finished has been added.
+            Stopped: If it was time to stop.
         """
         self.keep_finished()
-        missing = self.missing()
-        if not missing:
-            return Execution(completed=[entry.name for entry in self.entries])
-        self.check()
-        if not self.runs.exists:
-            self.runs.create({}, missing, measures_test=self.protocol.measures_test)
-        self.runs.add(missing)
-        try:
+        failed = self.failed()
+        wanted = self.missing()
+        if retries_failed:
+            wanted += [entry for entry in self.entries if entry.name in failed]
+        done = Execution()
+        if wanted:
+            self.check()
+            self._put_on_list(wanted)
             done = execute(
                 self.runs,
-                names=[entry.name for entry in missing],
+                names=[entry.name for entry in wanted],
                 jobs=jobs,
                 threads=threads,
                 stop=stop,
                 retries_failed=retries_failed,
+                finished=self.keep_finished,
                 show=show,
                 stream=stream,
             )
-        finally:
-            self.keep_finished()
-        names = {entry.name for entry in missing}
-        done.completed += [entry.name for entry in self.entries if entry.name not in names]
+        names = {entry.name for entry in wanted}
+        done.failed |= {name: reason for name, reason in failed.items() if name not in names}
+        known = {*names, *failed}
+        done.completed += [entry.name for entry in self.entries if entry.name not in known]
         return done
 
-    def keep_finished(self) -> list[str]:
-        """Adds the finished runs of the list to the results.
-
-        Returns:
-            The names of those that were added.
-        """
+    def _put_on_list(self, entries: Sequence[Entry]) -> None:
+        """Adds runs to the list; of those that are there the places of files are brought up to
+        date, and of those that are not begun what computes them."""
         if not self.runs.exists:
-            return []
-        finished = []
+            self.runs.create({}, entries, measures_test=self.protocol.measures_test)
         known = {entry.name: entry for entry in self.runs.entries()}
-        for name, entry in known.items():
-            folder = self.runs.folder(name)
-            if name in self.rows and self.runs.status(entry) == "completed":
-                finished.append(
-                    result_of(
-                        folder,
-                        name,
-                        self.rows[name],
-                        keeps_history=self.protocol.keeps_history,
-                    )
+        moved = []
+        for entry in entries:
+            there = known.get(entry.name)
+            if there is None or there.spec == entry.spec:
+                continue
+            if identity(there.spec) != identity(entry.spec):
+                raise SettingError(
+                    f"Expected a new folder or that of the same runs, received "
+                    f"{str(self.runs.path)!r}, whose run {entry.name!r} has other settings; name "
+                    f"another one with {argument('out')}."
                 )
-        return add_to_archive(self.archive, finished)
+            moved.append(entry)
+        self.runs.move(moved)
+        self.runs.add([entry for entry in entries if entry.name not in known])
+
+    def keep_finished(self) -> None:
+        """Adds the finished runs of the list to the results, failed ones with the reason."""
+        if not self.runs.exists:
+            return
+        there = self.archived()
+        finished = []
+        for entry in self.runs.entries():
+            if entry.name not in self.rows or entry.name in there:
+                continue
+            folder = self.runs.folder(entry.name)
+            try:
+                status = self.runs.status(entry)
+                if status in ("completed", "failed"):
+                    row = self.rows[entry.name]
+                    keeps_history = self.protocol.keeps_history
+                    finished.append(result_of(folder, entry.name, row, keeps_history=keeps_history))
+            except ValueError:
+                continue  # the executor says what is wrong with it
+        if not finished:
+            return
+        self.archive.parent.mkdir(parents=True, exist_ok=True)
+        with waiting_for(archive_lock(self.archive)):
+            add_to_archive(self.archive, finished, self._is_official)
+
+    def _is_official(self, run: Mapping[str, Any]) -> bool:
+        return self._official.get(run["name"]) == _identity_in(self.archive, run)
 
     def states(self) -> list[dict[str, Any]]:
-        """Every run: `name`, `title`, `group`, `seed`, `state`, `minutes`, `seconds`,
+        """Every run: `name`, `title`, `group`, `seed`, `state`, `minutes`, `seconds`, `flops`,
         `published` and `ours`, both in percent by metric."""
-        there, found = self.archived(), []
+        there, failed, found = self.archived(), self.failed(), []
         listed = {}
         if self.runs.exists:
             listed = {entry.name: entry for entry in self.runs.entries()}
         for entry in self.entries:
             row, run = self.rows[entry.name], there.get(entry.name)
-            state, seconds, ours = "missing", None, {}
+            known = listed.get(entry.name)
+            state = "waiting"
             if run is not None:
-                state, seconds = "done", run["training_seconds"]
-                ours = self._ours(run)
-            elif entry.name in listed:
-                state = _state(self.runs, listed[entry.name])
+                state = "completed"
+            elif entry.name in failed:
+                state = "failed"
+            elif known is not None and identity(known.spec) == identity(entry.spec):
+                state = _state(self.runs, known)
             found.append(
                 {
                     "name": entry.name,
@@ -209,22 +281,12 @@ class Reproduction:
                     "seed": entry.spec.seed,
                     "state": state,
                     "minutes": row.minutes,
-                    "seconds": seconds,
+                    "seconds": None if run is None else run["training_seconds"],
+                    "flops": None if run is None else _flops(run),
                     "published": dict(row.published),
-                    "ours": ours,
+                    "ours": {} if run is None else _in_percent(run),
                 }
             )
-        return found
-
-    def _ours(self, run: Mapping[str, Any]) -> dict[str, float]:
-        student = run["results"]["models"]["student"]
-        part = "test" if "test" in student else "validation"
-        names = [run["results"]["metric"], *(n for n in student[part] if n not in _NO_METRICS)]
-        found = {name: 100 * student[part][name] for name in dict.fromkeys(names)}
-        for other, measured in student.items():
-            if isinstance(measured, Mapping) and other != part:
-                of_part = {k: v for k, v in measured.items() if k not in _NO_METRICS}
-                found |= {f"{name} on {other}": 100 * v for name, v in of_part.items()}
         return found
 
     def draw(self) -> Path | None:
@@ -238,46 +300,74 @@ class Reproduction:
             for entry in self.entries
             if entry.name in there
         ]
-        FIGURES[self.protocol.figure](runs, png, self.protocol.summary)
+        draw = FIGURES[self.protocol.figure]
+        draw(runs, png, self.protocol.summary, self.protocol.figure_parts)
         return png
 
     def compared(self) -> dict[str, dict[str, Any]]:
-        """Group -> the comparison of its rows, as `keras_prokt.results.comparison.compare`."""
-        there = self.archived()
-        found = {}
+        """Group -> the comparison of its rows, as `keras_prokt.results.comparison.compare`.
+
+        On test data where all runs have measured it, otherwise on validation. A difference has no
+        verdict before both rows have all seeds.
+
+        Raises:
+            ValueError: If runs of one seed were measured on different data.
+        """
+        there, found = self.archived(), {}
         for group in self.protocol.groups:
             runs = [
-                {**run, "title": self.rows[name].title}
+                {**there[entry.name], "title": row.title}
                 for row in self.protocol.rows
-                for name, run in sorted(there.items(), key=lambda item: _seed(item[1]))
-                if self.rows[name] is row and row.group == group
+                if row.group == group
+                for entry in sorted(self.entries, key=lambda entry: entry.spec.seed)
+                if self.rows[entry.name] is row and entry.name in there
             ]
             if not runs:
                 continue
-            part = "test" if self.protocol.measures_test else "validation"
+            students = [run["results"]["models"]["student"] for run in runs]
+            part = "test" if all("test" in student for student in students) else "validation"
+            self._check_same_data(runs, part)
             metric = runs[0]["results"]["metric"]
             titles = {run["title"] for run in runs}
-            found[group] = compare(
+            comparison = compare(
                 [measured_run(run, part, metric) for run in runs],
                 metric=metric,
                 part=part,
                 baselines=[one for one in self.protocol.baselines if one in titles],
                 settings={"protocol": self.protocol.name},
             )
+            for one in comparison["comparisons"]:
+                if one["n"] < len(self.protocol.seeds):
+                    one["verdict"] = None
+            found[group] = comparison
         return found
+
+    def _check_same_data(self, runs: Iterable[Mapping[str, Any]], part: str) -> None:
+        of_seed: dict[int, Mapping[str, Any]] = {}
+        for run in runs:
+            first = of_seed.setdefault(run["spec"]["training"]["seed"], run)
+            name = f"{part} data"
+            if run["data"].get(name) != first["data"].get(name):
+                raise ValueError(
+                    f"Expected runs of one seed on the same {name} in {str(self.archive)!r}, "
+                    f"received {first['name']!r} and {run['name']!r} on different ones; repeat one "
+                    "of them."
+                )
 
     def chosen(self) -> dict[str, str | None]:
         """Group -> the title of its best row on validation, `None` until all its runs are there.
 
-        Equal means go to the first.
+        A row of which a run has failed is not chosen. Equal means go to the first.
         """
-        there, found = self.archived(), {}
+        there, failed, found = self.archived(), self.failed(), {}
         for group in self.protocol.groups:
             configurations = []
             for row in self.protocol.rows:
                 if row.group != group:
                     continue
                 names = [entry.name for entry in self.entries if self.rows[entry.name] is row]
+                if any(name in failed for name in names):
+                    continue
                 runs = [there[name]["results"] for name in names if name in there]
                 values = [
                     {"student": one["models"]["student"]["validation"][one["metric"]]}
@@ -288,6 +378,128 @@ class Reproduction:
             is_all = all(one["is_whole"] for one in configurations)
             found[group] = choose(configurations) if is_all else None
         return found
+
+
+def archive_lock(archive: Path) -> Lock:
+    """The lock on a file of results, held while it is changed."""
+    return Lock(archive.with_name(f".{archive.name}.lock"), f"results in {str(archive)!r}")
+
+
+def identity(spec: RunSpec) -> str:
+    """What a run is, whatever computes it and wherever its files lie, as a text."""
+    values = without_places(spec.to_json())
+    computing = values["computing"]
+    values["computing"] = {k: v for k, v in computing.items() if k not in _SAME_RESULT}
+    return json.dumps(values, sort_keys=True)
+
+
+def _identity_in(path: Path, run: Mapping[str, Any]) -> str:
+    try:
+        return identity(RunSpec.from_json(run["spec"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"Expected runs of this version in {str(path)!r}, received {run['name']!r}, which it "
+            f"cannot read ({error}); read it with the version that wrote it."
+        ) from error
+
+
+def _state(runs: RunList, entry: Entry) -> str:
+    try:
+        status = runs.status(entry)
+        if status != "running":
+            return status
+        position = runs.folder(entry.name).position()
+    except ValueError:
+        return "damaged"
+    if position is None:
+        return "begun"
+    return f"{position[0] or entry.spec.method}: epoch {position[1]}"
+
+
+def _in_percent(run: Mapping[str, Any]) -> dict[str, float]:
+    student = run["results"]["models"]["student"]
+    part = "test" if "test" in student else "validation"
+    names = [run["results"]["metric"], *(n for n in student[part] if n not in _NO_METRICS)]
+    found = {name: 100 * student[part][name] for name in dict.fromkeys(names)}
+    for other, measured in student.items():
+        if isinstance(measured, Mapping) and other != part:
+            of_part = {k: v for k, v in measured.items() if k not in _NO_METRICS}
+            found |= {f"{name} on {other}": 100 * v for name, v in of_part.items()}
+    return found
+
+
+def _flops(run: Mapping[str, Any]) -> float | None:
+    """Operations of all training of a run, with what was trained before it."""
+    cost = run.get("cost") or {}
+    forwards, flops = cost.get("forwards", {}), cost.get("flops", {})
+    if not forwards or any(count and flops.get(name) is None for name, count in forwards.items()):
+        return None
+    return float(sum(count * flops[name] for name, count in forwards.items() if count))
+
+
+def result_of(folder: RunFolder, name: str, row: Row, *, keeps_history: bool) -> dict[str, Any]:
+    """The line of an archive for a finished or failed run.
+
+    Args:
+        folder: The run's.
+        name: Of the run in its list.
+        row: What it is.
+        keeps_history: Whether all curves are kept.
+
+    Raises:
+        ValueError: If a file of it was changed.
+    """
+    record = folder.read()
+    kept = {key: value for key, value in record.items() if key not in _NOT_KEPT}
+    spec = _without_nothing(without_places(record["spec"]))
+    line = {"name": name, "title": row.title, "group": row.group, **kept, "spec": spec}
+    if record["status"] == "failed":
+        line["failure"] = " ".join(record.get("failure", "").split())
+        return line
+    history = _curves(folder, record)
+    metric = record["results"]["metric"]
+    line["validation"] = history.get(f"val_student_{metric}", history.get(f"val_{metric}", []))
+    if keeps_history:
+        line["history"] = history
+    part = "test"
+    path = folder.predictions / f"{part}.csv"
+    if f"{folder.predictions.name}/{path.name}" in record.get("files", {}):
+        folder.check_file(path, dict(record))
+        rows = list(_rows(path))
+        columns = {"labels": "label", "student": "student"}
+        line["predictions"] = {
+            part: {
+                key: encoded([int(one[column]) for one in rows]) for key, column in columns.items()
+            }
+        }
+    return line
+
+
+def _without_nothing(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec without what is not given."""
+    return {
+        key: {k: v for k, v in value.items() if v is not None}
+        if isinstance(value, dict) and key != "optimizers"
+        else value
+        for key, value in spec.items()
+    }
+
+
+def _curves(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, list[float | None]]:
+    if not folder.history.is_file():
+        return {}
+    folder.check_file(folder.history, dict(record))
+    rows = list(_rows(folder.history))
+    columns = [name for name in rows[0] if name not in ("epoch", "seconds")] if rows else []
+    return {
+        name: [float(f"{float(row[name]):.{_DIGITS}g}") if row[name] else None for row in rows]
+        for name in columns
+    }
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)
 
 
 def has_accelerator() -> bool:
@@ -305,13 +517,15 @@ def listed_runs(parts: Sequence[Reproduction], *, every: bool) -> str:
     lines = []
     for part in parts:
         states, protocol = part.states(), part.protocol
-        done = sum(one["state"] == "done" for one in states)
+        count = sum(one["state"] == "completed" for one in states)
         lines += ["", f"{protocol.name}: {protocol.summary}"]
-        lines.append(f"{done} of {len(states)} runs are done; sized for {protocol.sized_for}")
-        columns = ["run", "seed" if every else "done", "state", "cost", "paper", "ours"]
+        lines.append(f"{count} of {len(states)} runs are completed; for {protocol.sized_for}")
+        columns = ["run", "seed" if every else "runs", "state", "cost", "paper", "ours"]
         rows = _every_run(states) if every else _every_row(states)
         lines.append(format_table(columns, rows, left=True))
         lines += [protocol.note] if protocol.note else []
+        if unknown := part.unknown():
+            lines.append(f"{len(unknown)} results are of no row that the protocol has now")
     return "\n".join(lines[1:])
 
 
@@ -321,7 +535,7 @@ def _every_run(states: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             _called(one),
             str(one["seed"]),
             one["state"],
-            _cost(one["minutes"], [one["seconds"]]),
+            _cost([one]),
             _percent(one["published"], one["published"]),
             _percent(one["ours"], one["published"]),
         ]
@@ -335,20 +549,20 @@ def _every_row(states: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         of_row.setdefault(_called(one), []).append(one)
     rows = []
     for title, runs in of_row.items():
-        done = [one for one in runs if one["state"] == "done"]
-        others = [one["state"] for one in runs if one["state"] != "done"]
-        begun = [state for state in others if state != "missing"]
-        state = "done" if not others else ", ".join(dict.fromkeys(begun)) or "missing"
+        completed = [one for one in runs if one["state"] == "completed"]
+        others = [one["state"] for one in runs if one["state"] != "completed"]
+        begun = [state for state in others if state != "waiting"]
+        state = "completed" if not others else ", ".join(dict.fromkeys(begun)) or "waiting"
         ours = {
-            name: statistics.mean(one["ours"][name] for one in done)
-            for name in (done[0]["ours"] if done else {})
+            name: statistics.mean(one["ours"][name] for one in completed)
+            for name in (completed[0]["ours"] if completed else {})
         }
         rows.append(
             [
                 title,
-                f"{len(done)} of {len(runs)}",
+                f"{len(completed)} of {len(runs)}",
                 state,
-                _cost(runs[0]["minutes"], [one["seconds"] for one in done]),
+                _cost(runs),
                 _percent(runs[0]["published"], runs[0]["published"]),
                 _percent(ours, runs[0]["published"]),
             ]
@@ -360,113 +574,17 @@ def _called(state: Mapping[str, Any]) -> str:
     return Row(state["title"], "", group=state["group"]).name
 
 
-def _cost(minutes: float, seconds: Sequence[float | None]) -> str:
-    """What a run took, where that is known, or about how long it takes."""
-    known = [one for one in seconds if one is not None]
-    if known:
-        return format_seconds(statistics.mean(known))
-    return f"about {format_seconds(60 * minutes)}"
+def _cost(runs: Sequence[Mapping[str, Any]]) -> str:
+    """The operations of a run and the time of its last training, or about how long it takes."""
+    seconds = [one["seconds"] for one in runs if one["seconds"] is not None]
+    flops = [one["flops"] for one in runs if one["flops"] is not None]
+    if not seconds:
+        return f"about {format_seconds(60 * runs[0]['minutes'])}"
+    operations = f"{statistics.mean(flops) / 1e12:.3g} TFLOPs, " if flops else ""
+    return f"{operations}{format_seconds(statistics.mean(seconds))}"
 
 
 def _percent(values: Mapping[str, float], published: Mapping[str, float]) -> str:
     """The values that the paper has too, or the first one."""
     names = [name for name in published if name in values] or list(values)[:1]
     return "/".join(f"{values[name]:.2f}" for name in names)
-
-
-def _seed(run: Mapping[str, Any]) -> int:
-    return run["spec"]["training"]["seed"]
-
-
-def _state(runs: RunList, entry: Entry) -> str:
-    status = runs.status(entry)
-    if status == "running":
-        position = runs.folder(entry.name).position()
-        if position is None:
-            return "begun"
-        return f"{position[0] or entry.spec.method}: epoch {position[1]}"
-    return status
-
-
-def identity(spec: RunSpec) -> dict[str, Any]:
-    """What a run is, whatever computes it and wherever its files lie."""
-    return _identity(spec.to_json())
-
-
-def _identity_of(run: Mapping[str, Any]) -> dict[str, Any]:
-    return _identity(RunSpec.from_json(run["spec"]).to_json())
-
-
-def _identity(spec: Mapping[str, Any]) -> dict[str, Any]:
-    values = {key: value for key, value in spec.items() if key != "computing"}
-    values["data"] = {k: v for k, v in values["data"].items() if k not in _PLACES}
-    values["models"] = {k: _name_alone(v) for k, v in values["models"].items()}
-    return json.loads(json.dumps(values))
-
-
-def _name_alone(value: Any) -> Any:
-    """Of a directory its name: the same checkpoint lies elsewhere on another machine."""
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-
-
-def result_of(folder: RunFolder, name: str, row: Row, *, keeps_history: bool) -> dict[str, Any]:
-    """The line of an archive for a finished run.
-
-    Args:
-        folder: The run's.
-        name: Of the run in its list.
-        row: What it is.
-        keeps_history: Whether all curves are kept.
-
-    Raises:
-        ValueError: If a file of it was changed.
-    """
-    record = folder.read()
-    spec = _without_places(record["spec"])
-    kept = {key: value for key, value in record.items() if key not in _NOT_KEPT}
-    line = {"name": name, "title": row.title, "group": row.group, **kept, "spec": spec}
-    history = _curves(folder, record)
-    metric = record["results"]["metric"]
-    line["validation"] = history.get(f"val_student_{metric}", history.get(f"val_{metric}", []))
-    if keeps_history:
-        line["history"] = history
-    predictions = {}
-    for part in ("test",):
-        path = folder.predictions / f"{part}.csv"
-        if f"{folder.predictions.name}/{path.name}" in record.get("files", {}):
-            folder.check_file(path, dict(record))
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            predictions[part] = {
-                key: encoded([int(one[column]) for one in rows])
-                for key, column in {"labels": "label", "student": "student"}.items()
-            }
-    if predictions:
-        line["predictions"] = predictions
-    return line
-
-
-def _without_places(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec without what is not given, and without paths of this machine."""
-    values = json.loads(json.dumps(spec))
-    values["data"] = {k: v for k, v in values["data"].items() if k not in _PLACES}
-    values["models"] = {k: _name_alone(v) for k, v in values["models"].items()}
-    return {
-        key: {k: v for k, v in value.items() if v is not None}
-        if isinstance(value, dict) and key != "optimizers"
-        else value
-        for key, value in values.items()
-    }
-
-
-def _curves(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, list[float | None]]:
-    if not folder.history.is_file():
-        return {}
-    folder.check_file(folder.history, dict(record))
-    with folder.history.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    columns = [name for name in rows[0] if name not in ("epoch", "seconds")] if rows else []
-    return {
-        name: [float(f"{float(row[name]):.{_DIGITS}g}") if row[name] else None for row in rows]
-        for name in columns
-    }

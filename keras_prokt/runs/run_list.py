@@ -7,9 +7,8 @@ This module imports no Keras.
 
 import contextlib
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +21,7 @@ from keras_prokt.files import (
     write_record,
 )
 from keras_prokt.runs.folder import RunFolder
-from keras_prokt.runs.lock import InUse, Lock
+from keras_prokt.runs.lock import InUse, Lock, waiting_for
 from keras_prokt.runs.records import FORMAT, check_shape
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import SettingError, argument
@@ -229,25 +228,13 @@ class RunList:
     @contextlib.contextmanager
     def changing(self) -> Iterator[dict[str, Any]]:
         """The record to be changed in the block, while no other process changes it."""
-        lock = self._lock()
-        until = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                lock.__enter__()
-                break
-            except InUse:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.05)
-        try:
+        with waiting_for(self._lock(), _PATIENCE):
             record = self.read()
             before = str(record)
             yield record
             if str(record) != before:
                 self._check(record)
                 write_record(self.record, {"format": FORMAT, **record})
-        finally:
-            lock.__exit__()
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Adds the runs that are not there yet.
@@ -266,6 +253,29 @@ class RunList:
                         f"{str(self.path)!r}, whose run {entry.name!r} has other settings; name "
                         f"another one with {argument('out')}."
                     )
+
+    def move(self, entries: Iterable[Entry]) -> None:
+        """Gives runs of the list other specs: the same runs with their files elsewhere.
+
+        One that is begun goes on with what it was begun with, but for the places of its files.
+        """
+        new = {entry.name: entry for entry in entries}
+        if not new:
+            return
+        with self.changing() as record:
+            for number, values in enumerate(record["runs"]):
+                entry = new.get(values["name"])
+                if entry is None:
+                    continue
+                folder = self.folder(entry.name)
+                if folder.record.is_file():
+                    with self.locked(entry.name), folder.locked():
+                        begun = folder.read()
+                        spec = RunSpec.from_json(begun["spec"])
+                        moved = replace(entry.spec, computing=spec.computing)
+                        folder.write({**begun, "spec": moved.to_json()})
+                    entry = replace(entry, spec=moved)
+                record["runs"][number] = entry.to_json()
 
     def folder(self, name: str) -> RunFolder:
         """The folder of a run."""

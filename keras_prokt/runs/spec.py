@@ -92,6 +92,26 @@ def title_of(settings: Mapping[str, Any]) -> str:
     return " ".join(shown)
 
 
+_PLACES = ("data_dir", "prepared")
+
+
+def without_places(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON form of a spec without where its files lie: of a directory of a model the name is
+    left, since the same checkpoint lies elsewhere on another machine.
+
+    Args:
+        spec: As `RunSpec.to_json` makes it.
+    """
+    values = _without_tuples(spec)
+    values["data"] = {k: v for k, v in values["data"].items() if k not in _PLACES}
+    values["models"] = {k: _name_of_place(v) for k, v in values["models"].items()}
+    return values
+
+
+def _name_of_place(value: Any) -> Any:
+    return os.path.basename(value) if isinstance(value, str) and os.path.isabs(value) else value
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """All that decides the result of a run.

@@ -17,7 +17,7 @@ from keras_prokt.models.loading import load_student
 from keras_prokt.models.uniform_start import uniform_start
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.progress import Progress
-from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.spec import RunSpec, without_places
 from keras_prokt.runs.stopping import Stop, Stopped
 from keras_prokt.runs.task import digests, prepare, seeded
 
@@ -114,7 +114,8 @@ class Run:
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
         """What the run is: a checkpoint of another one is refused."""
-        return {"spec": self.spec.to_json(), "data": digests(self.spec, self.task)}
+        spec = without_places(self.spec.to_json())
+        return {"spec": spec, "data": digests(self.spec, self.task)}
 
     def fit(
         self,

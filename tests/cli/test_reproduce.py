@@ -10,6 +10,12 @@ from command_line import keras_prokt
         (["table1"], "did you mean 'table-1'"),
         (["digits-tuning", "--format", "tabel"], "did you mean 'table'"),
         (["digits-tuning", "--state-size", "large"], "Expected --state-size such as 60M"),
+        (["digits-tuning", "--state-size", "2M"], "Expected no --state-size without --state"),
+        (["--claims", "digits-tuning"], "beside --claims"),
+        (["--claims", "--list"], "beside --claims"),
+        (["--list", "--stop-after", "9m"], "Expected no --stop-after beside --list"),
+        (["--list", "--retry-failed"], "beside --list"),
+        (["table-1", "--teacher", "vgg13"], "its rows name pairs of models"),
         (["digits-tuning", "--seeds", "a"], "--seeds"),
         (["digits-tuning", "--epochs", "-1"], "--epochs"),
         (["digits-tuning", "--stop-after", "soon"], "soon"),
@@ -34,7 +40,7 @@ def test_all_tables_and_figures_are_listed(tmp_path):
 def test_every_run_of_a_table_is_listed(tmp_path):
     result = keras_prokt("reproduce", "--list", "table-1", cwd=tmp_path)
     lines = result.output.splitlines()
-    assert sum("missing" in line for line in lines) == 6 * 7 * 3
+    assert sum("waiting" in line for line in lines) == 6 * 7 * 3
     assert any("crd+prokt" in line and "76.76" in line for line in lines)
 
 

@@ -29,6 +29,7 @@ TEST, TRAIN = 360, 1200
 def results(tmp_path, monkeypatch):
     """Accuracies that are made up: a - b is sure, a - c is not; c lacks its last seed."""
     monkeypatch.setattr(claims, "get_protocol", lambda name: {"three": PROTOCOL}[name])
+    monkeypatch.setattr(claims, "awaited_protocols", lambda: ["digits-long"])
     draw = np.random.default_rng(0)
     values = {"b": draw.normal(0.9, 0.01, 8)}
     values["a"] = values["b"] + draw.normal(0.02, 0.004, 8)
@@ -66,28 +67,33 @@ def test_differences_are_those_of_scipy(results):
     assert first["difference"] == pytest.approx(np.mean(values["a"] - values["b"]))
     assert first["p"] == pytest.approx(expected[0].pvalue)
     assert first["interval"] == pytest.approx(list(expected[0].confidence_interval(0.95)))
-    adjusted = holm([one.pvalue for one in expected])
-    assert [first["holm"], second["holm"]] == pytest.approx(adjusted)
-    assert first["verdict"] == "better"
+    assert second["p"] == pytest.approx(expected[1].pvalue)
+    # The second lacks a seed: it has no verdict, and counts as p = 1 for the first.
+    assert first["holm"] == pytest.approx(holm([expected[0].pvalue, 1.0])[0])
+    assert first["verdict"] == "better" and second["holm"] is second["verdict"] is None
 
 
-def test_no_verdict_before_all_seeds_are_there(results):
+def test_the_other_way_round_it_is_worse(results):
     folder, _ = results
-    for contrast in claims.tested(CLAIM, folder):
-        if contrast["n"] < contrast["of"]:
-            assert contrast["verdict"] is None
     turned = Claim("turned", "", (Contrast("three", "b", "a"),))
     assert claims.tested(turned, folder)[0]["verdict"] == "worse"
 
 
 def test_what_is_not_measured_counts_among_the_tests(results):
     folder, _ = results
-    waiting = Contrast("three", "a", "nothing yet")
+    waiting = Contrast("digits-long", "a", "b")
     alone = claims.tested(Claim("alone", "", (CLAIM.contrasts[0],)), folder)[0]
     beside = claims.tested(Claim("beside", "", (CLAIM.contrasts[0], waiting, waiting)), folder)[0]
     assert beside["holm"] == pytest.approx(3 * alone["holm"])
     shown = claims.claim_table(CLAIM, claims.tested(CLAIM, folder))
     assert "7 of 8" in shown and "better" in shown
+
+
+def test_a_row_that_does_not_exist_is_refused(results):
+    folder, _ = results
+    misspelt = Claim("misspelt", "", (Contrast("three", "a", "bb"),))
+    with pytest.raises(ValueError, match="a row of 'three'"):
+        claims.tested(misspelt, folder)
 
 
 def test_overlapping_divisions_have_a_wider_interval(results):

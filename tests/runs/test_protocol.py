@@ -44,7 +44,7 @@ def test_every_run_of_a_protocol_is_a_run_that_exists(protocol, tmp_path):
     assert len(runs.entries) == len(protocol.rows) * len(protocol.seeds)
     specs = [str(entry.spec.to_json()) for entry in runs.entries]
     assert len(set(specs)) == len(specs), "a run is in it twice"
-    assert {state["state"] for state in runs.states()} == {"missing"}
+    assert {state["state"] for state in runs.states()} == {"waiting"}
     assert not list(tmp_path.iterdir()), "looking writes nothing"
 
 

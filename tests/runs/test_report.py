@@ -15,7 +15,7 @@ def test_what_stands_between_marks_is_replaced_and_the_rest_stays(tmp_path):
     assert fresh.startswith("before\n<!-- results of digits-tuning -->\n")
     assert fresh.endswith("<!-- end of digits-tuning -->\nafter\n")
     assert "old" not in fresh
-    assert "0 of 240 runs are done" in fresh
+    assert "0 of 240 runs are completed" in fresh
     assert with_results(fresh, tmp_path) == fresh
 
 
@@ -31,6 +31,11 @@ def test_a_claim_stands_between_marks_too(tmp_path):
 def test_an_unknown_mark_is_refused(tmp_path):
     with pytest.raises(ValueError, match="did you mean 'digits-tuning'"):
         with_results("<!-- results of digits-tunin -->\n<!-- end of digits-tunin -->", tmp_path)
+
+
+def test_a_mark_without_an_end_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="an end for each mark"):
+        with_results("<!-- results of digits-tuning -->\n", tmp_path)
 
 
 def test_what_runs_were_made_with_is_counted():

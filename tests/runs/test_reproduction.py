@@ -2,6 +2,9 @@
 
 import csv
 import json
+import shutil
+import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 from keras_prokt.results.archive import add_to_archive, decoded, encoded, read_archive
-from keras_prokt.runs import protocol
+from keras_prokt.results.figures import FIGURES
 from keras_prokt.runs.protocol import Protocol, Row
 from keras_prokt.runs.reproduction import Reproduction, listed_runs
 from keras_prokt.runs.run_list import RunList
@@ -118,7 +121,7 @@ class TestCarriedOut:
         shown = listed_runs([reproduction], every=True)
         lines = [line for line in shown.splitlines() if line.startswith("prokt")]
         assert len(lines) == 2
-        assert "9.50" in lines[0] and "done" in lines[0]
+        assert "9.50" in lines[0] and "completed" in lines[0]
         run = reproduction.archived()["prokt-seed-3"]
         ours = 100 * run["results"]["models"]["student"]["test"]["accuracy"]
         assert f"{ours:.2f}" in lines[0]
@@ -137,9 +140,9 @@ class TestCarriedOut:
         reproduction, _ = carried_out
         more = Reproduction(SMALL, tmp_path, reproduction.archive.parent, seeds=[3, 4, 5])
         assert more.chosen() == {"": None}
-        assert sum(state["state"] == "done" for state in more.states()) == 4
+        assert sum(state["state"] == "completed" for state in more.states()) == 4
 
-    @pytest.mark.parametrize("figure", protocol.FIGURES)
+    @pytest.mark.parametrize("figure", FIGURES)
     def test_pictures_are_drawn(self, carried_out, tmp_path, figure):
         reproduction, _ = carried_out
         drawn = Reproduction(replace(SMALL, figure=figure), tmp_path, reproduction.archive.parent)
@@ -153,6 +156,61 @@ class TestCarriedOut:
         assert '"/' not in text
 
 
+def test_commands_beside_each_other_lose_no_results(tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from keras_prokt.results.archive import add_to_archive\n"
+        "from keras_prokt.runs.lock import waiting_for\n"
+        "from keras_prokt.runs.reproduction import archive_lock\n"
+        "path = Path(sys.argv[1])\n"
+        "for number in range(20):\n"
+        "    with waiting_for(archive_lock(path)):\n"
+        "        add_to_archive(path, [{'name': f'{sys.argv[2]}-{number}'}])\n"
+    )
+    path = tmp_path / "small.jsonl"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in ("a", "b", "c")
+    ]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert len(read_archive(path)) == 60
+
+
+@needs_tensorflow
+def test_failed_runs_are_kept_with_their_reason_and_never_chosen(tmp_path):
+    rows = (
+        Row("usual", "student", {"student_learning_rate": 1e-2}),
+        Row("huge", "student", {"student_learning_rate": 1e6}),
+    )
+    settings = {"epochs": 2, "limit": 128}
+    protocol = Protocol("fails", "", "digits", rows, (0,), settings, chooses=True)
+    reproduction = Reproduction(protocol, tmp_path / "out", tmp_path / "results")
+    done = reproduction.carry_out(threads=1)
+    assert done.completed == ["usual-seed-0"] and list(done.failed) == ["huge-seed-0"]
+    assert "exploded" in reproduction.failed()["huge-seed-0"]
+    assert [state["state"] for state in reproduction.states()] == ["completed", "failed"]
+    assert reproduction.chosen() == {"": "usual"}
+    elsewhere = Reproduction(protocol, tmp_path / "other", tmp_path / "results")
+    again = elsewhere.carry_out(threads=1)
+    assert list(again.failed) == ["huge-seed-0"] and not (tmp_path / "other").exists()
+
+
+def test_waiting_runs_take_new_places_and_another_backend(tmp_path):
+    reproduction = listed(tmp_path, {("", 1, 0): 10})
+    moved = Reproduction(SMALL, tmp_path / "out", tmp_path, settings={"backend": "torch"})
+    moved._put_on_list(moved.entries)
+    backends = [entry.spec.backend for entry in reproduction.runs.entries()]
+    # The run that is begun goes on with what it was begun with.
+    assert backends == ["tensorflow", "torch", "torch", "torch"]
+    longer = Reproduction(SMALL, tmp_path / "out", tmp_path, settings={"epochs": 9})
+    with pytest.raises(ValueError, match="other settings"):
+        longer._put_on_list(longer.entries)
+
+
+def test_fewer_epochs_shorten_the_teacher_too(tmp_path):
+    shorter = Reproduction(SMALL, tmp_path, tmp_path, settings={"epochs": 1})
+    assert {entry.spec.teacher_epochs for entry in shorter.entries} == {1, None}
+
+
 @needs_tensorflow
 def test_a_protocol_cut_and_continued_elsewhere_gives_the_same_numbers(tmp_path):
     whole = Reproduction(LONG, tmp_path / "whole", tmp_path / "whole-results")
@@ -164,22 +222,28 @@ def test_a_protocol_cut_and_continued_elsewhere_gives_the_same_numbers(tmp_path)
         if "epoch" in first.states()[0]["state"]:
             break
     state, teachers = tmp_path / "state.tar", tmp_path / "teachers"
-    packed = pack([first.runs], state, 60_000_000, teachers)
+
+    def put_in(name):
+        return unpack(state, tmp_path / name, tmp_path / f"{name}-results", teachers)
+
+    packed = pack(tmp_path / "first", tmp_path / "first-results", state, 60_000_000, teachers)
     assert packed.runs and not packed.left_out
     assert packed.size == state.stat().st_size < 60_000_000
-    assert unpack(state, tmp_path / "second", teachers) == ["prokt-seed-0"]
+    assert put_in("second") == ["prokt-seed-0"]
     second = Reproduction(LONG, tmp_path / "second", tmp_path / "second-results")
     assert second.states() == first.states()
     second.carry_out(threads=1)
     one, other = (read_archive(r.archive)["prokt-seed-0"] for r in (whole, second))
     assert same_in(one) == same_in(other)
     # What is further stays: the old state does no harm to the finished run.
-    assert unpack(state, tmp_path / "second", teachers) == []
-    assert second.keep_finished() == []
-    # And the finished run takes the place of the one that was cut.
-    pack([second.runs], state, 60_000_000, teachers)
-    assert unpack(state, tmp_path / "first", teachers) == ["prokt-seed-0"]
-    assert first.keep_finished() == ["prokt-seed-0"]
+    assert put_in("second") == []
+    assert read_archive(second.archive)["prokt-seed-0"] == other
+    # And the result goes to where the run was cut.
+    packed = pack(tmp_path / "second", tmp_path / "second-results", state, 60_000_000, teachers)
+    assert packed.runs == []
+    assert put_in("first") == []
+    assert read_archive(first.archive)["prokt-seed-0"] == other
+    assert first.missing() == []
 
 
 def pretended(name="a", *, epochs=3, rate=0.1):
@@ -195,14 +259,36 @@ def pretended(name="a", *, epochs=3, rate=0.1):
 class TestArchive:
     def test_a_run_with_fewer_resources_replaces_none(self, tmp_path):
         path = tmp_path / "results" / "small.jsonl"
-        assert add_to_archive(path, [pretended(), pretended("b")]) == ["a", "b"]
-        assert add_to_archive(path, [pretended(epochs=2)]) == []
-        assert add_to_archive(path, [pretended()]) == []
+
+        def add(*runs):
+            return add_to_archive(path, runs, lambda run: run["spec"]["training"]["epochs"] == 10)
+
+        assert add(pretended(), pretended("b")) == ["a", "b"]
+        assert add(pretended(epochs=2)) == []
+        assert add(pretended()) == []
         assert read_archive(path)["a"]["spec"]["training"]["epochs"] == 3
-        assert add_to_archive(path, [pretended(epochs=5)]) == ["a"]
-        assert add_to_archive(path, [pretended(epochs=5, rate=0.2)]) == ["a"]
-        assert read_archive(path)["a"]["spec"]["rate"] == 0.2
+        assert add(pretended(epochs=20)) == ["a"]
         assert list(read_archive(path)) == ["a", "b"]
+
+    def test_the_run_of_the_protocol_replaces_all_others_and_stays(self, tmp_path):
+        path = tmp_path / "small.jsonl"
+
+        def add(run):
+            return add_to_archive(path, [run], lambda run: run["spec"]["training"]["epochs"] == 10)
+
+        assert add(pretended(epochs=20)) == ["a"]
+        assert add(pretended(epochs=10)) == ["a"]
+        assert add(pretended(epochs=30)) == []
+        assert add(pretended(epochs=10, rate=0.2)) == []
+        assert read_archive(path)["a"]["spec"]["rate"] == 0.1
+
+    def test_a_failed_run_gives_way_to_a_finished_one_alone(self, tmp_path):
+        path = tmp_path / "small.jsonl"
+        failed = {"name": "a", "spec": {}, "failure": "the loss is not finite"}
+        assert add_to_archive(path, [failed]) == ["a"]
+        assert add_to_archive(path, [failed]) == []
+        assert add_to_archive(path, [pretended()]) == ["a"]
+        assert add_to_archive(path, [failed]) == []
 
     def test_a_number_that_was_typed_in_is_refused(self, tmp_path):
         path = tmp_path / "small.jsonl"
@@ -231,68 +317,153 @@ class TestArchive:
 
 
 def listed(tmp_path, states):
-    """A list of pretended runs that were begun: name -> bytes of its state."""
+    """Pretended runs that were begun: (training, epoch, step) -> bytes of the state."""
     reproduction = Reproduction(SMALL, tmp_path / "out", tmp_path / "results")
     reproduction.runs.create({}, reproduction.entries, measures_test=True)
-    for (name, size), entry in zip(states.items(), reproduction.entries, strict=False):
-        folder = reproduction.runs.folder(entry.name)
-        state = folder.checkpoint / f"epoch-{name}-batch-0" / "state.bin"
-        state.parent.mkdir(parents=True)
-        state.write_bytes(bytes(size))
-        folder.write(
-            {
-                "status": "running",
-                "started": "2026-01-01",
-                "spec": entry.spec.to_json(),
-                "data": {},
-                "class_names": [],
-                "export": False,
-                "package": {"version": "0", "git": None},
-                "versions": {},
-                "hardware": {"machine": "", "processor": "", "cores": 1, "accelerators": []},
-            }
+    for (place, size), entry in zip(states.items(), reproduction.entries, strict=False):
+        begin(reproduction.runs, entry, place, size)
+    return reproduction
+
+
+def begin(runs, entry, place, size):
+    training, epoch, step = place
+    folder = runs.folder(entry.name)
+    state = folder.checkpoint / training / f"epoch-{epoch:06d}-batch-{step:09d}" / "state.bin"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(bytes(size))
+    folder.write(
+        {
+            "status": "running",
+            "started": "2026-01-01",
+            "spec": entry.spec.to_json(),
+            "data": {},
+            "class_names": [],
+            "export": False,
+            "package": {"version": "0", "git": None},
+            "versions": {},
+            "hardware": {"machine": "", "processor": "", "cores": 1, "accelerators": []},
+        }
+    )
+
+
+class Place:
+    """Folders of a machine, and the file that travels."""
+
+    def __init__(self, folder, state):
+        self.out, self.results, self.teachers = (
+            folder / name for name in ("out", "results", "teachers")
         )
-    return reproduction.runs
+        self.state = state
+
+    def pack(self, limit=10**6):
+        return pack(self.out, self.results, self.state, limit, self.teachers)
+
+    def unpack(self):
+        return unpack(self.state, self.out, self.results, self.teachers)
+
+
+@pytest.fixture
+def here(tmp_path):
+    return Place(tmp_path, tmp_path / "state.tar")
+
+
+@pytest.fixture
+def there(tmp_path):
+    return Place(tmp_path / "there", tmp_path / "state.tar")
 
 
 class TestTravel:
-    def test_states_that_do_not_fit_are_left_out_and_said(self, tmp_path):
-        runs = listed(tmp_path, {1: 60_000, 2: 90_000, 3: 10_000})
-        packed = pack([runs], tmp_path / "state.tar", 120_000, tmp_path / "teachers")
+    def test_states_that_do_not_fit_are_left_out_and_said(self, tmp_path, here):
+        listed(tmp_path, {("", 1, 0): 60_000, ("", 2, 0): 90_000, ("", 3, 0): 10_000})
+        packed = here.pack(120_000)
         assert packed.size <= 120_000
         # The furthest first; that of epoch 2 does not fit beside it, that of epoch 1 does.
         names = [[path.rsplit("/")[-1] for path in p] for p in (packed.runs, packed.left_out)]
         assert names == [["kd-seed-4", "kd-seed-3"], ["prokt-seed-3"]]
+        assert list(packed.left_out.values()) == ["it does not fit"]
 
-    def test_records_that_do_not_fit_are_refused_and_the_old_file_stays(self, tmp_path):
-        runs, state = listed(tmp_path, {}), tmp_path / "state.tar"
-        state.write_bytes(b"old")
-        with pytest.raises(ValueError, match="below 1,000 bytes"):
-            pack([runs], state, 1_000, tmp_path / "teachers")
-        assert state.read_bytes() == b"old"
+    def test_lists_that_do_not_fit_are_refused_and_the_old_file_stays(self, tmp_path, here):
+        listed(tmp_path, {})
+        here.state.write_bytes(b"old")
+        with pytest.raises(ValueError, match=r"Expected state_size of at least [0-9,]+ bytes"):
+            here.pack(1_000)
+        assert here.state.read_bytes() == b"old"
 
-    def test_teachers_of_the_app_travel(self, tmp_path):
-        runs = listed(tmp_path, {})
+    @pytest.mark.parametrize(
+        ("further", "behind"),
+        [
+            (("", 1, 0), ("teacher", 9, 0)),
+            (("first_stage", 2, 0), ("teacher", 4, 0)),
+            (("", 3, 600), ("", 3, 100)),
+            (("", 10, 0), ("", 9, 500)),
+        ],
+    )
+    def test_a_run_gives_way_to_one_that_is_further(self, tmp_path, here, there, further, behind):
+        entry = listed(tmp_path, {behind: 10}).entries[0]
+        here.pack()
+        there.unpack()
+        folder = RunList.existing(there.out / "small").folder(entry.name)
+        shutil.rmtree(folder.path)
+        begin(RunList.existing(there.out / "small"), entry, further, 20)
+        assert there.unpack() == []
+        assert folder.position()[1] == further[1]
+        there.pack()
+        assert here.unpack() == [entry.name]
+        states = [*here.out.rglob("state.bin")]
+        assert [state.stat().st_size for state in states] == [20]
+
+    def test_all_lists_travel_whatever_is_carried_out(self, tmp_path, here, there):
+        listed(tmp_path, {})
+        there.pack()
+        here.pack()
+        Reproduction(LONG, there.out, there.results).runs.create({}, [], measures_test=True)
+        there.unpack()
+        there.pack()
+        other = Place(tmp_path / "other", here.state)
+        other.unpack()
+        assert sorted(path.name for path in other.out.iterdir()) == ["long", "small"]
+
+    def test_a_damaged_run_stays_at_home(self, tmp_path, here, there):
+        entry = listed(tmp_path, {("", 1, 0): 10}).entries[0]
+        (here.out / "small" / entry.name / "run.json").write_text("{")
+        assert here.pack().runs == []
+        assert there.unpack() == []
+
+    def test_a_run_that_another_process_works_on_is_left_out(self, tmp_path, here):
+        reproduction = listed(tmp_path, {("", 1, 0): 10})
+        with reproduction.runs.folder(reproduction.entries[0].name).locked():
+            assert list(here.pack().left_out.values()) == ["another process works on it"]
+
+    def test_results_travel(self, tmp_path, here, there):
+        listed(tmp_path, {})
+        add_to_archive(here.results / "small.jsonl", [pretended()])
+        here.pack()
+        add_to_archive(there.results / "small.jsonl", [pretended("b")])
+        there.unpack()
+        assert list(read_archive(there.results / "small.jsonl")) == ["a", "b"]
+
+    def test_teachers_of_the_app_travel(self, tmp_path, here, there):
+        listed(tmp_path, {})
         for name in ("digits-1", "cifar100-1"):
-            (tmp_path / "teachers" / name).mkdir(parents=True)
-            (tmp_path / "teachers" / name / "model.keras").write_bytes(b"weights")
-        pack([runs], tmp_path / "state.tar", 10**6, tmp_path / "teachers")
-        assert unpack(tmp_path / "state.tar", tmp_path / "there", tmp_path / "kept") == ["digits-1"]
-        assert (tmp_path / "kept" / "digits-1" / "model.keras").read_bytes() == b"weights"
-        assert len(RunList.existing(tmp_path / "there" / "small").entries()) == 4
+            (here.teachers / name).mkdir(parents=True)
+            (here.teachers / name / "model.keras").write_bytes(b"weights")
+        here.pack()
+        assert there.unpack() == ["digits-1"]
+        assert (there.teachers / "digits-1" / "model.keras").read_bytes() == b"weights"
+        assert len(RunList.existing(there.out / "small").entries()) == 4
 
     @pytest.mark.parametrize("name", ["../escaped", "lists/../../escaped", "other/a/b"])
     def test_a_file_that_would_write_elsewhere_is_refused(self, tmp_path, name):
         with tarfile.open(tmp_path / "state.tar", "w") as archive:
             archive.addfile(tarfile.TarInfo(name))
         with pytest.raises(ValueError, match="Expected a state"):
-            unpack(tmp_path / "state.tar", tmp_path / "in" / "out", tmp_path / "teachers")
+            Place(tmp_path / "in", tmp_path / "state.tar").unpack()
         assert not (tmp_path / "escaped").exists()
 
-    def test_what_is_no_state_is_refused(self, tmp_path):
-        (tmp_path / "state.tar").write_text("no tar")
+    def test_what_is_no_state_is_refused(self, here):
+        here.state.write_text("no tar")
         with pytest.raises(ValueError, match="Expected a state"):
-            unpack(tmp_path / "state.tar", tmp_path / "out", tmp_path / "teachers")
+            here.unpack()
 
     @pytest.mark.parametrize(("text", "size"), [("60M", 60 * 10**6), ("2k", 2000), ("500", 500)])
     def test_sizes_as_people_type_them(self, text, size):
