@@ -1,11 +1,12 @@
 """Adam whose update is one pass over each variable, in place."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_prokt.optimizers.tensorflow_kernels import resource_handle
+from keras_prokt.optimizers.tensorflow_kernels import clip_by_global_norm, resource_handle
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -15,8 +16,10 @@ class FusedAdam(keras.optimizers.Adam):
     `m ← m + (1 − β₁)(g − m)`, `v ← v + (1 − β₂)(g² − v)`,
     `w ← w − η √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε)` (Kingma and Ba 2015, section 2, the order
     of its last remark). Keras composes that of operations that read and write each variable
-    several times, which for BERT and its vocabulary is a sixth of a training step on a CPU. Other
-    backends, distribution strategies and `amsgrad` use Keras's own update, with the same result.
+    several times, which for BERT and its vocabulary is a sixth of a training step on a CPU.
+    Clipping by the norm of all gradients reads of an embedding's gradient the rows that a batch
+    has. Other backends, distribution strategies and `amsgrad` use Keras's own update, with the same
+    result.
 
     Args: as in `keras.optimizers.Adam`.
 
@@ -34,6 +37,12 @@ class FusedAdam(keras.optimizers.Adam):
         is_tensorflow = keras.backend.backend() == "tensorflow"
         if self.amsgrad or not (is_tensorflow and self._apply(gradient, variable, learning_rate)):
             super().update_step(gradient, variable, learning_rate)
+
+    def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
+        by_global_norm = self.global_clipnorm and not self.clipnorm
+        if by_global_norm and keras.backend.backend() == "tensorflow":
+            return clip_by_global_norm(grads, self.global_clipnorm)
+        return super()._clip_gradients(grads)
 
     def _apply(self, gradient: Any, variable: Any, learning_rate: Any) -> bool:
         """The update by TensorFlow's kernel; `False` where it has none."""

@@ -10,6 +10,7 @@ import pytest
 from keras import ops
 
 from keras_prokt.optimizers import FusedAdam
+from keras_prokt.optimizers.tensorflow_kernels import clip_by_global_norm
 
 RNG = np.random.default_rng(0)
 GRADIENTS = RNG.normal(size=(50, 6, 3)).astype("float32") * 3
@@ -77,6 +78,29 @@ def test_rows_of_a_table_that_had_no_gradient_move_on_as_in_keras():
         return ops.convert_to_numpy(model.weights[0])
 
     np.testing.assert_allclose(table(FusedAdam), table(keras.optimizers.Adam), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="slices are TensorFlow's")
+@pytest.mark.parametrize("norm", [0.5, 100.0])
+def test_the_norm_of_slices_with_repeated_rows_is_that_of_their_sum(norm):
+    import tensorflow as tf
+
+    rows = [4, 1, 4, 4]
+    values = RNG.normal(size=(4, 3)).astype("float32")
+    dense = np.zeros((6, 3), "float32")
+    np.add.at(dense, rows, values)
+    other = RNG.normal(size=(3,)).astype("float32")
+    total = np.sqrt((dense**2).sum() + (other**2).sum())
+
+    slices = tf.IndexedSlices(values, rows, tf.constant((6, 3)))
+    table, bias = clip_by_global_norm([slices, other], norm)
+    factor = min(1.0, norm / total)
+    np.testing.assert_allclose(tf.convert_to_tensor(table), dense * factor, rtol=1e-5)
+    np.testing.assert_allclose(bias, other * factor, rtol=1e-5)
+    assert table.values.shape[0] == 2  # not made as large as the table
+
+    infinite = clip_by_global_norm([slices, other * np.inf], norm)
+    assert np.isnan(infinite[0].values).all() and np.isnan(infinite[1]).all()
 
 
 def test_on_tensorflow_it_is_one_kernel():
