@@ -150,7 +150,7 @@ def spec_of(app, teacher, **changes):
 def test_a_run(data_dir, bert, tmp_path, task, student):
     epochs = 8 if task == "qqp" else 1
     spec = spec_of(f"glue-{task}", bert, student=student, data_dir=data_dir, epochs=epochs)
-    record = run(spec, tmp_path / "run", export=False)
+    record = run(spec, tmp_path / "run", export=False, save_teacher=True)
     metrics = ["f1", "accuracy"] if task == "qqp" else ["accuracy"]
     for model in ("teacher", "student"):
         measured = record["results"]["models"][model]
@@ -171,6 +171,15 @@ def test_a_run(data_dir, bert, tmp_path, task, student):
         assert best != np.argmax(accuracy)
         assert record["results"]["best_epoch"] == best + 1
         assert (reported["f1"], reported["accuracy"]) == pytest.approx((f1[best], accuracy[best]))
+        # So it is of the teacher, whose F1 nothing else reports.
+        of_teacher = [float(row["val_teacher_f1"]) for row in history]
+        best = int(np.argmax(of_teacher))
+        assert record["results"]["teacher_best_epoch"] == best + 1
+        teacher = load_student(tmp_path / "run" / "teacher.keras")
+        logits = [teacher.predict_on_batch(x["teacher"]) for x, _ in batches.epoch(0)]
+        found = independent_f1(batches.labels, np.concatenate(logits).argmax(-1))
+        reported = record["results"]["models"]["teacher (best epoch)"]["validation"]["f1"]
+        assert found == pytest.approx(reported) == pytest.approx(of_teacher[best])
 
 
 def test_a_run_of_mnli_reports_both_validation_splits(data_dir, bert, tmp_path):

@@ -63,7 +63,7 @@ def table(tmp_path):
     return path
 
 
-def serve(folder, **columns):
+def serve(folder, name="saved_model", **columns):
     """The outputs of `serve_text` of a run's SavedModel, in another process."""
     program = (
         "import json, sys, tensorflow as tf, tensorflow_text\n"
@@ -75,7 +75,7 @@ def serve(folder, **columns):
         "served['class_name'] = [name.decode() for name in served['class_name']]\n"
         "print(json.dumps(served))"
     )
-    command = [sys.executable, "-c", program, str(folder / "saved_model" / "1")]
+    command = [sys.executable, "-c", program, str(folder / name / "1")]
     result = subprocess.run([*command, json.dumps(columns)], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -429,7 +429,7 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     shutil.rmtree(tmp_path / "cache")
     assert prepare(spec).text == task.text  # learnt again
 
-    run(spec, tmp_path / "run", cache=tmp_path / "cache")
+    run(spec, tmp_path / "run", cache=tmp_path / "cache", save_teacher=True)
     texts = ["a lovely film", "number 7", "an awful, awful, awful, awful film, number 12", "so"]
     served = serve(tmp_path / "run", text=texts)
     assert set(served["class_name"]) <= set(WORDS)
@@ -438,6 +438,23 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     predict_table(tmp_path / "run", new, tmp_path / "out.csv")
     given = [list(map(float, row[2:])) for row in predictions(tmp_path / "out.csv")[1:]]
     np.testing.assert_allclose(given, served["probabilities"], atol=1e-5)
+
+    # The teacher reads the word pieces of its checkpoint.
+    tokens = tokenize(bert_tokenizer(bert), texts)
+    assert list(map(len, tokens.token_ids)) != list(
+        map(len, tokenize(ExactBertTokenizer(pieces), texts).token_ids)
+    )
+    teacher = load_student(tmp_path / "run" / "teacher.keras")
+    expected = []
+    for ids, segments in zip(tokens.token_ids, tokens.segment_ids, strict=True):
+        inputs = {"token_ids": ids, "padding_mask": np.ones_like(ids), "segment_ids": segments}
+        logits = teacher({name: value[None] for name, value in inputs.items()})
+        expected.append(keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0])
+    of_teacher = serve(tmp_path / "run", "teacher_saved_model", text=texts)
+    np.testing.assert_allclose(of_teacher["probabilities"], expected, atol=1e-5)
+    predict_table(tmp_path / "run", new, tmp_path / "teacher.csv", model="teacher")
+    given = [list(map(float, row[2:])) for row in predictions(tmp_path / "teacher.csv")[1:]]
+    np.testing.assert_allclose(given, expected, atol=1e-5)
     with pytest.raises(ValueError, match="at least 100 word pieces, received 99"):
         prepare(spec.replacing(student="bilstm-99"))
     with pytest.raises(ValueError, match="reads the teacher's word pieces with method 'tinybert'"):
