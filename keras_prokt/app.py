@@ -97,6 +97,10 @@ class Recipe:
         soft_target_weights: Weights (γ of the labels, α of the soft targets) where soft targets
             of a fixed teacher are all that is matched.
         weights: Weights β of objectives that are not those of `keras_prokt.methods.OBJECTIVES`.
+        prokt: Settings of the method `prokt` in place of the paper's form, by the names of
+            `keras_prokt.runs.RunSpec.resolve`: the recipe that was found by our own protocols.
+            Empty where none was. A learning rate in it holds for the students that have no
+            optimizer of their own.
         trained_teacher_learning_rate: First learning rate of a teacher that has been trained
             already and goes on training beside the student; `None` for the usual one.
     """
@@ -113,6 +117,7 @@ class Recipe:
     first_stage_epochs: int = 1
     soft_target_weights: tuple[float, float] = (0.0, 1.0)
     weights: Mapping[str, float] = field(default_factory=dict)
+    prokt: Mapping[str, Any] = field(default_factory=dict)
     trained_teacher_learning_rate: float | None = None
 
     def student_optimizer(self, student: str) -> OptimizerRecipe:

@@ -21,13 +21,16 @@ METHOD_HELP = (
     "see `keras-prokt methods`."
 )
 
+RECIPE = "recipe"
+"""No setting itself: it decides what is not given."""
+
 SCRATCH = "scratch"
 """What is typed for a teacher that nobody has trained."""
 
 _OTHERS = {
     name: f"--{name.replace('_', '-')}"
     for name in (
-        *("app", "jobs", "method", "out", "overwrite", "pair", "retry_failed", "seeds"),
+        *("app", "jobs", "method", "out", "overwrite", "pair", "recipe", "retry_failed", "seeds"),
         *("part_size", "save_teacher", "state_size", "stop_after", "threads", "trials"),
     )
 }
@@ -77,7 +80,11 @@ def with_settings(
             ("method", "Method", Setting(METHOD_HELP), "prokt"),
         ]
         pair = Setting("A named pair of the app, such as vgg13-mobilenetv2 of cifar100.")
-        rows = [("pair", "Models", pair, None)]
+        recipe = Setting(
+            "found (by our own protocols, where one was) or paper: what prokt has for λ, γ, T and "
+            "the rest. [default: found, if there is one]"
+        )
+        rows = [("pair", "Models", pair, None), (RECIPE, "Method", recipe, None)]
         rows += [
             (name, group, row, None)
             for group, settings in settings_by_group().items()
@@ -180,7 +187,8 @@ def _objective_settings(entries: Iterable[str]) -> dict[str, dict[str, Any]]:
 @functools.cache
 def typed_names() -> dict[str, str]:
     """Settings by how they are typed without the two hyphens, such as `lambda`."""
-    return {row.option_of(name).removeprefix("--"): name for name, row in all_settings().items()}
+    names = {row.option_of(name).removeprefix("--"): name for name, row in all_settings().items()}
+    return {**names, RECIPE: RECIPE}
 
 
 def parsed_method(text: str) -> tuple[str, dict[str, Any]]:
@@ -222,6 +230,9 @@ def parsed_method(text: str) -> tuple[str, dict[str, Any]]:
                 f"Expected NAME=VALUE after method {method!r}, received {entry!r}; such as "
                 "lambda=0.3."
             )
+        if name == RECIPE:
+            given[name] = value
+            continue
         if name == "seed":
             raise SettingError(
                 f"Expected no seed in {text!r}; {argument('seeds')} holds for all rows."

@@ -10,7 +10,7 @@ from typing import Any
 from keras_prokt.runs.protocol import Protocol, Row, row
 
 _EPOCHS = 150
-_SHARED = {"epochs": _EPOCHS, "teacher_epochs": _EPOCHS}
+_SHARED = {"epochs": _EPOCHS, "teacher_epochs": _EPOCHS, "recipe": "paper"}
 """As many epochs for a teacher that is trained before as for the student."""
 _TRIALS = 8
 

@@ -10,7 +10,7 @@ from keras_prokt.runs.protocol import Protocol, Row, row
 
 _EPOCHS = 6
 _MODELS = {"teacher": "minilm", "student": "bilstm"}
-_SHARED = {**_MODELS, "epochs": _EPOCHS, "teacher_epochs": _EPOCHS}
+_SHARED = {**_MODELS, "epochs": _EPOCHS, "teacher_epochs": _EPOCHS, "recipe": "paper"}
 _MINUTES = 6.0
 """About how long a run of 5,000 phrases takes; the labels alone a third of it."""
 

@@ -42,6 +42,10 @@ from keras_prokt.settings import (
 
 _NOT_GIVEN = (None, (), {})
 
+RECIPES = ("found", "paper")
+"""Settings of `prokt`: those that our own protocols have found, or the paper's form, which is
+λ alone; where an app has none of the first, the second is its recipe."""
+
 _IN_THE_HEAD = ("teacher", "student", "data_dir", "prepared")
 """Settings that are no change of a recipe."""
 
@@ -163,7 +167,8 @@ class RunSpec:
         Args:
             app: Name of the app.
             method: As above.
-            **given: Settings by name, and `pair`, a named pair of models.
+            **given: Settings by name, and `pair`, a named pair of models, and `recipe`, one of
+                `RECIPES`.
 
         Raises:
             SettingError: On unknown names, values out of range, and settings that the method or
@@ -177,8 +182,9 @@ class RunSpec:
         (3, 0.3, 'adam')
         """
         description, parsed = get_app(app), parse_method(method)
-        pair = given.pop("pair", None)
+        pair, recipe = given.pop("pair", None), given.pop("recipe", None)
         given = {name: value for name, value in given.items() if value not in _NOT_GIVEN}
+        found = _found_recipe(description, parsed, recipe)
         _check_names(description, parsed, given)
         if "prepared" in given:
             given = {**settings_from(given["prepared"], with_models=pair is None), **given}
@@ -187,7 +193,7 @@ class RunSpec:
         for name, row in all_settings().items():
             if row.is_file and name in given:
                 given[name] = absolute_path(given[name])
-        return cls(**_Resolved(description, parsed, pair, given).parts())
+        return cls(**_Resolved(description, parsed, pair, given, found).parts())
 
     def __post_init__(self) -> None:
         method = parse_method(self.method)
@@ -407,11 +413,28 @@ def optimizer_recipe(settings: OptimizerSettings) -> OptimizerRecipe:
 class _Resolved:
     """The parts of a spec, from an app's recipe and what the user gives."""
 
-    def __init__(self, app: App, method: Method, pair: str | None, given: dict[str, Any]):
-        self._app, self._method, self._given = app, method, given
+    def __init__(
+        self,
+        app: App,
+        method: Method,
+        pair: str | None,
+        given: dict[str, Any],
+        found: Mapping[str, Any],
+    ):
+        self._app, self._method = app, method
         teacher, student = _pair(app, method, pair)
         self._teacher = model_name(given.get("teacher", teacher), app.teachers)
         self._student = model_name(given.get("student", student), app.students)
+        self._given = {**self._suiting(found, given), **given}
+
+    def _suiting(self, found: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a found recipe that hold here."""
+        recipe, left_out = self._app.recipe, set()
+        if "proximal_bound" in given:
+            left_out.add("proximal_weight")
+        if recipe.student_optimizer(self._student) is not recipe.student:
+            left_out.add("student_learning_rate")
+        return {name: value for name, value in found.items() if name not in left_out}
 
     def parts(self) -> dict[str, Any]:
         given, recipe = self._given, self._app.recipe
@@ -483,6 +506,19 @@ class _Resolved:
             for name in method.settings
             if values.get(name) is not None and name not in of_optimizers
         }
+
+
+def _found_recipe(app: App, method: Method, name: str | None) -> Mapping[str, Any]:
+    """What the found recipe of an app sets for a method."""
+    if name is not None and name not in RECIPES:
+        raise SettingError(unknown_name(f"{argument('recipe')}", name, RECIPES))
+    if name == "found" and not app.recipe.prokt:
+        raise SettingError(
+            f"Expected {argument('recipe')} 'paper' with app {app.name!r}, received 'found'; no "
+            "other was found for it."
+        )
+    is_plain = method.regime == "prokt" and set(method.matched) <= {"kd"}
+    return app.recipe.prokt if is_plain and name != "paper" else {}
 
 
 def _check_names(app: App, method: Method, given: Mapping[str, Any]) -> None:

@@ -2,10 +2,13 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
+from keras_prokt.app import get_app
 from keras_prokt.methods import OBJECTIVES, REGIMES, known_methods, method_settings, parse_method
+from keras_prokt.options import parsed_method
 from keras_prokt.runs.spec import RunSpec, all_settings
 from keras_prokt.settings import DataSettings, SettingError, TrainingSettings
 
@@ -60,7 +63,8 @@ for role in ("student", "teacher"):
 
 
 def test_every_setting_has_an_example():
-    assert set(EXAMPLES) == set(all_settings())
+    # A folder of prepared data is read when it is named; see test_preparation.py.
+    assert {*EXAMPLES, "prepared"} == set(all_settings())
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -249,3 +253,55 @@ def test_an_assistant_is_taught_as_the_student_is():
     spec = RunSpec.resolve("digits", "ta", teacher_keep="best", target_mode="training")
     assistant = spec.of_assistant()
     assert (assistant.teacher_keep, assistant.target_mode) == ("best", "training")
+
+
+class TestFoundRecipe:
+    @pytest.fixture
+    def app(self, monkeypatch):
+        """App `digits` as if a recipe had been found for it."""
+        digits = get_app("digits")
+        found = {
+            "proximal_weight": 0.6,
+            "label_weight": 0.5,
+            "target_mode": "training",
+            "student_learning_rate": 2e-2,
+        }
+        digits = replace(digits, recipe=replace(digits.recipe, prokt=found))
+        monkeypatch.setattr("keras_prokt.runs.spec.get_app", lambda name: {"digits": digits}[name])
+
+    def test_it_is_the_default_of_prokt(self, app):
+        spec = RunSpec.resolve("digits", "prokt")
+        assert (spec.proximal_weight, spec.label_weight) == (0.6, 0.5)
+        assert (spec.target_mode, spec.student_learning_rate) == ("training", 2e-2)
+        assert RunSpec.resolve("digits", "prokt", recipe="found") == spec
+        assert not spec.changed_settings()
+
+    def test_the_form_of_the_paper_is_one_option_away(self, app, monkeypatch):
+        paper = RunSpec.resolve("digits", "prokt", recipe="paper")
+        assert (paper.proximal_weight, paper.label_weight) == (0.3, 0.0)
+        assert paper.student_learning_rate == 1e-2
+        assert "lambda" in paper.changed_settings()
+        monkeypatch.undo()
+        assert RunSpec.resolve("digits", "prokt", recipe="paper") == paper
+
+    def test_what_is_given_comes_before_it(self, app):
+        spec = RunSpec.resolve("digits", "prokt", proximal_weight=0.1)
+        assert (spec.proximal_weight, spec.label_weight) == (0.1, 0.5)
+        bounded = RunSpec.resolve("digits", "prokt", proximal_bound=0.1)
+        assert bounded.proximal_weight is None and bounded.label_weight == 0.5
+
+    def test_other_methods_and_other_students_keep_theirs(self, app):
+        assert RunSpec.resolve("digits", "kd").student_learning_rate == 1e-2
+        assert RunSpec.resolve("digits", "at+prokt").proximal_weight == 0.3
+        small = RunSpec.resolve("digits", "prokt", student="transformer-small")
+        assert (small.student_learning_rate, small.label_weight) == (2e-3, 0.5)
+
+    def test_what_is_no_recipe_is_refused(self, app, monkeypatch):
+        with pytest.raises(ValueError, match="did you mean 'paper'"):
+            RunSpec.resolve("digits", "prokt", recipe="papers")
+        monkeypatch.undo()
+        with pytest.raises(ValueError, match="no other was found"):
+            RunSpec.resolve("cifar100", "prokt", recipe="found")
+
+    def test_a_row_of_a_comparison_may_have_it(self):
+        assert parsed_method("prokt recipe=paper") == ("prokt", {"recipe": "paper"})
