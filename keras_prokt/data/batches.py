@@ -13,10 +13,11 @@ import keras
 import numpy as np
 
 LENGTH_STEP = 8
-"""Ragged inputs are padded to a multiple of this, so that few different shapes occur.
+"""Where XLA compiles every shape anew, ragged inputs are padded to a multiple of this.
 
-Where XLA compiles every shape anew (JAX, accelerators of TensorFlow), long ones are padded to a
-multiple of a quarter of the next power of 2: 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512.
+That is on JAX and on accelerators of TensorFlow; long inputs are padded there to a multiple of a
+quarter of the next power of 2: 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512. Elsewhere a
+batch is as long as the longest of its examples.
 """
 
 SORTED_BATCHES = 50
@@ -296,9 +297,9 @@ class Batches:
         return padded
 
     def _padded_length(self, longest: int) -> int:
-        step = LENGTH_STEP
-        if _compiles_every_shape():
-            step = max(step, 2 ** int(longest - 1).bit_length() // 4)
+        if not _compiles_every_shape():
+            return int(longest)
+        step = max(LENGTH_STEP, 2 ** int(longest - 1).bit_length() // 4)
         length = int(-(-longest // step) * step)
         return (
             length if self.max_length is None else max(int(longest), min(length, self.max_length))
