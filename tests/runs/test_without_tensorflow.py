@@ -127,7 +127,6 @@ def test_texts(tmp_path, monkeypatch, bert):
         tmp_path / "without",
         WITHOUT_TENSORFLOW,
         4,
-        True,
         settings={**training, "prepared": str(tmp_path / "prepared")},
         **given,
     )
