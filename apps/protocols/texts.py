@@ -6,7 +6,7 @@ training set that are held out.
 
 from typing import Any
 
-from keras_prokt.runs.protocol import Protocol, Row, row
+from keras_prokt.runs.protocol import ACCELERATOR, Protocol, Row, row
 
 _EPOCHS = 6
 _MODELS = {"teacher": "minilm", "student": "bilstm"}
@@ -62,5 +62,29 @@ PROTOCOLS = (
         measures_test=False,
         chooses=True,
         note="8 trials of each method, one seed; choices on held-out training rows only.",
+    ),
+    Protocol(
+        "sst2-full",
+        "all phrases of SST-2 but 2,000 that are held out, settings that nobody has chosen",
+        "glue-sst2",
+        (
+            Row("labels", "student", minutes=1.0),
+            Row("kd temperature=1", "kd", {"temperature": 1.0}, minutes=2.0),
+            Row("kd temperature=4", "kd", {"temperature": 4.0}, minutes=2.0),
+            Row("rco", "rco", minutes=2.0),
+            Row("prokt lambda=0", "prokt", {"proximal_weight": 0.0}, minutes=2.0),
+            Row("prokt lambda=0.3", "prokt", {"proximal_weight": 0.3}, minutes=2.0),
+            Row(
+                "prokt lambda=0.3 label-weight=0.5",
+                "prokt",
+                {"proximal_weight": 0.3, "label_weight": 0.5},
+                minutes=2.0,
+            ),
+        ),
+        (0, 1, 2),
+        {**_SHARED, "hold_out": 2_000},
+        baselines=("kd temperature=1", "labels"),
+        figure="validation",
+        sized_for=ACCELERATOR,
     ),
 )
