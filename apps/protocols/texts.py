@@ -10,6 +10,7 @@ from keras_prokt.runs.protocol import ACCELERATOR, Protocol, Row, row
 
 _EPOCHS = 6
 _MODELS = {"teacher": "minilm", "student": "bilstm"}
+_MINILM = "the files of sentence-transformers/all-MiniLM-L6-v2"
 _SHARED = {**_MODELS, "epochs": _EPOCHS, "teacher_epochs": _EPOCHS, "recipe": "paper"}
 _MINUTES = 6.0
 """About how long a run of 5,000 phrases takes; the labels alone a third of it."""
@@ -61,6 +62,7 @@ PROTOCOLS = (
         {**_SHARED, "limit": 5_000, "hold_out": 2_000},
         measures_test=False,
         chooses=True,
+        checkpoint=_MINILM,
         note="8 trials of each method, one seed; choices on held-out training rows only.",
     ),
     Protocol(
@@ -85,6 +87,7 @@ PROTOCOLS = (
         {**_SHARED, "hold_out": 2_000},
         baselines=("kd temperature=1", "labels"),
         figure="validation",
+        checkpoint=_MINILM,
         sized_for=ACCELERATOR,
     ),
 )

@@ -87,6 +87,8 @@ class Protocol:
         figure: One of `keras_prokt.results.figures.FIGURES`, drawn from the results, or `None`.
         figure_parts: Parts of the data in it.
         includes: Names of other protocols that have runs of this one, which are not repeated.
+        checkpoint: What the directory holds that `settings` name as the teacher and that users have
+            to bring; empty where the models are the app's own.
         sized_for: `CPU` or `ACCELERATOR`.
         note: What a reader has to know beside the numbers.
     """
@@ -105,6 +107,7 @@ class Protocol:
     figure: str | None = None
     figure_parts: tuple[str, ...] = ("validation", "test")
     includes: tuple[str, ...] = ()
+    checkpoint: str = ""
     sized_for: str = CPU
     note: str = ""
 

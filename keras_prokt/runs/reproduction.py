@@ -8,6 +8,7 @@ This module imports no Keras.
 import csv
 import functools
 import json
+import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,8 @@ _SAME_RESULT = ("backend", "steps_per_execution", "deterministic")
 
 _NOT_KEPT = ("files", "keeps_checkpoint", "export", "teacher_init", "sha256", "status")
 _NO_METRICS = ("loss", "seconds")
+_FAULT = re.compile(r"(Step|Epoch) [0-9]+: ")
+"""How `keras_prokt.distillers.faults` begin."""
 _DIGITS = 6
 """Significant digits of curves."""
 
@@ -156,6 +159,7 @@ class Reproduction:
             ValueError: Naming the protocol.
         """
         self.runs.check_free()
+        self._check_checkpoint()
         of_app = {entry.spec.app: entry.spec for entry in reversed(self.missing())}
         for spec in of_app.values():
             try:
@@ -163,6 +167,19 @@ class Reproduction:
             except ValueError as error:
                 error.add_note(f"({self.protocol.name} needs it.)")
                 raise
+
+    def _check_checkpoint(self) -> None:
+        """Without it every run would fail after Keras has been loaded."""
+        if not self.protocol.checkpoint or "prepared" in self._settings:
+            return
+        name = self.protocol.settings["teacher"]
+        path = Path(self._settings.get("teacher", name)).resolve()
+        if not path.is_dir() or path.name != name:
+            raise SettingError(
+                f"Expected a directory {name!r} with {self.protocol.checkpoint} for "
+                f"{argument('teacher')} of protocol {self.protocol.name!r}, received "
+                f"{str(path)!r}; bring it, and name it."
+            )
 
     def carry_out(
         self,
@@ -241,7 +258,8 @@ class Reproduction:
             folder = self.runs.folder(entry.name)
             try:
                 status = self.runs.status(entry)
-                if status in ("completed", "failed"):
+                # What failed before its training is no result.
+                if status == "completed" or _has_failed_in_training(folder, status):
                     row = self.rows[entry.name]
                     keeps_history = self.protocol.keeps_history
                     finished.append(result_of(folder, entry.name, row, keeps_history=keeps_history))
@@ -401,6 +419,10 @@ def _identity_in(path: Path, run: Mapping[str, Any]) -> str:
             f"Expected runs of this version in {str(path)!r}, received {run['name']!r}, which it "
             f"cannot read ({error}); read it with the version that wrote it."
         ) from error
+
+
+def _has_failed_in_training(folder: RunFolder, status: str) -> bool:
+    return status == "failed" and _FAULT.match(folder.read().get("failure", "")) is not None
 
 
 def _state(runs: RunList, entry: Entry) -> str:

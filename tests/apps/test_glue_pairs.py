@@ -149,7 +149,10 @@ def spec_of(app, teacher, **changes):
 @pytest.mark.parametrize(("task", "student"), [("qqp", "bilstm"), ("qnli", "bert-1")])
 def test_a_run(data_dir, bert, tmp_path, task, student):
     epochs = 8 if task == "qqp" else 1
-    spec = spec_of(f"glue-{task}", bert, student=student, data_dir=data_dir, epochs=epochs)
+    seed = 2  # with which, on qqp, one epoch has the best F1 and another the best accuracy
+    spec = spec_of(
+        f"glue-{task}", bert, student=student, data_dir=data_dir, epochs=epochs, seed=seed
+    )
     record = run(spec, tmp_path / "run", export=False, save_teacher=True)
     metrics = ["f1", "accuracy"] if task == "qqp" else ["accuracy"]
     for model in ("teacher", "student"):

@@ -19,7 +19,8 @@ from command_line import keras_prokt
         (["digits-tuning", "--seeds", "a"], "--seeds"),
         (["digits-tuning", "--epochs", "-1"], "--epochs"),
         (["digits-tuning", "--stop-after", "soon"], "soon"),
-        (["texts-tuning", "--teacher", "nowhere"], "texts-tuning needs it"),
+        (["texts-tuning", "--teacher", "nowhere"], "Expected a directory 'minilm' with the files"),
+        (["texts-tuning"], "for --teacher of protocol 'texts-tuning'"),
     ],
 )
 def test_what_means_nothing_is_refused_in_one_line(tmp_path, arguments, message):
