@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
 )
 # Large steps, so that the last epoch is not the best one.
-SMALL = {"limit": 192, "epochs": 5, "batch_size": 32}
-SMALL |= {"teacher_learning_rate": 0.03, "teacher_schedule": "constant"}
+SMALL = {"limit": 192, "epochs": 4, "batch_size": 32}
+SMALL |= {"teacher_learning_rate": 0.1, "teacher_schedule": "constant"}
 BEST, LAST = "teacher (best epoch)", "teacher"
 
 
@@ -131,7 +131,7 @@ def test_a_damaged_teacher_is_refused(finished, cache, tmp_path):
 
 def test_a_fixed_teacher_is_the_kept_one_and_its_best_epoch_is_reported(tmp_path):
     cache, records = tmp_path / "cache", {}
-    settings = {"teacher_epochs": 5}
+    settings = {"epochs": 5, "teacher_epochs": 5, "teacher_learning_rate": 0.03}
     for keep in ("last", "best"):
         spec = spec_of("kd", teacher_keep=keep, **settings)
         out = tmp_path / keep
