@@ -42,7 +42,7 @@ LONG = Protocol(
     "digits",
     (Row("prokt", "prokt"),),
     (0,),
-    {"epochs": 60},
+    {"epochs": 100},
 )
 NOT_SAME = ("started", "wall_seconds", "training_seconds", "package", "threads", "sha256")
 
