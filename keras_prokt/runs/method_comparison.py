@@ -393,7 +393,7 @@ def _measured(
     title: str, folder: RunFolder, record: Mapping[str, Any], part: str, metric: str
 ) -> Measured:
     models = record["results"]["models"]
-    labels, classes = _predictions(folder, record, part)
+    labels, classes = kept_predictions(folder, record, part)
     teacher = models.get("teacher", {}).get(part, {}).get(metric)
     return Measured(
         method=title,
@@ -407,7 +407,7 @@ def _measured(
     )
 
 
-def _predictions(
+def kept_predictions(
     folder: RunFolder, record: Mapping[str, Any], part: str
 ) -> tuple[list[int] | None, list[int] | None]:
     """Labels and the student's classes of a part; `None` in runs of older versions."""

@@ -23,6 +23,7 @@ from keras_prokt.results.tables import format_table
 from keras_prokt.runs.executor import Execution, execute
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import Lock, waiting_for
+from keras_prokt.runs.method_comparison import kept_predictions
 from keras_prokt.runs.protocol import Protocol, Row
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
 from keras_prokt.runs.spec import RunSpec, without_places
@@ -483,17 +484,9 @@ def result_of(folder: RunFolder, name: str, row: Row, *, keeps_history: bool) ->
     line["validation"] = history.get(f"val_student_{metric}", history.get(f"val_{metric}", []))
     if keeps_history:
         line["history"] = history
-    part = "test"
-    path = folder.predictions / f"{part}.csv"
-    if f"{folder.predictions.name}/{path.name}" in record.get("files", {}):
-        folder.check_file(path, dict(record))
-        rows = list(_rows(path))
-        columns = {"labels": "label", "student": "student"}
-        line["predictions"] = {
-            part: {
-                key: encoded([int(one[column]) for one in rows]) for key, column in columns.items()
-            }
-        }
+    labels, students = kept_predictions(folder, record, "test")
+    if labels is not None and students is not None:
+        line["predictions"] = {"test": {"labels": encoded(labels), "student": encoded(students)}}
     return line
 
 
