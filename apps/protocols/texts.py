@@ -4,9 +4,12 @@ GLUE's public validation set is the test set, reported once; choices are made on
 training set that are held out.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from keras_prokt.runs.protocol import ACCELERATOR, Protocol, Row, row
+from keras_prokt_apps.protocols.chosen import TEXTS
+from keras_prokt_apps.protocols.rows import PAPERS_FORM, chosen_rows
 
 _EPOCHS = 6
 _MODELS = {"teacher": "minilm", "student": "bilstm"}
@@ -50,7 +53,37 @@ _TRIALS = (
         row("student", _MINUTES / 6 * epochs / 3, student_learning_rate=rate, epochs=epochs)
         for rate, epochs in ((5e-4, 18), (1e-3, 12), (1e-3, 18))
     ),
+    # With the first, the paper's form at its values of λ; they are no trials of the recipe.
+    *(
+        Row(f"lambda={weight:g}", "prokt", settings, PAPERS_FORM, minutes=_MINUTES)
+        for weight in (0.0, 0.6)
+        for settings in [{"proximal_weight": weight, "label_weight": 0.0}]
+    ),
 )
+
+_COMPARED = chosen_rows(TEXTS, _MINUTES)
+
+
+def _compared(
+    name: str, summary: str, app: str, minutes: float, **settings: Any
+) -> tuple[Protocol, ...]:
+    """A protocol of what the trials chose, once they have."""
+    if not _COMPARED:
+        return ()
+    return (
+        Protocol(
+            name,
+            summary,
+            app,
+            tuple(replace(row, minutes=row.minutes * minutes / _MINUTES) for row in _COMPARED),
+            tuple(range(100, 105)),
+            {**_SHARED, **settings},
+            baselines=("kd", "labels"),
+            figure="validation",
+            checkpoint=_MINILM,
+        ),
+    )
+
 
 PROTOCOLS = (
     Protocol(
@@ -63,7 +96,23 @@ PROTOCOLS = (
         measures_test=False,
         chooses=True,
         checkpoint=_MINILM,
-        note="8 trials of each method, one seed; choices on held-out training rows only.",
+        note="8 trials of each method, and the paper's form at two more values of λ; one seed; "
+        "choices on held-out training rows only.",
+    ),
+    *_compared(
+        "mrpc-full",
+        "MRPC, 3,268 pairs, 400 held out: the recipe of the texts against distillation",
+        "glue-mrpc",
+        12.0,
+        hold_out=400,
+    ),
+    *_compared(
+        "sst2-20k",
+        "20,000 phrases of SST-2, 2,000 held out: the recipe against distillation",
+        "glue-sst2",
+        35.0,
+        hold_out=2_000,
+        limit=20_000,
     ),
     Protocol(
         "sst2-full",

@@ -4,6 +4,7 @@ import pytest
 
 from keras_prokt.runs.protocol import Protocol, Row, get_protocol, list_protocols, row
 from keras_prokt.runs.reproduction import Reproduction
+from keras_prokt_apps.protocols.rows import PAPERS_FORM, Choice, chosen_rows, is_papers_form
 
 # Read in the paper, Tables 1 to 3; a number of each table's corners and some between.
 PUBLISHED = [
@@ -51,8 +52,37 @@ def test_every_run_of_a_protocol_is_a_run_that_exists(protocol, tmp_path):
 def test_every_method_has_as_many_trials_as_the_others():
     for protocol in list_protocols():
         if protocol.chooses:
-            groups = [row.group for row in protocol.rows]
+            groups = [row.group for row in protocol.rows if row.group != PAPERS_FORM]
             assert {groups.count(group) for group in groups} == {8}
+
+
+def test_what_was_chosen_becomes_the_rows_that_are_compared():
+    kd = {"temperature": 4.0, "label_weight": 0.5}
+    found = {"proximal_weight": 0.3, "label_weight": 0.5}
+    papers_form = {"proximal_weight": 0.3, "label_weight": 0.0}
+    rows = chosen_rows(Choice({"epochs": 12}, kd, found, papers_form), 1.0)
+    of_title = {row.title: (row.method, dict(row.settings)) for row in rows}
+    assert of_title == {
+        "prokt, found recipe": ("prokt", found),
+        "kd": ("kd", kd),
+        "labels": ("student", {"epochs": 12}),
+        "kd, best teacher epoch": ("kd", {**kd, "teacher_keep": "best"}),
+        "prokt, paper's form": ("prokt", papers_form),
+        "prokt lambda=0": ("prokt", {"proximal_weight": 0.0, "label_weight": 0.0}),
+        "rco": ("rco", kd),
+    }
+    same = chosen_rows(Choice({}, kd, papers_form, papers_form), 1.0)
+    assert PAPERS_FORM not in {row.title for row in same}, "no run is in it twice"
+    assert chosen_rows(None, 1.0) == ()
+
+
+def test_the_papers_form_has_no_labels_in_the_loss_of_the_student():
+    of_name = {row.name: is_papers_form(row) for row in get_protocol("texts-tuning").rows}
+    assert [name for name, is_one in of_name.items() if is_one] == [
+        "prokt lambda=0.3 label-weight=0",
+        "prokt, paper's form lambda=0",
+        "prokt, paper's form lambda=0.6",
+    ]
 
 
 def test_tuning_measures_no_test_data_and_takes_no_seed_that_is_reported():
