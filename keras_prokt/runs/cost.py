@@ -1,5 +1,6 @@
 """What a run costs: forwards and operations, and before it is started time and memory here."""
 
+import contextlib
 import logging
 import statistics
 import sys
@@ -168,8 +169,10 @@ def forward_flops(model: keras.Model, inputs: Any) -> int | None:
         The number, a multiplication and an addition being two; `None` if it cannot be counted.
         TensorFlow and JAX count all operations, PyTorch matrix products and convolutions.
     """
-    values = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
     backend = keras.backend.backend()
+    if backend == "jax":
+        return _counted_by_jax(model, inputs)
+    values = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -184,16 +187,27 @@ def forward_flops(model: keras.Model, inputs: Any) -> int | None:
         finally:
             logger.setLevel(level)
         return int(profile.total_float_ops) or None
-    if backend == "jax":
-        import jax
-
-        compiled = jax.jit(lambda x: model(x, training=False)).lower(values)
-        return int(compiled.cost_analysis().get("flops", 0)) or None
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
         model(values, training=False)
     return int(counter.get_total_flops()) or None
+
+
+def _counted_by_jax(model: keras.Model, inputs: Any) -> int | None:
+    import jax
+
+    # Accelerators count nothing, so the program is made for the CPU, where it is not run.
+    is_cpu = jax.default_backend() == "cpu"
+    try:
+        device = None if is_cpu else jax.local_devices(backend="cpu")[0]
+        with contextlib.nullcontext() if is_cpu else jax.default_device(device):
+            values = keras.tree.map_structure(np.asarray, inputs)
+            lowered = jax.jit(lambda x: model(x, training=False)).lower(values)
+            counted = lowered.cost_analysis()
+    except (RuntimeError, ValueError):  # there is no CPU, or the weights lie on several devices
+        return None
+    return int((counted or {}).get("flops", 0)) or None
 
 
 def peak_bytes() -> int:

@@ -26,6 +26,27 @@ def test_operations_of_a_convolution_and_a_matrix_product():
     assert flops == expected if BACKEND != "jax" else 0.8 * expected < flops <= 1.1 * expected
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX counts on the CPU alone")
+def test_operations_are_counted_for_the_cpu_where_an_accelerator_counts_none(monkeypatch):
+    import jax
+
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(10, use_bias=False)])
+    example = np.zeros((1, 8), "float32")
+    counted = forward_flops(model, example)
+    devices = []
+
+    def cost_analysis(lowered, its_own=jax.stages.Lowered.cost_analysis):
+        devices.append(jax.config.jax_default_device)
+        return its_own(lowered)
+
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax.stages.Lowered, "cost_analysis", cost_analysis)
+    assert forward_flops(model, example) == counted == 2 * 8 * 10
+    assert [device.platform for device in devices] == ["cpu"]
+    monkeypatch.setattr(jax.stages.Lowered, "cost_analysis", lambda lowered: None)
+    assert forward_flops(model, example) is None
+
+
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="runs are tested on the default backend")
 @pytest.mark.parametrize(
     ("method", "phases"),
