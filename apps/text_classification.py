@@ -22,7 +22,7 @@ from keras_prokt_apps.glue.data import GLUE_TASKS, load_glue
 if TYPE_CHECKING:
     from keras_prokt.bert_files import BertSizes
     from keras_prokt.data.batches import Batches
-    from keras_prokt.export import TextFrontEnd
+    from keras_prokt.front_ends import TextFrontEnd
     from keras_prokt.models.bert import BertLimits
 
 MAX_LENGTH = 128
@@ -353,7 +353,7 @@ def text_task(
     Raises:
         ValueError: If the teacher or the student has no word pieces that can be read.
     """
-    from keras_prokt.export import TextFrontEnd
+    from keras_prokt.front_ends import TextFrontEnd
     from keras_prokt.models.bert import bert_tokenizer
 
     is_pair = len(parts["train"].columns) == 2
@@ -434,7 +434,7 @@ def prepared_text_task(request: TaskRequest, *, is_pair: bool) -> Task:
     Raises:
         ValueError: If the folder was changed.
     """
-    from keras_prokt.export import TextFrontEnd
+    from keras_prokt.front_ends import TextFrontEnd
 
     folder = PreparedFolder(request.prepared)
     student = student_of(request, is_pair=is_pair)

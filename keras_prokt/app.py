@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import keras
 
     from keras_prokt.data.batches import Batches
-    from keras_prokt.export import TextFrontEnd
+    from keras_prokt.front_ends import TextFrontEnd
 
 BUILT_IN = "keras_prokt_apps"
 """Import package of the top-level folder `apps/`; its modules that define `APP` are apps."""

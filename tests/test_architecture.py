@@ -15,7 +15,7 @@ import keras_prokt_apps
 PACKAGE = Path(keras_prokt.__file__).parent
 APPS = Path(keras_prokt_apps.__file__).parent
 # Each layer may import those before it. `data`, `app`, `files` and `names` stand beside them all.
-ORDER = ["losses", "models", "distillers", "callbacks", "export", "results", "runs"]
+ORDER = ["losses", "models", "front_ends", "distillers", "callbacks", "export", "results", "runs"]
 ORDER += ["options", "cli"]
 # What all may import; each has all that it imports itself.
 BESIDE = {
@@ -23,7 +23,7 @@ BESIDE = {
     "files": set(),
     "settings": {"names"},
     "methods": {"names", "settings"},
-    "app": {"names", "settings", "optimizers", "data", "export"},
+    "app": {"names", "settings", "optimizers", "data", "front_ends"},
 }
 # Modules of the package and the apps by name, but for those that are run by `python -m`.
 MODULES = {

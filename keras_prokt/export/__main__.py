@@ -11,7 +11,8 @@ from pathlib import Path
 
 import keras
 
-from keras_prokt.export.saved_model import TextFrontEnd, export_saved_model
+from keras_prokt.export.saved_model import export_saved_model
+from keras_prokt.front_ends import TextFrontEnd
 
 
 def main() -> None:

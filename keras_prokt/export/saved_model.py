@@ -6,123 +6,20 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_prokt.bert_files import check_vocabulary, read_vocabulary
 from keras_prokt.distillers.model_checks import check_output, check_pair
+from keras_prokt.front_ends.text import TextFrontEnd, check_text_inputs, tokenizer_in_graph
 from keras_prokt.tensorflow_beside import is_installed
 
 Tensor = Any
 
 _HALF = ("float16", "bfloat16")
-_TEXT_FEATURES = ("token_ids", "padding_mask", "segment_ids")
-_SEPARATE_FEATURES = ("token_ids", "padding_mask", "token_ids_pair", "padding_mask_pair")
-
-
-@dataclass(frozen=True)
-class TextFrontEnd:
-    """How raw strings become the inputs of a text student: BERT's WordPiece tokenisation.
-
-    `[CLS] text [SEP]`, for pairs `[CLS] first [SEP] second [SEP]` (Devlin et al. 2019, section
-    3), as `keras_prokt.data.text.tokenize` does it before training, with the ids of
-    `keras_prokt.models.wordpiece.ExactBertTokenizer`. A student of pairs with an input
-    `token_ids_pair` gets `[CLS] first [SEP]` and `[CLS] second [SEP]` separately.
-
-    Args:
-        vocabulary: The word pieces in the order of their ids, or the path of a `vocab.txt` with
-            one a line. Kept as a tuple.
-        lowercase: Whether the vocabulary is lower-cased.
-        strip_accents: Whether accents are removed; `None`: as `lowercase`, which is what BERT
-            does.
-        max_length: Longest sequence, special pieces counted; at least 3, for pairs 5.
-        pair: Whether the student reads pairs of texts.
-
-    Raises:
-        ValueError: If the vocabulary cannot be read, lacks a special piece or has a piece twice,
-            or `max_length` is too small.
-
-    Example:
-
-    >>> from keras_prokt.export import TextFrontEnd
-    >>> pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fine", "film"]
-    >>> TextFrontEnd(pieces, max_length=16).signature_inputs
-    ('text',)
-    """
-
-    vocabulary: Sequence[str] | str | Path
-    _: KW_ONLY
-    lowercase: bool = True
-    strip_accents: bool | None = None
-    max_length: int = 128
-    pair: bool = False
-
-    def __post_init__(self) -> None:
-        vocabulary, source = self.vocabulary, "the list"
-        if isinstance(vocabulary, str | Path):
-            source = repr(str(vocabulary))
-            try:
-                vocabulary = read_vocabulary(vocabulary)
-            except (OSError, UnicodeDecodeError) as error:
-                raise ValueError(
-                    f"Expected a readable vocabulary file, received {str(vocabulary)!r} ({error}); "
-                    "give the path of a vocab.txt with one word piece a line."
-                ) from error
-        check_vocabulary(vocabulary, source)
-        smallest = 5 if self.pair else 3
-        if self.max_length < smallest:
-            raise ValueError(
-                f"Expected max_length of at least {smallest} (special pieces and one of each "
-                f"text), received {self.max_length}; 128 is usual."
-            )
-        # The dataclass is frozen; these are its normal forms.
-        object.__setattr__(self, "vocabulary", tuple(vocabulary))
-        if self.strip_accents is None:
-            object.__setattr__(self, "strip_accents", self.lowercase)
-
-    @classmethod
-    def from_tokenizer(
-        cls, tokenizer: Any, *, max_length: int = 128, pair: bool = False
-    ) -> "TextFrontEnd":
-        """The front end that gives the ids of the tokenizer used in training.
-
-        Args:
-            tokenizer: Of `keras_prokt.models.bert.bert_tokenizer`, or another
-                `ExactBertTokenizer`.
-            max_length: As in training.
-            pair: Whether the student reads pairs of texts.
-
-        Returns:
-            The front end.
-
-        Raises:
-            ValueError: If it is another tokenizer, whose ids serving would not reproduce.
-        """
-        from keras_prokt.models.wordpiece import ExactBertTokenizer
-
-        if not isinstance(tokenizer, ExactBertTokenizer):
-            raise ValueError(
-                "Expected the tokenizer of bert_tokenizer, or another ExactBertTokenizer, "
-                f"received {type(tokenizer).__module__}.{type(tokenizer).__name__}, which gives "
-                "other ids to some texts; train with ExactBertTokenizer or serve token ids."
-            )
-        return cls(
-            tokenizer.get_vocabulary(),
-            lowercase=tokenizer.lowercase,
-            strip_accents=tokenizer.strip_accents,
-            max_length=max_length,
-            pair=pair,
-        )
-
-    @property
-    def signature_inputs(self) -> tuple[str, ...]:
-        """Names of the string inputs of `serve_text`."""
-        return ("text", "text_pair") if self.pair else ("text",)
 
 
 def export_saved_model(
@@ -187,7 +84,7 @@ def export_saved_model(
         )
     inputs = _named_inputs(student)
     if text is not None:
-        _check_text_inputs(inputs, text)
+        check_text_inputs(inputs, text)
     if class_names is not None:
         _check_class_names(student, class_names)
     if not is_installed():
@@ -221,7 +118,7 @@ def export_saved_model(
     }
     archive.add_endpoint("serving_default", serving_default, [specs])
     if text is not None:
-        to_features = _tokenizer_in_graph(text, inputs)
+        to_features = tokenizer_in_graph(text, inputs)
         strings = {name: tf.TensorSpec((None,), tf.string, name) for name in text.signature_inputs}
         archive.add_endpoint(
             "serve_text", lambda texts: serving_default(to_features(texts)), [strings]
@@ -260,19 +157,6 @@ def _named_inputs(student: keras.Model) -> dict[str, keras.KerasTensor]:
     return dict(zip(names, inputs, strict=True))
 
 
-def _check_text_inputs(inputs: Mapping[str, keras.KerasTensor], text: TextFrontEnd) -> None:
-    known = _SEPARATE_FEATURES if _reads_separately(inputs, text) else _TEXT_FEATURES
-    for name, tensor in inputs.items():
-        lengths = (None, text.max_length)
-        if name not in known or tensor.ndim != 2 or tensor.shape[1] not in lengths:
-            raise ValueError(
-                f"Expected a text student that reads {', '.join(known)} of shape "
-                f"(batch, None) or (batch, {text.max_length}), received input {name!r} of shape "
-                f"{tensor.shape}; rename the input, set max_length to its length, or leave text "
-                "out."
-            )
-
-
 def _check_class_names(student: keras.Model, class_names: Sequence[str]) -> None:
     classes = student.outputs[0].shape[-1]
     is_list = not isinstance(class_names, str) and all(isinstance(n, str) for n in class_names)
@@ -281,56 +165,6 @@ def _check_class_names(student: keras.Model, class_names: Sequence[str]) -> None
             f"Expected class_names to be {classes} strings, one a class of {student.name!r}, "
             f"received {class_names!r}; list them in the order of the logits."
         )
-
-
-def _reads_separately(inputs: Mapping[str, keras.KerasTensor], text: TextFrontEnd) -> bool:
-    """Whether the two texts of a pair are sequences of their own for the student."""
-    return text.pair and "token_ids_pair" in inputs
-
-
-def _tokenizer_in_graph(
-    text: TextFrontEnd, inputs: Mapping[str, keras.KerasTensor]
-) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
-    """A function from batches of strings to the inputs that the student reads."""
-    from keras_hub.layers import MultiSegmentPacker
-
-    from keras_prokt.models.wordpiece import ExactBertTokenizer
-
-    tokenizer = ExactBertTokenizer(
-        text.vocabulary, lowercase=text.lowercase, strip_accents=text.strip_accents
-    )
-    pack = MultiSegmentPacker(
-        sequence_length=text.max_length,
-        start_value=tokenizer.cls_token_id,
-        end_value=tokenizer.sep_token_id,
-        pad_value=tokenizer.pad_token_id,
-    )
-
-    def of_sequence(*columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        token_ids, segment_ids = pack(tuple(tokenizer(column) for column in columns))
-        padding_mask = ops.cast(ops.not_equal(token_ids, tokenizer.pad_token_id), "int32")
-        return token_ids, padding_mask, segment_ids
-
-    def to_features(texts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        columns = [texts[key] for key in text.signature_inputs]
-        if _reads_separately(inputs, text):
-            names = (_SEPARATE_FEATURES[:2], _SEPARATE_FEATURES[2:])
-            sequences = [of_sequence(column)[:2] for column in columns]
-        else:
-            names, sequences = (_TEXT_FEATURES,), [of_sequence(*columns)]
-        features = {}
-        for keys, sequence in zip(names, sequences, strict=True):
-            # 1 in a batch of no texts: Keras's LSTM takes no sequences without steps.
-            longest = ops.max(ops.sum(sequence[1], axis=1), initial=1)
-            for key, values in zip(keys, sequence, strict=True):
-                if key in inputs:
-                    # Where lengths are free, no further than the longest text of the batch: most
-                    # texts are much shorter than max_length.
-                    values = values if inputs[key].shape[1] else values[:, :longest]
-                    features[key] = ops.cast(values, inputs[key].dtype)
-        return features
-
-    return to_features
 
 
 def _in_float32(student: keras.Model) -> keras.Model:

@@ -550,7 +550,7 @@ def front_end_of(folder: RunFolder, role: str = "student") -> Any:
     Raises:
         ValueError: If its file was changed or is gone.
     """
-    from keras_prokt.export import TextFrontEnd
+    from keras_prokt.front_ends import TextFrontEnd
 
     path = folder.front_end_of(role)
     folder.check_file(path, folder.read())

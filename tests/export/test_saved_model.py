@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_prokt.export import TextFrontEnd, export_saved_model
+from keras_prokt.export import export_saved_model
+from keras_prokt.front_ends import TextFrontEnd
 from keras_prokt.models.bilstm import bilstm, bilstm_pair
 from keras_prokt.models.wordpiece import ExactBertTokenizer
 
@@ -384,7 +385,8 @@ OTHER_BACKEND = """
 import sys
 import keras, numpy as np
 import keras_prokt.models.bilstm
-from keras_prokt.export import TextFrontEnd, export_saved_model
+from keras_prokt.export import export_saved_model
+from keras_prokt.front_ends import TextFrontEnd
 folder, pieces = sys.argv[1], sys.argv[2].split()
 assert keras.backend.backend() in ("jax", "torch")
 student = keras.saving.load_model(f"{folder}/student.keras")

@@ -13,7 +13,8 @@ from keras_hub.models import BertBackbone, BertTokenizer
 from safetensors.numpy import save_file
 
 from keras_prokt.data.text import tokenize
-from keras_prokt.export import TextFrontEnd, export_saved_model
+from keras_prokt.export import export_saved_model
+from keras_prokt.front_ends import TextFrontEnd
 from keras_prokt.models.bert import (
     ExactGeluBertBackbone,
     bert_classifier,

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_prokt.export import TextFrontEnd, export_saved_model
+from keras_prokt.export import export_saved_model
+from keras_prokt.front_ends import TextFrontEnd
 from keras_prokt.models.wordpiece import (
     ExactBertTokenizer,
     check_vocabulary,
