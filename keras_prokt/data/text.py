@@ -13,6 +13,7 @@ from unicodedata import unidata_version
 import numpy as np
 
 from keras_prokt.files import cache_folder, is_kept, new_kept_folder
+from keras_prokt.front_ends.packing import pack
 from keras_prokt.tensorflow_beside import import_tensorflow
 
 FORMAT = 2
@@ -83,8 +84,6 @@ def tokenize(
     [2, 5, 6, 7, 3]
     """
     tf = import_tensorflow("tokenizing texts")
-    import keras_hub
-
     _check_strings("texts", texts)
     smallest = 3
     columns = [texts]
@@ -107,15 +106,14 @@ def tokenize(
     if len(texts) == 0:
         return TokenizedText([], [])
 
-    pack = keras_hub.layers.MultiSegmentPacker(
-        sequence_length=max_length,
-        start_value=tokenizer.cls_token_id,
-        end_value=tokenizer.sep_token_id,
-        pad_value=tokenizer.pad_token_id,
-    )
-
     def to_ids(*batch):
-        token_ids, segment_ids = pack(tuple(tokenizer(column) for column in batch))
+        token_ids, segment_ids = pack(
+            [tokenizer(column) for column in batch],
+            max_length=max_length,
+            cls_id=tokenizer.cls_token_id,
+            sep_id=tokenizer.sep_token_id,
+            pad_id=tokenizer.pad_token_id,
+        )
         real = tf.cast(token_ids != tokenizer.pad_token_id, tf.int32)
         return token_ids, segment_ids, tf.reduce_sum(real, axis=1)
 

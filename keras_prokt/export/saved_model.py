@@ -42,9 +42,10 @@ def export_saved_model(
       the logits, and `label`, int64 `(batch,)`, the most probable class; with `class_names` also
       `class_name`, its name as a UTF-8 string `(batch,)`.
     - `serve_text`, with `text`: raw UTF-8 strings `text` (and `text_pair`), each `(batch,)` ->
-      the same outputs. The tokenizer is part of the graph, in operations of TensorFlow Text: the
-      stock TensorFlow Serving links them, a Python process must `import tensorflow_text` before
-      it loads the SavedModel (for either signature).
+      the same outputs. The tokenizer is part of the graph: plain operations of TensorFlow, and of
+      TensorFlow Text those that split words into pieces and normalise UTF-8. The stock TensorFlow
+      Serving links them, a Python process must `import tensorflow_text` before it loads the
+      SavedModel (for either signature).
 
     A student in half precision is exported as its float32 copy. On the JAX and torch backends the
     student goes through a `.keras` file to a TensorFlow process of its own; its custom layers

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_prokt.bert_files import check_vocabulary, read_vocabulary
+from keras_prokt.front_ends.packing import pack
 
 Tensor = Any
 
@@ -138,22 +139,20 @@ def tokenizer_in_graph(
     text: TextFrontEnd, inputs: Mapping[str, keras.KerasTensor]
 ) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
     """A function from batches of strings to the inputs that the student reads."""
-    from keras_hub.layers import MultiSegmentPacker
-
     from keras_prokt.models.wordpiece import ExactBertTokenizer
 
     tokenizer = ExactBertTokenizer(
         text.vocabulary, lowercase=text.lowercase, strip_accents=text.strip_accents
     )
-    pack = MultiSegmentPacker(
-        sequence_length=text.max_length,
-        start_value=tokenizer.cls_token_id,
-        end_value=tokenizer.sep_token_id,
-        pad_value=tokenizer.pad_token_id,
-    )
 
     def of_sequence(*columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        token_ids, segment_ids = pack(tuple(tokenizer(column) for column in columns))
+        token_ids, segment_ids = pack(
+            [tokenizer(column) for column in columns],
+            max_length=text.max_length,
+            cls_id=tokenizer.cls_token_id,
+            sep_id=tokenizer.sep_token_id,
+            pad_id=tokenizer.pad_token_id,
+        )
         padding_mask = ops.cast(ops.not_equal(token_ids, tokenizer.pad_token_id), "int32")
         return token_ids, padding_mask, segment_ids
 

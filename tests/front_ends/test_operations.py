@@ -1,0 +1,61 @@
+"""The operations of served graphs: a new one that servers may lack is noticed here."""
+
+import keras
+import pytest
+from keras import layers, ops
+
+from keras_prokt.export import export_saved_model
+from keras_prokt.front_ends import TextFrontEnd
+
+pytest.importorskip("tensorflow")
+
+# What every SavedModel here has: the student, its outputs, and reading its weights.
+OF_ALL = """
+AddV2 ArgMax AssignVariableOp BiasAdd Bitcast BitwiseAnd Cast Const DisableCopyOnRead Equal
+Identity Less LogicalAnd MatMul Mean MergeV2Checkpoints NoOp Pack Placeholder ReadVariableOp
+RestoreV2 SaveV2 Select SelectV2 ShardedFilename Softmax StatefulPartitionedCall
+StaticRegexFullMatch StridedSlice StringJoin VarHandleOp
+"""
+OF_TOKEN_IDS = "GatherV2"
+
+# TensorFlow Text's, all that remain: without its library a server loads no model of texts.
+# TensorFlow Serving links it, and has had these for years.
+OF_TENSORFLOW_TEXT = "FastWordpieceTokenizeWithOffsets RegexSplitWithOffsets"
+OF_TENSORFLOW_TEXT_UNCASED = "NormalizeUTF8"
+OF_TEXT = """
+All Assert ConcatV2 Cumsum ExpandDims Fill If LessEqual Max Maximum Minimum Mul NotEqual
+OnesLike Prod RaggedGather RaggedTensorToTensor Range Reshape Shape Squeeze StaticRegexReplace
+Sub Sum Transpose UnicodeTranscode Where
+"""
+OF_TEXT_UNCASED = "LowerBound UnicodeDecode UnicodeEncode"
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film"]
+
+
+def operations(path):
+    """Names of all operations in a SavedModel, in its functions too."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    model = SavedModel()
+    model.ParseFromString((path / "saved_model.pb").read_bytes())
+    [graph] = (one.graph_def for one in model.meta_graphs)
+    functions = [node.op for function in graph.library.function for node in function.node_def]
+    return {node.op for node in graph.node} | set(functions)
+
+
+def text_student():
+    names = ("token_ids", "padding_mask", "segment_ids")
+    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+    x = layers.Add()([layers.Embedding(6, 2)(tensor) for tensor in inputs.values()])
+    return keras.Model(inputs, layers.Dense(2)(ops.mean(x, axis=1)))
+
+
+@pytest.mark.parametrize("pair", [False, True])
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_of_texts(tmp_path, pair, lowercase):
+    text = TextFrontEnd(PIECES, pair=pair, lowercase=lowercase)
+    expected = [OF_ALL, OF_TOKEN_IDS, OF_TEXT, OF_TENSORFLOW_TEXT]
+    if lowercase:
+        expected += [OF_TEXT_UNCASED, OF_TENSORFLOW_TEXT_UNCASED]
+    path = export_saved_model(text_student(), tmp_path, text=text)
+    assert operations(path) == set(" ".join(expected).split())
