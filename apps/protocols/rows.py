@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_prokt.runs.protocol import Row
+from keras_prokt.runs.reproduction import Reproduction
 
 Settings = Mapping[str, Any]
 
@@ -38,6 +39,19 @@ def is_papers_form(row: Row) -> bool:
         and row.settings.get("label_weight") == 0
         and row.settings.get("temperature", 1.0) == 1
     )
+
+
+def choice_of(trials: Reproduction) -> Choice | None:
+    """What trials choose, `None` until all their runs are there."""
+    rows = trials.protocol.rows
+    best = [
+        trials.best_of([row for row in rows if row.group == group])
+        for group in ("student", "kd", "prokt")
+    ]
+    best.append(trials.best_of([row for row in rows if is_papers_form(row)]))
+    if any(row is None for row in best):
+        return None
+    return Choice(*(dict(row.settings) for row in best if row is not None))
 
 
 def chosen_rows(choice: Choice | None, minutes: float, **shared: Any) -> tuple[Row, ...]:

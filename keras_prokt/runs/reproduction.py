@@ -374,29 +374,33 @@ class Reproduction:
                 )
 
     def chosen(self) -> dict[str, str | None]:
-        """Group -> the title of its best row on validation, `None` until all its runs are there.
+        """Group -> the title of its best row on validation, as `best_of`."""
+        found = {}
+        for group in self.protocol.groups:
+            best = self.best_of([row for row in self.protocol.rows if row.group == group])
+            found[group] = None if best is None else best.title
+        return found
+
+    def best_of(self, rows: Sequence[Row]) -> Row | None:
+        """The best of some rows on validation, `None` until all their runs are there.
 
         A row of which a run has failed is not chosen. Equal means go to the first.
         """
-        there, failed, found = self.archived(), self.failed(), {}
-        for group in self.protocol.groups:
-            configurations = []
-            for row in self.protocol.rows:
-                if row.group != group:
-                    continue
-                names = [entry.name for entry in self.entries if self.rows[entry.name] is row]
-                if any(name in failed for name in names):
-                    continue
-                runs = [there[name]["results"] for name in names if name in there]
-                values = [
-                    {"student": one["models"]["student"]["validation"][one["metric"]]}
-                    for one in runs
-                ]
-                is_whole = len(values) == len(names)
-                configurations.append({"title": row.title, "is_whole": is_whole, "runs": values})
-            is_all = all(one["is_whole"] for one in configurations)
-            found[group] = choose(configurations) if is_all else None
-        return found
+        archived, failed, configurations = self.archived(), self.failed(), []
+        for row in rows:
+            names = [entry.name for entry in self.entries if self.rows[entry.name] is row]
+            if any(name in failed for name in names):
+                continue
+            runs = [archived[name]["results"] for name in names if name in archived]
+            values = [
+                {"student": one["models"]["student"]["validation"][one["metric"]]} for one in runs
+            ]
+            is_whole = len(values) == len(names)
+            configurations.append({"title": row.name, "is_whole": is_whole, "runs": values})
+        if not all(one["is_whole"] for one in configurations):
+            return None
+        best = choose(configurations)
+        return next((row for row in rows if row.name == best), None)
 
 
 def archive_lock(archive: Path) -> Lock:

@@ -1,10 +1,19 @@
 """Protocols: which there are, what their runs are, and the paper's numbers in them."""
 
+from pathlib import Path
+
 import pytest
 
 from keras_prokt.runs.protocol import Protocol, Row, get_protocol, list_protocols, row
 from keras_prokt.runs.reproduction import Reproduction
-from keras_prokt_apps.protocols.rows import PAPERS_FORM, Choice, chosen_rows, is_papers_form
+from keras_prokt_apps.protocols import chosen
+from keras_prokt_apps.protocols.rows import (
+    PAPERS_FORM,
+    Choice,
+    choice_of,
+    chosen_rows,
+    is_papers_form,
+)
 
 # Read in the paper, Tables 1 to 3; a number of each table's corners and some between.
 PUBLISHED = [
@@ -74,6 +83,42 @@ def test_what_was_chosen_becomes_the_rows_that_are_compared():
     same = chosen_rows(Choice({}, kd, papers_form, papers_form), 1.0)
     assert PAPERS_FORM not in {row.title for row in same}, "no run is in it twice"
     assert chosen_rows(None, 1.0) == ()
+
+
+@pytest.mark.parametrize(
+    ("trials", "typed"), [("digits-tuning", chosen.DIGITS), ("texts-tuning", chosen.TEXTS)]
+)
+def test_what_is_typed_is_what_the_trials_chose(trials, typed, tmp_path):
+    results = Path(__file__).parents[2] / "results"
+    assert choice_of(Reproduction(get_protocol(trials), tmp_path, results)) == typed
+
+
+def test_trials_choose_the_best_row_of_each_method(tmp_path, monkeypatch):
+    trials = Reproduction(get_protocol("texts-tuning"), tmp_path / "out", tmp_path / "results")
+    values = {name: 0.5 for name in trials.rows}
+
+    def archived():
+        return {
+            name: {
+                "results": {
+                    "metric": "accuracy",
+                    "models": {"student": {"validation": {"accuracy": value}}},
+                }
+            }
+            for name, value in values.items()
+        }
+
+    monkeypatch.setattr(trials, "archived", archived)
+    rows = trials.protocol.rows
+    names = {row.name: name for name, row in trials.rows.items()}
+    best = {row.group: row for row in rows}  # the last of each, that no default chooses
+    for number, each in enumerate(best.values()):
+        values[names[each.name]] = 0.6 + 0.01 * number
+    choice = choice_of(trials)
+    expected = (best["student"], best["kd"], best["prokt"], best[PAPERS_FORM])
+    assert choice == Choice(*(each.settings for each in expected))
+    values.pop(names[rows[0].name])
+    assert choice_of(trials) is None, "a run is missing"
 
 
 def test_the_papers_form_has_no_labels_in_the_loss_of_the_student():
