@@ -384,8 +384,8 @@ def text_task(
         class_names=class_names,
         build_teacher=lambda: _bert(request.teacher, len(class_names)),
         build_student=lambda: student.build(len(class_names), vocabulary_size),
-        text=front_ends["student"],
-        teacher_text=front_ends["teacher"],
+        front_end=front_ends["student"],
+        teacher_front_end=front_ends["teacher"],
         metrics=metrics,
         more_validation=batches,
         presets=tuple(dict.fromkeys((request.teacher, student.preset))),
@@ -434,7 +434,7 @@ def prepared_text_task(request: TaskRequest, *, is_pair: bool) -> Task:
     Raises:
         ValueError: If the folder was changed.
     """
-    from keras_prokt.front_ends import TextFrontEnd
+    from keras_prokt.front_ends import from_json
 
     folder = PreparedFolder(request.prepared)
     student = student_of(request, is_pair=is_pair)
@@ -445,7 +445,7 @@ def prepared_text_task(request: TaskRequest, *, is_pair: bool) -> Task:
         return {**inputs, "student": {name: inputs[role][name] for name in student.inputs}}
 
     data = folder.task_data(request, inputs=of_models)
-    front_ends = {name: TextFrontEnd(**of_one) for name, of_one in folder.front_ends().items()}
+    front_ends = {name: from_json(of_one) for name, of_one in folder.front_ends().items()}
     front_end = front_ends[role]
     classes, pieces = len(data["class_names"]), len(front_end.vocabulary)
 
@@ -463,8 +463,8 @@ def prepared_text_task(request: TaskRequest, *, is_pair: bool) -> Task:
         **data,
         build_teacher=lambda: _bert(folder.checkpoint(request.teacher), classes),
         build_student=build_student,
-        text=front_end,
-        teacher_text=front_ends["teacher"],
+        front_end=front_end,
+        teacher_front_end=front_ends["teacher"],
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from keras_prokt.data.table import TFDS, read_table
 from keras_prokt.files import replacing
+from keras_prokt.front_ends import TextFrontEnd
 from keras_prokt.settings import SettingError, argument
 from keras_prokt_apps.text_classification import texts_for_student
 
@@ -62,7 +63,8 @@ def predict_table(
             f"Expected a completed run at {str(folder.path)!r}, received one whose status is "
             f"{record['status']!r}; finish it with `{folder.resume_hint()}`."
         )
-    if (front_end := front_end_of(folder, model)) is None:
+    front_end = front_end_of(folder, model)
+    if not isinstance(front_end, TextFrontEnd):
         raise ValueError(
             f"Expected a run on texts, received one of app {spec.app!r}; serve its SavedModel."
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import keras
 
     from keras_prokt.data.batches import Batches
-    from keras_prokt.front_ends import TextFrontEnd
+    from keras_prokt.front_ends import FrontEnd
 
 BUILT_IN = "keras_prokt_apps"
 """Import package of the top-level folder `apps/`; its modules that define `APP` are apps."""
@@ -157,14 +157,15 @@ class Task:
         class_names: Names of the classes, in the order of the logits.
         build_teacher: Makes the untrained (or pretrained) teacher.
         build_student: Makes the student.
-        text: How raw strings become the student's inputs, for serving; `None` for images.
+        front_end: How raw input becomes the student's inputs, for serving and `predict`; `None`
+            where there is nothing but what the student reads.
         metrics: What is reported on each held-out part, "accuracy" or of
             `keras_prokt.results.metrics.METRICS`, in the order of the results table. The best
             student on validation is that of the epoch with the highest value of the first.
         more_validation: Other parts that are reported and decide nothing, by name.
         validates_on_training_set: Whether the validation examples come out of the training set, so
             that what is wrong with its labels is wrong with theirs.
-        teacher_text: As `text`, of the teacher.
+        teacher_front_end: As `front_end`, of the teacher.
         presets: Names of the checkpoints that the models start from.
     """
 
@@ -174,11 +175,11 @@ class Task:
     class_names: list[str]
     build_teacher: Callable[[], "keras.Model"]
     build_student: Callable[[], "keras.Model"]
-    text: "TextFrontEnd | None" = None
+    front_end: "FrontEnd | None" = None
     metrics: tuple[str, ...] = ("accuracy",)
     more_validation: "Mapping[str, Batches]" = field(default_factory=dict)
     validates_on_training_set: bool = False
-    teacher_text: "TextFrontEnd | None" = None
+    teacher_front_end: "FrontEnd | None" = None
     presets: tuple[str, ...] = ()
 
 

@@ -96,6 +96,7 @@ def test_light_modules_import_no_keras():
     light |= {"keras_prokt.names", "keras_prokt.runs.lock", "keras_prokt_apps.text_classification"}
     light |= {name for name, path in MODULES.items() if says_that_it_is_light(path)}
     assert light >= {"keras_prokt.runs.spec", "keras_prokt.options", "keras_prokt.settings"}
+    assert light >= {"keras_prokt.front_ends", "keras_prokt.front_ends.images"}
     code = (
         "import importlib, json, sys\n"
         "for name in json.loads(sys.argv[1]):\n"

@@ -65,7 +65,7 @@ class Contents:
         metrics: What is reported.
         parts: All data by name, "train" first.
         validates_on_training_set: As in `Task`.
-        front_ends: How texts are read, a JSON object by role; empty where there are none.
+        front_ends: How raw input is read, a JSON object by role; empty where there are none.
         checkpoints: Folders of the checkpoints that models start from, by the name of the preset.
         digests: SHA-256 of the user's own files, by the name of their setting.
     """
@@ -333,7 +333,7 @@ class PreparedFolder:
         }
 
     def front_ends(self) -> dict[str, dict[str, Any]]:
-        """How texts are read, a JSON object by role."""
+        """How raw input is read, a JSON object by role."""
         read = self._read(self.record["front_ends"].values())
         return {
             role: json.loads(bytes(read[number]))

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import keras
 
+from keras_prokt import front_ends
 from keras_prokt.export.saved_model import export_saved_model
-from keras_prokt.front_ends import TextFrontEnd
+from keras_prokt.files import read_record
 
 
 def main() -> None:
@@ -28,29 +29,25 @@ def main() -> None:
         metavar="MODULE",
         help="a module that registers custom layers of the student; may be repeated",
     )
-    parser.add_argument("--text-vocabulary", metavar="FILE", help="adds serve_text: a vocab.txt")
-    parser.add_argument("--text-cased", action="store_true", help="do not lower-case")
-    parser.add_argument("--text-strip-accents", action=argparse.BooleanOptionalAction)
-    parser.add_argument("--text-max-length", type=int, default=TextFrontEnd.max_length)
-    parser.add_argument("--text-pair", action="store_true", help="serve_text takes pairs")
+    parser.add_argument(
+        "--front-end",
+        metavar="FILE",
+        help="adds signatures of raw input: front_end.json of a run",
+    )
     parser.add_argument("--class-names", metavar="FILE", help="adds class_name: a JSON list")
     given = parser.parse_args()
     try:
         for module in given.modules:
             importlib.import_module(module)
-        text = given.text_vocabulary and TextFrontEnd(
-            given.text_vocabulary,
-            lowercase=not given.text_cased,
-            strip_accents=given.text_strip_accents,
-            max_length=given.text_max_length,
-            pair=given.text_pair,
-        )
+        front_end = None
+        if given.front_end:
+            front_end = front_ends.from_json(read_record(Path(given.front_end)))
         class_names = None
         if given.class_names:
             class_names = json.loads(Path(given.class_names).read_text(encoding="utf-8"))
         student = keras.saving.load_model(given.student, compile=False, safe_mode=True)
         path = export_saved_model(
-            student, given.directory, text=text or None, class_names=class_names
+            student, given.directory, front_end=front_end, class_names=class_names
         )
         print(path)
     # Keras reports layers that it cannot rebuild as TypeError, in many lines.

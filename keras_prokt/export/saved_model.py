@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import keras
 from keras import ops
 
 from keras_prokt.distillers.model_checks import check_output, check_pair
-from keras_prokt.front_ends.text import TextFrontEnd, check_text_inputs, tokenizer_in_graph
+from keras_prokt.files import write_record
+from keras_prokt.front_ends import FrontEnd, Signature
 from keras_prokt.tensorflow_beside import is_installed
 
 Tensor = Any
@@ -26,7 +27,7 @@ def export_saved_model(
     student: keras.Model,
     directory: str | Path,
     *,
-    text: TextFrontEnd | None = None,
+    front_end: FrontEnd | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Path:
     """Writes the student alone as a SavedModel, in a new version directory.
@@ -35,17 +36,14 @@ def export_saved_model(
     in one move, when it is complete. Earlier versions are never touched. The batch size, and
     every length that is `None` in the student's inputs, stay free.
 
-    Signatures:
+    The signature `serving_default` takes the student's inputs by the names given to `keras.Input`
+    (`inputs` for a single one without a name) and returns `probabilities`, float32
+    `(batch, classes)`, the softmax of the logits, and `label`, int64 `(batch,)`, the most probable
+    class; with `class_names` also `class_name`, its name as a UTF-8 string `(batch,)`.
 
-    - `serving_default`: the student's inputs by the names given to `keras.Input` (`inputs` for a
-      single one without a name) -> `probabilities`, float32 `(batch, classes)`, the softmax of
-      the logits, and `label`, int64 `(batch,)`, the most probable class; with `class_names` also
-      `class_name`, its name as a UTF-8 string `(batch,)`.
-    - `serve_text`, with `text`: raw UTF-8 strings `text` (and `text_pair`), each `(batch,)` ->
-      the same outputs. The tokenizer is part of the graph: plain operations of TensorFlow, and of
-      TensorFlow Text those that split words into pieces and normalise UTF-8. The stock TensorFlow
-      Serving links them, a Python process must `import tensorflow_text` before it loads the
-      SavedModel (for either signature).
+    With a `front_end` there are signatures of raw input, with the same outputs; its class says
+    which. Where raw input is what `serving_default` takes, as with `ImageFrontEnd`, the student's
+    own inputs have another signature.
 
     A student in half precision is exported as its float32 copy. On the JAX and torch backends the
     student goes through a `.keras` file to a TensorFlow process of its own; its custom layers
@@ -55,9 +53,9 @@ def export_saved_model(
         student: A functional or built sequential model whose output is logits, shape
             `(batch, classes)`.
         directory: Parent of the version directories; made if it is not there.
-        text: How strings become the student's inputs `token_ids`, `padding_mask` and
-            `segment_ids`, of which it reads one or more; for pairs also `token_ids`,
-            `padding_mask`, `token_ids_pair` and `padding_mask_pair`.
+        front_end: How raw input becomes the student's inputs. For texts it reads one or more of
+            `token_ids`, `padding_mask` and `segment_ids`, for pairs also `token_ids`,
+            `padding_mask`, `token_ids_pair` and `padding_mask_pair`; for images one input.
         class_names: Names of the classes, in the order of the logits.
 
     Returns:
@@ -65,7 +63,7 @@ def export_saved_model(
 
     Raises:
         ValueError: If the student has no known inputs, does not end in logits, does not suit
-            `text` or cannot be rebuilt, `class_names` are not as many strings as there are
+            `front_end` or cannot be rebuilt, `class_names` are not as many strings as there are
             classes, or `directory` is a file. Nothing is left behind.
 
     Example:
@@ -84,8 +82,8 @@ def export_saved_model(
             f"where {str(anchor)!r} is a file; choose another path."
         )
     inputs = _named_inputs(student)
-    if text is not None:
-        check_text_inputs(inputs, text)
+    if front_end is not None:
+        front_end.check_inputs(inputs)
     if class_names is not None:
         _check_class_names(student, class_names)
     if not is_installed():
@@ -94,7 +92,7 @@ def export_saved_model(
             "export where it is installed, on any backend."
         )
     if keras.backend.backend() != "tensorflow":
-        return _export_in_tensorflow_process(student, directory, text, class_names)
+        return _export_in_tensorflow_process(student, directory, front_end, class_names)
 
     import tensorflow as tf
 
@@ -102,7 +100,7 @@ def export_saved_model(
     inputs = _named_inputs(student)
     structure = student.inputs[0] if isinstance(student, keras.Sequential) else student.input
 
-    def serving_default(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def classify(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         values = keras.tree.pack_sequence_as(structure, [features[name] for name in inputs])
         logits = ops.cast(keras.tree.flatten(student(values, training=False))[0], "float32")
         label = ops.cast(ops.argmax(logits, axis=-1), "int64")
@@ -117,13 +115,15 @@ def export_saved_model(
         name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name)
         for name, tensor in inputs.items()
     }
-    archive.add_endpoint("serving_default", serving_default, [specs])
-    if text is not None:
-        to_features = tokenizer_in_graph(text, inputs)
-        strings = {name: tf.TensorSpec((None,), tf.string, name) for name in text.signature_inputs}
-        archive.add_endpoint(
-            "serve_text", lambda texts: serving_default(to_features(texts)), [strings]
-        )
+    of_model = "serving_default" if front_end is None else front_end.model_signature
+    archive.add_endpoint(of_model, classify, [specs])
+
+    def of_raw(signature: Signature) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+        return lambda raw: classify(signature.to_features(raw))
+
+    raw = {} if front_end is None else front_end.signatures(inputs)
+    for name, signature in raw.items():
+        archive.add_endpoint(name, of_raw(signature), [dict(signature.inputs)])
     # The name is no number, so that a server does not take the unfinished folder for a version.
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=anchor) as scratch:
         unfinished = Path(scratch) / "saved_model"
@@ -218,7 +218,7 @@ def _move_to_next_version(unfinished: Path, directory: Path) -> Path:
 def _export_in_tensorflow_process(
     student: keras.Model,
     directory: Path,
-    text: TextFrontEnd | None,
+    front_end: FrontEnd | None,
     class_names: Sequence[str] | None,
 ) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
@@ -230,13 +230,10 @@ def _export_in_tensorflow_process(
             names = Path(scratch) / "class_names.json"
             names.write_text(json.dumps(list(class_names)), encoding="utf-8")
             command += [f"--class-names={names}"]
-        if text is not None:
-            vocabulary = Path(scratch) / "vocab.txt"
-            vocabulary.write_text("\n".join(text.vocabulary), encoding="utf-8")
-            command += [f"--text-vocabulary={vocabulary}", f"--text-max-length={text.max_length}"]
-            command += ["--text-strip-accents" if text.strip_accents else "--no-text-strip-accents"]
-            command += ["--text-pair"] if text.pair else []
-            command += [] if text.lowercase else ["--text-cased"]
+        if front_end is not None:
+            config = Path(scratch) / "front_end.json"
+            write_record(config, front_end.to_json())
+            command += [f"--front-end={config}"]
         environment = {
             **os.environ,
             "KERAS_BACKEND": "tensorflow",

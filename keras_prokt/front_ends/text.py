@@ -1,15 +1,19 @@
-"""Raw strings as a student reads them: BERT's word pieces, made inside the served graph."""
+"""Texts: raw strings to BERT's word pieces, as a text student reads them.
 
-from collections.abc import Callable, Mapping, Sequence
+This module imports no Keras.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any
-
-import keras
-from keras import ops
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from keras_prokt.bert_files import check_vocabulary, read_vocabulary
+from keras_prokt.front_ends.base import FrontEnd, Signature
 from keras_prokt.front_ends.packing import pack
+
+if TYPE_CHECKING:
+    import keras
 
 Tensor = Any
 
@@ -18,13 +22,19 @@ _SEPARATE_FEATURES = ("token_ids", "padding_mask", "token_ids_pair", "padding_ma
 
 
 @dataclass(frozen=True)
-class TextFrontEnd:
+class TextFrontEnd(FrontEnd):
     """How raw strings become the inputs of a text student: BERT's WordPiece tokenisation.
 
     `[CLS] text [SEP]`, for pairs `[CLS] first [SEP] second [SEP]` (Devlin et al. 2019, section
     3), as `keras_prokt.data.text.tokenize` does it before training, with the ids of
     `keras_prokt.models.wordpiece.ExactBertTokenizer`. A student of pairs with an input
-    `token_ids_pair` gets `[CLS] first [SEP]` and `[CLS] second [SEP]` separately.
+    `token_ids_pair` gets `[CLS] first [SEP]` and `[CLS] second [SEP]` separately. Its signature:
+
+    - `serve_text`: strings `text`, of pairs also `text_pair`, UTF-8, each `(batch,)`. The
+      tokenizer is part of the graph: plain operations of TensorFlow, and of TensorFlow Text those
+      that split words into pieces and normalise UTF-8. The stock TensorFlow Serving links them, a
+      Python process must `import tensorflow_text` before it loads the SavedModel, whichever
+      signature it wants.
 
     Args:
         vocabulary: The word pieces in the order of their ids, or the path of a `vocab.txt` with
@@ -46,6 +56,8 @@ class TextFrontEnd:
     >>> TextFrontEnd(pieces, max_length=16).signature_inputs
     ('text',)
     """
+
+    kind: ClassVar[str] = "text"
 
     vocabulary: Sequence[str] | str | Path
     _: KW_ONLY
@@ -116,63 +128,60 @@ class TextFrontEnd:
         """Names of the string inputs of `serve_text`."""
         return ("text", "text_pair") if self.pair else ("text",)
 
+    def check_inputs(self, inputs: "Mapping[str, keras.KerasTensor]") -> None:
+        known = _SEPARATE_FEATURES if self._is_read_separately(inputs) else _TEXT_FEATURES
+        for name, tensor in inputs.items():
+            lengths = (None, self.max_length)
+            if name not in known or tensor.ndim != 2 or tensor.shape[1] not in lengths:
+                raise ValueError(
+                    f"Expected a text student that reads {', '.join(known)} of shape "
+                    f"(batch, None) or (batch, {self.max_length}), received input {name!r} of "
+                    f"shape {tensor.shape}; rename the input, set max_length to its length, or "
+                    "leave the front end out."
+                )
 
-def check_text_inputs(inputs: Mapping[str, keras.KerasTensor], text: TextFrontEnd) -> None:
-    known = _SEPARATE_FEATURES if _reads_separately(inputs, text) else _TEXT_FEATURES
-    for name, tensor in inputs.items():
-        lengths = (None, text.max_length)
-        if name not in known or tensor.ndim != 2 or tensor.shape[1] not in lengths:
-            raise ValueError(
-                f"Expected a text student that reads {', '.join(known)} of shape "
-                f"(batch, None) or (batch, {text.max_length}), received input {name!r} of shape "
-                f"{tensor.shape}; rename the input, set max_length to its length, or leave text "
-                "out."
-            )
+    def signatures(self, inputs: "Mapping[str, keras.KerasTensor]") -> dict[str, Signature]:
+        import tensorflow as tf
 
+        from keras_prokt.models.wordpiece import ExactBertTokenizer
 
-def _reads_separately(inputs: Mapping[str, keras.KerasTensor], text: TextFrontEnd) -> bool:
-    """Whether the two texts of a pair are sequences of their own for the student."""
-    return text.pair and "token_ids_pair" in inputs
-
-
-def tokenizer_in_graph(
-    text: TextFrontEnd, inputs: Mapping[str, keras.KerasTensor]
-) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
-    """A function from batches of strings to the inputs that the student reads."""
-    from keras_prokt.models.wordpiece import ExactBertTokenizer
-
-    tokenizer = ExactBertTokenizer(
-        text.vocabulary, lowercase=text.lowercase, strip_accents=text.strip_accents
-    )
-
-    def of_sequence(*columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        token_ids, segment_ids = pack(
-            [tokenizer(column) for column in columns],
-            max_length=text.max_length,
-            cls_id=tokenizer.cls_token_id,
-            sep_id=tokenizer.sep_token_id,
-            pad_id=tokenizer.pad_token_id,
+        tokenizer = ExactBertTokenizer(
+            self.vocabulary, lowercase=self.lowercase, strip_accents=self.strip_accents
         )
-        padding_mask = ops.cast(ops.not_equal(token_ids, tokenizer.pad_token_id), "int32")
-        return token_ids, padding_mask, segment_ids
 
-    def to_features(texts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        columns = [texts[key] for key in text.signature_inputs]
-        if _reads_separately(inputs, text):
-            names = (_SEPARATE_FEATURES[:2], _SEPARATE_FEATURES[2:])
-            sequences = [of_sequence(column)[:2] for column in columns]
-        else:
-            names, sequences = (_TEXT_FEATURES,), [of_sequence(*columns)]
-        features = {}
-        for keys, sequence in zip(names, sequences, strict=True):
-            # 1 in a batch of no texts: Keras's LSTM takes no sequences without steps.
-            longest = ops.max(ops.sum(sequence[1], axis=1), initial=1)
-            for key, values in zip(keys, sequence, strict=True):
-                if key in inputs:
-                    # Where lengths are free, no further than the longest text of the batch: most
-                    # texts are much shorter than max_length.
-                    values = values if inputs[key].shape[1] else values[:, :longest]
-                    features[key] = ops.cast(values, inputs[key].dtype)
-        return features
+        def of_sequence(*columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            token_ids, segment_ids = pack(
+                [tokenizer(column) for column in columns],
+                max_length=self.max_length,
+                cls_id=tokenizer.cls_token_id,
+                sep_id=tokenizer.sep_token_id,
+                pad_id=tokenizer.pad_token_id,
+            )
+            padding_mask = tf.cast(token_ids != tokenizer.pad_token_id, tf.int32)
+            return token_ids, padding_mask, segment_ids
 
-    return to_features
+        def to_features(texts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            columns = [texts[key] for key in self.signature_inputs]
+            if self._is_read_separately(inputs):
+                names = (_SEPARATE_FEATURES[:2], _SEPARATE_FEATURES[2:])
+                sequences = [of_sequence(column)[:2] for column in columns]
+            else:
+                names, sequences = (_TEXT_FEATURES,), [of_sequence(*columns)]
+            features = {}
+            for keys, sequence in zip(names, sequences, strict=True):
+                # 1 in a batch of no texts: Keras's LSTM takes no sequences without steps.
+                longest = tf.maximum(tf.reduce_max(tf.reduce_sum(sequence[1], axis=1)), 1)
+                for key, values in zip(keys, sequence, strict=True):
+                    if key in inputs:
+                        # Where lengths are free, no further than the longest text of the batch:
+                        # most texts are much shorter than max_length.
+                        values = values if inputs[key].shape[1] else values[:, :longest]
+                        features[key] = tf.cast(values, inputs[key].dtype)
+            return features
+
+        strings = {name: tf.TensorSpec((None,), tf.string, name) for name in self.signature_inputs}
+        return {"serve_text": Signature(strings, to_features)}
+
+    def _is_read_separately(self, inputs: "Mapping[str, keras.KerasTensor]") -> bool:
+        """Whether the two texts of a pair are sequences of their own for the student."""
+        return self.pair and "token_ids_pair" in inputs

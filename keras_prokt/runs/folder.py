@@ -120,11 +120,11 @@ class RunFolder:
         return self.saved_model if role == "student" else self.teacher_saved_model
 
     def front_end_of(self, role: str) -> Path:
-        """The file that says how it reads texts."""
+        """The file that says how it reads raw input."""
         return self.front_end if role == "student" else self.teacher_front_end
 
     def write_front_end(self, front_end: dict[str, Any] | None, role: str = "student") -> None:
-        """Writes how texts are read, with a checksum: unlike others, it is read before the end."""
+        """Writes how raw input is read; with a checksum, since it is read before the end too."""
         path = self.front_end_of(role)
         if front_end is None:
             write_text(path, _NONE)
@@ -132,7 +132,7 @@ class RunFolder:
             write_record(path, front_end)
 
     def read_front_end(self, role: str = "student") -> dict[str, Any] | None:
-        """How texts are read; `None` where nothing reads any.
+        """How raw input is read; `None` where only what the model reads is.
 
         Raises:
             ValueError: If it was changed.
@@ -282,7 +282,7 @@ class RunFolder:
 
         Args:
             record: As in `run.json`.
-            front_end: How texts are read, as in `front_end.json`.
+            front_end: How raw input is read, as in `front_end.json`.
             overwrite: Whether a run that is there is replaced.
 
         Yields:

@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +90,9 @@ def prepare_folder(
 
 
 def _front_ends(task: Task) -> dict[str, dict[str, Any]]:
-    """How texts are read, as JSON objects by role."""
-    of_roles = {"student": task.text, "teacher": task.teacher_text}
-    return {role: asdict(text) for role, text in of_roles.items() if text is not None}
+    """How raw input is read, as JSON objects by role."""
+    of_roles = {"student": task.front_end, "teacher": task.teacher_front_end}
+    return {role: one.to_json() for role, one in of_roles.items() if one is not None}
 
 
 def _checkpoints(task: Task, scratch: Path) -> dict[str, Path]:

@@ -8,7 +8,6 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.batches import Batches
 from keras_prokt.distillers.faults import TrainingFault
 from keras_prokt.files import digest_of_file, remove_unfinished, replacing, write_text
+from keras_prokt.front_ends import FrontEnd, TextFrontEnd, from_json
 from keras_prokt.models.loading import load_student
 from keras_prokt.results.evaluation import Evaluation, evaluate
 from keras_prokt.results.metrics import log_name
@@ -113,7 +113,7 @@ def run(
         "threads": threads_in_use(),
         **describe_environment(),
     }
-    with folder.created(record, _as_json(task.text), overwrite=overwrite) as record:
+    with folder.created(record, _as_json(task.front_end), overwrite=overwrite) as record:
         try:
             return _carry_out(this, record, plan)
         except Stopped:
@@ -124,9 +124,9 @@ def run(
             raise
 
 
-def _as_json(front_end: Any) -> dict[str, Any] | None:
-    """How texts are read: a model can be exported without the data and preset of its run."""
-    return None if front_end is None else asdict(front_end)
+def _as_json(front_end: FrontEnd | None) -> dict[str, Any] | None:
+    """How raw input is read: a model can be exported without the data and preset of its run."""
+    return None if front_end is None else front_end.to_json()
 
 
 def _put_back(folder: RunFolder, record: dict[str, Any], error: BaseException) -> None:
@@ -217,7 +217,7 @@ def resume(
             return record
         this = Run(spec, folder, cache=cache, stop=Stop(stop_after) if stop is None else stop)
         check_same_data(spec, this.task, record["data"])
-        folder.write_front_end(_as_json(this.task.text))
+        folder.write_front_end(_as_json(this.task.front_end))
         record = {k: v for k, v in record.items() if k != "failure"} | {"status": "running"}
         return _carry_out(this, record, plan_of(this))
 
@@ -334,9 +334,9 @@ def _best_teacher(run: Run) -> BestModelCheckpoint:
 
 
 def _save_teacher(run: Run, plan: Plan) -> None:
-    """Keeps the teacher beside the student, with how it reads texts."""
+    """Keeps the teacher beside the student, with how it reads raw input."""
     folder = run.folder
-    folder.write_front_end(_as_json(run.task.teacher_text), "teacher")
+    folder.write_front_end(_as_json(run.task.teacher_front_end), "teacher")
     with replacing(folder.teacher) as temporary:
         if plan.distiller.trains_teacher and not run.spec.full_train:
             shutil.copyfile(read_best(folder.best_teacher).path, temporary)
@@ -441,7 +441,7 @@ def _export(run: Run, role: str) -> None:
     export_saved_model(
         load_student(folder.model_of(role)),
         folder.saved_model_of(role),
-        text=task.text if role == "student" else task.teacher_text,
+        front_end=task.front_end if role == "student" else task.teacher_front_end,
         class_names=task.class_names,
     )
 
@@ -535,13 +535,13 @@ def export_run(out: str | Path, model: str = "student") -> Path:
         return export_saved_model(
             saved_model(folder, model),
             folder.saved_model_of(model),
-            text=front_end_of(folder, model),
+            front_end=front_end_of(folder, model),
             class_names=folder.read()["class_names"],
         )
 
 
-def front_end_of(folder: RunFolder, role: str = "student") -> Any:
-    """How raw strings become a model's inputs, a `TextFrontEnd`; `None` where nothing does.
+def front_end_of(folder: RunFolder, role: str = "student") -> FrontEnd | None:
+    """How raw input becomes a model's inputs; `None` where the run says of nothing that does.
 
     Args:
         folder: The run's folder.
@@ -550,21 +550,18 @@ def front_end_of(folder: RunFolder, role: str = "student") -> Any:
     Raises:
         ValueError: If its file was changed or is gone.
     """
-    from keras_prokt.front_ends import TextFrontEnd
-
     path = folder.front_end_of(role)
     folder.check_file(path, folder.read())
-    if not path.is_file():  # a run of an older version
-        return prepare(folder.spec()).text
+    if not path.is_file():
+        # A run of an older version, in which texts alone had a front end.
+        front_end = prepare(folder.spec()).front_end
+        return front_end if isinstance(front_end, TextFrontEnd) else None
     if (front_end := folder.read_front_end(role)) is None:
         return None
     try:
-        return TextFrontEnd(**front_end)
-    except TypeError as error:
-        raise ValueError(
-            f"Expected a whole {path.name} at {str(path)!r}, received one "
-            f"with {error}; restore it from a copy."
-        ) from error
+        return from_json(front_end)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def check_backend(spec: RunSpec) -> None:

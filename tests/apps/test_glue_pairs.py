@@ -116,7 +116,7 @@ def test_berts_read_pairs_jointly(data_dir, bert, student):
     for name, values in x["teacher"].items():
         np.testing.assert_array_equal(x["student"][name], values)
     assert task.build_student()(x["student"]).shape == (4, 2)
-    assert task.text.pair
+    assert task.front_end.pair
 
 
 @pytest.mark.parametrize("app", ["mrpc", "qqp", "mnli", "qnli"])

@@ -96,7 +96,7 @@ def test_pairs_are_read_by_both_models(table, bert):
     parts = (task.train, task.validation, task.test)
     assert [part.num_examples for part in parts] == [10, 6, 6]
     assert sorted(task.class_names) == task.class_names == sorted(WORDS)
-    assert task.text.pair
+    assert task.front_end.pair
     x, y = next(task.validation.epoch())
     assert set(x["student"]) >= {"token_ids", "token_ids_pair"}
     assert x["teacher"]["segment_ids"].max() == 1
@@ -340,7 +340,7 @@ def test_texts_are_cut_to_the_positions_of_both_models(table, bert, tmp_path):
         for role in ("teacher", "student"):
             lengths = {len(row) for row in task.train.inputs[role]["token_ids"]}
             assert max(lengths) == 6
-        assert task.text.max_length == 6
+        assert task.front_end.max_length == 6
         [inputs, _] = next(iter(task.train.epoch()))
         logits = task.build_teacher()(inputs["teacher"])  # not padded beyond its positions
         assert logits.shape == (4, 3)
@@ -352,7 +352,7 @@ def test_texts_are_cut_at_the_length_asked_for(table, bert, tmp_path):
     short, arguments = str(tmp_path / "short"), {"teacher": bert, "columns": ("title", "body")}
     write_bert(short, max_length=6)
     task = get_app("text").prepare(request_of(table, **arguments, max_length=7))
-    assert task.text.max_length == 7
+    assert task.front_end.max_length == 7
     of_teacher = task.train.inputs["teacher"]["token_ids"]
     assert max(len(row) for row in of_teacher) == 7
     assert max(len(row) for row in task.train.inputs["student"]["token_ids_pair"]) <= 7
@@ -415,7 +415,7 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     )
     assert spec.student_learning_rate == 1e-3
     task = prepare(spec)
-    pieces = task.text.vocabulary
+    pieces = task.front_end.vocabulary
     assert 60 < len(pieces) <= 100
     assert {"film", "lovely", "number"} < set(pieces) and "title" not in pieces
     assert task.build_student().get_layer("token_embedding").input_dim == len(pieces)
@@ -425,9 +425,9 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     rows = {tuple(row) for row in task.train.inputs["student"]["token_ids"]}
     assert rows < {tuple(row) for row in of_texts}
     assert rows.isdisjoint(tuple(row) for row in task.train.inputs["teacher"]["token_ids"])
-    assert prepare(spec).text == task.text  # kept on disk
+    assert prepare(spec).front_end == task.front_end  # kept on disk
     shutil.rmtree(tmp_path / "cache")
-    assert prepare(spec).text == task.text  # learnt again
+    assert prepare(spec).front_end == task.front_end  # learnt again
 
     run(spec, tmp_path / "run", cache=tmp_path / "cache", save_teacher=True)
     texts = ["a lovely film", "number 7", "an awful, awful, awful, awful film, number 12", "so"]

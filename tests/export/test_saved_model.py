@@ -325,7 +325,7 @@ def test_serve_text_equals_tokenising_outside(tmp_path, length, pair, cased):
     vocabulary.write_text("\n".join(PIECES) + "\n", encoding="utf-8")
     text = TextFrontEnd(vocabulary, max_length=12, pair=pair, lowercase=not cased)
     student = text_student(length, segments=pair)
-    path = export_saved_model(student, tmp_path / "served", text=text)
+    path = export_saved_model(student, tmp_path / "served", front_end=text)
     # The vocabulary is inside.
     vocabulary.unlink()
 
@@ -350,7 +350,7 @@ def test_serve_text_of_pairs_read_separately(tmp_path):
     student.get_layer("token_embedding").embeddings.assign(
         np.random.default_rng(0).normal(size=(len(PIECES), 6))
     )
-    path = export_saved_model(student, tmp_path / "served", text=text)
+    path = export_saved_model(student, tmp_path / "served", front_end=text)
     batches = [(TEXTS, SECONDS), (SECONDS[:1], TEXTS[1:2])]
     served, _ = serve(
         path,
@@ -365,7 +365,7 @@ def test_serve_text_of_pairs_read_separately(tmp_path):
         inputs |= {f"{name}_pair": second[name] for name in names}
         assert_served(result, softmax(student, inputs))
     with pytest.raises(ValueError, match="segment_ids of shape .* input 'padding_mask_pair'"):
-        export_saved_model(student, tmp_path / "served", text=TextFrontEnd(PIECES))
+        export_saved_model(student, tmp_path / "served", front_end=TextFrontEnd(PIECES))
 
 
 @pytest.mark.parametrize("build", [bilstm, bilstm_pair])
@@ -375,7 +375,7 @@ def test_serve_text_takes_an_empty_batch(build, tmp_path):
 
     student = build(2, vocabulary_size=len(PIECES), embedding_dim=6, units=5)
     text = TextFrontEnd(PIECES, pair=build is bilstm_pair)
-    loaded = tf.saved_model.load(export_saved_model(student, tmp_path, text=text))
+    loaded = tf.saved_model.load(export_saved_model(student, tmp_path, front_end=text))
     no_texts = {name: tf.zeros((0,), tf.string) for name in text.signature_inputs}
     result = loaded.signatures["serve_text"](**no_texts)
     assert result["probabilities"].shape == (0, 2)
@@ -395,7 +395,7 @@ logits = student(features, training=False)
 np.savez(f"{folder}/here.npz", keras.ops.convert_to_numpy(keras.ops.softmax(logits)))
 text = TextFrontEnd(pieces, max_length=9) if pieces else None
 names = ["schön", "line\\nbreak"]
-print(export_saved_model(student, f"{folder}/served", text=text, class_names=names))
+print(export_saved_model(student, f"{folder}/served", front_end=text, class_names=names))
 if pieces:
     sys.exit()
 inputs = keras.Input((2,), name="features")
@@ -487,28 +487,9 @@ def test_a_file_is_no_directory(tmp_path):
 def test_text_needs_a_text_student(tmp_path):
     text = TextFrontEnd(PIECES, max_length=12)
     with pytest.raises(ValueError, match="received input 'features' of shape"):
-        export_saved_model(dense_student(), tmp_path, text=text)
+        export_saved_model(dense_student(), tmp_path, front_end=text)
     with pytest.raises(ValueError, match=r"or \(batch, 12\), received input 'padding_mask'"):
-        export_saved_model(text_student(length=16), tmp_path, text=text)
-
-
-def test_front_ends_are_checked_when_made(tmp_path):
-    with pytest.raises(ValueError, match=r"without \[SEP\], \[MASK\]"):
-        TextFrontEnd(["[PAD]", "[UNK]", "[CLS]", "film"])
-    with pytest.raises(ValueError, match="readable vocabulary file, received .*none.txt"):
-        TextFrontEnd(tmp_path / "none.txt")
-    with pytest.raises(ValueError, match="max_length of at least 5"):
-        TextFrontEnd(PIECES, max_length=4, pair=True)
-
-
-def test_a_front_end_from_a_tokenizer_has_its_settings():
-    from keras_hub.models import BertTokenizer
-
-    tokenizer = ExactBertTokenizer(PIECES, strip_accents=False)
-    text = TextFrontEnd.from_tokenizer(tokenizer, max_length=9)
-    assert text == TextFrontEnd(PIECES, lowercase=True, strip_accents=False, max_length=9)
-    with pytest.raises(ValueError, match=r"received keras_hub\..*BertTokenizer, which gives other"):
-        TextFrontEnd.from_tokenizer(BertTokenizer(PIECES, lowercase=True, strip_accents=True))
+        export_saved_model(text_student(length=16), tmp_path, front_end=text)
 
 
 @pytest.mark.skipif(

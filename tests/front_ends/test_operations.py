@@ -5,7 +5,7 @@ import pytest
 from keras import layers, ops
 
 from keras_prokt.export import export_saved_model
-from keras_prokt.front_ends import TextFrontEnd
+from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd
 
 pytest.importorskip("tensorflow")
 
@@ -29,6 +29,12 @@ Sub Sum Transpose UnicodeTranscode Where
 """
 OF_TEXT_UNCASED = "LowerBound UnicodeDecode UnicodeEncode"
 
+OF_IMAGES = """
+DecodeJpeg Mul RealDiv ScaleAndTranslate Shape StatelessWhile Sub TensorListFromTensor
+TensorListGetItem TensorListReserve TensorListSetItem TensorListStack
+"""
+OF_CROPPED_IMAGES = "FloorDiv Maximum Minimum"
+
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film"]
 
 
@@ -41,6 +47,11 @@ def operations(path):
     [graph] = (one.graph_def for one in model.meta_graphs)
     functions = [node.op for function in graph.library.function for node in function.node_def]
     return {node.op for node in graph.node} | set(functions)
+
+
+def assert_operations(path, *expected):
+    received, wanted = operations(path), set(" ".join(expected).split())
+    assert (received - wanted, wanted - received) == (set(), set())
 
 
 def text_student():
@@ -57,5 +68,15 @@ def test_of_texts(tmp_path, pair, lowercase):
     expected = [OF_ALL, OF_TOKEN_IDS, OF_TEXT, OF_TENSORFLOW_TEXT]
     if lowercase:
         expected += [OF_TEXT_UNCASED, OF_TENSORFLOW_TEXT_UNCASED]
-    path = export_saved_model(text_student(), tmp_path, text=text)
-    assert operations(path) == set(" ".join(expected).split())
+    assert_operations(export_saved_model(text_student(), tmp_path, front_end=text), *expected)
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_of_images(tmp_path, crop):
+    images = ImageFrontEnd(
+        (4, 6), mean=[0.5] * 3, standard_deviation=[0.25] * 3, crop_to_aspect_ratio=crop
+    )
+    image = keras.Input((4, 6, 3), name="image")
+    student = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(image)))
+    expected = [OF_ALL, OF_IMAGES, OF_CROPPED_IMAGES if crop else ""]
+    assert_operations(export_saved_model(student, tmp_path, front_end=images), *expected)

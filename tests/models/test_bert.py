@@ -481,7 +481,7 @@ def test_minilm_served_from_raw_strings_has_the_logits_of_the_model(minilm, tmp_
     text = TextFrontEnd.from_tokenizer(
         bert_tokenizer(MINILM), max_length=MAX_LENGTH, pair=len(columns) == 2
     )
-    loaded = tf.saved_model.load(export_saved_model(minilm, tmp_path, text=text))
+    loaded = tf.saved_model.load(export_saved_model(minilm, tmp_path, front_end=text))
     strings = dict(zip(text.signature_inputs, map(tf.constant, columns), strict=True))
     logits = to_numpy(minilm(padded(tokenized(*columns))))
     assert np.ptp(logits, axis=0).min() > 0.5

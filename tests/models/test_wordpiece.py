@@ -287,7 +287,9 @@ def test_a_saved_model_has_the_same_ids(tmp_path, of_minilm):
     student = keras.Model(ids, keras.layers.Flatten()(table(ids)))
     table.set_weights([scale * np.arange(len(vocabulary), dtype="float32")[:, None]])
 
-    path = export_saved_model(student, tmp_path, text=TextFrontEnd(vocabulary, max_length=length))
+    path = export_saved_model(
+        student, tmp_path, front_end=TextFrontEnd(vocabulary, max_length=length)
+    )
     loaded = tf.saved_model.load(path)
     logits = np.log(loaded.signatures["serve_text"](text=tf.constant(texts))["probabilities"])
     cls, sep = vocabulary.index("[CLS]"), vocabulary.index("[SEP]")

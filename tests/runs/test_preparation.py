@@ -41,7 +41,13 @@ def weights_of(build):
 def assert_same_task(usual_spec, spec):
     usual, task = prepare(usual_spec), prepare(spec)
     assert digests(spec, task) == digests(usual_spec, usual)
-    for field in ("class_names", "metrics", "text", "teacher_text", "validates_on_training_set"):
+    for field in (
+        "class_names",
+        "metrics",
+        "front_end",
+        "teacher_front_end",
+        "validates_on_training_set",
+    ):
         assert getattr(task, field) == getattr(usual, field)
     for build in ("build_teacher", "build_student"):
         pairs = zip(
