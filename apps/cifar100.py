@@ -61,6 +61,8 @@ def prepare(request: TaskRequest) -> Task:
         **data,
         build_teacher=lambda: models.get(request.teacher)(100, (32, 32, 3)),
         build_student=lambda: models.get(request.student)(100, (32, 32, 3)),
+        front_end=cifar.FRONT_END,
+        teacher_front_end=cifar.FRONT_END,
     )
 
 

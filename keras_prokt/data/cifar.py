@@ -12,11 +12,15 @@ import numpy as np
 from keras_prokt.data.prepared import check_prepared
 from keras_prokt.data.tfds_files import prepared_builder, read_split, tfds_directory
 from keras_prokt.files import cache_folder, is_kept, new_kept_folder
+from keras_prokt.front_ends import ImageFrontEnd
 
 MEAN = (0.5071, 0.4867, 0.4408)
 """Mean of the training images by channel, in [0, 1]; the CRD recipe."""
 
 STANDARD_DEVIATION = (0.2675, 0.2565, 0.2761)
+
+FRONT_END = ImageFrontEnd((32, 32), mean=MEAN, standard_deviation=STANDARD_DEVIATION)
+"""How uint8 images are normalised for training, and pictures for what is served."""
 
 PADDING = 4
 """Black border around the image from which training crops are taken."""
@@ -122,18 +126,6 @@ def split_validation(count: int, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np
     return np.sort(order[VALIDATION_EXAMPLES:]), validation
 
 
-def normalize(images: Any, xp: Any = np) -> Any:
-    """uint8 images to float32 with mean 0 and standard deviation 1 by channel.
-
-    Args:
-        images: Shape `(..., channels)`, uint8.
-        xp: `numpy`, or `jax.numpy` for arrays of JAX.
-    """
-    deviation = np.asarray(STANDARD_DEVIATION, "float32")
-    scale = np.float32(1.0) / (np.float32(255.0) * deviation)
-    return images.astype("float32") * xp.asarray(scale) - xp.asarray(MEAN, "float32") / deviation
-
-
 def draw_crops(
     count: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -182,7 +174,7 @@ def augment(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     Returns:
         The same shape, float32.
     """
-    return normalize(crop(images, *draw_crops(len(images), generator)))
+    return FRONT_END.normalize(crop(images, *draw_crops(len(images), generator)))
 
 
 class Augmentation:
@@ -194,7 +186,7 @@ class Augmentation:
 
     def apply(self, images: Any, drawn: tuple[Any, ...], xp: Any) -> Any:
         """The images cropped, if anything was drawn, and normalised."""
-        return normalize(crop(images, *drawn, xp) if drawn else images, xp)
+        return FRONT_END.normalize(crop(images, *drawn, xp) if drawn else images, xp)
 
 
 def _write_arrays(folder: Path, images: Images) -> None:

@@ -1,14 +1,23 @@
 """The app `cifar100`: its recipe, its pairs, and the real images."""
 
 import os
+import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from small_cifar import TINY, keep_images
 
 from keras_prokt.app import TaskRequest, get_app
+from keras_prokt.data import cifar
+from keras_prokt.files import digest_of_file
 from keras_prokt.models import MODELS
+from keras_prokt.models.loading import load_student
+from keras_prokt.runs import resume, run
+from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.training_run import evaluate_run, export_run, front_end_of
 
 DATA = os.environ.get("TFDS_DATA_DIR")
 needs_data = pytest.mark.skipif(
@@ -89,3 +98,77 @@ def test_unknown_networks_are_refused():
         get_app("cifar100").prepare(
             TaskRequest(teacher="vgg133", student="vgg8", batch_size=64, seed=0)
         )
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with kept images and a completed run on them, `run`, which kept its teacher."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("whole runs are tested on the default backend")
+    folder = tmp_path_factory.mktemp("cifar100")
+    keep_images(folder / "cache", folder / "tfds")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_PROKT_CACHE", str(folder / "cache"))
+        run(spec(folder), folder / "run", save_teacher=True)
+        yield folder
+
+
+def spec(folder, **more):
+    models = {"teacher": TINY, "student": TINY, "data_dir": str(folder / "tfds")}
+    return RunSpec.resolve("cifar100", "prokt", epochs=1, batch_size=16, limit=32, **models, **more)
+
+
+def served(path, signature, **inputs):
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(path)
+    tensors = {name: tf.constant(value) for name, value in inputs.items()}
+    return loaded.signatures[signature](**tensors)["probabilities"].numpy()
+
+
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_the_saved_model_of_a_run_takes_images(workplace, role):
+    import tensorflow as tf
+
+    folder = RunFolder(workplace / "run")
+    images = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3)).astype("uint8")
+    normalized = (images / 255 - [0.5071, 0.4867, 0.4408]) / [0.2675, 0.2565, 0.2761]
+    normalized = normalized.astype("float32")
+    model = load_student(folder.model_of(role))
+    expected = keras.ops.convert_to_numpy(keras.ops.softmax(model(normalized, training=False)))
+    files = [tf.io.encode_png(image).numpy() for image in images]
+    path = folder.saved_model_of(role) / "1"
+    for received in (
+        served(path, "serving_default", image=images),
+        served(path, "serve_encoded", image_bytes=files),
+        served(path, "serve_normalized", inputs=normalized),
+    ):
+        np.testing.assert_allclose(received, expected, rtol=0, atol=1e-5)
+
+
+def test_runs_before_the_front_end_are_read_as_they_are(workplace, tmp_path):
+    folder = RunFolder(shutil.copytree(workplace / "run", tmp_path / "old"))
+    folder.write_front_end(None)
+    record = folder.read()
+    record["files"]["front_end.json"] = digest_of_file(folder.front_end)
+    folder.write(record)
+    accuracy = record["results"]["models"]["student"]["validation"]["accuracy"]
+    assert evaluate_run(folder.path)["validation"]["accuracy"] == accuracy
+    normalized = np.random.default_rng(0).normal(size=(3, 32, 32, 3)).astype("float32")
+    received = served(export_run(folder.path), "serving_default", inputs=normalized)
+    path = workplace / "run" / "saved_model" / "1"
+    expected = served(path, "serve_normalized", inputs=normalized)
+    np.testing.assert_allclose(received, expected, rtol=0, atol=1e-6)
+    # One that has no file at all.
+    folder.front_end.unlink()
+    del record["files"]["front_end.json"]
+    folder.write(record)
+    assert served(export_run(folder.path), "serving_default", inputs=normalized).shape == (3, 100)
+
+
+def test_an_unfinished_run_from_before_the_front_end_goes_on(workplace, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    assert run(spec(workplace), folder.path, stop_after=0)["status"] == "running"
+    folder.write_front_end(None)
+    assert resume(folder.path)["status"] == "completed"
+    assert front_end_of(folder) == cifar.FRONT_END

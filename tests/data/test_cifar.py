@@ -103,7 +103,7 @@ def test_validation_examples_are_fixed_and_apart():
 
 def test_normalisation_equals_its_definition():
     expected = (IMAGES / 255.0 - np.array(cifar.MEAN)) / np.array(cifar.STANDARD_DEVIATION)
-    received = cifar.normalize(IMAGES)
+    received = cifar.FRONT_END.normalize(IMAGES)
     assert received.dtype == "float32"
     np.testing.assert_allclose(received, expected, atol=1e-5)
 
@@ -116,7 +116,7 @@ def test_every_augmented_image_is_a_crop_of_its_own():
         matches = []
         for top in range(9):
             for left in range(9):
-                crop = cifar.normalize(padded[number, top : top + 32, left : left + 32])
+                crop = cifar.FRONT_END.normalize(padded[number, top : top + 32, left : left + 32])
                 for flip, candidate in ((False, crop), (True, crop[:, ::-1])):
                     if np.allclose(candidate, image):
                         matches.append((top, left, flip))

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from runs.without_tensorflow import PACKAGES
+from small_cifar import keep_images
 from small_glue import write_glue
 
-from keras_prokt.data import cifar
-from keras_prokt.files import new_kept_folder
 from keras_prokt.runs import RunSpec
 from keras_prokt.runs.preparation import prepare_folder
 from keras_prokt.tensorflow_beside import import_tensorflow
@@ -73,17 +72,6 @@ def test_digits(tmp_path):
     assert_same(without, usual, PACKAGES)
     assert not (out / "saved_model").exists()  # it is left out, and the run is completed
     assert list((out / "tensorboard").rglob("events.*"))
-
-
-def keep_images(cache, data_dir):
-    """Keeps images of noise, as if they had been read from TFDS."""
-    random = np.random.default_rng(0)
-    for split, count in (("train", cifar.VALIDATION_EXAMPLES + 90), ("test", 50)):
-        images = random.integers(0, 256, (count, 32, 32, 3)).astype("uint8")
-        labels = random.integers(0, 100, count).astype("int32")
-        names = [f"class {number}" for number in range(100)]
-        with new_kept_folder(*cifar._kept(split, str(data_dir), cache)) as writing:
-            cifar._write_arrays(writing, cifar.Images(images, labels, names))
 
 
 def test_images(tmp_path, monkeypatch):
