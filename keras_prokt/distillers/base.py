@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_prokt import losses
-from keras_prokt.distillers import data_checks, features, model_checks
+from keras_prokt.distillers import data_checks, features, label_checks, model_checks
 from keras_prokt.distillers.differentiate import Recording, record, without_gradient
 from keras_prokt.distillers.faults import (
     FAULTS,
@@ -20,8 +20,9 @@ from keras_prokt.distillers.faults import (
     are_probabilities,
     no_wrongness,
     raise_fault,
+    watched,
 )
-from keras_prokt.distillers.jax_steps import is_worthwhile, many_steps_at_once
+from keras_prokt.distillers.jax_steps import is_worthwhile, keeping_state, many_steps_at_once
 from keras_prokt.distillers.joint_optimizer import apply_gradients
 from keras_prokt.losses import (
     LabelLossOnLogits,
@@ -30,7 +31,7 @@ from keras_prokt.losses import (
     kl_divergence,
     weighted_mean,
 )
-from keras_prokt.losses.divergence import are_distributions, class_indices
+from keras_prokt.losses.divergence import class_indices
 from keras_prokt.losses.label_loss import LabelLoss, number_of_replicas
 
 Tensor = Any
@@ -330,8 +331,10 @@ class Distiller(keras.Model):
         Args:
             optimizer: The student's optimizer, as in Keras: an object, a name, a config.
             loss: Loss on the labels. `None` is the cross entropy from logits, sparse or not by
-                the labels' shape; the names of the two cross entropies mean the same; a loss
-                object with `from_logits=False` receives softmax(logits), any other the logits.
+                the labels' shape. Keras's losses, by name, class, function or object, receive what
+                they were made for: those of probabilities softmax(logits), the cross entropies and
+                hinge losses the logits. One of your own receives the logits, or softmax(logits) if
+                its `from_logits` is `False` (`keras_prokt.losses.LabelLossOnLogits`).
             metrics: Metrics of the student's logits against the labels.
             weighted_metrics: The same, weighted by `sample_weight` or `class_weight`.
             run_eagerly: As in Keras.
@@ -387,26 +390,27 @@ class Distiller(keras.Model):
         """Trains as `keras.Model.fit` does, with the same arguments.
 
         Raises:
-            ValueError: Before the first step, if the data does not fit the models.
+            ValueError: Before the first step, if the data does not fit the models or the loss.
             TrainingFault: After the step in which labels, inputs or losses went bad, and after
-                an epoch whose losses are finite and absurd (`keras_prokt.distillers.faults`).
+                an epoch without a batch or whose losses are finite and absurd
+                (`keras_prokt.distillers.faults`).
         """
         self._assert_compile_called("fit")
         arguments = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
         arguments["x"] = self._prepare(x, y, arguments.get("sample_weight"))
-        self._check_validation(arguments.get("validation_data"))
+        if arguments.get("validation_data") is not None:
+            arguments["validation_data"] = self._checked_validation(arguments["validation_data"])
         if data_checks.has_own_order(arguments["x"]):
             arguments.setdefault("shuffle", False)  # Keras warns of its own default otherwise
-        callbacks = arguments.get("callbacks")
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.callbacks.insert(0, FaultWatch())
-            callbacks.callbacks[0].set_model(self)
-        else:
-            # First, so that nothing is saved after a fault.
-            given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
-            arguments["callbacks"] = [FaultWatch(), *(c for c in given if c is not None)]
+        watch = FaultWatch()
+        arguments["callbacks"] = watched(arguments.get("callbacks"), watch, self)
         self._forget_faults()
-        return super().fit(**arguments)
+        try:
+            return super().fit(**arguments)
+        except UnboundLocalError:
+            # Keras's trainer on JAX reads the logs of the last batch, though there was none.
+            watch.raise_if_empty()
+            raise
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """One step on one batch, as `keras.Model.train_on_batch`."""
@@ -417,6 +421,12 @@ class Distiller(keras.Model):
         raise_fault(self)
         return logs
 
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates one batch, as `keras.Model.test_on_batch`."""
+        self._assert_compile_called("test_on_batch")
+        self._prepare(x, y, roles=("student",))
+        return super().test_on_batch(x, y, *args, **kwargs)
+
     def _forget_faults(self) -> None:
         self.faults.assign(ops.zeros((len(FAULTS),)))
         self.wrongness.assign(no_wrongness())
@@ -425,12 +435,23 @@ class Distiller(keras.Model):
         """Evaluates the student, as `keras.Model.evaluate`; changes nothing.
 
         `loss` is the student's loss on the labels. During `fit`, validation reports both models.
+
+        Raises:
+            ValueError: Before the first batch, if the data does not fit the student or the loss.
+            TrainingFault: If there was no batch, or one with bad labels or inputs.
         """
+        self._assert_compile_called("evaluate")
         # Keras passes this flag when `fit` validates.
         self._evaluates_jointly = bool(kwargs.get("_use_cached_eval_dataset"))
-        if not self._evaluates_jointly:
-            x = self._prepare(x, y, kwargs.get("sample_weight"), roles=("student",))
-        return super().evaluate(x, y, *args, **kwargs)
+        if self._evaluates_jointly:
+            return super().evaluate(x, y, *args, **kwargs)
+        arguments = inspect.signature(super().evaluate).bind(x, y, *args, **kwargs).arguments
+        further = arguments.pop("kwargs", {})
+        weight = arguments.get("sample_weight")
+        arguments["x"] = self._prepare(x, y, weight, roles=("student",))
+        arguments["callbacks"] = watched(arguments.get("callbacks"), FaultWatch(), self)
+        self._forget_faults()
+        return super().evaluate(**arguments, **further)
 
     def make_train_function(self, force: bool = False) -> Any:
         if force or self.train_function is None:
@@ -439,6 +460,8 @@ class Distiller(keras.Model):
             if self._sends_many_steps():
                 self.train_function = many_steps_at_once(self.train_step, self.steps_per_execution)
             self.train_function = self._passing_over(self.train_function)
+            if keras.backend.backend() == "jax":
+                self.train_function = keeping_state(self.train_function, self._jax_groups)
         return self.train_function
 
     def _sends_many_steps(self) -> bool:
@@ -489,6 +512,8 @@ class Distiller(keras.Model):
         if force or self._test_functions.get(jointly) is None:
             self._renew("test_step")
             super().make_test_function(force=True)
+            if keras.backend.backend() == "jax":
+                self.test_function = keeping_state(self.test_function, self._jax_groups)
             self._test_functions[jointly] = self.test_function
         self.test_function = self._test_functions[jointly]
         return self.test_function
@@ -504,12 +529,9 @@ class Distiller(keras.Model):
     def _run_step(self, step: Callable[[Any], dict[str, Any]], *arguments: Any) -> Any:
         if keras.backend.backend() != "jax":
             return step(*arguments)
-        # JAX: variables become arguments and results. With four groups this is training.
+        # JAX: variables become arguments and results.
         values, data = arguments
-        trainable, non_trainable = self.trainable_variables, self.non_trainable_variables
-        groups = [trainable, non_trainable, self.optimizer.variables, self.metrics_variables]
-        if len(values) == 3:
-            groups.pop(2)
+        groups = self._jax_groups(len(values))
         mapping = [
             pair
             for group, of_group in zip(groups, values, strict=True)
@@ -519,15 +541,17 @@ class Distiller(keras.Model):
             logs = step(data)
         return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
 
+    def _jax_groups(self, count: int) -> list[list[keras.Variable]]:
+        """The variables of Keras's state on JAX: four groups in training, three in evaluation."""
+        trainable, non_trainable = self.trainable_variables, self.non_trainable_variables
+        optimizer = [self.optimizer.variables] if count == 4 else []
+        return [trainable, non_trainable, *optimizer, self.metrics_variables]
+
     def _train_on_data(self, data: Any) -> dict[str, Any]:
         batch, flags = self._take_apart(data)
         step = self.update_models(batch)
         flags.update(self._faults_of(step))
-        present = ops.stack([flags.get(fault, ops.zeros(())) for fault in FAULTS])
-        # The first step with a fault has the cause; with several steps at once, what it damaged
-        # has consequences before the host looks.
-        is_set = ops.any(self.faults.value > 0)
-        self.faults.assign(ops.where(is_set, self.faults.value, present))
+        self._note_faults(flags)
         trained = {
             "teacher": step.teacher_logits if self.trains_teacher else None,
             "student": step.student_logits if self._trains_student else None,
@@ -536,6 +560,13 @@ class Distiller(keras.Model):
         self._loss_tracker.update_state(_poisoned(step.loss, flags), sample_weight=batch.size)
         self.track_step(batch, step)
         return self.get_metrics_result()
+
+    def _note_faults(self, flags: Mapping[str, Tensor]) -> None:
+        present = ops.stack([flags.get(fault, ops.zeros(())) for fault in FAULTS])
+        # The first step with a fault has the cause; with several steps at once, what it damaged
+        # has consequences before the host looks.
+        is_set = ops.any(self.faults.value > 0)
+        self.faults.assign(ops.where(is_set, self.faults.value, present))
 
     def _faults_of(self, step: Step) -> dict[str, Tensor]:
         """Which faults of the models a step shows."""
@@ -633,6 +664,7 @@ class Distiller(keras.Model):
     def _test_on_data(self, data: Any) -> dict[str, Any]:
         jointly = self._evaluates_jointly and self.teacher is not None
         batch, flags = self._take_apart(data, with_teacher=jointly)
+        self._note_faults(flags)
         student = self._forward(
             self.student, batch.student_inputs, training=False, with_parts=jointly
         )
@@ -742,32 +774,18 @@ class Distiller(keras.Model):
         with_teacher = with_teacher and self.teacher is not None
         teacher_inputs = self._inputs_of("teacher", x) if with_teacher else None
         student_inputs = self._inputs_of("student", x)
-        labels, bad_labels = self._checked_labels(y)
-        flags = {
-            "labels": bad_labels,
-            "inputs": any_not_finite([teacher_inputs, student_inputs, sample_weight]),
-        }
+        labels, flags = self._checked_labels(y)
+        flags["inputs"] = any_not_finite([teacher_inputs, student_inputs, sample_weight])
         size = ops.shape(labels)[0]
         index = x["index"] if _is_nested(x) and "index" in x else None
         batch = Batch(teacher_inputs, student_inputs, labels, sample_weight, size, index)
         return batch, flags
 
-    def _checked_labels(self, y: Any) -> tuple[Tensor, Tensor]:
+    def _checked_labels(self, y: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        label_checks.check_form(y, self.num_classes)
         y = ops.convert_to_tensor(y)
-        if are_distributions(y, self.num_classes):
-            y = ops.cast(y, "float32")
-            bad = ops.logical_not(ops.all(ops.logical_and(ops.isfinite(y), y >= 0)))
-            return y, ops.cast(bad, "float32")
-        if len(y.shape) != 1 and not (len(y.shape) == 2 and y.shape[-1] == 1):
-            raise ValueError(
-                f"Expected integer labels of shape (batch,) or one-hot labels of shape (batch, "
-                f"{self.num_classes}), received shape {tuple(y.shape)}; check the labels or the "
-                "width of the models' outputs."
-            )
-        index = class_indices(y, self.num_classes)
-        valid = ops.logical_and(index >= 0, index < self.num_classes)
-        bad = ops.cast(ops.logical_not(ops.all(valid)), "float32")
-        return ops.where(valid, index, ops.zeros_like(index)), bad
+        self.label_loss.check_form(y, self.num_classes)
+        return label_checks.checked(y, self.num_classes)
 
     def _track_accuracy(self, batch: Batch, logits: Tensor) -> None:
         self.student_accuracy_tracker.update_state(_correct(batch.labels, logits))
@@ -820,12 +838,12 @@ class Distiller(keras.Model):
             sample_weight: As in `fit`.
             roles: Which of the models read it.
         """
+        data_checks.check_readable(x)
         if not self.built:
             inputs, x = data_checks.first_inputs(x)
             self._build_from(inputs)
         self._check_shapes(x, roles)
-        data_checks.check_arrays(x, y, sample_weight, self.num_classes)
-        return x
+        return data_checks.check_data(x, y, sample_weight, self.num_classes, self.label_loss)
 
     def _check_shapes(
         self, x: Any, roles: Sequence[str] = ("teacher", "student"), which: str = ""
@@ -850,11 +868,17 @@ class Distiller(keras.Model):
         """
         self._check_shapes(x)
 
-    def _check_validation(self, validation_data: Any) -> None:
-        if isinstance(validation_data, tuple):
-            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(validation_data)
-            self._check_shapes(x, which="validation ")
-            data_checks.check_arrays(x, y, sample_weight, self.num_classes, "validation ")
+    def _checked_validation(self, data: Any) -> Any:
+        """The `validation_data` of `fit`, checked as the training data is."""
+        is_arrays = isinstance(data, list | tuple)
+        parts = keras.utils.unpack_x_y_sample_weight(data) if is_arrays else (data, None, None)
+        x, y, sample_weight = parts
+        which = "validation "
+        data_checks.check_readable(x, which)
+        self._check_shapes(x, which=which)
+        loss = self.label_loss
+        x = data_checks.check_data(x, y, sample_weight, self.num_classes, loss, which)
+        return data if is_arrays else x
 
     def _build_from(self, inputs: Any) -> None:
         widths = {}

@@ -1,12 +1,21 @@
 """Looks at training data before the first step without using any of it up."""
 
+import itertools
+import operator
 import types
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_prokt.losses.divergence import are_distributions
+from keras_prokt.distillers import label_checks
+from keras_prokt.losses import LabelLossOnLogits
+
+NO_BATCH = (
+    "Expected {where} with at least one batch, received none: it is empty, used up, or smaller "
+    "than one batch with drop_remainder=True; check it, or make the batches smaller."
+)
 
 
 def first_inputs(data: Any) -> tuple[Any, Any]:
@@ -24,8 +33,7 @@ def first_inputs(data: Any) -> tuple[Any, Any]:
     elif isinstance(data, keras.utils.PyDataset):
         batch = data[0]
     elif isinstance(data, types.GeneratorType):
-        batch = next(data)
-        data = _put_back(batch, data)
+        batch, data = _drawn(data)
     elif hasattr(data, "__iter__") and not _is_structure_of_arrays(data):
         batch = next(iter(data))
     else:
@@ -47,15 +55,24 @@ def has_own_order(data: Any) -> bool:
     return hasattr(data, "element_spec") or isinstance(data, types.GeneratorType)
 
 
-def check_arrays(x: Any, y: Any, sample_weight: Any, num_classes: int, which: str = "") -> None:
-    """Refuses arrays with labels out of range or values that are not finite.
+def check_data(
+    x: Any, y: Any, sample_weight: Any, num_classes: int, loss: LabelLossOnLogits, which: str = ""
+) -> Any:
+    """Refuses data without a batch, labels without a meaning and arrays that are not finite.
+
+    Labels are seen as arrays, as specs of `tf.data`, or in the first batch; what is wrong with the
+    values of a stream is seen inside the step.
 
     Args:
-        x: Structure of arrays; anything else is left to the checks inside the step.
-        y: Labels, or `None`.
-        sample_weight: Weights, or `None`.
+        x: As in `fit`.
+        y: As in `fit`.
+        sample_weight: As in `fit`.
         num_classes: Width of the models' outputs.
+        loss: What reads the labels.
         which: Prefix of the messages, such as `"validation "`.
+
+    Returns:
+        The data to go on with, which is `x` itself unless it was a generator.
 
     Raises:
         ValueError: With what was found and where.
@@ -68,16 +85,92 @@ def check_arrays(x: Any, y: Any, sample_weight: Any, num_classes: int, which: st
                     f"Expected finite {which}{name}, received NaN or infinity, first in example "
                     f"{row}; clean the data."
                 )
-    for array in _arrays(y):
-        if are_distributions(array, num_classes) or array.dtype.kind not in "iuf":
-            continue
-        outside = (array < 0) | (array >= num_classes)
-        if outside.any():
-            row = int(np.argwhere(outside)[0][0])
-            raise ValueError(
-                f"Expected {which}labels in [0, {num_classes}), received {array[row].item()!r} "
-                f"in example {row}; check the labels or the width of the models' outputs."
-            )
+    labels, x = _first_labels(x, y, which)
+    if labels is not None:
+        label_checks.check_form(labels, num_classes, which)
+        loss.check_form(labels, num_classes, which)
+    if y is not None:
+        label_checks.check_values(y, num_classes, which)
+    return x
+
+
+def check_readable(data: Any, which: str = "") -> None:
+    """Refuses data without a single batch, and parts of `tf.data` whose rank is unknown.
+
+    Args:
+        data: The `x` of `fit`.
+        which: Prefix of the messages, such as `"validation "`.
+
+    Raises:
+        ValueError: With what was found.
+    """
+    if _number_of_batches(data) == 0:
+        raise ValueError(NO_BATCH.format(where=f"{which}data"))
+    if not hasattr(data, "element_spec"):
+        return
+    parts = keras.utils.unpack_x_y_sample_weight(data.element_spec)
+    for name, specs in zip(("inputs", "labels", "sample_weight"), parts, strict=True):
+        for spec in keras.tree.flatten(specs):
+            if getattr(getattr(spec, "shape", None), "rank", 0) is None:
+                raise ValueError(
+                    f"Expected {which}{name} of known rank, received a tf.data.Dataset that does "
+                    "not know it, as after tf.numpy_function and tf.py_function; tell it there: "
+                    f"{name} = tf.ensure_shape({name}, shape)."
+                )
+
+
+def _number_of_batches(data: Any) -> int | None:
+    """Batches of data, or its examples; `None` or below 0 where nobody knows."""
+    if hasattr(data, "element_spec"):
+        cardinality = getattr(data, "cardinality", None)
+        return int(cardinality()) if callable(cardinality) else None
+    if isinstance(data, keras.utils.PyDataset):
+        return data.num_batches
+    if _is_structure_of_arrays(data):
+        leaves = keras.tree.flatten(data)
+        return leaves[0].shape[0] if leaves and leaves[0].shape else None
+    return operator.length_hint(data, -1)
+
+
+def _first_labels(x: Any, y: Any, which: str) -> tuple[Any, Any]:
+    """Labels as far as they can be seen without using them up, and the data to go on with."""
+    if y is not None or _is_structure_of_arrays(x):
+        return y, x
+    if hasattr(x, "element_spec"):
+        batch = x.element_spec
+    elif isinstance(x, keras.utils.PyDataset):
+        batch = x[0]
+    elif isinstance(x, types.GeneratorType):
+        batch, x = _drawn(x, which)
+    else:
+        return _label_of_text(x), x
+    return keras.utils.unpack_x_y_sample_weight(batch)[1], x
+
+
+def _label_of_text(loader: Any) -> str | bytes | None:
+    """The first label of a PyTorch data loader if it is text, else `None`.
+
+    Keras fails on text before any step. A batch would be drawn at the cost of the order of the
+    next ones, and of starting the loader's workers.
+    """
+    examples = getattr(loader, "dataset", None)
+    if not isinstance(examples, Sequence) and not hasattr(type(examples), "__len__"):
+        return None
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        example = examples[0]
+    label = example[1] if isinstance(example, list | tuple) and len(example) > 1 else None
+    return label if isinstance(label, str | bytes) else None
+
+
+def _drawn(generator: Any, which: str = "") -> tuple[Any, Any]:
+    """The first batch of a generator, and a generator that gives it once more."""
+    try:
+        first = next(generator)
+    except StopIteration:
+        raise ValueError(NO_BATCH.format(where=f"{which}data")) from None
+    return first, _put_back(first, generator)
 
 
 def _symbolic(value: Any) -> Any:
@@ -96,5 +189,7 @@ def _arrays(values: Any) -> list[np.ndarray]:
 
 
 def _put_back(first: Any, rest: Any) -> Any:
-    yield first
-    yield from rest
+    # Not `yield from`: that would close the user's generator with this one, which more steps may
+    # be drawn from.
+    for batch in itertools.chain([first], rest):  # noqa: UP028
+        yield batch

@@ -1,9 +1,10 @@
 """Faults of the data or of the training that can only be seen in a step.
 
-Labels out of range, inputs that are not finite, probabilities where logits are expected and
-losses that are not finite are flagged inside the compiled step at the cost of a few reductions,
-make the reported `loss` NaN, and are turned into one clear error by the host after that step,
-before any callback can save the damaged state.
+Labels that are no classes and no distributions, inputs that are not finite, probabilities where
+logits are expected and losses that are not finite are flagged inside the compiled step at the cost
+of a few reductions, make the reported `loss` NaN, and are turned into one clear error by the host
+after that step, before any callback can save the damaged state. What evaluation flags of its data
+is looked at when it ends.
 
 Training can also go to pieces with finite losses: ten steps at a thousand times the right learning
 rate, and the logits are 1e12 and wrong. The step therefore adds up how wrong the trained models
@@ -17,13 +18,16 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.distillers.data_checks import NO_BATCH
+from keras_prokt.distillers.label_checks import ROWS
 from keras_prokt.losses.divergence import class_indices
 
 FAULTS = {
     "labels": (
         "Expected integer labels in [0, {classes}) or one-hot rows of width {classes}, received "
-        "a label outside that range; check the labels or the width of both models' outputs."
+        "a label that is none of them; check the labels or the width of both models' outputs."
     ),
+    "label_rows": ROWS.replace("{which}", "").replace("{received}", "others"),
     "inputs": "Expected finite inputs, received NaN or infinity; clean the data.",
     "teacher_probabilities": (
         "Expected logits from the teacher, received probabilities; remove its last softmax "
@@ -136,18 +140,26 @@ def add_wrongness(wrongness: Any, labels: Any, logits: Mapping[str, Any]) -> Any
 
 
 class FaultWatch(keras.callbacks.Callback):
-    """Stops training with a `TrainingFault` right after the step that went bad.
+    """Stops with a `TrainingFault` right after the step that went bad, or when evaluation ends.
 
-    Training whose losses are finite and absurd is stopped when the epoch ends.
+    Training whose losses are finite and absurd is stopped when the epoch ends, and so is an epoch
+    or an evaluation without a batch, which would count as done.
     """
 
+    _is_empty = False
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch, self._is_empty = epoch, True
+
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._is_empty = False
         for key in ("loss", "teacher_loss"):
             if logs and key in logs and not math.isfinite(float(logs[key])):
                 raise_fault(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         model = self.model
+        self.raise_if_empty()
         wrongness = ops.convert_to_numpy(model.wrongness)
         is_last = epoch + 1 == self.params["epochs"]
         if wrongness[:, 2].max() < JUDGED_STEPS and not is_last:
@@ -155,12 +167,50 @@ class FaultWatch(keras.callbacks.Callback):
         raise_explosion(wrongness, epoch)
         model.wrongness.assign(wrongness * [1.0, 0.0, 0.0])
 
+    def raise_if_empty(self) -> None:
+        """Raises the fault of an epoch that has had no batch so far."""
+        if self._is_empty:
+            raise TrainingFault(NO_BATCH.format(where=f"epoch {self._epoch + 1}"))
+
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.model.wrongness.assign(no_wrongness())
 
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._is_empty_test = True
 
-def raise_fault(model: Any) -> None:
-    """Raises the fault that a distiller's variables show, if there is one."""
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._is_empty_test = False
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._is_empty_test:
+            raise TrainingFault(NO_BATCH.format(where="evaluation data"))
+        raise_fault(self.model, "Evaluation")
+
+
+def watched(callbacks: Any, watch: FaultWatch, model: Any) -> Any:
+    """The `callbacks` argument of `fit` or `evaluate` with a `FaultWatch` before all others.
+
+    Args:
+        callbacks: `None`, a callback, several, or Keras's list of them.
+        watch: What is put first.
+        model: The distiller.
+    """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.callbacks.insert(0, watch)
+        watch.set_model(model)
+        return callbacks
+    # First, so that nothing is saved after a fault.
+    given = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    return [watch, *(c for c in given if c is not None)]
+
+
+def raise_fault(model: Any, during: str | None = None) -> None:
+    """Raises the fault that a distiller's variables show, if there is one.
+
+    Args:
+        model: The distiller.
+        during: Beginning of the message; the number of the step by default.
+    """
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
     flags = ops.convert_to_numpy(model.faults)
@@ -169,7 +219,7 @@ def raise_fault(model: Any) -> None:
             step = int(ops.convert_to_numpy(model.optimizer.iterations))
             teacher = "teacher before its first update" if model.trains_teacher else "fixed teacher"
             text = message.format(classes=model.num_classes, teacher=teacher)
-            raise TrainingFault(f"Step {step}: {text}")
+            raise TrainingFault(f"{during or f'Step {step}'}: {text}")
 
 
 def raise_explosion(wrongness: Any, epoch: int) -> None:

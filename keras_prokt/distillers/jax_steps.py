@@ -55,6 +55,32 @@ def many_steps_at_once(
     return train_function
 
 
+def keeping_state(
+    function: Callable[[Any, Iterator[Any]], Any],
+    groups: Callable[[int], list[list[keras.Variable]]],
+) -> Callable[[Any, Iterator[Any]], Any]:
+    """A train or test function that loses no state where the data ends.
+
+    Keras takes the values out of the variables before it asks for a batch. If there is none, in an
+    epoch without any, they are nowhere but in the function's argument.
+
+    Args:
+        function: `(state, iterator)` -> `(logs, state)`.
+        groups: Number of groups in the state -> their variables.
+    """
+
+    def step(state: Any, iterator: Iterator[Any]) -> Any:
+        try:
+            return function(state, iterator)
+        except StopIteration:
+            for variables, values in zip(groups(len(state)), state, strict=True):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value)
+            raise
+
+    return step
+
+
 def is_worthwhile() -> bool:
     """Whether JAX computes on an accelerator.
 
