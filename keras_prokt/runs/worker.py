@@ -95,6 +95,11 @@ def _read_tasks(tasks: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
     tasks.put(None)
 
 
+_STOPPED_BY: list[BaseException] = []
+"""Kept until the process ends: freed with its frames, TensorFlow's data set in them sometimes waits
+for a thread of its own, for seconds."""
+
+
 def _use_backend(backend: str, threads: int, is_deterministic: bool) -> None:
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -124,7 +129,8 @@ def _carry_out(runs: RunList, task: dict[str, Any], stop: Stop) -> dict[str, Any
             status = _run_or_resume(runs, runs.entry(task["name"]), task, stop)
     except InUse:
         return {"status": "busy"}
-    except (Stopped, Interrupted):
+    except (Stopped, Interrupted) as error:
+        _STOPPED_BY.append(error)
         return {"status": "stopped"}
     except ValueError as error:
         reason = error.marked if isinstance(error, SettingError) else str(error)
