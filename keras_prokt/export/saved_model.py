@@ -115,15 +115,15 @@ def export_saved_model(
         name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name)
         for name, tensor in inputs.items()
     }
-    of_model = "serving_default" if front_end is None else front_end.model_signature
-    archive.add_endpoint(of_model, classify, [specs])
+    model_signature = "serving_default" if front_end is None else front_end.model_signature
+    archive.add_endpoint(model_signature, classify, [specs])
 
-    def of_raw(signature: Signature) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+    def classify_raw(signature: Signature) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
         return lambda raw: classify(signature.to_features(raw))
 
     raw = {} if front_end is None else front_end.signatures(inputs)
     for name, signature in raw.items():
-        archive.add_endpoint(name, of_raw(signature), [dict(signature.inputs)])
+        archive.add_endpoint(name, classify_raw(signature), [dict(signature.inputs)])
     # The name is no number, so that a server does not take the unfinished folder for a version.
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=anchor) as scratch:
         unfinished = Path(scratch) / "saved_model"

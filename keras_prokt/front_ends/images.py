@@ -122,18 +122,18 @@ class ImageFrontEnd(FrontEnd):
             image = tf.io.decode_jpeg(content, channels, dct_method="INTEGER_ACCURATE")
             return self._resized(image[tf.newaxis])[0]
 
-        def of_images(raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        def from_images(raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return normalized(self._resized(raw["image"]))
 
-        def of_encoded(raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        def from_encoded(raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
             decoded = tf.TensorSpec((*self.size, channels), tf.float32)
             return normalized(tf.map_fn(decode, raw["image_bytes"], fn_output_signature=decoded))
 
         images = tf.TensorSpec((None, None, None, channels), tf.uint8, "image")
         encoded = tf.TensorSpec((None,), tf.string, "image_bytes")
         return {
-            "serving_default": Signature({"image": images}, of_images),
-            "serve_encoded": Signature({"image_bytes": encoded}, of_encoded),
+            "serving_default": Signature({"image": images}, from_images),
+            "serve_encoded": Signature({"image_bytes": encoded}, from_encoded),
         }
 
     def _resized(self, images: Tensor) -> Tensor:
