@@ -14,12 +14,13 @@ import keras_prokt_apps
 
 PACKAGE = Path(keras_prokt.__file__).parent
 APPS = Path(keras_prokt_apps.__file__).parent
-# Each layer may import those before it. `data`, `app`, `files` and `names` stand beside them all.
-ORDER = ["losses", "models", "front_ends", "distillers", "callbacks", "export", "results", "runs"]
-ORDER += ["options", "cli"]
+# Each layer may import those before it. `data`, `app`, `files`, ... stand beside them all.
+ORDER = ["outputs", "losses", "models", "front_ends", "distillers", "callbacks", "export"]
+ORDER += ["results", "runs", "options", "cli"]
 # What all may import; each has all that it imports itself.
 BESIDE = {
     "names": set(),
+    "typing": set(),
     "files": set(),
     "settings": {"names"},
     "methods": {"names", "settings"},

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_prokt import losses
-from keras_prokt.distillers import data_checks, features, label_checks, model_checks
+from keras_prokt.distillers import data_checks, features, model_checks
 from keras_prokt.distillers.differentiate import Recording, record, without_gradient
 from keras_prokt.distillers.faults import (
     FAULTS,
@@ -31,8 +31,9 @@ from keras_prokt.losses import (
     kl_divergence,
     weighted_mean,
 )
-from keras_prokt.losses.divergence import class_indices
-from keras_prokt.losses.label_loss import LabelLoss, number_of_replicas
+from keras_prokt.outputs import label_checks
+from keras_prokt.outputs.divergence import class_indices
+from keras_prokt.outputs.label_loss import LabelLoss, number_of_replicas
 
 Tensor = Any
 TARGET_MODES = ("inference", "training")

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prokt.distillers import label_checks
 from keras_prokt.losses import LabelLossOnLogits
+from keras_prokt.outputs import label_checks
 
 NO_BATCH = (
     "Expected {where} with at least one batch, received none: it is empty, used up, or smaller "

@@ -19,8 +19,8 @@ import keras
 from keras import ops
 
 from keras_prokt.distillers.data_checks import NO_BATCH
-from keras_prokt.distillers.label_checks import ROWS
-from keras_prokt.losses.divergence import class_indices
+from keras_prokt.outputs.divergence import class_indices
+from keras_prokt.outputs.label_checks import ROWS
 
 FAULTS = {
     "labels": (

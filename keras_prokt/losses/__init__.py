@@ -6,12 +6,12 @@ from typing import Any
 import keras
 
 from keras_prokt.losses.base import PARTS, Objective
-from keras_prokt.losses.divergence import kl_divergence, weighted_mean
 from keras_prokt.losses.keras_distillation import KerasLoss, as_keras_loss
-from keras_prokt.losses.label_loss import LabelLossOnLogits, SmoothedCrossEntropy
 from keras_prokt.losses.soft_targets import SoftTargets, soft_target_loss
 from keras_prokt.methods import OBJECTIVES
 from keras_prokt.names import unknown_name
+from keras_prokt.outputs.divergence import kl_divergence, weighted_mean
+from keras_prokt.outputs.label_loss import LabelLossOnLogits, SmoothedCrossEntropy
 
 
 def objective_class(name: str) -> type[Objective]:

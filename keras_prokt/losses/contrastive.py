@@ -10,8 +10,8 @@ from keras import ops
 
 from keras_prokt.losses.adapters import uniform_by_inputs
 from keras_prokt.losses.base import Objective, Shape, Shapes, Tensor
-from keras_prokt.losses.label_loss import number_of_replicas
 from keras_prokt.losses.lengths import unit
+from keras_prokt.outputs.label_loss import number_of_replicas
 
 EPSILON = 1e-7
 """Added to `K / N` in the original's denominators."""

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_prokt.losses.base import Objective, Tensor
-from keras_prokt.losses.divergence import kl_divergence
+from keras_prokt.outputs.divergence import kl_divergence
 
 
 def soft_target_loss(

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt.losses.divergence import are_distributions, class_indices, float_dtype
+from keras_prokt.outputs.divergence import are_distributions, class_indices, float_dtype
 
 Tensor = Any
 

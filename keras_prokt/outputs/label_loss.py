@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.losses.base import Tensor
-from keras_prokt.losses.divergence import are_distributions, one_hot_labels
+from keras_prokt.outputs.divergence import are_distributions, one_hot_labels
+from keras_prokt.typing import Tensor
 
 LabelLoss = str | keras.losses.Loss | Callable[[Tensor, Tensor], Tensor] | None
 
