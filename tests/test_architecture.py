@@ -69,7 +69,7 @@ def test_what_all_may_import_imports_little(module):
 
 def test_messages_of_the_library_name_arguments_and_not_options():
     for name, path in MODULES.items():
-        if name in ("keras_prokt.cli", "keras_prokt.options"):
+        if name.startswith(("keras_prokt.cli", "keras_prokt.options")):
             continue
         for statement in ast.walk(ast.parse(path.read_text())):
             if isinstance(statement, ast.Raise):

@@ -90,9 +90,9 @@ def test_what_is_given_twice_is_refused(given, key):
 
 
 def test_a_row_begins_from_scratch_where_it_says_so():
-    from keras_prokt.cli import _rows
+    from keras_prokt.cli.many_runs import comparison_rows
 
     given = {"app": "digits", "teacher_init": "t.keras"}
-    rows = _rows(("prokt", "prokt teacher-init=scratch lambda=0"), given)
+    rows = comparison_rows(("prokt", "prokt teacher-init=scratch lambda=0"), given)
     [common, own] = rows.values()
     assert common.teacher_init.endswith("t.keras") and own.teacher_init is None

@@ -1,0 +1,69 @@
+"""The backend that a command computes with; imports no Keras itself."""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from keras_prokt.cli.problems import UsageProblem
+from keras_prokt.files import cache_folder
+from keras_prokt.runs.compilation import keep_compiled_programs
+from keras_prokt.runs.determinism import use_deterministic_operations
+from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.threads import use_threads
+from keras_prokt.settings import BACKENDS
+
+
+def installed_backend(name: str | None) -> str:
+    """The backend that is meant, if it is installed."""
+    name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if name not in BACKENDS:
+        raise UsageProblem(f"Expected a backend among {', '.join(BACKENDS)}; received {name!r}.")
+    if importlib.util.find_spec(name) is None:
+        package = name if name == "tensorflow" else f"'keras-prokt[{name}]'"
+        raise UsageProblem(
+            f"Expected an installed backend, received {name!r}; install it with "
+            f"`pip install {package}`."
+        )
+    return name
+
+
+def use_backend_of(spec: RunSpec, threads: int | None = None) -> None:
+    """Imports Keras with the backend of a run, held to what the run says."""
+    os.environ["KERAS_BACKEND"] = installed_backend(spec.backend)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if spec.backend != "tensorflow":
+        # Keras imports it, if it is there, to save models.
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    use_threads(threads)
+    with _without_native_chatter():
+        if spec.deterministic:
+            use_deterministic_operations(spec.backend)
+        importlib.import_module("keras")
+        if spec.backend == "jax":
+            keep_compiled_programs(cache_folder() / "xla")
+
+
+@contextlib.contextmanager
+def _without_native_chatter() -> Iterator[None]:
+    """Holds back what native code writes to standard error; shows it if the block fails.
+
+    TensorFlow's libraries log a few lines about missing GPUs while they are loaded, before any
+    setting can quieten them.
+    """
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        standard_error = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(standard_error, held.read())
+            raise
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)

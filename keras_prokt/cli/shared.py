@@ -1,0 +1,98 @@
+"""What several commands have in common; imports no Keras."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_prokt.cli.backend import installed_backend
+from keras_prokt.options import option_names, parsed
+from keras_prokt.results.search import search_table
+from keras_prokt.results.tables import results_table
+from keras_prokt.runs.executor import Execution
+from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.setting_search import FIGURE
+from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.stopping import parse_duration
+from keras_prokt.settings import SettingError
+from keras_prokt.tensorflow_beside import is_installed
+
+
+def spec_of_options(given: dict[str, Any]) -> RunSpec:
+    """The spec of the options of a command."""
+    app, method = given.pop("app"), given.pop("method")
+    given["backend"] = installed_backend(given["backend"])
+    return RunSpec.resolve(app, method, **parsed(given))
+
+
+def options_of_many_runs(command: Any) -> Any:
+    """Options of commands that carry out many runs."""
+    options = (
+        click.option(
+            "--jobs",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Runs at once; they share the cores.",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(1),
+            help="Threads of each run. [default: the cores, shared by --jobs]",
+        ),
+        click.option(
+            "--stop-after", metavar="50m", help="Save all states and stop before this time is over."
+        ),
+        click.option("--retry-failed", is_flag=True, help="Begin runs anew that failed before."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def seconds(duration: str | None) -> float | None:
+    return None if duration is None else parse_duration(duration)
+
+
+def as_typed(text: str) -> str:
+    """A message of the library with options for its arguments."""
+    return SettingError(text).shown_as(option_names())
+
+
+def exit_with_status(done: Execution, *, is_search: bool = False) -> None:
+    """Exits with 1 if not everything is completed, and says what to do."""
+    # The table of a search names what has failed.
+    unsaid = done.refused if is_search else {**done.failed, **done.refused}
+    for name, reason in unsaid.items():
+        click.echo(f"keras-prokt: {name}: {' '.join(reason.split())}", err=True)
+    if done.failed:
+        click.echo("keras-prokt: --retry-failed begins those that failed anew", err=True)
+    if done.failed or done.refused:
+        sys.exit(1)
+
+
+def print_search(folder: Path, found: dict[str, Any]) -> None:
+    click.echo(search_table(found))
+    if found["chosen"] is not None:
+        chosen = next(one for one in found["configurations"] if one["title"] == found["chosen"])
+        if (folder / FIGURE).is_file():
+            click.echo(f"picture: {folder / FIGURE}")
+        run = folder / chosen["runs"][0]["folder"]
+        click.echo(f"the student: `keras-prokt export {shlex.quote(str(run))}`")
+
+
+def print_results(folder: RunFolder, record: dict[str, Any]) -> None:
+    if record["status"] != "completed":
+        click.echo(f"stopped; go on with `{folder.resume_hint()}`")
+        return
+    click.echo(results_table(record, folder.spec().changed_settings()))
+    click.echo(f"run folder: {folder.path}")
+    if folder.saved_model.exists():
+        click.echo(f"SavedModel: {folder.saved_model}")
+        if folder.teacher_saved_model.exists():
+            click.echo(f"SavedModel of the teacher: {folder.teacher_saved_model}")
+    elif record["export"] and not is_installed():
+        command = shlex.join(["keras-prokt", "export", str(folder.path)])
+        click.echo(f"SavedModel: left out without TensorFlow; write it where that is: `{command}`")
