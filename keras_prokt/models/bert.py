@@ -98,7 +98,7 @@ class ExactGeluBertBackbone(BertBackbone):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         faster = {}
         if keras.backend.backend() == "tensorflow":
-            from keras_prokt.models.bert_tensorflow import is_applicable, pooled_output
+            from keras_prokt.backends.tensorflow_kernels.bert import is_applicable, pooled_output
 
             if is_applicable(self):
                 faster = {"pooled_output": pooled_output(self, inputs, bool(training))}

@@ -60,7 +60,7 @@ class MaskedMaxPooling(keras.layers.Layer):
 class Bidirectional(keras.layers.Bidirectional):
     """`keras.layers.Bidirectional` of an LSTM, faster in training on TensorFlow.
 
-    There `keras_prokt.models.bilstm_tensorflow` computes the same states and gradients in float32;
+    There a kernel (`keras_prokt.backends`) computes the same states and gradients in float32;
     everywhere else, and in inference (of which exports are made), Keras does. The name is that of
     Keras's class because files of weights hold it.
 
@@ -86,7 +86,7 @@ class Bidirectional(keras.layers.Bidirectional):
         training: bool | None = None,
     ) -> Any:
         if training and initial_state is None and keras.backend.backend() == "tensorflow":
-            from keras_prokt.models.bilstm_tensorflow import is_applicable, run
+            from keras_prokt.backends.tensorflow_kernels.bilstm import is_applicable, run
 
             if mask is not None and is_applicable(self, sequences):
                 return run(self, sequences, mask)

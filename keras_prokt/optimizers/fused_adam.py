@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.optimizers.tensorflow_kernels import clip_by_global_norm, resource_handle
+from keras_prokt.backends.tensorflow_kernels.optimizers import clip_by_global_norm, resource_handle
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")

@@ -98,7 +98,7 @@ def test_a_fixed_teacher_stays_as_it_is():
 def test_a_target_forward_changes_no_state(mode):
     distiller = make(target_mode=mode)
     before = values(distiller.variables)
-    distiller.target_logits(distiller.teacher, X)
+    distiller.target_outputs(distiller.teacher, X)
     distiller.target_logits(distiller.student, X)
     assert_equal(before, values(distiller.variables))
 
@@ -346,7 +346,8 @@ def test_steps_per_execution_and_initial_epoch():
 
 @pytest.mark.skipif(BACKEND != "jax", reason="only JAX has steps in a scan")
 def test_many_steps_in_one_dispatch_are_the_steps_one_by_one(monkeypatch):
-    from keras_prokt.distillers import base, jax_steps
+    from keras_prokt.backends import jax_steps
+    from keras_prokt.distillers import base
 
     sent = []
 
@@ -377,7 +378,7 @@ def test_many_steps_in_one_dispatch_are_the_steps_one_by_one(monkeypatch):
 
 @pytest.mark.skipif(BACKEND != "jax", reason="only JAX has steps in a scan")
 def test_batches_of_several_shapes_are_sent_one_by_one():
-    from keras_prokt.distillers.jax_steps import many_steps_at_once
+    from keras_prokt.backends.jax_steps import many_steps_at_once
 
     train_function = many_steps_at_once(lambda state, x: (x.sum(), (state[0] + x.sum(),)), 3)
     batches = iter([np.ones(n, "float32") for n in (2, 2, 2, 2, 3, 2, 5)])

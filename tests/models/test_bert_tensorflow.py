@@ -9,8 +9,8 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
+from keras_prokt.backends.tensorflow_kernels import bert as bert_tensorflow
 from keras_prokt.distillers.features import layers_by_path, recording_calls
-from keras_prokt.models import bert_tensorflow
 from keras_prokt.models.bert import ExactGeluBertBackbone
 
 SIZES = {"vocabulary_size": 40, "num_layers": 3, "num_heads": 2, "hidden_dim": 8}

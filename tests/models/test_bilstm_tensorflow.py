@@ -11,7 +11,7 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from keras_prokt.models import bilstm_tensorflow
+from keras_prokt.backends.tensorflow_kernels import bilstm as bilstm_tensorflow
 
 MASKS = {
     "all real": [[1] * 4] * 3,

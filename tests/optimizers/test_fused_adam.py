@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_prokt.backends.tensorflow_kernels.optimizers import clip_by_global_norm
 from keras_prokt.optimizers import FusedAdam
-from keras_prokt.optimizers.tensorflow_kernels import clip_by_global_norm
 
 RNG = np.random.default_rng(0)
 GRADIENTS = RNG.normal(size=(50, 6, 3)).astype("float32") * 3

@@ -1,0 +1,1 @@
+"""What computes: what is of one backend alone."""

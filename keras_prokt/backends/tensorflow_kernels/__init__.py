@@ -1,0 +1,1 @@
+"""Kernels of TensorFlow for parts of models and optimizers, which `backends.tensorflow` names."""
