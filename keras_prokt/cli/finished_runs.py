@@ -13,7 +13,7 @@ from keras_prokt.cli.problems import UsageProblem, problems_in_one_line
 from keras_prokt.cli.shared import print_search
 from keras_prokt.data.table import parse_text_columns
 from keras_prokt.names import unknown_name
-from keras_prokt.results.comparison import render
+from keras_prokt.results.comparison_forms import render
 from keras_prokt.results.tables import format_table, results_table
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import describe

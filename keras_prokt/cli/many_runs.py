@@ -24,7 +24,7 @@ from keras_prokt.options import (
     parsed_seeds,
     with_settings,
 )
-from keras_prokt.results.comparison import FORMS, render
+from keras_prokt.results.comparison_forms import FORMS, render
 from keras_prokt.runs.folder import unused_path
 from keras_prokt.runs.method_comparison import compare as carry_out_comparison
 from keras_prokt.runs.method_comparison import compare_folders, known_baselines, titled_runs

@@ -13,7 +13,7 @@ from keras_prokt.cli.shared import as_typed, exit_with_status, options_of_many_r
 from keras_prokt.files import cache_folder
 from keras_prokt.names import unknown_name
 from keras_prokt.options import GroupedCommand, parsed, parsed_seeds, with_settings
-from keras_prokt.results.comparison import FORMS, render
+from keras_prokt.results.comparison_forms import FORMS, render
 from keras_prokt.runs.claim import claim_table, tested
 from keras_prokt.runs.executor import Execution
 from keras_prokt.runs.protocol import ACCELERATOR, CPU, get_protocol, list_claims, list_protocols

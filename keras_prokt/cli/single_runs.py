@@ -16,7 +16,7 @@ from keras_prokt.cli.shared import (
     spec_of_options,
 )
 from keras_prokt.options import GroupedCommand, with_settings
-from keras_prokt.results.comparison import render
+from keras_prokt.results.comparison_forms import render
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.method_comparison import resume_comparison
 from keras_prokt.runs.run_list import RunList

@@ -15,7 +15,7 @@ from typing import Any
 
 from keras_prokt.files import write_text
 from keras_prokt.names import unknown_name
-from keras_prokt.results.comparison import render
+from keras_prokt.results.comparison_forms import render
 from keras_prokt.runs.claim import claim_markdown, tested
 from keras_prokt.runs.lock import waiting_for
 from keras_prokt.runs.protocol import list_claims, list_protocols

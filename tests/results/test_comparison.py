@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_prokt.results.comparison import FORMS, Measured, compare, render, student_forwards
+from keras_prokt.results.comparison import Measured, compare, student_forwards
+from keras_prokt.results.comparison_forms import FORMS, render
 
 STUDENT = [0.731, 0.745, 0.750, 0.738]
 KD = [0.745, 0.752, 0.757, 0.749]

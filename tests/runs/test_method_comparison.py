@@ -13,7 +13,7 @@ from pretended_runs import Pretended, unchanged, write_run
 from scipy import stats
 
 from keras_prokt.files import digest_of_file
-from keras_prokt.results.comparison import FORMS, render
+from keras_prokt.results.comparison_forms import FORMS, render
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.method_comparison import (
     compare,

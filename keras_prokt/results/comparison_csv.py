@@ -1,0 +1,88 @@
+"""A comparison as CSV, with all digits; imports no Keras."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_prokt.results.comparison_text import NO_VERDICT, count_left_out
+from keras_prokt.results.tables import listed
+
+
+def csv_text(comparison: Mapping[str, Any]) -> str:
+    shared = {key: comparison[key] for key in ("part", "metric", "confidence")}
+    settings = comparison.get("settings", {})
+    models = dict.fromkeys(
+        model for m in comparison["methods"] for model in (m["cost"] or {}).get("forwards", ())
+    )
+    rows: list[dict[str, Any]] = []
+    for of_method in comparison["methods"]:
+        student, teacher = of_method["student"], of_method["teacher"]
+        cost = of_method["cost"] or {}
+        whole = {
+            **shared,
+            "settings": listed({**settings, **of_method.get("settings", {})}),
+            "method": of_method["method"],
+        }
+        rows.append(
+            {
+                "row": "student",
+                **whole,
+                "baseline": None,
+                "n": of_method["n"],
+                "seeds": of_method["seeds"],
+                "left_out": None,
+                "mean": student["mean"],
+                "difference": None,
+                **_ends("interval", student["interval"]),
+                **_ends("bootstrap", student["bootstrap"]),
+                "p": None,
+                "holm": None,
+                "verdict": None,
+                "examples": of_method["examples"],
+                "examples_standard_error": of_method["examples_standard_error"],
+                **{f"forwards_of_{model}": cost.get("forwards", {}).get(model) for model in models},
+                "all_in_student_forwards": cost.get("student_forwards"),
+                "seconds": of_method["seconds"],
+            }
+        )
+        if teacher is not None:
+            interval = _ends("interval", teacher["interval"])
+            found = {"n": teacher["n"], "mean": teacher["mean"], **interval}
+            rows.append({"row": "teacher", **whole, **found})
+    for pair in comparison["comparisons"]:
+        rows.append(
+            {
+                "row": "comparison",
+                **shared,
+                "settings": listed(settings),
+                **{key: pair[key] for key in ("method", "baseline", "n", "seeds")},
+                "left_out": count_left_out(pair),
+                "difference": pair["difference"],
+                **_ends("interval", pair["interval"]),
+                **_ends("bootstrap", pair["bootstrap"]),
+                "p": pair["p"],
+                "holm": pair["holm"],
+                "verdict": pair["verdict"] or NO_VERDICT,
+            }
+        )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = list(rows[0])
+    writer.writerow([_csv_cell(name) for name in columns])
+    writer.writerows([_csv_cell(row.get(name)) for name in columns] for row in rows)
+    return text.getvalue().removesuffix("\n")
+
+
+def _ends(name: str, interval: Sequence[float] | None) -> dict[str, float | None]:
+    low, high = interval or (None, None)
+    return {f"{name}_low": low, f"{name}_high": high}
+
+
+def _csv_cell(value: Any) -> Any:
+    """A value as it is; a text that a spreadsheet would run as a formula with an apostrophe."""
+    if isinstance(value, list):
+        value = " ".join(map(str, value))
+    if isinstance(value, str) and value.lstrip().startswith(tuple("=+-@＝＋－＠")):
+        return f"'{value}"
+    return value
