@@ -4,20 +4,18 @@ This module imports no NumPy and no Keras, so that apps can be listed at once.
 """
 
 import contextlib
-import csv
-import io
-import json
-import math
 import random
 import re
-import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_prokt.data.formats import format_of
+from keras_prokt.data.formats.base import UnknownColumn, check_columns
 from keras_prokt.data.prepared import check_prepared
+from keras_prokt.data.text_table import TextTable, make_table
 from keras_prokt.data.tfds_files import prepared_builder, read_split
 from keras_prokt.names import DataWarning, unknown_name
 from keras_prokt.settings import SettingError, argument
@@ -25,10 +23,10 @@ from keras_prokt.settings import SettingError, argument
 TFDS = "tfds:"
 """What the name of a set of TensorFlow Datasets begins with, in place of a path."""
 
-FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 SPLIT_SEED = 0
 """Seed of the choice of held-out rows; fixed, so that all runs choose on the same ones."""
+
 
 HELD_OUT_SHARE = 0.1
 """Share of the rows of each class that makes up one held-out part."""
@@ -38,47 +36,8 @@ class DuplicateTexts(DataWarning):
     """The same text is in two parts that should have none in common."""
 
 
-class UnknownColumn(ValueError):
-    """A table has no column of that name."""
-
-
 class UnusedSplits(DataWarning):
     """Of several splits of TensorFlow Datasets for one part only the first is used."""
-
-
-@dataclass(frozen=True)
-class TextTable:
-    """Texts with their labels in memory.
-
-    Args:
-        source: What messages call it: the path of the file, or the name of the set and its split.
-        texts: A list of texts a column, one or two.
-        labels: The name of each row's class; empty where labels are not read.
-        numbers: Where each row begins: its line in the file or its number, from 1.
-        unit: What `numbers` count, "line" or "row".
-    """
-
-    source: str
-    texts: tuple[list[str], ...]
-    labels: list[str]
-    numbers: list[int]
-    unit: str = "line"
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def place(self, row: int) -> str:
-        """Where a row (from 0) is, for messages."""
-        return f"{self.source}, {self.unit} {self.numbers[row]}"
-
-    def rows(self, keep: Sequence[int]) -> "TextTable":
-        """The table of some of the rows."""
-        return replace(
-            self,
-            texts=tuple([column[i] for i in keep] for column in self.texts),
-            labels=[self.labels[i] for i in keep] if self.labels else [],
-            numbers=[self.numbers[i] for i in keep],
-        )
 
 
 @dataclass(frozen=True)
@@ -241,9 +200,9 @@ def read_table(
     """
     path = Path(path)
     columns = (*text_columns, *([] if label_column is None else [label_column]))
-    unit = "row" if path.suffix.lower() == ".parquet" else "line"
-    with contextlib.closing(_rows(path, columns)) as rows:
-        return _table(str(path), text_columns, label_column, rows, unit)
+    file_format = format_of(path)
+    with contextlib.closing(file_format.read(path, columns)) as rows:
+        return make_table(str(path), text_columns, label_column, rows, file_format.unit)
 
 
 def parse_text_columns(text: str, dataset: str | None) -> tuple[str, ...]:
@@ -263,7 +222,7 @@ def parse_text_columns(text: str, dataset: str | None) -> tuple[str, ...]:
     if len(names) == 1 or not path.is_file():
         return names
     try:
-        with contextlib.closing(_rows(path, [whole])) as rows:
+        with contextlib.closing(format_of(path).read(path, [whole])) as rows:
             next(rows, None)
     except UnknownColumn:
         return names
@@ -311,306 +270,12 @@ def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTabl
     return {name: table.rows(sorted(rows)) for name, rows in keep.items()}
 
 
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Sequence[Any]]]:
-    """The values of the columns in each row of a file, with its line or its number."""
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise ValueError(
-            f"Expected a file with a suffix among {', '.join(FORMATS)}, received {str(path)!r}; "
-            f"convert the file, or write {TFDS}NAME for a set of TensorFlow Datasets."
-        )
-    if not path.is_file():
-        raise ValueError(
-            f"Expected a file of texts and labels, received {str(path)!r} where there is none; "
-            "check the path."
-        )
-    if suffix == ".parquet":
-        yield from _parquet_rows(path, columns)
-        return
-    content = _decoded(path)
-    if suffix == ".jsonl":
-        yield from _jsonl_rows(str(path), content, columns)
-        return
-    with _csv_fields_of(len(content)):
-        yield from _csv_rows(str(path), content, columns, "\t" if suffix == ".tsv" else ",")
-
-
-def _table(
-    source: str,
-    text_columns: Sequence[str],
-    label_column: str | None,
-    rows: Iterable[tuple[int, Sequence[Any]]],
-    unit: str,
-) -> TextTable:
-    """The table of rows that hold the values of the columns, the label last."""
-    table = TextTable(source, tuple([] for _ in text_columns), [], [], unit)
-    for number, values in rows:
-        place = f"{source}, {unit} {number}"
-        for column, name, value in zip(
-            table.texts, text_columns, values, strict=False
-        ):  # a label follows
-            column.append(_checked_text(value, name, place))
-        if label_column is not None:
-            table.labels.append(_checked_label(values[-1], label_column, place))
-        table.numbers.append(number)
-    if not table.numbers:
-        raise ValueError(f"Expected rows of texts, received none in {source}; add rows.")
-    return table
-
-
-def _checked_text(value: Any, column: str, place: str) -> str:
-    _check_filled("a text", value, column, place)
-    if not isinstance(value, str):
-        raise SettingError(
-            f"Expected a text in column {column!r}, received {value!r} ({type(value).__name__}) at "
-            f"{place}; write it as a string, or choose another column with "
-            f"{argument('text_columns')}."
-        )
-    _check_characters(value, column, place)
-    return value
-
-
-def _checked_label(value: Any, column: str, place: str) -> str:
-    _check_filled("a label", value, column, place)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, str | int):
-        advice = "write it as one of these."
-        if isinstance(value, float):
-            advice = (
-                "that looks like regression, which is not learned: choose another column with "
-                f"{argument('label_column')}, or write classes as strings."
-            )
-        raise SettingError(
-            f"Expected a label that is an integer or a string in column {column!r}, received "
-            f"{value!r} ({type(value).__name__}) at {place}; {advice}"
-        )
-    label = str(value).strip()
-    if re.fullmatch(r"[+-]?[0-9]{1,4000}\.0+", label):
-        label = str(int(label.partition(".")[0]))
-    _check_characters(label, column, place)
-    return label
-
-
-def _check_filled(what: str, value: Any, column: str, place: str) -> None:
-    if _is_blank(value):
-        raise ValueError(
-            f"Expected {what} in column {column!r}, received an empty one at {place}; fill it in "
-            "or remove the row."
-        )
-
-
-def _check_characters(value: str, column: str, place: str) -> None:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"Expected whole characters in column {column!r}, received half of a surrogate pair "
-            f"({value[error.start]!r}) at {place}; write the character itself or both halves."
-        ) from error
-
-
-def _is_blank(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isnan(value)  # what pandas writes for a missing value
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _decoded(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode("utf-8")
-        line = len(re.findall(r"\r\n|\r|\n", before)) + 1
-        raise _not_utf8(error, f"{path}, line {line}") from error
-    except OSError as error:
-        raise ValueError(
-            f"Expected a readable file, received {str(path)!r} ({error.strerror}); check its "
-            "permissions."
-        ) from error
-
-
-def _not_utf8(error: UnicodeDecodeError, place: str) -> ValueError:
-    byte = error.object[error.start]
-    return ValueError(
-        f"Expected text in UTF-8, received the byte 0x{byte:02x} at {place}; save the file in "
-        "UTF-8."
-    )
-
-
-_CSV_LIMIT = threading.Lock()
-
-
-@contextlib.contextmanager
-def _csv_fields_of(characters: int) -> Iterator[None]:
-    """Lets fields be that long: the module `csv` refuses 131,073 characters, for all its users."""
-    with _CSV_LIMIT:
-        usual = csv.field_size_limit()
-        try:
-            # No more than a C long holds everywhere.
-            csv.field_size_limit(max(usual, min(characters, 2**31 - 1)))
-            yield
-        finally:
-            csv.field_size_limit(usual)
-
-
-def _csv_rows(
-    source: str, content: str, columns: Sequence[str], delimiter: str
-) -> Iterator[tuple[int, list[str]]]:
-    if delimiter == "\t":
-        records = iter(_tsv_records(source, content))
-    else:
-        records = _csv_records(source, content, delimiter)
-    line, header = next(records, (1, None))
-    if header is None:
-        raise ValueError(
-            f"Expected a header with the names of the columns, received nothing in {source}; "
-            "write it into line 1."
-        )
-    header = [name.strip() for name in header]
-    place = f"{source}, line {line}"
-    _check_columns(columns, header, place)
-    for name in columns:
-        if header.count(name) > 1:
-            raise ValueError(
-                f"Expected one column {name!r}, received {header.count(name)} at {place}; rename "
-                "all but one."
-            )
-    positions = [header.index(name) for name in columns]
-    for line, fields in records:
-        if len(fields) != len(header):
-            raise ValueError(
-                f"Expected {len(header)} fields as in the header, received {len(fields)} at "
-                f"{source}, line {line}; put fields that hold a separator or a line break in "
-                "double quotes."
-            )
-        yield line, [fields[position] for position in positions]
-
-
-def _tsv_records(source: str, content: str) -> list[tuple[int, list[str]]]:
-    """As `_csv_records`, with quotes around fields or in texts, as `read_table` says."""
-    literal = list(_csv_records(source, content, "\t", csv.QUOTE_NONE))
-    header = literal[0][1] if literal else []
-    uneven = [(line, len(fields)) for line, fields in literal if len(fields) != len(header)]
-    may_be_literal = not any(name.startswith('"') for name in header)
-    try:
-        quoted = list(_csv_records(source, content, "\t"))
-    except ValueError as error:
-        if not may_be_literal:
-            raise
-        if not uneven:
-            return literal
-        line, count = uneven[0]
-        raise ValueError(
-            f"{str(error).removesuffix('.')}; or, if its quotes belong to the texts, give line "
-            f"{line} the {len(header)} fields of the header, not {count}."
-        ) from error
-    if may_be_literal and not uneven:
-        texts = (field for _, fields in quoted for field in fields)
-        if any(re.search(r"[\t\r\n]", text) for text in texts):
-            return literal
-    return quoted
-
-
-def _csv_records(
-    source: str, content: str, delimiter: str, quoting: int = csv.QUOTE_MINIMAL
-) -> Iterator[tuple[int, list[str]]]:
-    """Every record that is not wholly empty, with the line in which it begins."""
-    # Without translation, so that line breaks inside fields stay what they are.
-    lines = io.StringIO(content, newline="")
-    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
-    line = 1
-    try:
-        for fields in reader:
-            if not all(map(_is_blank, fields)):
-                yield line, fields
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise ValueError(
-            f"Expected fields separated by {delimiter!r}, received a record that cannot be read "
-            f"({error}) at {source}, line {line}; close its double quotes, and write quotes inside "
-            "a quoted field twice."
-        ) from error
-
-
-def _jsonl_rows(
-    source: str, content: str, columns: Sequence[str]
-) -> Iterator[tuple[int, list[Any]]]:
-    # Not by splitlines: strings may hold the other line separators of Unicode.
-    for line, entry in enumerate(content.split("\n"), start=1):
-        if not entry.strip():
-            continue
-        place = f"{source}, line {line}"
-        try:
-            record = json.loads(entry)
-        # Integers of more than 4,300 digits are a plain ValueError.
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"Expected a JSON object a line, received one that cannot be read ({error}) at "
-                f"{place}; correct the line."
-            ) from error
-        if not isinstance(record, dict):
-            raise ValueError(
-                f"Expected a JSON object a line, received {type(record).__name__} at {place}; "
-                "write the columns as the keys of an object."
-            )
-        if all(map(_is_blank, record.values())):
-            continue
-        _check_columns(columns, record, place)
-        yield line, [record[name] for name in columns]
-
-
-def _parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[Any]]]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ValueError(
-            f"Expected the package pyarrow to read {str(path)!r}, received an environment without "
-            "it; install it with `pip install pyarrow`, or convert the file to .csv."
-        ) from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            _check_columns(columns, names, str(path))
-            table = file.read(columns=list(columns))
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(
-            f"Expected a Parquet file, received {str(path)!r} ({reason}); write it again."
-        ) from error
-    try:
-        content = table.to_pydict()
-    except UnicodeDecodeError:
-        _find_undecodable(table, path)
-        raise
-    others = None
-    for row, values in enumerate(zip(*(content[name] for name in columns), strict=True), start=1):
-        if all(map(_is_blank, values)):
-            if others is None:  # seldom needed
-                unread = [name for name in names if name not in columns]
-                others = parquet.read_table(path, columns=unread)
-            if all(_is_blank(column[row - 1].as_py()) for column in others.columns):
-                continue
-        yield row, list(values)
-
-
-def _find_undecodable(table: Any, path: Path) -> None:
-    """Raises with the row of the first text of a Parquet table that is not UTF-8."""
-    for column in table.columns:
-        for row, value in enumerate(column, start=1):
-            try:
-                value.as_py()
-            except UnicodeDecodeError as error:
-                raise _not_utf8(error, f"{path}, row {row}") from error
-
-
 def _tfds_parts(
     name: str, columns: Sequence[str], data_dir: str | None
 ) -> tuple[dict[str, TextTable], list[str] | None]:
     """The splits of a set of TensorFlow Datasets, and its class names if it has any."""
     info = prepared_builder(name, data_dir=data_dir).info
-    _check_columns(columns, info.features, f"{TFDS}{name}")
+    check_columns(columns, info.features, f"{TFDS}{name}")
     if "train" not in info.splits:
         raise ValueError(
             f"Expected a set with a split 'train', received {TFDS}{name} with "
@@ -632,7 +297,7 @@ def _tfds_parts(
                 continue
             values[-1] = [class_names[i] if i >= 0 else None for i in values[-1]]
         rows = enumerate(zip(*values, strict=True), start=1)
-        parts[part] = _table(f"{TFDS}{name} {split}", columns[:-1], columns[-1], rows, "row")
+        parts[part] = make_table(f"{TFDS}{name} {split}", columns[:-1], columns[-1], rows, "row")
         if len(splits) > 1:
             warnings.warn(
                 f"Expected one {part} split in {TFDS}{name}, received {', '.join(splits)}; "
@@ -648,13 +313,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     return value.item() if getattr(value, "ndim", None) == 0 else value
-
-
-def _check_columns(columns: Iterable[str], known: Iterable[str], place: str) -> None:
-    known = list(known)
-    for name in columns:
-        if name not in known:
-            raise UnknownColumn(unknown_name(f"a column at {place}", name, known))
 
 
 def _sorted_names(labels: Iterable[str]) -> list[str]:

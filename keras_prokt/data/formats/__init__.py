@@ -1,0 +1,36 @@
+"""Which files hold a table: a file a format, and the table of them; imports no NumPy."""
+
+from pathlib import Path
+
+from keras_prokt.data.formats.base import Format
+from keras_prokt.data.formats.delimited import csv_rows, tsv_rows
+from keras_prokt.data.formats.jsonl import jsonl_rows
+from keras_prokt.data.formats.parquet import parquet_rows
+
+FORMATS: dict[str, Format] = {
+    ".csv": Format(csv_rows),
+    ".tsv": Format(tsv_rows),
+    ".jsonl": Format(jsonl_rows),
+    ".parquet": Format(parquet_rows, unit="row"),
+}
+"""Formats of tables by the suffix of the file: a row a format."""
+
+
+def format_of(path: Path) -> Format:
+    """The format of a file, by its suffix.
+
+    Raises:
+        ValueError: If there is none of that suffix, or no such file.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(
+            f"Expected a file with a suffix among {', '.join(FORMATS)}, received {str(path)!r}; "
+            "convert the file, or write tfds:NAME for a set of TensorFlow Datasets."
+        )
+    if not path.is_file():
+        raise ValueError(
+            f"Expected a file of texts and labels, received {str(path)!r} where there is none; "
+            "check the path."
+        )
+    return FORMATS[suffix]

@@ -1,0 +1,67 @@
+"""What the readers of all formats share; imports no NumPy."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_prokt.names import unknown_name
+
+
+class UnknownColumn(ValueError):
+    """A table has no column of that name."""
+
+
+Rows = Iterator[tuple[int, Sequence[Any]]]
+"""Where each row begins, its line or its number from 1, with the values of the wanted columns."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One row of `FORMATS`: a kind of file that holds a table.
+
+    Attributes:
+        read: The rows of a file that exists, with the values of some columns; raises `ValueError`
+            with the place of what cannot be read, and `UnknownColumn`.
+        unit: What the rows are numbered by, "line" or "row".
+    """
+
+    read: Callable[[Path, Sequence[str]], Rows]
+    unit: str = "line"
+
+
+def is_blank(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isnan(value)  # what pandas writes for a missing value
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def check_columns(columns: Iterable[str], known: Iterable[str], place: str) -> None:
+    known = list(known)
+    for name in columns:
+        if name not in known:
+            raise UnknownColumn(unknown_name(f"a column at {place}", name, known))
+
+
+def decoded(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-8")
+        line = len(re.findall(r"\r\n|\r|\n", before)) + 1
+        raise not_utf8(error, f"{path}, line {line}") from error
+    except OSError as error:
+        raise ValueError(
+            f"Expected a readable file, received {str(path)!r} ({error.strerror}); check its "
+            "permissions."
+        ) from error
+
+
+def not_utf8(error: UnicodeDecodeError, place: str) -> ValueError:
+    byte = error.object[error.start]
+    return ValueError(
+        f"Expected text in UTF-8, received the byte 0x{byte:02x} at {place}; save the file in "
+        "UTF-8."
+    )

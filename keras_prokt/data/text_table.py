@@ -1,0 +1,119 @@
+"""Texts with their labels in memory, each cell checked; imports no NumPy and no Keras."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from keras_prokt.data.formats.base import is_blank
+from keras_prokt.settings import SettingError, argument
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Texts with their labels in memory.
+
+    Args:
+        source: What messages call it: the path of the file, or the name of the set and its split.
+        texts: A list of texts a column, one or two.
+        labels: The name of each row's class; empty where labels are not read.
+        numbers: Where each row begins: its line in the file or its number, from 1.
+        unit: What `numbers` count, "line" or "row".
+    """
+
+    source: str
+    texts: tuple[list[str], ...]
+    labels: list[str]
+    numbers: list[int]
+    unit: str = "line"
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def place(self, row: int) -> str:
+        """Where a row (from 0) is, for messages."""
+        return f"{self.source}, {self.unit} {self.numbers[row]}"
+
+    def rows(self, keep: Sequence[int]) -> "TextTable":
+        """The table of some of the rows."""
+        return replace(
+            self,
+            texts=tuple([column[i] for i in keep] for column in self.texts),
+            labels=[self.labels[i] for i in keep] if self.labels else [],
+            numbers=[self.numbers[i] for i in keep],
+        )
+
+
+def make_table(
+    source: str,
+    text_columns: Sequence[str],
+    label_column: str | None,
+    rows: Iterable[tuple[int, Sequence[Any]]],
+    unit: str,
+) -> TextTable:
+    """The table of rows that hold the values of the columns, the label last."""
+    table = TextTable(source, tuple([] for _ in text_columns), [], [], unit)
+    for number, values in rows:
+        place = f"{source}, {unit} {number}"
+        for column, name, value in zip(
+            table.texts, text_columns, values, strict=False
+        ):  # a label follows
+            column.append(_checked_text(value, name, place))
+        if label_column is not None:
+            table.labels.append(_checked_label(values[-1], label_column, place))
+        table.numbers.append(number)
+    if not table.numbers:
+        raise ValueError(f"Expected rows of texts, received none in {source}; add rows.")
+    return table
+
+
+def _checked_text(value: Any, column: str, place: str) -> str:
+    _check_filled("a text", value, column, place)
+    if not isinstance(value, str):
+        raise SettingError(
+            f"Expected a text in column {column!r}, received {value!r} ({type(value).__name__}) at "
+            f"{place}; write it as a string, or choose another column with "
+            f"{argument('text_columns')}."
+        )
+    _check_characters(value, column, place)
+    return value
+
+
+def _checked_label(value: Any, column: str, place: str) -> str:
+    _check_filled("a label", value, column, place)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int):
+        advice = "write it as one of these."
+        if isinstance(value, float):
+            advice = (
+                "that looks like regression, which is not learned: choose another column with "
+                f"{argument('label_column')}, or write classes as strings."
+            )
+        raise SettingError(
+            f"Expected a label that is an integer or a string in column {column!r}, received "
+            f"{value!r} ({type(value).__name__}) at {place}; {advice}"
+        )
+    label = str(value).strip()
+    if re.fullmatch(r"[+-]?[0-9]{1,4000}\.0+", label):
+        label = str(int(label.partition(".")[0]))
+    _check_characters(label, column, place)
+    return label
+
+
+def _check_filled(what: str, value: Any, column: str, place: str) -> None:
+    if is_blank(value):
+        raise ValueError(
+            f"Expected {what} in column {column!r}, received an empty one at {place}; fill it in "
+            "or remove the row."
+        )
+
+
+def _check_characters(value: str, column: str, place: str) -> None:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"Expected whole characters in column {column!r}, received half of a surrogate pair "
+            f"({value[error.start]!r}) at {place}; write the character itself or both halves."
+        ) from error
