@@ -13,7 +13,7 @@ import click
 from keras_prokt.data.table import parse_text_columns
 from keras_prokt.methods import OBJECTIVES
 from keras_prokt.names import unknown_name
-from keras_prokt.runs.spec import all_settings, settings_by_group
+from keras_prokt.runs.known_settings import all_settings, settings_by_group
 from keras_prokt.settings import Setting, SettingError, argument
 
 METHOD_HELP = (

@@ -11,7 +11,9 @@ from keras_prokt import losses
 from keras_prokt.app import TaskRequest
 from keras_prokt.methods import OBJECTIVES, TEMPERATURE
 from keras_prokt.options import option_names
-from keras_prokt.runs.spec import RunSpec, all_settings, optimizer_recipe
+from keras_prokt.runs.known_settings import all_settings
+from keras_prokt.runs.optimizers import optimizer_recipe
+from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import (
     MOMENTUM_OPTIMIZERS,
     OPTIMIZERS,

@@ -1,7 +1,5 @@
 """What a run costs: forwards and operations, and before it is started time and memory here."""
 
-import contextlib
-import logging
 import statistics
 import sys
 import time
@@ -11,12 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_prokt import backends
 from keras_prokt.data.batches import Batches, inputs_of, teacher_part
 from keras_prokt.distillers import Distiller, StudentOnly
 from keras_prokt.results.tables import format_table
 from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.optimizers import optimizer_recipe
 from keras_prokt.runs.plan import Plan, plan_of
-from keras_prokt.runs.spec import RunSpec, optimizer_recipe
+from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import format_seconds
 from keras_prokt.runs.training import Run
 
@@ -169,45 +169,7 @@ def forward_flops(model: keras.Model, inputs: Any) -> int | None:
         The number, a multiplication and an addition being two; `None` if it cannot be counted.
         TensorFlow and JAX count all operations, PyTorch matrix products and convolutions.
     """
-    backend = keras.backend.backend()
-    if backend == "jax":
-        return _counted_by_jax(model, inputs)
-    values = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        graph = tf.function(lambda: model(values, training=False)).get_concrete_function().graph
-        options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-        options["output"] = "none"
-        logger = logging.getLogger("tensorflow")
-        level = logger.level
-        logger.setLevel(logging.ERROR)  # it calls a deprecated function of its own
-        try:
-            profile = tf.compat.v1.profiler.profile(graph, options=options)
-        finally:
-            logger.setLevel(level)
-        return int(profile.total_float_ops) or None
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        model(values, training=False)
-    return int(counter.get_total_flops()) or None
-
-
-def _counted_by_jax(model: keras.Model, inputs: Any) -> int | None:
-    import jax
-
-    # Accelerators count nothing, so the program is made for the CPU, where it is not run.
-    is_cpu = jax.default_backend() == "cpu"
-    try:
-        device = None if is_cpu else jax.local_devices(backend="cpu")[0]
-        with contextlib.nullcontext() if is_cpu else jax.default_device(device):
-            values = keras.tree.map_structure(np.asarray, inputs)
-            lowered = jax.jit(lambda x: model(x, training=False)).lower(values)
-            counted = lowered.cost_analysis()
-    except (RuntimeError, ValueError):  # there is no CPU, or the weights lie on several devices
-        return None
-    return int((counted or {}).get("flops", 0)) or None
+    return backends.current().count_operations(model, inputs)
 
 
 def peak_bytes() -> int:

@@ -17,9 +17,10 @@ from keras_prokt.results.comparison import compare as compare_measured
 from keras_prokt.results.tables import shown_value
 from keras_prokt.runs.executor import Execution, check_jobs, execute
 from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.known_settings import all_settings
 from keras_prokt.runs.records import measured
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
-from keras_prokt.runs.spec import RunSpec, all_settings
+from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop
 from keras_prokt.settings import SettingError, argument
 

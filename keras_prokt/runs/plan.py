@@ -17,7 +17,8 @@ from keras_prokt.files import new_kept_folder
 from keras_prokt.losses import Objective
 from keras_prokt.methods import OBJECTIVES, REGIMES
 from keras_prokt.results.metrics import get as get_metrics
-from keras_prokt.runs.spec import RunSpec, optimizer_recipe
+from keras_prokt.runs.optimizers import optimizer_recipe
+from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.teachers import (
     alone,
     digest_of_weights,

@@ -11,7 +11,7 @@ from typing import Any
 
 from keras_prokt.names import unknown_name
 from keras_prokt.results.figures import FIGURES
-from keras_prokt.runs.spec import title_of
+from keras_prokt.runs.known_settings import title_of
 
 BUILT_IN = "keras_prokt_apps.protocols"
 """Import package whose modules define `PROTOCOLS`."""

@@ -11,7 +11,8 @@ from typing import Any
 from keras_prokt.app import OptimizerRecipe, get_app
 from keras_prokt.files import read_json, without_checksum
 from keras_prokt.methods import parse_method
-from keras_prokt.runs.spec import RunSpec, optimizer_settings
+from keras_prokt.runs.optimizers import optimizer_settings
+from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import PARTS, OptimizerSettings, settings_of
 
 FORMAT = 2

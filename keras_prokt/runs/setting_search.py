@@ -17,10 +17,12 @@ from keras_prokt.methods import OBJECTIVES
 from keras_prokt.names import unknown_name
 from keras_prokt.results.search import choose, plot_search
 from keras_prokt.runs.executor import Execution, check_jobs, execute
+from keras_prokt.runs.known_settings import all_settings, title_of
 from keras_prokt.runs.method_comparison import shared_settings
 from keras_prokt.runs.records import measured
+from keras_prokt.runs.resolution import absolute_path, model_name
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
-from keras_prokt.runs.spec import RunSpec, absolute_path, all_settings, model_name, title_of
+from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop
 from keras_prokt.settings import Setting, SettingError, argument
 

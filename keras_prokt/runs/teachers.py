@@ -27,7 +27,7 @@ from keras_prokt.files import (
 from keras_prokt.results.metrics import get as get_metrics
 from keras_prokt.results.metrics import log_name
 from keras_prokt.runs.lock import InUse, Lock
-from keras_prokt.runs.spec import optimizer_recipe
+from keras_prokt.runs.optimizers import optimizer_recipe
 from keras_prokt.runs.training import Run
 
 _MODEL = "model.keras"

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from keras_prokt.cli import main
 from keras_prokt.methods import OBJECTIVES
 from keras_prokt.options import option_names, parsed
-from keras_prokt.runs.spec import all_settings, settings_by_group
+from keras_prokt.runs.known_settings import all_settings, settings_by_group
 from keras_prokt.settings import SettingError
 
 

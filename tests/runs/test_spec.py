@@ -9,7 +9,8 @@ import pytest
 from keras_prokt.app import get_app
 from keras_prokt.methods import OBJECTIVES, REGIMES, known_methods, method_settings, parse_method
 from keras_prokt.options import parsed_method
-from keras_prokt.runs.spec import RunSpec, all_settings
+from keras_prokt.runs.known_settings import all_settings
+from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import DataSettings, SettingError, TrainingSettings
 
 OF_TABLE = {"dataset": "/t.csv", "text_columns": ("a", "b"), "label_column": "y"}

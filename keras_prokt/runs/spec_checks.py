@@ -1,0 +1,126 @@
+"""What is refused of the values of a spec; imports no Keras."""
+
+from dataclasses import replace
+from typing import Any
+
+from keras_prokt.methods import OBJECTIVES, parse_method
+from keras_prokt.names import unknown_name
+from keras_prokt.settings import (
+    MOMENTUM_OPTIMIZERS,
+    Setting,
+    SettingError,
+    argument,
+    of_role,
+    settings_of,
+)
+
+
+def checked_part(part: type, values: Any, role: str | None = None) -> Any:
+    """A part of the spec with every value in its kind and range."""
+    if not isinstance(values, part):
+        raise ValueError(f"Expected a whole run spec, received {type(values).__name__} in it.")
+    checked = {}
+    for name, row in settings_of(part).items():
+        value = getattr(values, name)
+        if value is not None:
+            checked[name] = row.checked(name if role is None else of_role(role, name), value)
+    return replace(values, **checked)
+
+
+def checked_method_setting(name: str, row: Setting, value: Any) -> Any:
+    value = row.checked(name, value)
+    if name == "weights":
+        number = Setting("a weight.", float, at_least=0)
+        return {key: number.checked(name, one, key) for key, one in value.items()}
+    if name == "objective_settings":
+        return {key: _checked_objective(name, key, of_one) for key, of_one in value.items()}
+    return value
+
+
+def _checked_objective(name: str, objective: str, values: Any) -> dict[str, Any]:
+    if objective not in OBJECTIVES:
+        raise SettingError(unknown_name("an objective", objective, OBJECTIVES))
+    rows = OBJECTIVES[objective].settings
+    checked = {}
+    for key, value in Setting("", dict).checked(name, values, objective).items():
+        if key not in rows:
+            if not rows:
+                raise SettingError(
+                    f"Expected no {argument(name)} of {objective!r}, received {key!r}; it has none."
+                )
+            raise SettingError(unknown_name(f"a setting of {objective!r}", key, rows))
+        checked[key] = rows[key].checked(name, value, f"{objective}.{key}")
+    return checked
+
+
+def check_values(spec: Any) -> None:
+    """Refuses values that are in range and do not go together."""
+    method = parse_method(spec.method)
+    if spec.backend == "torch" and spec.steps_per_execution > 1:
+        raise SettingError(
+            f"Expected {argument('steps_per_execution')} 1 on PyTorch, received "
+            f"{spec.steps_per_execution}; Keras knows it on TensorFlow and JAX alone."
+        )
+    for role in spec.optimizers:
+        name, momentum = (getattr(spec, of_role(role, k)) for k in ("optimizer", "momentum"))
+        if momentum is not None and name is not None and name not in MOMENTUM_OPTIMIZERS:
+            raise SettingError(
+                f"Expected no {argument(of_role(role, 'momentum'))} with optimizer {name!r}, "
+                f"received {momentum!r}; it belongs to {', '.join(MOMENTUM_OPTIMIZERS)}."
+            )
+    if spec.proximal_weight is not None and spec.proximal_bound is not None:
+        raise SettingError(
+            f"Expected either {argument('proximal_weight')} or {argument('proximal_bound')}, "
+            "received both; with a bound the weight adapts itself."
+        )
+    for name in ("dual_step_size", "dual_initial"):
+        if getattr(spec, name) is not None and spec.proximal_bound is None:
+            raise SettingError(
+                f"Expected no {argument(name)} without {argument('proximal_bound')}, received "
+                f"{getattr(spec, name)!r}; it belongs to the bounded form."
+            )
+    for objective in spec.objective_settings or {}:
+        used = dict.fromkeys([*method.objectives, *method.matched])
+        if objective not in used:
+            raise SettingError(
+                unknown_name(f"a setting of an objective of {spec.method!r}", objective, used)
+            )
+    if spec.teacher_keep == "best":
+        other = next((n for n in ("anchors", "teacher_init") if getattr(spec, n) is not None), None)
+        if other is not None:
+            raise SettingError(
+                f"Expected {argument('teacher_keep')} last with {argument(other)}, received 'best';"
+                " no single epoch of one training teaches there."
+            )
+    if spec.anchors is not None and spec.epochs < spec.anchors:
+        raise SettingError(
+            f"Expected {argument('epochs')} of at least {argument('anchors')}, received "
+            f"{spec.epochs} and {spec.anchors}; each anchor is the target for at least one epoch."
+        )
+    if spec.anchors is not None and (spec.teacher_epochs or 0) < spec.anchors:
+        raise SettingError(
+            f"Expected {argument('teacher_epochs')} of at least {argument('anchors')}, received "
+            f"{spec.teacher_epochs} and {spec.anchors}; the anchors are states at the ends of "
+            "epochs."
+        )
+    if spec.assistants == () or ("assistants" in method.settings and spec.assistants is None):
+        raise SettingError(
+            f"Expected at least one of {argument('assistants')} with method 'ta', received none; "
+            "`keras-prokt apps` lists the models of the app."
+        )
+    if spec.text_columns is not None:
+        _check_columns(spec.text_columns, spec.label_column)
+
+
+def _check_columns(text_columns: tuple[str, ...], label_column: str | None) -> None:
+    if len(text_columns) > 2 or not all(text_columns):
+        raise SettingError(
+            f"Expected one column in {argument('text_columns')}, or FIRST,SECOND for pairs, "
+            f"received {','.join(text_columns)!r}; name one or two columns."
+        )
+    if len({*text_columns, label_column}) <= len(text_columns):
+        raise SettingError(
+            f"Expected different columns in {argument('text_columns')} and "
+            f"{argument('label_column')}, received {','.join(text_columns)!r} and "
+            f"{label_column!r}; name each once."
+        )
