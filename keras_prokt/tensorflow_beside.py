@@ -9,6 +9,8 @@ import importlib.util
 import sys
 from typing import Any
 
+from keras_prokt import backends
+
 
 def is_installed() -> bool:
     """Whether TensorFlow can be imported here."""
@@ -56,10 +58,8 @@ def keep_off_gpu() -> None:
     has begun already nothing can be hidden. Does nothing where TensorFlow is the backend, or has
     not been imported.
     """
-    import keras
-
     tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None or keras.backend.backend() == "tensorflow":
+    if tensorflow is None or backends.current().builds_tensorflow_graphs:
         return
     with contextlib.suppress(RuntimeError):
         tensorflow.config.set_visible_devices([], "GPU")

@@ -4,13 +4,14 @@ That is what exact resuming needs: a run continued in epoch 7 sees in epoch 7 wh
 uninterrupted run saw.
 """
 
-import functools
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
 import numpy as np
+
+from keras_prokt import backends
 
 LENGTH_STEP = 8
 """Where XLA compiles every shape anew, ragged inputs are padded to a multiple of this.
@@ -105,7 +106,7 @@ class Batches:
         self.transform = transform
         self.max_length = max_length
         self.on_device = bool(on_device)
-        self._device_batches: dict[int, _DeviceBatches] = {}
+        self._makers_on_device: dict[int, Callable[[Any, Any], Any] | None] = {}
         leaves = _leaves(inputs)
         lengths = {len(leaf) for leaf in leaves} | {len(self.labels)}
         if len(lengths) != 1 or lengths == {0}:
@@ -245,10 +246,8 @@ class Batches:
             if self.transform is None or leaf is index:
                 return self._padded(_rows(leaf, indices))
             drawn = () if generator is None else self.transform.draw(len(indices), generator)
-            if self._on_device_now():
-                if id(leaf) not in self._device_batches:
-                    self._device_batches[id(leaf)] = _DeviceBatches(leaf, self.transform)
-                return self._device_batches[id(leaf)](indices, drawn)
+            if (make := self._maker_on_device(leaf)) is not None:
+                return make(indices, drawn)
             return self.transform.apply(self._padded(_rows(leaf, indices)), drawn, np)
 
         index = self.inputs.get(INDEX) if isinstance(self.inputs, dict) else None
@@ -279,13 +278,13 @@ class Batches:
                 yield from self.epoch(epoch)
                 epoch += 1
 
-        return self._dataset(stream) if keras.backend.backend() == "tensorflow" else stream()
+        data_set = backends.current().data_set(stream, self._signature)
+        return stream() if data_set is None else data_set
 
     def for_evaluation(self) -> Any:
         """What `validation_data=`, `evaluate` and `predict` take, as often as wanted."""
-        if keras.backend.backend() == "tensorflow":
-            return self._dataset(self.epoch, len(self))
-        return _EvaluationBatches(self)
+        data_set = backends.current().data_set(self.epoch, self._signature, len(self))
+        return _EvaluationBatches(self) if data_set is None else data_set
 
     def _padded(self, rows: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         if isinstance(rows, np.ndarray):
@@ -297,7 +296,7 @@ class Batches:
         return padded
 
     def _padded_length(self, longest: int) -> int:
-        if not _compiles_every_shape():
+        if not backends.current().compiles_every_shape:
             return int(longest)
         step = max(LENGTH_STEP, 2 ** int(longest - 1).bit_length() // 4)
         length = int(-(-longest // step) * step)
@@ -305,13 +304,15 @@ class Batches:
             length if self.max_length is None else max(int(longest), min(length, self.max_length))
         )
 
-    def _on_device_now(self) -> bool:
+    def _maker_on_device(self, leaf: np.ndarray) -> Callable[[Any, Any], Any] | None:
+        """Makes batches of a stored array on the device; `None` where the host does."""
         # A distribution places its batches itself, from the host's memory.
-        return (
-            self.on_device
-            and keras.backend.backend() == "jax"
-            and keras.distribution.distribution() is None
-        )
+        if not self.on_device or keras.distribution.distribution() is not None:
+            return None
+        if id(leaf) not in self._makers_on_device:
+            make = backends.current().batches_on_device(leaf, self.transform.apply)
+            self._makers_on_device[id(leaf)] = make
+        return self._makers_on_device[id(leaf)]
 
     def _cut(self, order: np.ndarray) -> list[np.ndarray]:
         return [
@@ -319,37 +320,18 @@ class Batches:
             for start in range(0, len(order), self.batch_size)
         ]
 
-    def _dataset(self, stream: Any, cardinality: int | None = None) -> Any:
-        import tensorflow as tf
-
+    def _signature(self) -> tuple[Any, ...]:
+        """Shapes and dtypes of a batch."""
         first = self.batch(np.arange(1))
         ragged = [isinstance(leaf, list) for leaf in _leaves(self.inputs)]
         specs = [
-            tf.TensorSpec((None, None) if is_ragged else (None, *leaf.shape[1:]), leaf.dtype)
+            keras.KerasTensor(
+                (None, None) if is_ragged else (None, *leaf.shape[1:]), _dtype_of(leaf)
+            )
             for is_ragged, leaf in zip(ragged, _leaves(first[0]), strict=True)
         ]
         inputs = _map(self.inputs, lambda leaf: specs.pop(0))
-        others = [tf.TensorSpec((None, *a.shape[1:]), a.dtype) for a in first[1:]]
-        dataset = tf.data.Dataset.from_generator(stream, output_signature=(inputs, *others))
-        if cardinality is not None:
-            dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
-        return dataset.prefetch(2)
-
-
-class _DeviceBatches:
-    """An array on JAX's device, and transformed batches of it made there."""
-
-    def __init__(self, values: np.ndarray, transform: Transform):
-        import jax
-
-        def make(values: Any, indices: Any, drawn: tuple[Any, ...]) -> Any:
-            return transform.apply(values[indices], drawn, jax.numpy)
-
-        self._values = jax.device_put(np.asarray(values))
-        self._make = jax.jit(make)
-
-    def __call__(self, indices: np.ndarray, drawn: tuple[np.ndarray, ...]) -> Any:
-        return self._make(self._values, indices.astype("int32"), drawn)
+        return (inputs, *(keras.KerasTensor((None, *a.shape[1:]), _dtype_of(a)) for a in first[1:]))
 
 
 class _EvaluationBatches(keras.utils.PyDataset):
@@ -404,10 +386,5 @@ def _rows(leaf: Any, indices: np.ndarray) -> Any:
     return [leaf[i] for i in indices] if isinstance(leaf, list) else leaf[indices]
 
 
-@functools.cache
-def _compiles_every_shape() -> bool:
-    if keras.backend.backend() != "tensorflow":
-        return keras.backend.backend() == "jax"
-    import tensorflow as tf
-
-    return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
+def _dtype_of(array: Any) -> str:
+    return keras.backend.standardize_dtype(array.dtype)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_prokt import backends
 from keras_prokt.losses.base import PARTS
 from keras_prokt.names import unknown_name
 
@@ -137,12 +138,7 @@ def observe(model: keras.Model, inputs: Any) -> list[Call]:
 
     values = keras.tree.map_structure(zeros, inputs)
     with recording_calls(layers_by_path(model)) as calls:
-        if keras.backend.backend() == "jax":
-            import jax
-
-            jax.eval_shape(run, values)  # operation by operation it would compile each of them
-        else:
-            run(values)
+        backends.current().trace(run, values)
     return [
         call._replace(inputs=_symbolic(call.inputs), outputs=_symbolic(call.outputs))
         for call in calls

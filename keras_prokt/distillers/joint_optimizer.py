@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_prokt.distillers.differentiate import without_gradient
+from keras_prokt import backends
 
 
 class JointOptimizer(keras.optimizers.Optimizer):
@@ -109,18 +109,5 @@ def apply_gradients(
     gradients: Sequence[Any],
     variables: Sequence[keras.Variable],
 ) -> None:
-    """Applies one optimizer's update, on any backend.
-
-    JAX needs the stateless form: the loss-scaling optimizer branches on whether gradients are
-    finite, and a branch cannot assign variables there.
-    """
-    if keras.backend.backend() != "jax":
-        with without_gradient():
-            optimizer.apply(gradients, variables)
-        return
-    new_values, new_state = optimizer.stateless_apply(
-        [v.value for v in optimizer.variables], gradients, [v.value for v in variables]
-    )
-    variables = [*variables, *optimizer.variables]
-    for variable, value in zip(variables, [*new_values, *new_state], strict=True):
-        variable.assign(value)
+    """Applies one optimizer's update, on any backend."""
+    backends.current().apply_gradients(optimizer, gradients, variables)

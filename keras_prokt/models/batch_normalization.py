@@ -1,10 +1,11 @@
 """Batch normalisation by TensorFlow's fused kernel."""
 
-from functools import partial
 from typing import Any
 
 import keras
 from keras import ops
+
+from keras_prokt import backends
 
 Tensor = Any
 Shape = tuple[int | None, ...]
@@ -71,52 +72,14 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return {**super().get_config(), "input_bias": self.input_bias}
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
-        if mask is not None or not self._is_fusible(inputs):
-            if self.input_bias:
-                shape = [1] * len(inputs.shape)
-                shape[self.axis] = -1
-                # In the bias's precision, which Keras's code computes in as well.
-                inputs = ops.add(inputs, ops.reshape(self.bias, shape))
-            return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf
-
-        def in_float32(value: Tensor) -> Tensor:
-            return ops.cast(value, "float32")
-
-        inputs, channels = in_float32(inputs), inputs.shape[-1]
-        gamma = in_float32(self.gamma) if self.scale else tf.ones(channels)
-        beta = in_float32(self.beta) if self.center else tf.zeros(channels)
-        bias = in_float32(self.bias) if self.input_bias else None
-        normalize = partial(tf.compat.v1.nn.fused_batch_norm, inputs, gamma, epsilon=self.epsilon)
-        if not (training and self.trainable):
-            mean, variance = in_float32(self.moving_mean), in_float32(self.moving_variance)
-            if bias is not None:
-                # Not in the mean: with respect to that the kernel has no gradient.
-                beta += bias * gamma * tf.math.rsqrt(variance + self.epsilon)
-            outputs, _, _ = normalize(beta, mean, variance, is_training=False)
-            return ops.cast(outputs, self.compute_dtype)
-        if bias is not None:
-            beta += 0.0 * bias  # a gradient of zero, so that optimizers move it as any other
-        outputs, mean, variance = normalize(beta, is_training=True)
-        if bias is not None:
-            mean += bias
-        # The kernel returns the unbiased estimate (divided by n − 1, or by 1 where n is 1);
-        # Keras keeps the biased one.
-        count = tf.cast(tf.size(inputs, out_type=tf.int64), "float32") / channels
-        variance *= tf.maximum(count - 1.0, 1.0) / count
-        for moving, of_batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(in_float32(moving) * self.momentum + of_batch * (1.0 - self.momentum))
-        return ops.cast(outputs, self.compute_dtype)
-
-    def _is_fusible(self, inputs: Tensor) -> bool:
-        return (
-            keras.backend.backend() == "tensorflow"
-            and len(inputs.shape) == 4
-            and self.axis in (-1, 3)
-            # Of 54 to 62 channels on a CPU those that fill its vectors take 0.6 of Keras's time,
-            # the others 1.5 of it.
-            and inputs.shape[-1] % 4 == 0
-            and keras.backend.standardize_dtype(inputs.dtype) in ("float32", "float16", "bfloat16")
-            and not self.synchronized
-            and not self.renorm
-        )
+        if mask is None:
+            kernel = backends.current().by_kernel
+            outputs = kernel("batch_normalization", self, inputs, bool(training))
+            if outputs is not None:
+                return outputs
+        if self.input_bias:
+            shape = [1] * len(inputs.shape)
+            shape[self.axis] = -1
+            # In the bias's precision, which Keras's code computes in as well.
+            inputs = ops.add(inputs, ops.reshape(self.bias, shape))
+        return super().call(inputs, training=training, mask=mask)

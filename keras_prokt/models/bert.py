@@ -21,6 +21,7 @@ from keras_hub.src.utils.preset_utils import (
 )
 from safetensors import SafetensorError
 
+from keras_prokt import backends
 from keras_prokt.bert_files import (
     HUGGING_FACE_WEIGHTS,
     KERAS_HUB_WEIGHTS,
@@ -96,14 +97,10 @@ class ExactGeluBertBackbone(BertBackbone):
             layer._feedforward_intermediate_dense.activation = exact_gelu
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        faster = {}
-        if keras.backend.backend() == "tensorflow":
-            from keras_prokt.backends.tensorflow_kernels.bert import is_applicable, pooled_output
-
-            if is_applicable(self):
-                faster = {"pooled_output": pooled_output(self, inputs, bool(training))}
+        pooled = backends.current().by_kernel("bert_pooled_output", self, inputs, bool(training))
         # A graph computes of it what is read: here nothing but its states, where those are read.
-        return {**super().call(inputs, training=training, mask=mask), **faster}
+        outputs = super().call(inputs, training=training, mask=mask)
+        return outputs if pooled is None else {**outputs, "pooled_output": pooled}
 
 
 def bert_classifier(

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt import backends
+
 Tensor = Any
 
 
@@ -60,7 +62,7 @@ class MaskedMaxPooling(keras.layers.Layer):
 class Bidirectional(keras.layers.Bidirectional):
     """`keras.layers.Bidirectional` of an LSTM, faster in training on TensorFlow.
 
-    There a kernel (`keras_prokt.backends`) computes the same states and gradients in float32;
+    There a kernel of the backend's computes the same states and gradients in float32;
     everywhere else, and in inference (of which exports are made), Keras does. The name is that of
     Keras's class because files of weights hold it.
 
@@ -85,11 +87,10 @@ class Bidirectional(keras.layers.Bidirectional):
         mask: Tensor = None,
         training: bool | None = None,
     ) -> Any:
-        if training and initial_state is None and keras.backend.backend() == "tensorflow":
-            from keras_prokt.backends.tensorflow_kernels.bilstm import is_applicable, run
-
-            if mask is not None and is_applicable(self, sequences):
-                return run(self, sequences, mask)
+        if training and initial_state is None and mask is not None:
+            states = backends.current().by_kernel("bidirectional_lstm", self, sequences, mask)
+            if states is not None:
+                return states
         return super().call(sequences, initial_state, mask, training)
 
 

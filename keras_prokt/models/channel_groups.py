@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt import backends
+
 Tensor = Any
 Shape = tuple[int | None, ...]
 
@@ -46,8 +48,11 @@ class GroupedConvolution(keras.layers.Conv2D):
         if self.groups == 1 or not is_pointwise or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)
         kernel = ops.convert_to_tensor(kernel)
-        if keras.backend.backend() == "tensorflow":
-            return _convolve_on_tensorflow(inputs, kernel, self.groups)
+        outputs = backends.current().by_kernel(
+            "grouped_pointwise_convolution", inputs, kernel, self.groups
+        )
+        if outputs is not None:
+            return outputs
         # The gradient splits the inputs again, instead of keeping the groups in memory beside them.
         return keras.remat(self._products)(inputs, kernel)
 
@@ -59,35 +64,6 @@ class GroupedConvolution(keras.layers.Conv2D):
         products = [ops.matmul(*pair) for pair in zip(groups, kernels, strict=True)]
         outputs = ops.concatenate(products, axis=-1)
         return ops.reshape(outputs, (-1, *shape[1:3], self.filters))
-
-
-def _convolve_on_tensorflow(inputs: Tensor, kernel: Tensor, groups: int) -> Tensor:
-    """A grouped 1x1 convolution whose gradients are one of the same kind and matrix products."""
-    import tensorflow as tf
-
-    def split(x: Tensor) -> list[Tensor]:
-        return tf.split(tf.reshape(x, (-1, x.shape[-1])), groups, axis=-1)
-
-    @tf.custom_gradient
-    def convolve(inputs: Tensor, kernel: Tensor) -> tuple[Tensor, Any]:
-        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
-            transposed = tf.concat([tf.transpose(k) for k in split(kernel)], axis=-1)
-            # Split when they are needed: not in the forward pass, where they would stay in memory.
-            with tf.control_dependencies([upstream]):
-                pairs = zip(split(inputs), split(upstream), strict=True)
-            products = [tf.matmul(x, dy, transpose_a=True) for x, dy in pairs]
-            of_inputs = _convolve_on_tensorflow(upstream, transposed[None, None], groups)
-            return of_inputs, tf.concat(products, axis=-1)[None, None]
-
-        # TensorFlow would join what follows (a bias, batch normalisation, ReLU) to the convolution,
-        # and has no such kernel for groups without oneDNN; a check of the shape keeps them apart.
-        # As one image, since its kernel gives no images the wrong number of channels.
-        batch, height, width, channels = ops.shape(inputs)
-        image = tf.reshape(inputs, (1, batch * height, width, channels))
-        outputs = tf.ensure_shape(tf.nn.conv2d(image, kernel, 1, "VALID"), [None] * 4)
-        return tf.reshape(outputs, (batch, height, width, kernel.shape[-1])), gradient
-
-    return convolve(inputs, tf.identity(kernel))
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")

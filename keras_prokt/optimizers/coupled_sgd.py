@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.backends.tensorflow_kernels.optimizers import resource_handle
+from keras_prokt import backends
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -67,9 +67,8 @@ class CoupledSGD(keras.optimizers.Optimizer):
             self.assign_sub(variable, ops.multiply(rate, step))
             return
         momentum = self._momenta[self._get_variable_index(variable)]
-        if keras.backend.backend() == "tensorflow" and _apply_fused(
-            variable, momentum, rate, step, self.momentum
-        ):
+        kernel = backends.current().by_kernel
+        if kernel("momentum_update", variable, momentum, rate, step, self.momentum):
             return
         step = ops.add(ops.multiply(momentum, self.momentum), step)
         self.assign(momentum, step)
@@ -77,22 +76,3 @@ class CoupledSGD(keras.optimizers.Optimizer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum, "l2": self.l2}
-
-
-def _apply_fused(variable: Any, momentum: Any, rate: Any, step: Any, factor: float) -> bool:
-    """The update by TensorFlow's kernel, in one pass and in place; `False` where it has none.
-
-    Composed of operations it reads and writes each variable about twice as often.
-    """
-    import tensorflow as tf
-
-    if tf.distribute.has_strategy():  # variables are then several, one on each device
-        return False
-    tf.raw_ops.ResourceApplyMomentum(
-        var=resource_handle(variable),
-        accum=resource_handle(momentum),
-        lr=rate,
-        grad=step,
-        momentum=tf.cast(factor, step.dtype),
-    )
-    return True

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_prokt.backends.tensorflow_kernels.optimizers import clip_by_global_norm, resource_handle
+from keras_prokt import backends
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -34,40 +33,25 @@ class FusedAdam(keras.optimizers.Adam):
         super().__init__(*arguments, name=name, **options)
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
-        is_tensorflow = keras.backend.backend() == "tensorflow"
-        if self.amsgrad or not (is_tensorflow and self._apply(gradient, variable, learning_rate)):
+        if self.amsgrad or not self._update_by_kernel(gradient, variable, learning_rate):
             super().update_step(gradient, variable, learning_rate)
 
     def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
-        by_global_norm = self.global_clipnorm and not self.clipnorm
-        if by_global_norm and keras.backend.backend() == "tensorflow":
-            return clip_by_global_norm(grads, self.global_clipnorm)
-        return super()._clip_gradients(grads)
+        clipped = None
+        if self.global_clipnorm and not self.clipnorm:
+            kernel = backends.current().by_kernel
+            clipped = kernel("clip_by_global_norm", grads, self.global_clipnorm)
+        return super()._clip_gradients(grads) if clipped is None else clipped
 
-    def _apply(self, gradient: Any, variable: Any, learning_rate: Any) -> bool:
-        """The update by TensorFlow's kernel; `False` where it has none."""
-        import tensorflow as tf
-
-        if tf.distribute.has_strategy():  # variables are then several, one on each device
-            return False
+    def _update_by_kernel(self, gradient: Any, variable: Any, learning_rate: Any) -> bool | None:
         index = self._get_variable_index(variable)
-        of_weight, of_momentum, of_velocity = (
-            resource_handle(v) for v in (variable, self._momentums[index], self._velocities[index])
+        return backends.current().by_kernel(
+            "adam_update",
+            variable,
+            (self._momentums[index], self._velocities[index]),
+            gradient,
+            learning_rate,
+            self.iterations,
+            (self.beta_1, self.beta_2),
+            self.epsilon,
         )
-        dtype = variable.dtype
-        step = ops.cast(self.iterations + 1, dtype)
-        powers = (ops.power(ops.cast(beta, dtype), step) for beta in (self.beta_1, self.beta_2))
-        first_power, second_power = powers
-        tf.raw_ops.ResourceApplyAdam(
-            var=of_weight,
-            m=of_momentum,
-            v=of_velocity,
-            beta1_power=first_power,
-            beta2_power=second_power,
-            lr=ops.cast(learning_rate, dtype),
-            beta1=tf.cast(self.beta_1, dtype),
-            beta2=tf.cast(self.beta_2, dtype),
-            epsilon=tf.cast(self.epsilon, dtype),
-            grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
-        )
-        return True

@@ -5,6 +5,8 @@ This module imports no Keras.
 
 from pathlib import Path
 
+from keras_prokt import backends
+
 
 def keep_compiled_programs(folder: Path) -> None:
     """Keeps JAX's programs for an accelerator in a folder, where the next run finds them.
@@ -22,7 +24,4 @@ def keep_compiled_programs(folder: Path) -> None:
     keep_compiled_programs(Path("~/.cache/keras_prokt/xla").expanduser())
     ```
     """
-    import jax
-
-    if jax.default_backend() != "cpu" and jax.config.jax_compilation_cache_dir is None:
-        jax.config.update("jax_compilation_cache_dir", str(folder))
+    backends.get("jax").keep_compiled_programs(folder)

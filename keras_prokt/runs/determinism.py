@@ -3,10 +3,7 @@
 This module imports no Keras.
 """
 
-import os
-import sys
-
-_XLA_FLAG = "--xla_gpu_deterministic_ops"
+from keras_prokt import backends
 
 
 def use_deterministic_operations(backend: str) -> None:
@@ -31,43 +28,9 @@ def use_deterministic_operations(backend: str) -> None:
     run(RunSpec.resolve("digits", "prokt", backend="jax", deterministic=True), "runs/digits")
     ```
     """
-    if not _is_xla_deterministic():
-        if backend == "jax" and _has_jax_started():
-            raise ValueError(
-                "Expected a JAX that has not computed anything yet, received one that has; call "
-                "use_deterministic_operations first in the process."
-            )
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_XLA_FLAG}=true".strip()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    if backend == "torch":
-        import torch
-
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+    backends.get(backend).make_deterministic()
 
 
 def is_deterministic(backend: str) -> bool:
     """Whether a backend has been told to; of JAX, whether XLA's flag is set."""
-    if backend == "tensorflow":
-        from tensorflow.python.framework import config
-
-        return config.is_op_determinism_enabled()
-    if backend == "torch":
-        import torch
-
-        return torch.are_deterministic_algorithms_enabled()
-    return _is_xla_deterministic()
-
-
-def _is_xla_deterministic() -> bool:
-    flags = os.environ.get("XLA_FLAGS", "").split()
-    of_ours = [flag for flag in flags if flag.partition("=")[0] == _XLA_FLAG]
-    return bool(of_ours) and of_ours[-1] in (_XLA_FLAG, f"{_XLA_FLAG}=true")  # the last one counts
-
-
-def _has_jax_started() -> bool:
-    bridge = sys.modules.get("jax._src.xla_bridge")
-    return bridge is not None and bridge.backends_are_initialized()
+    return backends.get(backend).is_deterministic()

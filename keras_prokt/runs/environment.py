@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras_prokt
+from keras_prokt import backends
 
 PACKAGES = ("keras", "keras-hub", "tensorflow", "tensorflow-datasets", "jax", "torch", "numpy")
 
@@ -21,7 +22,7 @@ def describe_environment() -> dict[str, Any]:
             "machine": platform.machine(),
             "processor": _processor(),
             "cores": os.cpu_count(),
-            "accelerators": _accelerators(),
+            "accelerators": backends.current().accelerators(),
         },
     }
 
@@ -59,30 +60,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or "unknown"
-
-
-def _accelerators() -> list[str]:
-    """Name and model of each, as far as the backend tells."""
-    import keras
-
-    backend = keras.backend.backend()
-    if backend == "torch":
-        import torch
-
-        count = torch.cuda.device_count()
-        return [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(count)]
-    if backend == "jax":
-        import jax
-
-        devices = [device for device in jax.devices() if device.platform != "cpu"]
-        return [f"{device.platform}:{device.id} {device.device_kind}" for device in devices]
-    import tensorflow as tf
-
-    found = []
-    for device in tf.config.list_physical_devices("GPU"):
-        details = tf.config.experimental.get_device_details(device)
-        found.append(
-            f"{device.name.removeprefix('/physical_device:').lower()} "
-            f"{details.get('device_name', 'unknown')}"
-        )
-    return found

@@ -5,7 +5,7 @@ This module imports no Keras.
 
 import os
 
-_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+from keras_prokt import backends
 
 
 def available_cores() -> int:
@@ -18,17 +18,19 @@ def available_cores() -> int:
 def use_threads(count: int | None) -> None:
     """Makes the backend compute with so many threads; call it before the backend is imported.
 
-    TensorFlow and PyTorch read the environment; JAX counts the cores that the process may use, so
-    that it is held to as many of them.
+    Most read the environment; one that counts the cores that its process may use is held to as
+    many of them.
 
     Args:
         count: Threads; `None` for those of the environment, or one for each core.
     """
     if count is None:
         return
-    for name in _VARIABLES:
-        os.environ[name] = str(count)
-    if os.environ.get("KERAS_BACKEND") == "jax" and hasattr(os, "sched_setaffinity"):
+    rows = backends.BACKENDS
+    # All of them: libraries of one compute beside another.
+    for variable in filter(None, (row.threads for row in rows.values())):
+        os.environ[variable] = str(count)
+    if rows[backends.configured()].threads is None and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         if count < len(cores):
             # Processes started side by side are not to share the same cores.
@@ -38,6 +40,7 @@ def use_threads(count: int | None) -> None:
 
 def threads_in_use() -> int:
     """Threads that this process computes with."""
-    is_torch = os.environ.get("KERAS_BACKEND") == "torch"
-    given = os.environ.get(_VARIABLES[1 if is_torch else 0], "")
+    # A backend that reads none of its own leaves TensorFlow's to say what the run was given.
+    variable = backends.BACKENDS[backends.configured()].threads or "TF_NUM_INTRAOP_THREADS"
+    given = os.environ.get(variable, "")
     return int(given) if given.isdecimal() and int(given) > 0 else available_cores()

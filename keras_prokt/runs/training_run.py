@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prokt import models
+from keras_prokt import backends, models
 from keras_prokt.callbacks import StudentCheckpoint, TrainingDynamics
 from keras_prokt.callbacks.best_model_checkpoint import Best, BestModelCheckpoint, read_best
 from keras_prokt.callbacks.training_dynamics import read_history
@@ -566,10 +566,10 @@ def front_end_of(folder: RunFolder, role: str = "student") -> FrontEnd | None:
 
 def check_backend(spec: RunSpec) -> None:
     """Refuses to carry out a run on another backend, or without the operations it is held to."""
-    if keras.backend.backend() != spec.backend:
+    if backends.current().name != spec.backend:
         raise ValueError(
             f"Expected backend {spec.backend!r}, that of the run, received "
-            f"{keras.backend.backend()!r}; set KERAS_BACKEND={spec.backend}, or resolve the spec "
+            f"{backends.current().name!r}; set KERAS_BACKEND={spec.backend}, or resolve the spec "
             "with backend=."
         )
     if spec.deterministic and not is_deterministic(spec.backend):

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from keras_prokt import backends
 from keras_prokt.files import cache_folder
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import InUse
@@ -108,13 +109,9 @@ def _use_backend(backend: str, threads: int, is_deterministic: bool) -> None:
         from keras_prokt.runs.determinism import use_deterministic_operations
 
         use_deterministic_operations(backend)
-    import keras
 
-    assert keras.backend.backend() == backend
-    if backend == "jax":
-        from keras_prokt.runs.compilation import keep_compiled_programs
-
-        keep_compiled_programs(cache_folder() / "xla")
+    assert backends.current().name == backend
+    backends.current().keep_compiled_programs(cache_folder() / "xla")
 
 
 def _carry_out(runs: RunList, task: dict[str, Any], stop: Stop) -> dict[str, Any]:

@@ -4,13 +4,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt.distillers.differentiate import record
+from keras_prokt import backends
 
 
 def gradient(function, value):
     """Gradient of the mean of `function` with respect to its argument, a NumPy array."""
     variable = keras.Variable(np.asarray(value, "float32"))
-    recording = record(lambda: ops.mean(function(variable.value)), [variable], [variable])
+    recording = backends.current().record(
+        lambda: ops.mean(function(variable.value)), [variable], [variable]
+    )
     _, [result] = recording.gradients(lambda loss: (loss, loss))
     return ops.convert_to_numpy(result)
 
@@ -31,7 +33,7 @@ def gradients_of_objective(objective, teacher, student, part):
 
     variables = [*inputs, *objective.trainable_variables]
     others = [v for v in objective.variables if all(v is not one for one in variables)]
-    recording = record(loss, variables, [*variables, *others])
+    recording = backends.current().record(loss, variables, [*variables, *others])
     _, results = recording.gradients(lambda value: (value, value))
     results = [ops.convert_to_numpy(result) for result in results]
     return results[: len(inputs)], results[len(inputs) :]

@@ -16,6 +16,16 @@ import tensorflow as tf
 Tensor = Any
 
 
+def bert_pooled_output(
+    backbone: keras.Model, inputs: dict[str, Tensor], training: bool
+) -> Tensor | None:
+    """The pooled [CLS] state, or `None` where it is left to the layers.
+
+    Args: as in `pooled_output`.
+    """
+    return pooled_output(backbone, inputs, training) if is_applicable(backbone) else None
+
+
 def is_applicable(backbone: keras.Model) -> bool:
     """Whether the pooled state may be computed here: inside a graph, all float32, nothing watched.
 

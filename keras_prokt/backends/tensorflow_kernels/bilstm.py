@@ -14,6 +14,14 @@ import tensorflow as tf
 Tensor = Any
 
 
+def bidirectional_lstm(layer: keras.layers.Bidirectional, x: Tensor, mask: Tensor) -> Tensor | None:
+    """The states of both directions in training, or `None` where they are left to the layer.
+
+    Args: as in `run`.
+    """
+    return run(layer, x, mask) if is_applicable(layer, x) else None
+
+
 def is_applicable(layer: keras.layers.Bidirectional, x: Tensor) -> bool:
     """Whether `run` computes what the layer does: inside a graph, float32, nothing watched.
 

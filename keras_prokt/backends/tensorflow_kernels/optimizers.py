@@ -1,17 +1,78 @@
-"""What optimizers need to call TensorFlow's fused kernels."""
+"""Updates of weights by TensorFlow's fused kernels, in one pass and in place.
+
+Composed of operations they read and write each variable about twice as often.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
+from keras import ops
 
 
-def resource_handle(variable: Any) -> Any:
-    """TensorFlow's handle of a variable, of Keras or of TensorFlow.
+def momentum_update(
+    variable: Any, momentum: Any, rate: Any, step: Any, factor: float
+) -> bool | None:
+    """`m ← factor m + step`, `w ← w − rate m`; `None` where the kernel can't.
 
-    Keras hands over TensorFlow's variable in `update_step` and keeps its own for its moments.
+    Args:
+        variable: w, as `update_step` of an optimizer receives it.
+        momentum: m.
+        rate: Scalar of w's dtype.
+        step: The gradient, of w's dtype.
+        factor: In (0, 1).
     """
-    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+    if tf.distribute.has_strategy():  # variables are then several, one on each device
+        return None
+    tf.raw_ops.ResourceApplyMomentum(
+        var=_resource_handle(variable),
+        accum=_resource_handle(momentum),
+        lr=rate,
+        grad=step,
+        momentum=tf.cast(factor, step.dtype),
+    )
+    return True
+
+
+def adam_update(
+    variable: Any,
+    moments: tuple[Any, Any],
+    gradient: Any,
+    rate: Any,
+    iterations: Any,
+    betas: tuple[float, float],
+    epsilon: float,
+) -> bool | None:
+    """Adam's update, as `keras_prokt.optimizers.FusedAdam` says; `None` where the kernel can't.
+
+    Args:
+        variable: w, as `update_step` of an optimizer receives it.
+        moments: m and v.
+        gradient: g, a tensor or `tf.IndexedSlices`.
+        rate: η.
+        iterations: Updates before this one.
+        betas: β₁ and β₂.
+        epsilon: ε.
+    """
+    if tf.distribute.has_strategy():  # variables are then several, one on each device
+        return None
+    dtype = variable.dtype
+    step = ops.cast(iterations + 1, dtype)
+    first_power, second_power = (ops.power(ops.cast(beta, dtype), step) for beta in betas)
+    tf.raw_ops.ResourceApplyAdam(
+        var=_resource_handle(variable),
+        m=_resource_handle(moments[0]),
+        v=_resource_handle(moments[1]),
+        beta1_power=first_power,
+        beta2_power=second_power,
+        lr=ops.cast(rate, dtype),
+        beta1=tf.cast(betas[0], dtype),
+        beta2=tf.cast(betas[1], dtype),
+        epsilon=tf.cast(epsilon, dtype),
+        grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
+    )
+    return True
 
 
 def clip_by_global_norm(gradients: Sequence[Any], norm: float) -> list[Any]:
@@ -27,7 +88,6 @@ def clip_by_global_norm(gradients: Sequence[Any], norm: float) -> list[Any]:
     Returns:
         The same, the rows of slices added up where they repeated; NaN if `n` is not finite.
     """
-    import tensorflow as tf
 
     def with_unique_rows(gradient: Any) -> Any:
         if not isinstance(gradient, tf.IndexedSlices):
@@ -52,3 +112,11 @@ def clip_by_global_norm(gradients: Sequence[Any], norm: float) -> list[Any]:
     # The last term makes NaN of all of them, as Keras does, where the norm is not finite.
     scale = norm * tf.minimum(1.0 / total, 1.0 / norm) + (total - total)
     return [scaled(gradient) for gradient in gradients]
+
+
+def _resource_handle(variable: Any) -> Any:
+    """TensorFlow's handle of a variable, of Keras or of TensorFlow.
+
+    Keras hands over TensorFlow's variable in `update_step` and keeps its own for its moments.
+    """
+    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
