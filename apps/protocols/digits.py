@@ -12,7 +12,6 @@ from keras_prokt.runs.protocol import Protocol, Row, row
 _EPOCHS = 150
 _SHARED = {"epochs": _EPOCHS, "teacher_epochs": _EPOCHS, "recipe": "paper"}
 """As many epochs for a teacher that is trained before as for the student."""
-_TRIALS = 8
 
 
 def _prokt(**settings: Any) -> Row:
@@ -96,6 +95,22 @@ _TUNING = (
 nothing beside a teacher, also for longer."""
 
 
+_SECOND_TUNING = (
+    _prokt(proximal_weight=0.6, label_weight=0.0, student_learning_rate=2e-2, temperature=4.0),
+    _prokt(proximal_weight=0.6, label_weight=0.0, student_learning_rate=2e-2, temperature=8.0),
+    _prokt(proximal_weight=0.8, label_weight=0.0, student_learning_rate=2e-2, temperature=8.0),
+    _prokt(proximal_weight=0.3, label_weight=0.0, student_learning_rate=2e-2, temperature=8.0),
+    _kd(temperature=16.0, label_weight=0.0, student_learning_rate=2e-2),
+    _kd(temperature=8.0, label_weight=0.0, student_learning_rate=3e-2),
+    _kd(temperature=8.0, label_weight=0.0, student_learning_rate=1e-2),
+    _kd(temperature=8.0, label_weight=1.0, student_learning_rate=2e-2),
+    *(_labels(rate, epochs) for rate, epochs in ((5e-3, 600), (1.5e-2, 600))),
+    *(_labels(rate, epochs) for rate, epochs in ((1e-2, 900), (1e-2, 1200))),
+)
+"""Where the tuning was best at an edge: kd at its highest temperature, which ProKT had not tried
+without labels; the labels at their longest."""
+
+
 def _trials(
     name: str,
     summary: str,
@@ -103,6 +118,7 @@ def _trials(
     seeds: int,
     share: float | None,
     includes: tuple[str, ...] = (),
+    trials: int = 8,
 ) -> Protocol:
     beside = f", beside those of {', '.join(includes)}" if includes else ""
     return Protocol(
@@ -116,7 +132,7 @@ def _trials(
         measures_test=False,
         chooses=True,
         includes=includes,
-        note=f"{_TRIALS} trials of each method{beside}; choices on validation images only.",
+        note=f"{trials} trials of each method{beside}; choices on validation images only.",
     )
 
 
@@ -135,6 +151,15 @@ PROTOCOLS = (
         10,
         None,
         ("digits-first-look",),
+    ),
+    _trials(
+        "digits-second-tuning",
+        "more trials of each method on digits, beyond the edges of the tuning",
+        _SECOND_TUNING,
+        10,
+        None,
+        ("digits-tuning", "digits-first-look"),
+        trials=4,
     ),
     _trials(
         "digits-wrong-labels-first-look",
