@@ -100,11 +100,10 @@ def with_settings(
 
 
 def _option(name: str, row: Setting, group: str, default: Any, as_text: bool) -> Any:
-    several = row.kind is dict or (row.kind is tuple and name != "text_columns")
     settings: dict[str, Any] = {"help": row.help, "metavar": row.metavar, "group": group}
     if row.kind is bool:
         settings |= {"is_flag": True, "default": None}
-    elif several:
+    elif row.is_repeated:
         settings |= {"multiple": True}
     elif row.kind in (float, int) and not as_text and not row.may_change:
         settings |= {"type": row.kind}
@@ -150,8 +149,8 @@ def _weights(entries: Iterable[str]) -> dict[str, float]:
     return weights
 
 
-def _check_once(setting: str, key: str, there: Container[str]) -> None:
-    if key in there:
+def _check_once(setting: str, key: str, existing: Container[str]) -> None:
+    if key in existing:
         raise SettingError(f"Expected {argument(setting, key)} once, received it again; leave one.")
 
 
@@ -238,12 +237,12 @@ def parsed_method(text: str) -> tuple[str, dict[str, Any]]:
                 f"Expected no seed in {text!r}; {argument('seeds')} holds for all rows."
             )
         row = all_settings()[name]
-        if row.kind in (dict, tuple) and name != "text_columns":
+        if row.is_repeated:
             given.setdefault(name, []).append(value)
         elif name in given:
             raise SettingError(f"Expected {typed} once, received {text!r}; leave one out.")
         else:
-            given[name] = value if name == "text_columns" else row.parsed(name, value)
+            given[name] = value if row.is_one_text else row.parsed(name, value)
     own = parsed(given)
     if given.get("teacher_init") == SCRATCH:
         own["teacher_init"] = None  # not even a common one
@@ -303,7 +302,7 @@ def parsed_search(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         row = all_settings().get(name)
         if value in (None, ()):
             continue
-        if row is None or row.kind is bool or name == "text_columns":
+        if row is None or row.kind is bool or row.is_one_text:
             single[name] = value
         elif row.kind is dict:
             for entry in value:

@@ -108,6 +108,8 @@ class Setting:
         choices: The only values.
         advice: What a message adds when the value is out of its range.
         is_file: Whether it is a path, which is kept absolute.
+        is_place: Whether it only says where files lie, which changes no result.
+        is_one_text: Whether a tuple is typed as one text, and not an entry at a time.
         is_listed: Whether a comma separates values in a search.
         is_logarithmic: Whether a search draws a range by its logarithm.
         may_change: Whether `"0.6..0"` is a value too: from the first to the last epoch, in equal
@@ -127,11 +129,18 @@ class Setting:
     choices: tuple[str, ...] = ()
     advice: str = ""
     is_file: bool = False
+    is_place: bool = False
+    is_one_text: bool = False
     is_listed: bool = True
     is_logarithmic: bool = False
     may_change: bool = False
     of_apps: str | None = None
     advice_for_apps: str = ""
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether the option may be given several times, an entry each."""
+        return self.kind is dict or (self.kind is tuple and not self.is_one_text)
 
     def option_of(self, name: str) -> str:
         """How it is typed on the command line."""
@@ -305,11 +314,15 @@ class DataSettings:
 
     limit: int | None = setting("Use so many training examples.", int, at_least=1)
     data_dir: str | None = setting(
-        "Directory of the data. [default: $TFDS_DATA_DIR]", is_file=True, is_listed=False
+        "Directory of the data. [default: $TFDS_DATA_DIR]",
+        is_file=True,
+        is_place=True,
+        is_listed=False,
     )
     prepared: str | None = setting(
         "Folder of `keras-prokt prepare`, from which data and start weights are taken.",
         is_file=True,
+        is_place=True,
         is_listed=False,
         of_apps="can_prepare",
         advice_for_apps="it cannot take its data from a folder",
@@ -327,7 +340,11 @@ class DataSettings:
         is_listed=False,
     )
     text_columns: tuple[str, ...] | None = _columns(
-        "Its column of texts; of pairs FIRST,SECOND.", tuple, option="--text", is_listed=False
+        "Its column of texts; of pairs FIRST,SECOND.",
+        tuple,
+        option="--text",
+        is_one_text=True,
+        is_listed=False,
     )
     label_column: str | None = _columns("Its column of labels.", option="--label", is_listed=False)
     validation: str | None = _columns(
@@ -487,7 +504,7 @@ def ends_of(value: float | str) -> tuple[float, float]:
 ROLES = ("student", "teacher")
 
 
-def of_role(role: str, name: str) -> str:
+def name_of_role(role: str, name: str) -> str:
     """The flat name of a setting of an optimizer, such as `student_learning_rate`."""
     return f"{role}_{name}"
 

@@ -15,7 +15,6 @@ class Grid(NamedTuple):
 
 NO_VERDICT = "no difference shown"
 
-
 NONE = "–"
 
 

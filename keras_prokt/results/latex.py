@@ -7,7 +7,6 @@ _GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu 
 _GREEK += " varsigma sigma tau upsilon phi chi psi omega"
 _GREEK_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 
-
 _IN_LATEX = {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
@@ -42,7 +41,6 @@ _IN_LATEX = {
     "²": "$^2$",
     "\N{NO-BREAK SPACE}": "~",
 }
-
 
 _LATEX_CHARACTERS = str.maketrans(_IN_LATEX)
 

@@ -13,24 +13,24 @@ from keras_prokt.settings import (
     OptimizerSettings,
     Setting,
     TrainingSettings,
-    of_role,
+    name_of_role,
     settings_of,
 )
 
 
 def settings_by_group() -> dict[str, dict[str, Setting]]:
     """Every setting of a run by name, in groups for people to read."""
-    of_method = method_settings()
-    of_optimizers = {
-        of_role(role, name): replace(row, help=row.help.format(role=role))
+    own_settings = method_settings()
+    optimizer_rows = {
+        name_of_role(role, name): replace(row, help=row.help.format(role=role))
         for role in ROLES
         for name, row in settings_of(OptimizerSettings).items()
     }
     return {
         "Models": settings_of(ModelSettings),
-        "Method": {k: row for k, row in of_method.items() if k not in of_optimizers},
+        "Method": {k: row for k, row in own_settings.items() if k not in optimizer_rows},
         "Training": settings_of(TrainingSettings),
-        "Optimizers": of_optimizers,
+        "Optimizers": optimizer_rows,
         "Data": settings_of(DataSettings),
         "Computing": settings_of(ComputingSettings),
     }

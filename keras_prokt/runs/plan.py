@@ -1,5 +1,6 @@
 """What a run trains, with everything that has to be trained before."""
 
+import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prokt import distillers, losses
+from keras_prokt import losses
 from keras_prokt.callbacks import ObjectiveSchedule, ProximalSchedule, TeacherRoute
 from keras_prokt.callbacks.best_model_checkpoint import Best
 from keras_prokt.data.batches import teacher_part
@@ -108,7 +109,8 @@ def plan_of(run: Run) -> Plan:
     names = {**dict.fromkeys(method.objectives), **dict.fromkeys(method.matched)}
     objectives = {name: _objective(name, run) for name in names}
     regime = REGIMES[method.regime]
-    make = getattr(distillers, regime.distiller)
+    module, name = regime.home.split(":")
+    make = getattr(importlib.import_module(f"keras_prokt.distillers.{module}"), name)
     # The last one that was trained teaches: the assistant, where there is one.
     own = list(teachers.values())[-1] if teachers else None
     if regime.trains_teacher is None:

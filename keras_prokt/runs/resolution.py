@@ -27,7 +27,7 @@ from keras_prokt.settings import (
     TrainingSettings,
     argument,
     ends_of,
-    of_role,
+    name_of_role,
     settings_of,
 )
 
@@ -70,9 +70,9 @@ class ResolvedParts:
         values["training"] = {**training, **self._of_part(TrainingSettings)}
         values["data"] = self._of_part(DataSettings)
         values["computing"] = self._of_part(ComputingSettings)
-        of_method = self._of_method()
-        chain = [self._teacher, *of_method.get("assistants", ()), self._student]
-        if "assistants" in of_method and len(set(chain)) < len(chain):
+        own_settings = self._of_method()
+        chain = [self._teacher, *own_settings.get("assistants", ()), self._student]
+        if "assistants" in own_settings and len(set(chain)) < len(chain):
             raise SettingError(
                 f"Expected different models in the chain of {self._method.name!r}, received "
                 f"{', '.join(chain)}; name others between teacher and student with "
@@ -81,7 +81,7 @@ class ResolvedParts:
         return {
             "app": self._app.name,
             "method": self._method.name,
-            "method_settings": of_method,
+            "method_settings": own_settings,
             "optimizers": self._optimizers(given),
             **{name: PARTS[name](**of_part) for name, of_part in values.items()},
         }
@@ -102,7 +102,7 @@ class ResolvedParts:
         return {
             role: optimizer_settings(
                 of_recipe,
-                {name: given[key] for name in names if (key := of_role(role, name)) in given},
+                {name: given[key] for name in names if (key := name_of_role(role, name)) in given},
             )
             for role, of_recipe in recipes.items()
         }
@@ -126,11 +126,11 @@ class ResolvedParts:
             known = self._app.students
             own["assistants"] = tuple(model_name(name, known) for name in own["assistants"])
         values = {**defaults, **own}
-        of_optimizers = {of_role("teacher", name) for name in settings_of(OptimizerSettings)}
+        optimizer_rows = {name_of_role("teacher", name) for name in settings_of(OptimizerSettings)}
         return {
             name: values[name]
             for name in method.settings
-            if values.get(name) is not None and name not in of_optimizers
+            if values.get(name) is not None and name not in optimizer_rows
         }
 
 
@@ -171,7 +171,7 @@ def check_names(app: App, method: Method, given: Mapping[str, Any]) -> None:
 def check_combinations(app: App, method: Method, given: Mapping[str, Any]) -> None:
     """Refuses settings that exclude each other, and half a description of a table."""
     if "teacher_init" in given and REGIMES[method.regime].trains_teacher_before:
-        for name in ("teacher_epochs", *(of_role("teacher", n) for n in _optimizer_names())):
+        for name in ("teacher_epochs", *(name_of_role("teacher", n) for n in _optimizer_names())):
             if name in given:
                 raise SettingError(
                     f"Expected no {argument(name)} with {argument('teacher_init')} and method "

@@ -41,16 +41,6 @@ from keras_prokt.settings import (
 _NOT_GIVEN = (None, (), {})
 
 
-_IN_THE_HEAD = ("teacher", "student", "data_dir", "prepared")
-"""Settings that are no change of a recipe."""
-
-
-_FILES = ("dataset", "validation", "test", "teacher_init")
-
-
-_PLACES = ("data_dir", "prepared")
-
-
 def without_places(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON form of a spec without where its files lie: of a directory of a model the name is
     left, since the same checkpoint lies elsewhere on another machine.
@@ -59,7 +49,8 @@ def without_places(spec: Mapping[str, Any]) -> dict[str, Any]:
         spec: As `RunSpec.to_json` makes it.
     """
     values = _without_tuples(spec)
-    values["data"] = {k: v for k, v in values["data"].items() if k not in _PLACES}
+    places = [name for name, row in settings_of(DataSettings).items() if row.is_place]
+    values["data"] = {k: v for k, v in values["data"].items() if k not in places}
     values["models"] = {k: _name_of_place(v) for k, v in values["models"].items()}
     return values
 
@@ -104,10 +95,10 @@ class RunSpec:
             for part in PARTS:
                 if name in settings_of(PARTS[part]):
                     return getattr(getattr(self, part), name)
-            role, _, of_optimizer = name.partition("_")
-            if role in ROLES and of_optimizer in settings_of(OptimizerSettings):
+            role, _, setting = name.partition("_")
+            if role in ROLES and setting in settings_of(OptimizerSettings):
                 optimizer = self.optimizers.get(role)
-                return None if optimizer is None else getattr(optimizer, of_optimizer)
+                return None if optimizer is None else getattr(optimizer, setting)
             if name in method_settings():
                 return self.method_settings.get(name)
         raise AttributeError(f"RunSpec has no setting {name!r}")
@@ -156,12 +147,12 @@ class RunSpec:
             for role, optimizer in self.optimizers.items()
         }
         object.__setattr__(self, "optimizers", optimizers)
-        of_method = {}
+        own_settings = {}
         for name, value in self.method_settings.items():
             if name not in method.settings or name in TEACHER_OPTIMIZER:
                 raise SettingError(unknown_name("a setting of the method", name, method.settings))
-            of_method[name] = checked_method_setting(name, method.settings[name], value)
-        object.__setattr__(self, "method_settings", of_method)
+            own_settings[name] = checked_method_setting(name, method.settings[name], value)
+        object.__setattr__(self, "method_settings", own_settings)
         needed = ("student", "epochs", "batch_size", "student_learning_rate")
         for name in needed:
             if getattr(self, name) is None:
@@ -190,7 +181,7 @@ class RunSpec:
         if self.teacher_init is not None:
             check_model_file(self.teacher_init)
         if self.assistants is not None:
-            self.of_assistant().check_without_keras()
+            self.assistant_run().check_without_keras()
 
     def check_has_teacher(self) -> None:
         """Refuses to keep the teacher of a method that has none.
@@ -224,14 +215,18 @@ class RunSpec:
         changed = {}
         for name, row in all_settings().items():
             value = getattr(self, name)
-            is_usual = value in _NOT_GIVEN or value is False or name in _IN_THE_HEAD
+            is_no_change = row.is_place or name in settings_of(ModelSettings)
+            is_usual = value in _NOT_GIVEN or value is False or is_no_change
             if not is_usual and (recipe is None or getattr(recipe, name) != value):
                 changed[row.option_of(name).removeprefix("--")] = value
         return changed
 
     def files(self) -> dict[str, str]:
         """The user's own files that the run reads, by the name of the setting."""
-        files = {name: getattr(self, name) for name in _FILES}
+        rows = all_settings().items()
+        files = {
+            name: getattr(self, name) for name, row in rows if row.is_file and not row.is_place
+        }
         return {k: v for k, v in files.items() if v is not None and not v.startswith(TFDS)}
 
     def replacing(self, **settings: Any) -> Self:
@@ -245,24 +240,24 @@ class RunSpec:
         method = parse_method(settings.get("method", self.method))
         check_names(get_app(settings.get("app", self.app)), method, own)
         for name, value in settings.items():
-            role, _, of_optimizer = name.partition("_")
+            role, _, setting = name.partition("_")
             if name in ("app", "method"):
                 parts[name] = value
             elif part := next((p for p in PARTS if name in settings_of(PARTS[p])), None):
                 parts[part] = replace(parts.get(part, getattr(self, part)), **{name: value})
-            elif role in ROLES and of_optimizer in settings_of(OptimizerSettings):
+            elif role in ROLES and setting in settings_of(OptimizerSettings):
                 optimizers = parts.get("optimizers", self.optimizers)
-                changed = replace(optimizers[role], **{of_optimizer: value})
+                changed = replace(optimizers[role], **{setting: value})
                 parts["optimizers"] = {**optimizers, role: changed}
             elif name in method_settings():
-                of_method = {**parts.get("method_settings", self.method_settings), name: value}
-                of_method = {k: v for k, v in of_method.items() if v is not None}
-                parts["method_settings"] = of_method
+                own_settings = {**parts.get("method_settings", self.method_settings), name: value}
+                own_settings = {k: v for k, v in own_settings.items() if v is not None}
+                parts["method_settings"] = own_settings
             else:
                 raise SettingError(unknown_name("a setting", name, all_settings()))
         return replace(self, **parts)
 
-    def of_teacher(self) -> Self:
+    def teacher_run(self) -> Self:
         """The run that trains the fixed teacher of this one; what a kept teacher follows from."""
         return replace(
             self,
@@ -273,7 +268,7 @@ class RunSpec:
             optimizers={"student": self.optimizers["teacher"]},
         )
 
-    def of_assistant(self) -> Self:
+    def assistant_run(self) -> Self:
         """The run that trains the last assistant of this one, the student's own teacher.
 
         It is the student of a fixed teacher, or of the assistants before it.

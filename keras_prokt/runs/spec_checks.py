@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from keras_prokt.methods import OBJECTIVES, parse_method
+from keras_prokt.methods import OBJECTIVES, REGIMES, parse_method
 from keras_prokt.names import unknown_name
 from keras_prokt.settings import (
     MOMENTUM_OPTIMIZERS,
     Setting,
     SettingError,
     argument,
-    of_role,
+    name_of_role,
     settings_of,
 )
 
@@ -23,7 +23,7 @@ def checked_part(part: type, values: Any, role: str | None = None) -> Any:
     for name, row in settings_of(part).items():
         value = getattr(values, name)
         if value is not None:
-            checked[name] = row.checked(name if role is None else of_role(role, name), value)
+            checked[name] = row.checked(name if role is None else name_of_role(role, name), value)
     return replace(values, **checked)
 
 
@@ -62,22 +62,11 @@ def check_values(spec: Any) -> None:
             f"{spec.steps_per_execution}; Keras knows it on TensorFlow and JAX alone."
         )
     for role in spec.optimizers:
-        name, momentum = (getattr(spec, of_role(role, k)) for k in ("optimizer", "momentum"))
+        name, momentum = (getattr(spec, name_of_role(role, k)) for k in ("optimizer", "momentum"))
         if momentum is not None and name is not None and name not in MOMENTUM_OPTIMIZERS:
             raise SettingError(
-                f"Expected no {argument(of_role(role, 'momentum'))} with optimizer {name!r}, "
+                f"Expected no {argument(name_of_role(role, 'momentum'))} with optimizer {name!r}, "
                 f"received {momentum!r}; it belongs to {', '.join(MOMENTUM_OPTIMIZERS)}."
-            )
-    if spec.proximal_weight is not None and spec.proximal_bound is not None:
-        raise SettingError(
-            f"Expected either {argument('proximal_weight')} or {argument('proximal_bound')}, "
-            "received both; with a bound the weight adapts itself."
-        )
-    for name in ("dual_step_size", "dual_initial"):
-        if getattr(spec, name) is not None and spec.proximal_bound is None:
-            raise SettingError(
-                f"Expected no {argument(name)} without {argument('proximal_bound')}, received "
-                f"{getattr(spec, name)!r}; it belongs to the bounded form."
             )
     for objective in spec.objective_settings or {}:
         used = dict.fromkeys([*method.objectives, *method.matched])
@@ -92,22 +81,8 @@ def check_values(spec: Any) -> None:
                 f"Expected {argument('teacher_keep')} last with {argument(other)}, received 'best';"
                 " no single epoch of one training teaches there."
             )
-    if spec.anchors is not None and spec.epochs < spec.anchors:
-        raise SettingError(
-            f"Expected {argument('epochs')} of at least {argument('anchors')}, received "
-            f"{spec.epochs} and {spec.anchors}; each anchor is the target for at least one epoch."
-        )
-    if spec.anchors is not None and (spec.teacher_epochs or 0) < spec.anchors:
-        raise SettingError(
-            f"Expected {argument('teacher_epochs')} of at least {argument('anchors')}, received "
-            f"{spec.teacher_epochs} and {spec.anchors}; the anchors are states at the ends of "
-            "epochs."
-        )
-    if spec.assistants == () or ("assistants" in method.settings and spec.assistants is None):
-        raise SettingError(
-            f"Expected at least one of {argument('assistants')} with method 'ta', received none; "
-            "`keras-prokt apps` lists the models of the app."
-        )
+    if (check := REGIMES[method.regime].check) is not None:
+        check(spec)
     if spec.text_columns is not None:
         _check_columns(spec.text_columns, spec.label_column)
 

@@ -234,7 +234,7 @@ def teacher_key(run: Run) -> dict[str, Any]:
     """
     given = run.spec.teacher_init
     return {
-        "spec": run.spec.of_teacher().to_json(),
+        "spec": run.spec.teacher_run().to_json(),
         "data": run.task.train.digest("teacher"),
         "weights": digest_of_weights(run.fixed_teacher) if given is None else digest_of_file(given),
         **({"keep": _BEST} if run.spec.teacher_keep == _BEST else {}),

@@ -102,7 +102,7 @@ class Run:
         """The run that trains the student's own teacher, under teacher assistants."""
         if self.spec.assistants is None:
             return None
-        spec = self.spec.of_assistant()
+        spec = self.spec.assistant_run()
         return Run(spec, self.folder, cache=self._cache, stop=self.stop, parent=self)
 
     @property

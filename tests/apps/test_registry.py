@@ -59,20 +59,20 @@ def test_students_have_their_own_learning_rate():
 def test_the_spec_of_a_fixed_teacher_does_not_depend_on_the_student():
     one = RunSpec.resolve("digits", "kd", student="cnn-small", temperature=4.0, epochs=50)
     other = RunSpec.resolve("digits", "kd", student="cnn-large", epochs=90)
-    assert one.of_teacher() == other.of_teacher()
-    assert one.of_teacher() != RunSpec.resolve("digits", "kd", seed=1).of_teacher()
+    assert one.teacher_run() == other.teacher_run()
+    assert one.teacher_run() != RunSpec.resolve("digits", "kd", seed=1).teacher_run()
 
 
 def test_the_chain_of_assistants():
     names = {"teacher": "cnn-huge", "assistants": ("cnn-large", "cnn-medium")}
     spec = RunSpec.resolve("digits", "ta", **names, epochs=50)
     assert RunSpec.from_json(spec.to_json()) == spec
-    one = spec.of_assistant()
+    one = spec.assistant_run()
     assert (one.method, one.student, one.assistants) == ("ta", "cnn-medium", ("cnn-large",))
-    two = one.of_assistant()
+    two = one.assistant_run()
     assert (two.method, two.student, two.assistants) == ("kd", "cnn-large", None)
-    of_kd = RunSpec.resolve("digits", "kd", teacher="cnn-huge").of_teacher()
-    assert two.of_teacher() == spec.of_teacher() == of_kd
+    of_kd = RunSpec.resolve("digits", "kd", teacher="cnn-huge").teacher_run()
+    assert two.teacher_run() == spec.teacher_run() == of_kd
     for name, chain in {
         "cnn-large": "cnn-large, cnn-large, cnn-small",
         "cnn-small": "cnn-large, cnn-small, cnn-small",

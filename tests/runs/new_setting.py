@@ -28,6 +28,11 @@ def refusal(**settings: float) -> str:
     return "none"
 
 
+def round_trip() -> bool:
+    spec = RunSpec.resolve("digits", "prokt", jitter=0.5)
+    return RunSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
 if __name__ == "__main__":
     os.chdir(sys.argv[1])
     seen = {
@@ -37,6 +42,7 @@ if __name__ == "__main__":
         "resolved": RunSpec.resolve("digits", "prokt", jitter=0.5).jitter,
         "usual": RunSpec.resolve("digits", "prokt").jitter,
         "requested": RunSpec.resolve("digits", "prokt", jitter=0.5).request().jitter,
+        "round trip": round_trip(),
         "fields": list(TaskRequest.__dataclass_fields__),
     }
     run = ["run", "--method=student", "--limit=64", "--epochs=1", "--no-export", "--out=run"]

@@ -1,4 +1,4 @@
-"""A setting that is added by one field is there everywhere: the diff is all that it needs."""
+"""What is added at one place is there everywhere: the diff is all that it needs."""
 
 import json
 import os
@@ -11,31 +11,40 @@ import keras
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DIFF = ROOT / "tests" / "patches" / "new_setting.diff"
-SCRIPT = Path(__file__).with_name("new_setting.py")
+PATCHES = ROOT / "tests" / "patches"
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("patch") is None, reason="needs the program `patch`"),
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow", reason="one backend is enough for a diff"
+    ),
+]
 
 
-@pytest.mark.skipif(shutil.which("patch") is None, reason="needs the program `patch`")
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="one backend is enough for a diff"
-)
-def test_one_field_adds_a_whole_setting(tmp_path):
-    added = [line for line in DIFF.read_text().splitlines() if line.startswith(("+", "-"))]
-    assert len(added) - 2 == 1  # but for the names of the file
+def seen_with(diff: Path, script: str, folder: Path) -> dict:
+    """What a script sees of a copy of the package to which a diff was applied."""
     ignore = shutil.ignore_patterns("*.pyc")
-    shutil.copytree(ROOT / "keras_prokt", tmp_path / "keras_prokt", ignore=ignore)
-    shutil.copytree(ROOT / "apps", tmp_path / "keras_prokt_apps", ignore=ignore)
+    shutil.copytree(ROOT / "keras_prokt", folder / "keras_prokt", ignore=ignore)
+    shutil.copytree(ROOT / "apps", folder / "keras_prokt_apps", ignore=ignore)
     subprocess.run(
-        ["patch", "-p1", "-s"], input=DIFF.read_text(), text=True, cwd=tmp_path, check=True
+        ["patch", "-p1", "-s"], input=diff.read_text(), text=True, cwd=folder, check=True
     )
-    (tmp_path / "work").mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "KERAS_BACKEND": "tensorflow"}
-    environment["KERAS_PROKT_CACHE"] = str(tmp_path / "cache")
-    command = [sys.executable, str(SCRIPT), str(tmp_path / "work")]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    (folder / "work").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(folder), "KERAS_BACKEND": "tensorflow"}
+    environment["KERAS_PROKT_CACHE"] = str(folder / "cache")
+    program = [sys.executable, str(Path(__file__).with_name(script)), str(folder / "work")]
+    result = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
     seen = json.loads(result.stdout.splitlines()[-1])
-    assert all(Path(file).is_relative_to(tmp_path) for file in seen["packages"])
+    assert all(Path(file).is_relative_to(folder) for file in seen["packages"])
+    return seen
+
+
+def test_one_field_adds_a_whole_setting(tmp_path):
+    diff = PATCHES / "new_setting.diff"
+    added = [line for line in diff.read_text().splitlines() if line.startswith(("+", "-"))]
+    assert len(added) - 2 == 1  # but for the names of the file
+    seen = seen_with(diff, "new_setting.py", tmp_path)
     [line] = [line for line in seen["help"].splitlines() if "--jitter" in line]
     assert line.split()[1:] == ["FLOAT", "Noise", "added", "to", "the", "inputs."]
     message = "Expected {} in [0, 1), received 1.0."
@@ -45,3 +54,21 @@ def test_one_field_adds_a_whole_setting(tmp_path):
     assert "jitter" in seen["fields"]
     assert seen["run"][0] == 0, seen["run"][1]
     assert seen["record"]["jitter"] == 0.25
+    assert seen["round trip"]
+
+
+def test_a_file_and_a_row_add_a_regime_with_a_setting_of_its_own(tmp_path):
+    diff = PATCHES / "new_regime.diff"
+    files = [line.split("b/")[1] for line in diff.read_text().splitlines() if line[:4] == "+++ "]
+    assert files == ["keras_prokt/distillers/paced.py", "keras_prokt/methods/regimes.py"]
+    seen = seen_with(diff, "new_regime.py", tmp_path)
+    [line] = [line for line in seen["help"].splitlines() if "--pace " in line]
+    assert line.split()[1:] == ["FLOAT", "How", "fast", "the", "student", "follows."]
+    assert "a fixed teacher, at a pace" in seen["methods"]
+    assert seen["range"] == [2, "keras-prokt: Expected --pace in (0, 1], received 2.0.\n"]
+    message = "Expected no --pace with method 'kd', received 0.5; it belongs to paced."
+    assert seen["method"] == [2, f"keras-prokt: {message}\n"]
+    assert seen["round trip"] and seen["usual"] is None
+    assert seen["argument"] == seen["changed"] == 0.5
+    assert seen["run"][0] == 0, seen["run"][1]
+    assert seen["record"]["pace"] == 0.25

@@ -92,7 +92,7 @@ def test_other_students_with_the_word_pieces_of_the_folder(data_dir, bert, tmp_p
     assert_same_task(usual, from_folder("a", "bert-1"))
     with_assistants = from_folder("a", "bilstm", "ta", assistants=("bert-1",))
     with_assistants.check_without_keras()
-    assert prepare(with_assistants.of_assistant()).train.inputs["student"].keys() >= {"token_ids"}
+    assert prepare(with_assistants.assistant_run()).train.inputs["student"].keys() >= {"token_ids"}
     for name, student in (("a", "bilstm-100"), ("b", "bilstm"), ("b", "bilstm-100")):
         with pytest.raises(SettingError, match="Expected student .*, with which .* was prepared"):
             from_folder(name, student).check_without_keras()

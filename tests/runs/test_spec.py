@@ -214,7 +214,7 @@ def test_names_that_are_no_setting():
 @pytest.mark.parametrize("method", ["kd", "crd+prokt", "ta", "rco"])
 def test_the_runs_that_a_run_is_made_of_are_whole_specs(method):
     spec = RunSpec.resolve("digits", method, seed=3, limit=64)
-    teacher = spec.of_teacher() if "teacher_epochs" in parse_method(method).settings else None
+    teacher = spec.teacher_run() if "teacher_epochs" in parse_method(method).settings else None
     if teacher is not None:
         assert (teacher.method, teacher.student) == ("student", "cnn-large")
         assert (teacher.seed, teacher.limit, teacher.epochs) == (3, 64, spec.teacher_epochs)
@@ -252,7 +252,7 @@ def test_a_spec_in_which_something_is_ignored_is_refused_wherever_it_comes_from(
 
 def test_an_assistant_is_taught_as_the_student_is():
     spec = RunSpec.resolve("digits", "ta", teacher_keep="best", target_mode="training")
-    assistant = spec.of_assistant()
+    assistant = spec.assistant_run()
     assert (assistant.teacher_keep, assistant.target_mode) == ("best", "training")
 
 
