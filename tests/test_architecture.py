@@ -11,11 +11,21 @@ import pytest
 
 import keras_prokt
 import keras_prokt_apps
+from keras_prokt.backends import BACKENDS
 
 PACKAGE = Path(keras_prokt.__file__).parent
 APPS = Path(keras_prokt_apps.__file__).parent
 # Each layer may import those before it. `data`, `app`, `files`, ... stand beside them all.
-ORDER = ["outputs", "losses", "models", "front_ends", "distillers", "callbacks", "export"]
+ORDER = [
+    "backends",
+    "outputs",
+    "losses",
+    "models",
+    "front_ends",
+    "distillers",
+    "callbacks",
+    "export",
+]
 ORDER += ["results", "runs", "options", "cli"]
 # What all may import; each has all that it imports itself.
 BESIDE = {
@@ -26,6 +36,7 @@ BESIDE = {
     "methods": {"names", "settings"},
     "app": {"names", "settings", "optimizers", "data", "front_ends"},
 }
+FRAMEWORKS = {*BACKENDS, "tensorflow_datasets", "tensorflow_text"}
 # Modules of the package and the apps by name, but for those that are run by `python -m`.
 MODULES = {
     ".".join([top, *path.relative_to(folder).with_suffix("").parts]).removesuffix(".__init__"): path
@@ -35,24 +46,29 @@ MODULES = {
 }
 
 
-def imports_of(module: Path) -> set[str]:
-    """Parts of this package that a module imports, at any depth."""
+def modules_imported_by(module: Path) -> set[str]:
+    """Full names, at any depth; of `from keras_prokt import models` that of `models` too."""
     found = set()
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module]
+            found.add(node.module)
+            if node.module == "keras_prokt":
+                found |= {f"keras_prokt.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        found |= {n.split(".")[1] for n in names if n.startswith("keras_prokt.")}
+            found |= {alias.name for alias in node.names}
     return found
+
+
+def imports_of(module: Path) -> set[str]:
+    """Parts of this package that a module imports."""
+    names = modules_imported_by(module)
+    return {n.split(".")[1] for n in names if n.startswith("keras_prokt.")}
 
 
 @pytest.mark.parametrize("layer", ORDER)
 def test_dependencies_point_one_way(layer):
     alone = PACKAGE / f"{layer}.py"
-    files = [alone] if alone.is_file() else list((PACKAGE / layer).glob("*.py"))
+    files = [alone] if alone.is_file() else list((PACKAGE / layer).rglob("*.py"))
     assert files
     later = set(ORDER[ORDER.index(layer) + 1 :])
     # `Distiller.export` calls the exporter when it is used.
@@ -69,6 +85,63 @@ def test_what_all_may_import_imports_little(module):
     assert files
     for file in files:
         assert imports_of(file) <= BESIDE[module] | {module}
+
+
+def asks_which_backend_it_is(statement: ast.AST) -> bool:
+    """Whether code reads the backend's name of Keras, of the environment, or compares it."""
+    if isinstance(statement, ast.Attribute):
+        return ast.unparse(statement) == "keras.backend.backend"
+    if isinstance(statement, ast.Call):
+        return bool(re.search(r"(getenv|environ\.get)\('KERAS_BACKEND'", ast.unparse(statement)))
+    if isinstance(statement, ast.Subscript) and isinstance(statement.ctx, ast.Load):
+        return ast.unparse(statement) == "os.environ['KERAS_BACKEND']"
+    if isinstance(statement, ast.Compare):
+        parts = [statement.left, *statement.comparators]
+        values = [part.value for part in parts if isinstance(part, ast.Constant)]
+        return any(isinstance(value, str) and value in BACKENDS for value in values)
+    return False
+
+
+def test_backends_alone_ask_which_backend_it_is():
+    asking = {
+        name
+        for name, path in MODULES.items()
+        if any(asks_which_backend_it_is(node) for node in ast.walk(ast.parse(path.read_text())))
+    }
+    assert asking == {
+        "keras_prokt.backends",
+        # Still to ask for what they need.
+        "keras_prokt.cli.backend",
+        "keras_prokt.distillers.base",
+        "keras_prokt.export.saved_model",
+        "keras_prokt.outputs.label_loss",
+        "keras_prokt.results.evaluation",
+        "keras_prokt.runs.spec_checks",
+    }
+
+
+def test_few_import_a_framework():
+    importing = {
+        name
+        for name, path in MODULES.items()
+        if {module.split(".")[0] for module in modules_imported_by(path)} & FRAMEWORKS
+        and not name.startswith("keras_prokt.backends.")
+    }
+    assert importing == {
+        # The graph that is served.
+        "keras_prokt.export.saved_model",
+        "keras_prokt.front_ends.base",
+        "keras_prokt.front_ends.images",
+        "keras_prokt.front_ends.packing",
+        "keras_prokt.front_ends.text",
+        # Files that TensorFlow alone reads, and normal forms of texts, on any backend.
+        "keras_prokt.data.text",
+        "keras_prokt.data.tfds_files",
+        # The first label of a PyTorch data loader of the user's.
+        "keras_prokt.distillers.data_checks",
+        # Still to ask for the number of replicas.
+        "keras_prokt.outputs.label_loss",
+    }
 
 
 def test_messages_of_the_library_name_arguments_and_not_options():

@@ -12,21 +12,26 @@ if TYPE_CHECKING:
     from keras_prokt.backends.base import Backend
 
 
-class Row(NamedTuple):
+class BackendCard(NamedTuple):
     """What has to be known of a backend before it is imported."""
 
-    module: str
-    """The module of this package that defines it as `BACKEND`."""
+    title: str
+    """Its name in sentences."""
+    package: str
+    """What `pip install` takes to install it."""
     threads: str | None
     """Environment variable that says with how many threads it computes; `None` if it counts the
     cores that its process may use."""
+    several_steps: bool
+    """Whether Keras's trainer takes `steps_per_execution` above 1 on it."""
 
 
-BACKENDS: dict[str, Row] = {
-    "tensorflow": Row("tensorflow", "TF_NUM_INTRAOP_THREADS"),
-    "jax": Row("jax", None),
-    "torch": Row("torch", "OMP_NUM_THREADS"),
+BACKENDS: dict[str, BackendCard] = {
+    "tensorflow": BackendCard("TensorFlow", "tensorflow", "TF_NUM_INTRAOP_THREADS", True),
+    "jax": BackendCard("JAX", "keras-prokt[jax]", None, True),
+    "torch": BackendCard("PyTorch", "keras-prokt[torch]", "OMP_NUM_THREADS", False),
 }
+"""The backends by the name that Keras has for them, which is also that of the file here."""
 
 
 def configured() -> str:
@@ -55,7 +60,7 @@ def get(name: str) -> "Backend":
             f"Expected a backend among {', '.join(BACKENDS)}; received {name!r}; "
             "choose one of them with KERAS_BACKEND before Keras is imported."
         )
-    return importlib.import_module(f"{__name__}.{BACKENDS[name].module}").BACKEND
+    return importlib.import_module(f"{__name__}.{name}").BACKEND
 
 
 def current() -> "Backend":

@@ -26,11 +26,11 @@ def use_threads(count: int | None) -> None:
     """
     if count is None:
         return
-    rows = backends.BACKENDS
     # All of them: libraries of one compute beside another.
-    for variable in filter(None, (row.threads for row in rows.values())):
+    for variable in filter(None, (card.threads for card in backends.BACKENDS.values())):
         os.environ[variable] = str(count)
-    if rows[backends.configured()].threads is None and hasattr(os, "sched_setaffinity"):
+    counts_cores = backends.BACKENDS[backends.configured()].threads is None
+    if counts_cores and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         if count < len(cores):
             # Processes started side by side are not to share the same cores.
