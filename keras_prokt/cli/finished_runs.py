@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from keras_prokt.app import get_app, list_apps
+from keras_prokt.app import App, get_app, list_apps
 from keras_prokt.cli.backend import use_backend_of
 from keras_prokt.cli.problems import UsageProblem, problems_in_one_line
 from keras_prokt.cli.shared import print_search
@@ -152,26 +152,16 @@ def predict(
                 f"{'none' if glue is None else 'both'}; such as `keras-prokt predict {run} "
                 "--dataset new.csv`."
             )
-        of_table = {"--text": text_columns, "--out": out, "--overwrite": overwrite or None}
-        of_other = of_table if dataset is None else {"--data-dir": data_dir}
-        for option, value in of_other.items():
+        table_options = {"--text": text_columns, "--out": out, "--overwrite": overwrite or None}
+        other_options = table_options if dataset is None else {"--data-dir": data_dir}
+        for option, value in other_options.items():
             if value is not None:
                 kind = "--glue" if dataset is None else "--dataset"
                 raise UsageProblem(
                     f"Expected no {option} with {kind}, received {value!r}; leave it out."
                 )
         app = get_app(folder.spec().app)
-        if dataset is not None and app.predict_table is None:
-            raise UsageProblem(
-                f"Expected a run on texts with --dataset, received one of app {app.name!r}; serve "
-                "its SavedModel."
-            )
-        if glue is not None and app.write_submission is None:
-            of_glue = [one.name for one in list_apps() if one.write_submission is not None]
-            raise UsageProblem(
-                f"Expected a run of an app among {', '.join(of_glue)}, received one of "
-                f"{app.name!r}; GLUE takes predictions of its own tasks alone."
-            )
+        _check_predicts(app, dataset, glue)
         if model == "teacher":
             folder.check_has_model(model)
         use_backend_of(folder.spec())
@@ -192,6 +182,21 @@ def predict(
     if submission.missing:
         missing = ", ".join(submission.missing)
         click.echo(f"missing, and GLUE's site refuses the zip without: {missing}")
+
+
+def _check_predicts(app: App, dataset: str | None, glue: str | None) -> None:
+    """Refuses what the app of a run cannot predict."""
+    if dataset is not None and app.predict_table is None:
+        raise UsageProblem(
+            f"Expected a run on texts with --dataset, received one of app {app.name!r}; serve "
+            "its SavedModel."
+        )
+    if glue is not None and app.write_submission is None:
+        of_glue = [one.name for one in list_apps() if one.write_submission is not None]
+        raise UsageProblem(
+            f"Expected a run of an app among {', '.join(of_glue)}, received one of "
+            f"{app.name!r}; GLUE takes predictions of its own tasks alone."
+        )
 
 
 @click.command()

@@ -10,12 +10,12 @@ from keras_prokt.cli.problems import UsageProblem, problems_in_one_line, stoppin
 from keras_prokt.cli.shared import (
     as_typed,
     exit_with_status,
+    form_option,
     options_of_many_runs,
     print_search,
     seconds,
 )
 from keras_prokt.methods import method_settings, parse_method
-from keras_prokt.names import unknown_name
 from keras_prokt.options import (
     GroupedCommand,
     parsed,
@@ -24,7 +24,7 @@ from keras_prokt.options import (
     parsed_seeds,
     with_settings,
 )
-from keras_prokt.results.comparison_forms import FORMS, render
+from keras_prokt.results.comparison_forms import render
 from keras_prokt.runs.folder import unused_path
 from keras_prokt.runs.method_comparison import compare as carry_out_comparison
 from keras_prokt.runs.method_comparison import compare_folders, known_baselines, titled_runs
@@ -115,13 +115,7 @@ def search(
     multiple=True,
     help="A row that the others are compared with, seed by seed; may be given for several.",
 )
-@click.option(
-    "--format",
-    "form",
-    default="table",
-    show_default=True,
-    help="table, csv, json, markdown or latex.",
-)
+@form_option
 @click.option(
     "--out",
     help="The folder; that of a comparison goes on, with more rows and seeds. "
@@ -155,25 +149,19 @@ def compare(
       keras-prokt compare runs/digits-kd-1 runs/digits-prokt-1
     """
     with problems_in_one_line():
-        if form not in FORMS:
-            raise UsageProblem(unknown_name("a format", form, FORMS))
         if bool(runs) == bool(methods):
             raise UsageProblem(
                 f"Expected either RUNS or --method, received {'both' if runs else 'none'}; such as "
                 "`keras-prokt compare --method kd --method prokt --seeds 0-4`."
             )
         if runs:
-            of_runs = {
+            options = {
                 "seeds": None if seeds == "0" else seeds,
                 "jobs": None if jobs == 1 else jobs,
             }
-            of_runs |= {"threads": threads, "stop_after": stop_after, "retry_failed": retry_failed}
-            _refuse_settings_of_new_runs({**given, **of_runs}, out)
-            titled, left_out = titled_runs(runs)
-            baselines = baselines or known_baselines(runs, [title for title, _ in titled])
-            for path in left_out:
-                click.echo(f"keras-prokt: {path} is not completed and left out", err=True)
-            click.echo(render(compare_folders(titled, baselines), form))
+            options |= {"threads": threads, "stop_after": stop_after, "retry_failed": retry_failed}
+            _refuse_settings_of_new_runs({**given, **options}, out)
+            _print_comparison_of(runs, baselines, form)
             return
         stop = Stop(seconds(stop_after))
         rows = comparison_rows(methods, given)
@@ -195,6 +183,15 @@ def compare(
         click.echo(render(comparison, form))
     click.echo(f"runs: {folder}", err=True)
     exit_with_status(done)
+
+
+def _print_comparison_of(runs: tuple[str, ...], baselines: tuple[str, ...], form: str) -> None:
+    """Compares runs that are there."""
+    titled, left_out = titled_runs(runs)
+    baselines = baselines or known_baselines(runs, [title for title, _ in titled])
+    for path in left_out:
+        click.echo(f"keras-prokt: {path} is not completed and left out", err=True)
+    click.echo(render(compare_folders(titled, baselines), form))
 
 
 def comparison_rows(methods: tuple[str, ...], given: dict[str, Any]) -> dict[str, RunSpec]:

@@ -8,15 +8,27 @@ from typing import Any
 import click
 
 from keras_prokt.cli.backend import installed_backend
-from keras_prokt.cli.problems import UsageProblem, problems_in_one_line, stopping
-from keras_prokt.cli.shared import as_typed, exit_with_status, options_of_many_runs, seconds
+from keras_prokt.cli.problems import problems_in_one_line, stopping
+from keras_prokt.cli.shared import (
+    as_typed,
+    exit_with_status,
+    form_option,
+    options_of_many_runs,
+    seconds,
+)
 from keras_prokt.files import cache_folder
-from keras_prokt.names import unknown_name
 from keras_prokt.options import GroupedCommand, parsed, parsed_seeds, with_settings
-from keras_prokt.results.comparison_forms import FORMS, render
+from keras_prokt.results.comparison_forms import render
 from keras_prokt.runs.claim import claim_table, tested
 from keras_prokt.runs.executor import Execution
-from keras_prokt.runs.protocol import ACCELERATOR, CPU, get_protocol, list_claims, list_protocols
+from keras_prokt.runs.protocol import (
+    ACCELERATOR,
+    CPU,
+    Protocol,
+    get_protocol,
+    list_claims,
+    list_protocols,
+)
 from keras_prokt.runs.report import update_report
 from keras_prokt.runs.reproduction import COMPUTING, Reproduction, has_accelerator, listed_runs
 from keras_prokt.runs.stopping import Stop
@@ -36,13 +48,7 @@ from keras_prokt.settings import SettingError, argument
 )
 @click.option("--state", metavar="FILE", help="Go on from FILE, and pack into it what must travel.")
 @click.option("--state-size", default="60M", show_default=True, help="How large that file may be.")
-@click.option(
-    "--format",
-    "form",
-    default="table",
-    show_default=True,
-    help="table, csv, json, markdown or latex.",
-)
+@form_option
 @options_of_many_runs
 def reproduce(
     protocols: tuple[str, ...],
@@ -75,8 +81,6 @@ def reproduce(
       keras-prokt reproduce table-1 --backend jax --stop-after 9m --state state.tar
     """
     with problems_in_one_line():
-        if form not in FORMS:
-            raise UsageProblem(unknown_name("a format", form, FORMS))
         of_work = {
             **{name: click.get_current_context().params[name] for name in _OPTIONS_OF_WORK},
             **({} if lists else {"seeds": seeds, "protocols": protocols, **given}),
@@ -96,17 +100,14 @@ def reproduce(
                 "nothing is packed."
             )
         stop = Stop(seconds(stop_after))
-        wanted = [get_protocol(name) for name in protocols] or list_protocols()
-        if not protocols and not lists:
-            here = ACCELERATOR if has_accelerator() else CPU
-            wanted = [one for one in wanted if one.sized_for == here]
         settings = parsed(given)
         if not lists or "backend" in settings:
             settings["backend"] = installed_backend(settings.get("backend"))
         numbers = None if seeds is None else parsed_seeds(seeds)
         folder, archives = Path(out), Path(results)
         parts = [
-            Reproduction(one, folder, archives, seeds=numbers, settings=settings) for one in wanted
+            Reproduction(one, folder, archives, seeds=numbers, settings=settings)
+            for one in _wanted_protocols(protocols, with_all=lists)
         ]
         if lists:
             click.echo(listed_runs(parts, every=bool(protocols)))
@@ -116,28 +117,36 @@ def reproduce(
         if state is not None and Path(state).is_file():
             placed = unpack(Path(state), folder, archives, teachers)
             click.echo(f"{state}: {len(placed)} runs and teachers put in place", err=True)
-        failed = Execution()
+        work = {"jobs": jobs, "threads": threads, "stop": stop, "retries_failed": retry_failed}
         with stopping(folder, stop, hint=_this_command()):
             try:
-                for part in parts:
-                    done = part.carry_out(
-                        jobs=jobs,
-                        threads=threads,
-                        stop=stop,
-                        retries_failed=retry_failed,
-                        show=as_typed,
-                    )
-                    of_part = f"{part.protocol.name}, "
-                    failed.failed |= {of_part + k: v for k, v in done.failed.items()}
-                    failed.refused |= {of_part + k: v for k, v in done.refused.items()}
-                    _print_reproduced(part, form)
+                done = _carry_out(parts, form, **work)
             finally:
                 for part in parts:
                     part.draw()
                 update_report(archives / "README.md", archives)
                 if state is not None and folder.is_dir():
                     _pack(folder, archives, Path(state), size, teachers)
-    exit_with_status(failed)
+    exit_with_status(done)
+
+
+def _wanted_protocols(names: tuple[str, ...], *, with_all: bool) -> list[Protocol]:
+    """The protocols of those names; without any, those sized for what is here, or all."""
+    if names:
+        return [get_protocol(name) for name in names]
+    size = ACCELERATOR if has_accelerator() else CPU
+    return [one for one in list_protocols() if with_all or one.sized_for == size]
+
+
+def _carry_out(parts: list[Reproduction], form: str, **work: Any) -> Execution:
+    """Carries out protocols, one after another; returns what is not completed of them all."""
+    whole = Execution()
+    for part in parts:
+        done = part.carry_out(show=as_typed, **work)
+        whole.failed |= {f"{part.protocol.name}, {k}": v for k, v in done.failed.items()}
+        whole.refused |= {f"{part.protocol.name}, {k}": v for k, v in done.refused.items()}
+        _print_reproduced(part, form)
+    return whole
 
 
 _OPTIONS_OF_WORK = ("stop_after", "state", "retry_failed", "threads")

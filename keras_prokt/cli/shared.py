@@ -8,7 +8,10 @@ from typing import Any
 import click
 
 from keras_prokt.cli.backend import installed_backend
+from keras_prokt.cli.problems import UsageProblem
+from keras_prokt.names import unknown_name
 from keras_prokt.options import option_names, parsed
+from keras_prokt.results.comparison_forms import FORMS
 from keras_prokt.results.search import search_table
 from keras_prokt.results.tables import results_table
 from keras_prokt.runs.executor import Execution
@@ -50,6 +53,23 @@ def options_of_many_runs(command: Any) -> Any:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def _checked_form(_: click.Context, __: click.Parameter, form: str) -> str:
+    if form not in FORMS:
+        raise UsageProblem(unknown_name("a format", form, FORMS))
+    return form
+
+
+form_option = click.option(
+    "--format",
+    "form",
+    default="table",
+    show_default=True,
+    callback=_checked_form,
+    help="table, csv, json, markdown or latex.",
+)
+"""How a comparison is shown."""
 
 
 def seconds(duration: str | None) -> float | None:

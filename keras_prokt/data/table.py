@@ -23,10 +23,8 @@ from keras_prokt.settings import SettingError, argument
 TFDS = "tfds:"
 """What the name of a set of TensorFlow Datasets begins with, in place of a path."""
 
-
 SPLIT_SEED = 0
 """Seed of the choice of held-out rows; fixed, so that all runs choose on the same ones."""
-
 
 HELD_OUT_SHARE = 0.1
 """Share of the rows of each class that makes up one held-out part."""

@@ -10,6 +10,17 @@ from keras_prokt.results.tables import listed
 
 
 def csv_text(comparison: Mapping[str, Any]) -> str:
+    """A row for each student, teacher and pair that was compared."""
+    rows = [*_rows_of_models(comparison), *_rows_of_pairs(comparison)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = list(rows[0])
+    writer.writerow([_csv_cell(name) for name in columns])
+    writer.writerows([_csv_cell(row.get(name)) for name in columns] for row in rows)
+    return text.getvalue().removesuffix("\n")
+
+
+def _rows_of_models(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
     shared = {key: comparison[key] for key in ("part", "metric", "confidence")}
     settings = comparison.get("settings", {})
     models = dict.fromkeys(
@@ -50,12 +61,18 @@ def csv_text(comparison: Mapping[str, Any]) -> str:
             interval = _ends("interval", teacher["interval"])
             found = {"n": teacher["n"], "mean": teacher["mean"], **interval}
             rows.append({"row": "teacher", **whole, **found})
+    return rows
+
+
+def _rows_of_pairs(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
+    shared = {key: comparison[key] for key in ("part", "metric", "confidence")}
+    rows: list[dict[str, Any]] = []
     for pair in comparison["comparisons"]:
         rows.append(
             {
                 "row": "comparison",
                 **shared,
-                "settings": listed(settings),
+                "settings": listed(comparison.get("settings", {})),
                 **{key: pair[key] for key in ("method", "baseline", "n", "seeds")},
                 "left_out": count_left_out(pair),
                 "difference": pair["difference"],
@@ -66,12 +83,7 @@ def csv_text(comparison: Mapping[str, Any]) -> str:
                 "verdict": pair["verdict"] or NO_VERDICT,
             }
         )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    columns = list(rows[0])
-    writer.writerow([_csv_cell(name) for name in columns])
-    writer.writerows([_csv_cell(row.get(name)) for name in columns] for row in rows)
-    return text.getvalue().removesuffix("\n")
+    return rows
 
 
 def _ends(name: str, interval: Sequence[float] | None) -> dict[str, float | None]:

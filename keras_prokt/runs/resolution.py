@@ -67,10 +67,10 @@ class ResolvedParts:
         epochs = recipe.epochs if self._method.distils else recipe.teacher_epochs
         training = {"epochs": epochs, "batch_size": recipe.batch_size}
         values = {"models": {"teacher": self._teacher, "student": self._student}}
-        values["training"] = {**training, **self._of_part(TrainingSettings)}
-        values["data"] = self._of_part(DataSettings)
-        values["computing"] = self._of_part(ComputingSettings)
-        own_settings = self._of_method()
+        values["training"] = {**training, **self._given_of_part(TrainingSettings)}
+        values["data"] = self._given_of_part(DataSettings)
+        values["computing"] = self._given_of_part(ComputingSettings)
+        own_settings = self._method_settings()
         chain = [self._teacher, *own_settings.get("assistants", ()), self._student]
         if "assistants" in own_settings and len(set(chain)) < len(chain):
             raise SettingError(
@@ -86,7 +86,7 @@ class ResolvedParts:
             **{name: PARTS[name](**of_part) for name, of_part in values.items()},
         }
 
-    def _of_part(self, part: type) -> dict[str, Any]:
+    def _given_of_part(self, part: type) -> dict[str, Any]:
         return {name: self._given[name] for name in settings_of(part) if name in self._given}
 
     def _optimizers(self, given: dict[str, Any]) -> dict[str, OptimizerSettings]:
@@ -107,7 +107,7 @@ class ResolvedParts:
             for role, of_recipe in recipes.items()
         }
 
-    def _of_method(self) -> dict[str, Any]:
+    def _method_settings(self) -> dict[str, Any]:
         given, recipe, method = self._given, self._app.recipe, self._method
         is_along = REGIMES[method.regime].trains_teacher_along
         # Eq. 5 of the paper, and deep mutual learning, have no temperature.
