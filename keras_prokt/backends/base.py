@@ -196,6 +196,13 @@ class Backend:
         """
         return function
 
+    def put_state_back(self, model: keras.Model) -> None:
+        """Makes a model's variables have the values that the trainer has for them, between steps.
+
+        Args:
+            model: The model of the trainer.
+        """
+
     def trace(self, function: Callable[[Any], Any], inputs: Any) -> None:
         """Calls a function for what it notes on its way, computing as little as possible.
 

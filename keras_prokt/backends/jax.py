@@ -76,6 +76,9 @@ class JaxBackend(Backend):
     def keeping_state(self, model: keras.Model, function: Callable[..., Any]) -> Callable[..., Any]:
         return jax_steps.keeping_state(function, lambda count: _groups_of_state(model, count))
 
+    def put_state_back(self, model: keras.Model) -> None:
+        model.jax_state_sync()
+
     def trace(self, function: Callable[[Any], Any], inputs: Any) -> None:
         jax.eval_shape(function, inputs)  # operation by operation it would compile each of them
 
