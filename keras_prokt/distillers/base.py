@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_prokt import losses
+from keras_prokt import outputs as output_kinds
 from keras_prokt.distillers import data_checks, features, model_checks
 from keras_prokt.distillers.differentiate import Recording, record, without_gradient
 from keras_prokt.distillers.faults import (
@@ -16,23 +17,20 @@ from keras_prokt.distillers.faults import (
     FaultWatch,
     add_wrongness,
     any_not_finite,
-    are_distributions_finite,
-    are_probabilities,
     no_wrongness,
     raise_fault,
     watched,
 )
+from keras_prokt.distillers.heads import Heads
 from keras_prokt.distillers.jax_steps import is_worthwhile, keeping_state, many_steps_at_once
 from keras_prokt.distillers.joint_optimizer import apply_gradients
 from keras_prokt.losses import (
     LabelLossOnLogits,
     Objective,
     SoftTargets,
-    kl_divergence,
     weighted_mean,
 )
-from keras_prokt.outputs import label_checks
-from keras_prokt.outputs.divergence import class_indices
+from keras_prokt.outputs import Output
 from keras_prokt.outputs.label_loss import LabelLoss, number_of_replicas
 
 Tensor = Any
@@ -52,7 +50,7 @@ class Batch(NamedTuple):
     teacher_inputs: Any
     student_inputs: Any
     labels: Tensor
-    """Class indices `(batch,)` or distributions `(batch, classes)`, in range."""
+    """What `Output.checked` returns: class indices `(batch,)`, or rows `(batch, width)`."""
     sample_weight: Tensor | None
     size: int | Tensor
     index: Tensor | None = None
@@ -63,11 +61,17 @@ class Outputs(NamedTuple):
     """What one forward gave."""
 
     logits: Tensor
-    """Shape `(batch, classes)`, float32."""
+    """Shape `(batch, width)`, float32."""
     regularization: Tensor
     """Sum of the model's own losses (regularisers, `add_loss`), float32 scalar."""
     parts: dict[str, Any]
-    """What the objectives read besides: part -> tensor or list of tensors, float32."""
+    """What the objectives read besides: part -> tensor or list of tensors, float32. `logits` is
+    the second output of a model that has one for the divergences."""
+
+    @property
+    def matched_logits(self) -> Tensor:
+        """What divergences read."""
+        return self.parts.get("logits", self.logits)
 
 
 class Step(NamedTuple):
@@ -84,7 +88,7 @@ class Step(NamedTuple):
     target_logits: Tensor | None
     """What the student was trained towards, or `None` without a teacher."""
     gap: Tensor | None = None
-    """KL(q ‖ p) as the teacher's loss used it; by default computed from the two logits."""
+    """KL(q ‖ p), or `None` without a teacher."""
     teacher_loss: Tensor | None = None
     proximal_logits: Tensor | None = None
     """Of the student's forward before the teacher's update, if that was one of its own."""
@@ -102,7 +106,10 @@ class Distiller(keras.Model):
 
     Args:
         teacher: Model that gives the targets, or `None`.
-        student: Model to train. Both output logits of shape `(batch, classes)`.
+        student: Model to train. Both output logits of the same width.
+        output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`: "classes", one class
+            an example, or "labels", independent yes-or-no labels, one or several an example. By
+            default "classes" from two logits on, and "labels" of one.
         temperature: `T` of the default objective, soft targets, from 0.01 to 1e4. `None` for 1.
         student_loss_weight: Weight `w` of the labels in the student's loss, in [0, 1]:
             `w · CE + (1 − w) · Σ objectives`; the paper's 1 − α.
@@ -115,6 +122,10 @@ class Distiller(keras.Model):
             with `:input` is what the layer reads. By default they are found
             (`keras_prokt.distillers.features.find_taps`).
         student_taps: The same for the student.
+        teacher_divergence_output: Name of a second output of the teacher that only divergences
+            read, as of DeiT's two heads: a key of its outputs if they are a dict, else the name of
+            the layer. The labels train the other one, which `predict` and `export` give.
+        student_divergence_output: The same of the student.
         target_mode: Mode of the forwards that only make a target, "inference" or "training".
             Neither changes moving statistics or random seeds.
         teacher_inputs: Function of the batch's `x` that gives the teacher's inputs.
@@ -138,19 +149,28 @@ class Distiller(keras.Model):
         teacher: keras.Model | None,
         student: keras.Model,
         *,
+        output: str | None = None,
         temperature: float | None = None,
         student_loss_weight: float = 0.0,
         label_weight: float | None = None,
         objectives: Objectives = None,
         teacher_taps: Mapping[str, Any] | None = None,
         student_taps: Mapping[str, Any] | None = None,
+        teacher_divergence_output: str | None = None,
+        student_divergence_output: str | None = None,
         target_mode: str = "inference",
         teacher_inputs: Callable[[Any], Any] | None = None,
         student_inputs: Callable[[Any], Any] | None = None,
         name: str | None = None,
     ):
         super().__init__(name=name)
-        model_checks.check_pair(teacher, student)
+        self.output_kind: Output | None = None if output is None else output_kinds.get(output)
+        self._given_output = output
+        self._heads = {
+            "teacher": Heads("teacher", teacher_divergence_output),
+            "student": Heads("student", student_divergence_output),
+        }
+        model_checks.check_pair(teacher, student, self.output_kind, self._heads)
         if not 0 <= student_loss_weight <= 1:
             raise ValueError(
                 "Expected student_loss_weight in [0, 1], received "
@@ -209,13 +229,6 @@ class Distiller(keras.Model):
         self.wrongness = keras.Variable(
             no_wrongness(), trainable=False, name="wrongness", aggregation="mean"
         )
-        self.student_accuracy_tracker = keras.metrics.Mean(name="student_accuracy")
-        if teacher is not None:
-            self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
-            self.teacher_accuracy_tracker = keras.metrics.Mean(name="teacher_accuracy")
-            self.gap_tracker = keras.metrics.Mean(name="gap")
-        if len(self.objectives) > 1:
-            self.objective_trackers = [keras.metrics.Mean(name=o.name) for o in self.objectives]
         self._evaluates_jointly = False
         self._evaluated_jointly = None
         self._test_functions: dict[bool, Any] = {}
@@ -224,19 +237,27 @@ class Distiller(keras.Model):
     # What Keras asks of a model: the student answers.
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
-        """The student's logits, shape `(batch, classes)`."""
-        return self.student(self._inputs_of("student", inputs), training=training)
+        """The student's logits, shape `(batch, width)`."""
+        predicted = self.student(self._inputs_of("student", inputs), training=training)
+        return self._heads["student"].split(self.student, predicted)[0]
 
     def export(self, filepath: Any, **kwargs: Any) -> Any:
         """Writes the student alone as a SavedModel: `keras_prokt.export.export_saved_model`."""
         from keras_prokt.export import export_saved_model
 
-        return export_saved_model(self.student, filepath, **kwargs)
+        kind = {} if self.output_kind is None else {"output": self.output_kind.id}
+        student = self._heads["student"].without_second(self.student)
+        return export_saved_model(student, filepath, **{**kind, **kwargs})
+
+    @property
+    def output_width(self) -> int:
+        """Width of both models' outputs: the number of classes or labels."""
+        return self._output_width
 
     @property
     def num_classes(self) -> int:
-        """Width of both models' outputs."""
-        return self._num_classes
+        """Same as `output_width`."""
+        return self._output_width
 
     @property
     def forwards_per_example(self) -> dict[str, int]:
@@ -313,6 +334,12 @@ class Distiller(keras.Model):
                 "and no weight of the labels, which trains nothing; give an objective, a "
                 "label_weight or a student_loss_weight."
             )
+        if value == 0 and self._heads["student"].second is not None:
+            raise ValueError(
+                "Expected labels in the loss of a student with a student_divergence_output, "
+                "received no weight of them, so that nothing would train its other output; give a "
+                "label_weight."
+            )
         return value
 
     # Compilation.
@@ -332,11 +359,13 @@ class Distiller(keras.Model):
         Args:
             optimizer: The student's optimizer, as in Keras: an object, a name, a config.
             loss: Loss on the labels. `None` is the cross entropy from logits, sparse or not by
-                the labels' shape. Keras's losses, by name, class, function or object, receive what
-                they were made for: those of probabilities softmax(logits), the cross entropies and
-                hinge losses the logits. One of your own receives the logits, or softmax(logits) if
-                its `from_logits` is `False` (`keras_prokt.losses.LabelLossOnLogits`).
-            metrics: Metrics of the student's logits against the labels.
+                the labels' shape, or the binary cross entropy of `output="labels"`. Keras's losses,
+                by name, class, function or object, receive what they were made for: those of
+                probabilities softmax(logits) or sigmoid(logits), the cross entropies and hinge
+                losses the logits. One of your own receives the logits, or probabilities if its
+                `from_logits` is `False` (`keras_prokt.losses.LabelLossOnLogits`).
+            metrics: Metrics of the student's logits against the labels; with `output="labels"` of
+                sigmoid(logits).
             weighted_metrics: The same, weighted by `sample_weight` or `class_weight`.
             run_eagerly: As in Keras.
             steps_per_execution: Steps that are sent to the device at once, as in Keras; on JAX in
@@ -356,7 +385,7 @@ class Distiller(keras.Model):
 
     def _compile_with(self, optimizer: keras.optimizers.Optimizer) -> None:
         arguments = self._compile_arguments
-        self.label_loss = LabelLossOnLogits(arguments["loss"])
+        self._make_label_loss()
         self._test_functions.clear()
         super().compile(
             optimizer=optimizer,
@@ -368,6 +397,15 @@ class Distiller(keras.Model):
             auto_scale_loss=False,
         )
         self._build_optimizer()
+
+    def _make_label_loss(self) -> None:
+        """Makes the loss on the labels, as soon as its kind of output is known."""
+        if self.output_kind is None:
+            return
+        self.label_loss = LabelLossOnLogits(self._compile_arguments["loss"], self.output_kind)
+        for name in ("metrics", "weighted_metrics"):
+            for metric in keras.tree.flatten(self._compile_arguments[name]):
+                self.output_kind.check_metric(metric)
 
     def get_compile_config(self) -> dict[str, Any]:
         if not self.compiled:
@@ -405,6 +443,8 @@ class Distiller(keras.Model):
             arguments.setdefault("shuffle", False)  # Keras warns of its own default otherwise
         watch = FaultWatch()
         arguments["callbacks"] = watched(arguments.get("callbacks"), watch, self)
+        if arguments.get("class_weight") is not None:
+            self.output_kind.check_class_weight(y, self.output_width)
         self._forget_faults()
         try:
             return super().fit(**arguments)
@@ -506,7 +546,7 @@ class Distiller(keras.Model):
         if self._compile_metrics is not None and not self._compile_metrics.built:
             _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
             labels, _ = self._checked_labels(y)
-            self._compile_metrics.build(labels, ops.zeros((1, self.num_classes)))
+            self._compile_metrics.build(labels, ops.zeros((1, self.output_width)))
 
     def make_test_function(self, force: bool = False) -> Any:
         jointly = self._evaluates_jointly
@@ -549,6 +589,7 @@ class Distiller(keras.Model):
         return [trainable, non_trainable, *optimizer, self.metrics_variables]
 
     def _train_on_data(self, data: Any) -> dict[str, Any]:
+        kind = self.output_kind
         batch, flags = self._take_apart(data)
         step = self.update_models(batch)
         flags.update(self._faults_of(step))
@@ -557,7 +598,12 @@ class Distiller(keras.Model):
             "teacher": step.teacher_logits if self.trains_teacher else None,
             "student": step.student_logits if self._trains_student else None,
         }
-        self.wrongness.assign(add_wrongness(self.wrongness.value, batch.labels, trained))
+        nats = {
+            role: ops.mean(kind.negative_log_likelihood(batch.labels, ops.stop_gradient(logits)))
+            for role, logits in trained.items()
+            if logits is not None
+        }
+        self.wrongness.assign(add_wrongness(self.wrongness.value, nats))
         self._loss_tracker.update_state(_poisoned(step.loss, flags), sample_weight=batch.size)
         self.track_step(batch, step)
         return self.get_metrics_result()
@@ -575,19 +621,20 @@ class Distiller(keras.Model):
         is_first = ops.cast(ops.equal(self.optimizer.iterations, 1), "float32")
         # The student's outputs are those of its weights before this step, whatever the teacher is.
         of_student = [x for x in (step.proximal_logits, step.student_logits) if x is not None]
-        is_finite = ops.all(ops.stack([are_distributions_finite(x) for x in of_student]))
+        kind = self.output_kind
+        is_finite = ops.all(ops.stack([kind.are_finite(ops.stop_gradient(x)) for x in of_student]))
         bad_student = ops.cast(ops.logical_not(is_finite), "float32")
         flags = {
             "student_weights": is_first * bad_student,
             "student_outputs": bad_student,
             "student_loss": any_not_finite(step.loss),
             "teacher_loss": any_not_finite([step.teacher_loss, step.target_logits]),
-            "student_probabilities": is_first * are_probabilities(step.student_logits),
+            "student_probabilities": is_first * kind.are_probabilities(step.student_logits),
         }
         if step.teacher_logits is not None:
             as_given = is_first if self.trains_teacher else 1.0
             flags["teacher_weights"] = as_given * any_not_finite(step.teacher_logits)
-            flags["teacher_probabilities"] = is_first * are_probabilities(step.teacher_logits)
+            flags["teacher_probabilities"] = is_first * kind.are_probabilities(step.teacher_logits)
         return flags
 
     def update_models(self, batch: Batch) -> Step:
@@ -672,8 +719,8 @@ class Distiller(keras.Model):
         loss = self.label_loss(batch.labels, student.logits, batch.sample_weight)
         loss = loss + student.regularization
         self._loss_tracker.update_state(_poisoned(loss, flags), sample_weight=batch.size)
-        self._track_accuracy(batch, student.logits)
-        reported = {self._loss_tracker, self.student_accuracy_tracker, self._compile_metrics}
+        self._track_student(batch, student.logits)
+        reported = {self._loss_tracker, *self.student_metrics, self._compile_metrics}
         if jointly:
             teacher = self._forward(self.teacher, batch.teacher_inputs, training=False)
             reported |= self.track_teacher_evaluation(batch, teacher, student)
@@ -686,8 +733,8 @@ class Distiller(keras.Model):
 
     def track_teacher_evaluation(self, batch: Batch, teacher: Outputs, student: Outputs) -> set:
         """Updates the metrics of validation that need both models; returns them."""
-        self._track_pair(batch, teacher.logits, student.logits)
-        trackers = {self.teacher_accuracy_tracker, self.gap_tracker}
+        self._track_pair(batch, teacher.logits, self._gap(batch, student, teacher))
+        trackers = {*self.teacher_metrics, self.gap_tracker}
         if any("index" in objective.reads for objective in self.objectives):
             return trackers  # what is remembered of the training data says nothing about others
         matched = self._objective_terms(batch, student, teacher, training=False)
@@ -697,10 +744,10 @@ class Distiller(keras.Model):
 
     def track_step(self, batch: Batch, step: Step) -> None:
         """Updates the metrics of training."""
-        self._track_accuracy(batch, step.student_logits)
+        self._track_student(batch, step.student_logits)
         if step.teacher_logits is not None:
             self._track_objectives(batch, step.matched)
-            self._track_pair(batch, step.teacher_logits, step.student_logits, step.gap)
+            self._track_pair(batch, step.teacher_logits, step.gap)
 
     # Parts of a step.
 
@@ -740,9 +787,14 @@ class Distiller(keras.Model):
         constants = keras.tree.map_structure(ops.stop_gradient, (logits, parts))
         return Outputs(constants[0], ops.zeros((), dtype="float32"), constants[1])
 
-    def target_logits(self, model: keras.Model, inputs: Any) -> Tensor:
-        """The logits of `target_outputs`."""
-        return self.target_outputs(model, inputs, with_parts=False).logits
+    def divergence(self, target: Tensor, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean KL divergence of outputs from their target over a batch, a scalar, in nats."""
+        divergence = self.output_kind.divergence(target, logits)
+        return weighted_mean(divergence, batch.sample_weight)
+
+    def _gap(self, batch: Batch, student: Outputs, teacher: Outputs) -> Tensor:
+        """KL(q ‖ p)."""
+        return self.divergence(student.matched_logits, teacher.matched_logits, batch)
 
     def _forward(
         self, model: keras.Model, inputs: Any, training: bool, with_parts: bool = True
@@ -760,10 +812,10 @@ class Distiller(keras.Model):
         role = "teacher" if model is self.teacher else "student"
         taps = (self._taps or {}).get(role) if with_parts else None
         if not taps:
-            return _logits(model, inputs, training), {}
+            return self._heads[role].split(model, model(inputs, training=training))
         with features.recording_calls(features.tapped_layers(model, taps)) as calls:
-            logits = _logits(model, inputs, training)
-        return logits, features.read_parts(calls, taps, model)
+            logits, second = self._heads[role].split(model, model(inputs, training=training))
+        return logits, {**features.read_parts(calls, taps, model), **second}
 
     def _take_apart(self, data: Any, with_teacher: bool = True) -> tuple[Batch, dict[str, Tensor]]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -783,16 +835,18 @@ class Distiller(keras.Model):
         return batch, flags
 
     def _checked_labels(self, y: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        label_checks.check_form(y, self.num_classes)
+        self.output_kind.check_form(y, self.output_width)
         y = ops.convert_to_tensor(y)
-        self.label_loss.check_form(y, self.num_classes)
-        return label_checks.checked(y, self.num_classes)
+        self.label_loss.check_form(y, self.output_width)
+        return self.output_kind.checked(y, self.output_width)
 
-    def _track_accuracy(self, batch: Batch, logits: Tensor) -> None:
-        self.student_accuracy_tracker.update_state(_correct(batch.labels, logits))
+    def _track_student(self, batch: Batch, logits: Tensor) -> None:
+        for metric in self.student_metrics:
+            metric.update_state(batch.labels, logits)
         if self._compile_metrics is not None:
+            predicted = self.output_kind.for_metrics(logits)
             self._compile_metrics.update_state(
-                batch.labels, logits, sample_weight=batch.sample_weight
+                batch.labels, predicted, sample_weight=batch.sample_weight
             )
 
     def _track_objectives(self, batch: Batch, matched: list[Tensor]) -> None:
@@ -802,16 +856,9 @@ class Distiller(keras.Model):
             for tracker, value in zip(self.objective_trackers, matched, strict=True):
                 tracker.update_state(value, sample_weight=batch.size)
 
-    def _track_pair(
-        self,
-        batch: Batch,
-        teacher_logits: Tensor,
-        student_logits: Tensor,
-        gap: Tensor | None = None,
-    ) -> None:
-        self.teacher_accuracy_tracker.update_state(_correct(batch.labels, teacher_logits))
-        if gap is None:
-            gap = weighted_mean(kl_divergence(student_logits, teacher_logits), batch.sample_weight)
+    def _track_pair(self, batch: Batch, teacher_logits: Tensor, gap: Tensor) -> None:
+        for metric in self.teacher_metrics:
+            metric.update_state(batch.labels, teacher_logits)
         self.gap_tracker.update_state(gap, sample_weight=batch.size)
 
     # Inputs, building and checks.
@@ -844,7 +891,7 @@ class Distiller(keras.Model):
             inputs, x = data_checks.first_inputs(x)
             self._build_from(inputs)
         self._check_shapes(x, roles)
-        return data_checks.check_data(x, y, sample_weight, self.num_classes, self.label_loss)
+        return data_checks.check_data(x, y, sample_weight, self.output_width, self.label_loss)
 
     def _check_shapes(
         self, x: Any, roles: Sequence[str] = ("teacher", "student"), which: str = ""
@@ -878,7 +925,7 @@ class Distiller(keras.Model):
         data_checks.check_readable(x, which)
         self._check_shapes(x, which=which)
         loss = self.label_loss
-        x = data_checks.check_data(x, y, sample_weight, self.num_classes, loss, which)
+        x = data_checks.check_data(x, y, sample_weight, self.output_width, loss, which)
         return data if is_arrays else x
 
     def _build_from(self, inputs: Any) -> None:
@@ -887,7 +934,7 @@ class Distiller(keras.Model):
         for role, model in self._models().items():
             received = by_role[role]
             try:
-                outputs = model(received)
+                predicted = model(received)
             except Exception as error:  # whatever the user's model raises, say where it came from
                 shapes = keras.tree.map_structure(lambda t: tuple(t.shape), received)
                 raise ValueError(
@@ -896,12 +943,16 @@ class Distiller(keras.Model):
                     f"{role} yourself, or name its part of the batch (teacher_inputs=, "
                     "student_inputs=)."
                 ) from error
-            widths[role] = model_checks.check_output(role, outputs)
+            widths[role] = self._heads[role].check(model, predicted, self.output_kind)
         self._finish_building(widths, by_role)
 
     def _note_built(self) -> None:
         """Marks the distiller as built if the models say all that is needed."""
-        widths = {r: model_checks.output_width(m) for r, m in self._models().items() if m.built}
+        widths = {
+            role: self._heads[role].known_width(model, self.output_kind)
+            for role, model in self._models().items()
+            if model.built
+        }
         if len(widths) == len(self._models()) and None not in widths.values():
             inputs = {role: _symbolic_inputs(model) for role, model in self._models().items()}
             self._finish_building(widths, inputs)
@@ -920,18 +971,34 @@ class Distiller(keras.Model):
                 f"Expected a student with trainable variables, received {self.student.name!r} "
                 "with none; set student.trainable = True."
             )
-        self._num_classes = widths["student"]
+        self._output_width = widths["student"]
+        self.output_kind = self.output_kind or output_kinds.infer(self._output_width)
+        self._make_metrics()
+        if self.compiled:
+            self._make_label_loss()
         self._build_objectives(inputs)
         self.built = True
         self._build_optimizer()
 
+    def _make_metrics(self) -> None:
+        kind, width = self.output_kind, self.output_width
+        self.student_metrics = kind.metrics(width, "student_")
+        if self.teacher is not None:
+            self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
+            self.teacher_metrics = kind.metrics(width, "teacher_")
+            self.gap_tracker = keras.metrics.Mean(name="gap")
+        if len(self.objectives) > 1:
+            self.objective_trackers = [keras.metrics.Mean(name=o.name) for o in self.objectives]
+
     def _build_objectives(self, inputs: dict[str, Any]) -> None:
         """Finds the parts that the objectives read, and makes the objectives' adapters."""
+        for objective in self.objectives:
+            objective.set_output(self.output_kind)
         wanted = {part for objective in self.objectives for part in objective.reads}
         parts = [part for part in features.MODEL_PARTS if part in wanted]
         self._taps, shapes = {}, {}
         for role, model in self._models().items():
-            self._taps[role], shapes[role] = {}, {"logits": (None, self._num_classes)}
+            self._taps[role], shapes[role] = {}, {"logits": (None, self.output_width)}
             own = self._own_taps(role)
             if not parts and not own:
                 continue
@@ -962,6 +1029,8 @@ class Distiller(keras.Model):
             "objectives": [serialize(objective) for objective in self.objectives],
             **self._weight_config(),
             **{f"{role}_taps": taps for role, taps in self._given_taps.items()},
+            "output": self._given_output,
+            **{f"{role}_divergence_output": h.second for role, h in self._heads.items()},
             "target_mode": self.target_mode,
             "teacher_inputs": serialize(self._teacher_inputs),
             "student_inputs": serialize(self._student_inputs),
@@ -1035,15 +1104,6 @@ def _mask_of(inputs: Any) -> dict[str, Tensor]:
 def _symbolic_inputs(model: keras.Model) -> Any:
     """The inputs of a functional or sequential model, in the structure that it is called with."""
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-
-
-def _logits(model: keras.Model, inputs: Any, training: bool) -> Tensor:
-    return ops.cast(model(inputs, training=training), "float32")
-
-
-def _correct(labels: Tensor, logits: Tensor) -> Tensor:
-    predicted = ops.cast(ops.argmax(logits, axis=-1), "int32")
-    return ops.cast(ops.equal(class_indices(labels, logits.shape[-1]), predicted), "float32")
 
 
 def _poisoned(loss: Tensor, flags: Mapping[str, Tensor]) -> Tensor:

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from keras_prokt.losses import LabelLossOnLogits
-from keras_prokt.outputs import label_checks
 
 NO_BATCH = (
     "Expected {where} with at least one batch, received none: it is empty, used up, or smaller "
@@ -56,7 +55,7 @@ def has_own_order(data: Any) -> bool:
 
 
 def check_data(
-    x: Any, y: Any, sample_weight: Any, num_classes: int, loss: LabelLossOnLogits, which: str = ""
+    x: Any, y: Any, sample_weight: Any, width: int, loss: LabelLossOnLogits, which: str = ""
 ) -> Any:
     """Refuses data without a batch, labels without a meaning and arrays that are not finite.
 
@@ -67,8 +66,8 @@ def check_data(
         x: As in `fit`.
         y: As in `fit`.
         sample_weight: As in `fit`.
-        num_classes: Width of the models' outputs.
-        loss: What reads the labels.
+        width: Width of the models' outputs.
+        loss: What reads the labels; it knows the kind of output.
         which: Prefix of the messages, such as `"validation "`.
 
     Returns:
@@ -87,10 +86,10 @@ def check_data(
                 )
     labels, x = _first_labels(x, y, which)
     if labels is not None:
-        label_checks.check_form(labels, num_classes, which)
-        loss.check_form(labels, num_classes, which)
+        loss.output.check_form(labels, width, which)
+        loss.check_form(labels, width, which)
     if y is not None:
-        label_checks.check_values(y, num_classes, which)
+        loss.output.check_values(y, width, which)
     return x
 
 

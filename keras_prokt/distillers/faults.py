@@ -19,15 +19,11 @@ import keras
 from keras import ops
 
 from keras_prokt.distillers.data_checks import NO_BATCH
-from keras_prokt.outputs.divergence import class_indices
-from keras_prokt.outputs.label_checks import ROWS
 
 FAULTS = {
-    "labels": (
-        "Expected integer labels in [0, {classes}) or one-hot rows of width {classes}, received "
-        "a label that is none of them; check the labels or the width of both models' outputs."
-    ),
-    "label_rows": ROWS.replace("{which}", "").replace("{received}", "others"),
+    # The kind of output says what is wrong with labels.
+    "labels": "",
+    "label_rows": "",
     "inputs": "Expected finite inputs, received NaN or infinity; clean the data.",
     "teacher_probabilities": (
         "Expected logits from the teacher, received probabilities; remove its last softmax "
@@ -93,20 +89,6 @@ def any_not_finite(values: Any) -> Any:
     return ops.cast(ops.any(ops.stack(flags)), "float32") if flags else ops.zeros(())
 
 
-def are_probabilities(outputs: Any) -> Any:
-    """Whether every row is a distribution, as a float32 0 or 1."""
-    sums_to_one = ops.all(ops.abs(ops.sum(outputs, axis=-1) - 1) < 1e-3)
-    return ops.cast(ops.logical_and(sums_to_one, ops.all(outputs >= 0)), "float32")
-
-
-def are_distributions_finite(logits: Any) -> Any:
-    """Whether every probability has a finite logarithm, as a boolean.
-
-    Logits may be finite and too far apart for float32 to hold their distance.
-    """
-    return ops.all(ops.isfinite(ops.log_softmax(ops.stop_gradient(logits), axis=-1)))
-
-
 def no_wrongness() -> Any:
     """The value of `wrongness` at the beginning, shape `(2, 3)`: a row for each of `WATCHED`.
 
@@ -116,13 +98,13 @@ def no_wrongness() -> Any:
     return ops.zeros((len(WATCHED), 3))
 
 
-def add_wrongness(wrongness: Any, labels: Any, logits: Mapping[str, Any]) -> Any:
+def add_wrongness(wrongness: Any, nats: Mapping[str, Any]) -> Any:
     """What `wrongness` is after one more step.
 
     Args:
         wrongness: What it was.
-        labels: Class indices `(batch,)` or distributions `(batch, classes)`.
-        logits: Of the models that are trained, by role.
+        nats: Mean negative log likelihood of the labels, whatever loss the user trains with, of
+            the models that are trained, by role.
 
     Returns:
         Shape `(2, 3)`, float32.
@@ -130,11 +112,10 @@ def add_wrongness(wrongness: Any, labels: Any, logits: Mapping[str, Any]) -> Any
     rows = []
     for index, role in enumerate(WATCHED):
         row = wrongness[index]
-        if logits.get(role) is not None:
-            nats = _cross_entropy(labels, logits[role])
-            first = ops.where(row[0] > 0, row[0], nats)
+        if role in nats:
+            first = ops.where(row[0] > 0, row[0], nats[role])
             # Logarithms: the mean is that of the usual step, and one step of 1e20 leaves it low.
-            row = ops.stack([first, row[1] + ops.log10(ops.maximum(nats, 1.0)), row[2] + 1.0])
+            row = ops.stack([first, row[1] + ops.log10(ops.maximum(nats[role], 1.0)), row[2] + 1.0])
         rows.append(row)
     return ops.stack(rows)
 
@@ -214,11 +195,12 @@ def raise_fault(model: Any, during: str | None = None) -> None:
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
     flags = ops.convert_to_numpy(model.faults)
-    for flag, message in zip(flags, FAULTS.values(), strict=True):
+    messages = {**FAULTS, **model.output_kind.faults}
+    for flag, fault in zip(flags, FAULTS, strict=True):
         if flag:
             step = int(ops.convert_to_numpy(model.optimizer.iterations))
             teacher = "teacher before its first update" if model.trains_teacher else "fixed teacher"
-            text = message.format(classes=model.num_classes, teacher=teacher)
+            text = messages[fault].format(width=model.output_width, teacher=teacher)
             raise TrainingFault(f"{during or f'Step {step}'}: {text}")
 
 
@@ -238,13 +220,6 @@ def raise_explosion(wrongness: Any, epoch: int) -> None:
                 f"labels is {nats} nats and was {first:.3g} in the first step; lower the {role}'s "
                 "learning rate, or clip its gradients."
             )
-
-
-def _cross_entropy(labels: Any, logits: Any) -> Any:
-    """Mean of −log q of the labels, whatever loss the user trains with."""
-    logs = ops.log_softmax(ops.stop_gradient(logits), axis=-1)
-    index = ops.expand_dims(class_indices(labels, logits.shape[-1]), -1)
-    return -ops.mean(ops.take_along_axis(logs, index, axis=-1))
 
 
 def _dtype(value: Any) -> str:

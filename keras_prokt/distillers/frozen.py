@@ -38,4 +38,6 @@ class FrozenTeacherDistiller(Distiller):
         target = self.target_outputs(self.teacher, batch.teacher_inputs)
         recording = self.record_forward(self.student, batch.student_inputs)
         loss, matched = self.update_student(batch, recording, target)
-        return Step(loss, matched, recording.outputs.logits, target.logits, target.logits)
+        gap = self._gap(batch, recording.outputs, target)
+        logits = recording.outputs.logits
+        return Step(loss, matched, logits, target.logits, target.matched_logits, gap)

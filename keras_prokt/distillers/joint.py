@@ -9,7 +9,6 @@ from keras_prokt.distillers.base import Batch, Distiller, Outputs, Step, scaled_
 from keras_prokt.distillers.differentiate import after
 from keras_prokt.distillers.joint_optimizer import JointOptimizer, apply_gradients
 from keras_prokt.distillers.model_checks import is_mode_free
-from keras_prokt.losses import kl_divergence, weighted_mean
 
 Tensor = Any
 
@@ -113,12 +112,12 @@ class JointDistiller(Distiller):
         recording = student_target = own_forward = None
         if self._shares_student_forward:
             recording = self.record_forward(self.student, batch.student_inputs)
-            student_target = ops.stop_gradient(recording.outputs.logits)
+            student_target = ops.stop_gradient(recording.outputs.matched_logits)
         elif self._is_proximal:
-            own_forward = self.target_logits(self.student, batch.student_inputs)
-            student_target = own_forward
+            of_student = self.target_outputs(self.student, batch.student_inputs, with_parts=False)
+            own_forward, student_target = of_student.logits, of_student.matched_logits
 
-        teacher_loss, gap, teacher_logits, gradients = self._update_teacher(batch, student_target)
+        teacher_loss, gap, before, gradients = self._update_teacher(batch, student_target)
 
         target = self.target_outputs(self.teacher, batch.teacher_inputs)
         if recording is None:
@@ -126,12 +125,14 @@ class JointDistiller(Distiller):
             recording = self.record_forward(self.student, inputs)
         loss, matched = self.update_student(batch, recording, target)
         self.optimizer.count_step()
+        if gap is None:
+            gap = self._gap(batch, recording.outputs, before)
         return Step(
             loss=loss,
             matched=matched,
             student_logits=recording.outputs.logits,
-            teacher_logits=teacher_logits,
-            target_logits=target.logits,
+            teacher_logits=before.logits,
+            target_logits=target.matched_logits,
             gap=gap,
             teacher_loss=teacher_loss,
             proximal_logits=own_forward,
@@ -139,17 +140,15 @@ class JointDistiller(Distiller):
 
     def _update_teacher(
         self, batch: Batch, student_target: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Tensor, list[Tensor]]:
-        """Step 1; returns the teacher's loss, KL(q ‖ p), logits before the update and gradients."""
+    ) -> tuple[Tensor, Tensor | None, Outputs, list[Tensor]]:
+        """Step 1; the teacher's loss, KL(q ‖ p), its outputs before the update and gradients."""
         scale = self.loss_scale(self.optimizer.teacher)
 
         def loss_function(outputs: Outputs) -> tuple[Tensor, Any]:
             loss = self.label_loss(batch.labels, outputs.logits, batch.sample_weight)
             gap = None
             if student_target is not None:
-                gap = weighted_mean(
-                    kl_divergence(student_target, outputs.logits), batch.sample_weight
-                )
+                gap = self.divergence(student_target, outputs.matched_logits, batch)
                 loss = self.combine(loss, gap)
             return (loss + outputs.regularization) * scale, (loss, gap)
 
@@ -157,7 +156,7 @@ class JointDistiller(Distiller):
         (loss, gap), gradients = recording.gradients(loss_function)
         apply_gradients(self.optimizer.teacher, gradients, self.teacher.trainable_variables)
         self.after_teacher_update(gap)
-        return loss, gap, recording.outputs.logits, gradients
+        return loss, gap, recording.outputs, gradients
 
     def track_step(self, batch: Batch, step: Step) -> None:
         super().track_step(batch, step)
@@ -166,6 +165,6 @@ class JointDistiller(Distiller):
     def track_teacher_evaluation(self, batch: Batch, teacher: Outputs, student: Outputs) -> set:
         reported = super().track_teacher_evaluation(batch, teacher, student)
         loss = self.label_loss(batch.labels, teacher.logits, batch.sample_weight)
-        gap = weighted_mean(kl_divergence(student.logits, teacher.logits), batch.sample_weight)
+        gap = self._gap(batch, student, teacher)
         self.teacher_loss_tracker.update_state(self.combine(loss, gap), sample_weight=batch.size)
         return reported | {self.teacher_loss_tracker}

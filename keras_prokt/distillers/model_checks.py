@@ -6,13 +6,27 @@ from typing import Any
 
 import keras
 
+from keras_prokt.distillers.heads import Heads
+from keras_prokt.outputs import Output
 
-def check_pair(teacher: keras.Model | None, student: keras.Model) -> None:
+
+def check_pair(
+    teacher: keras.Model | None,
+    student: keras.Model,
+    kind: Output | None = None,
+    heads: Mapping[str, Heads] | None = None,
+) -> None:
     """Refuses a pair that cannot be distilled, as far as the models alone can tell.
+
+    Args:
+        teacher: The teacher, if there is one.
+        student: The student.
+        kind: What their outputs mean, or `None` if their width is to tell.
+        heads: Which outputs of each are read; by default each has one.
 
     Raises:
         ValueError: If one is not a Keras model, both are one object or share layers, their
-            output widths differ, or one ends in a softmax.
+            output widths differ, or one ends in a softmax or a sigmoid.
     """
     models = {"teacher": teacher, "student": student}
     if teacher is None:
@@ -26,7 +40,8 @@ def check_pair(teacher: keras.Model | None, student: keras.Model) -> None:
             raise ValueError(
                 f"Expected a {role} that outputs logits, received probabilities: layer "
                 f"{layer.name!r} of model {model.name!r} ends in {_activation_name(layer)}; "
-                "remove it (activation=None), the losses apply the softmax themselves."
+                f"remove it (activation=None), the losses apply the {_activation_name(layer)} "
+                "themselves."
             )
     if teacher is None:
         return
@@ -47,7 +62,8 @@ def check_pair(teacher: keras.Model | None, student: keras.Model) -> None:
             f"Expected teacher and student without common layers, received both with {shared}; "
             "each step trains the two models in turn: copy the layers and their weights instead."
         )
-    widths = {role: output_width(model) for role, model in models.items()}
+    heads = heads or {role: Heads(role) for role in models}
+    widths = {role: heads[role].known_width(model, kind) for role, model in models.items()}
     if None not in widths.values():
         check_widths(**widths)
 
@@ -97,38 +113,12 @@ def _is_fitting(expected: tuple[int | None, ...], received: tuple[int | None, ..
 
 
 def check_widths(teacher: int, student: int) -> None:
-    """Refuses models that do not have the same number of classes."""
+    """Refuses models whose outputs differ in width."""
     if teacher != student:
         raise ValueError(
             "Expected teacher and student with the same number of classes, received outputs of "
             f"width {teacher} (teacher) and {student} (student); give both heads the same units."
         )
-
-
-def check_output(role: str, outputs: Any) -> int:
-    """The number of classes of a model's symbolic output.
-
-    Raises:
-        ValueError: If the output is not one tensor of shape (batch, classes >= 2).
-    """
-    shape = getattr(outputs, "shape", None)
-    if shape is None or len(shape) != 2 or shape[-1] is None or shape[-1] < 2:
-        received = f"shape {tuple(shape)}" if shape is not None else type(outputs).__name__
-        raise ValueError(
-            f"Expected the {role} to output one tensor of logits of shape (batch, classes) with "
-            f"at least 2 classes, received {received}; two classes are two logits."
-        )
-    return int(shape[-1])
-
-
-def output_width(model: keras.Model) -> int | None:
-    """Number of classes of a functional or built sequential model, else `None`."""
-    if isinstance(model, keras.Sequential) and not model.built:
-        return None
-    if not getattr(model, "outputs", None):
-        return None
-    outputs = model.outputs
-    return check_output(model.name, outputs[0] if len(outputs) == 1 else outputs)
 
 
 def probability_layer(model: keras.Model) -> keras.layers.Layer | None:
@@ -145,8 +135,9 @@ def probability_layer(model: keras.Model) -> keras.layers.Layer | None:
 
 
 def _activation_name(layer: Any) -> str | None:
-    if type(layer).__name__ == "Softmax":  # the layer, or a bare keras.ops.softmax
-        return "softmax"
+    name = type(layer).__name__
+    if name in ("Softmax", "Sigmoid"):  # the layer, or a bare keras.ops.softmax
+        return name.lower()
     return getattr(getattr(layer, "activation", None), "__name__", None)
 
 

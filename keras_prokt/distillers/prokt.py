@@ -31,11 +31,14 @@ class ProKTDistiller(JointDistiller):
     otherwise 4 and 4 (`forwards_per_example`). At λ = 0 the student's extra forward is never run.
 
     Args:
-        teacher: Model trained on the labels. Outputs logits `(batch, classes)`.
+        teacher: Model trained on the labels. Outputs logits.
         student: Model trained towards the teacher. Outputs logits of the same width.
         proximal_weight: λ in [0, 1): how much the teacher is held near the student. 0.3 by
             default; the paper's Figure 3 goes from 0 to 0.8. `keras-prokt search` chooses it.
         proximal_bound: ε > 0 in nats: the bounded form instead of a fixed λ.
+        output: What the logits mean: "classes", one class an example, or "labels", independent
+            yes-or-no labels, for which CE is the mean binary cross entropy and KL that of Bernoulli
+            distributions; see `Distiller`.
         dual_step_size: ρ > 0 of the bounded form, 1e-3 by default; only with `proximal_bound`.
         dual_initial: β₀ >= 0 of the bounded form, 1 by default; only with `proximal_bound`.
         temperature: `T` of the student's soft targets, from 0.01 to 1e4, whose loss is multiplied
@@ -46,6 +49,9 @@ class ProKTDistiller(JointDistiller):
         objectives: What the student matches; soft targets by default.
         teacher_taps: Where the teacher's parts are that the objectives read; see `Distiller`.
         student_taps: The same for the student.
+        teacher_divergence_output: A second output of the teacher that only the divergences read;
+            see `Distiller`.
+        student_divergence_output: The same of the student.
         target_mode: "inference" (the authors' choice) or "training": the mode of the forwards
             that only make targets. They never change moving statistics or random seeds.
         teacher_inputs: Function of the batch's `x` that gives the teacher's inputs.
@@ -79,6 +85,7 @@ class ProKTDistiller(JointDistiller):
         proximal_weight: float | None = None,
         proximal_bound: float | None = None,
         *,
+        output: str | None = None,
         dual_step_size: float | None = None,
         dual_initial: float | None = None,
         temperature: float | None = None,
@@ -87,6 +94,8 @@ class ProKTDistiller(JointDistiller):
         objectives: Objectives = None,
         teacher_taps: Mapping[str, Any] | None = None,
         student_taps: Mapping[str, Any] | None = None,
+        teacher_divergence_output: str | None = None,
+        student_divergence_output: str | None = None,
         target_mode: str = "inference",
         teacher_inputs: Callable[[Any], Any] | None = None,
         student_inputs: Callable[[Any], Any] | None = None,
@@ -95,12 +104,15 @@ class ProKTDistiller(JointDistiller):
         super().__init__(
             teacher,
             student,
+            output=output,
             temperature=temperature,
             student_loss_weight=student_loss_weight,
             label_weight=label_weight,
             objectives=objectives,
             teacher_taps=teacher_taps,
             student_taps=student_taps,
+            teacher_divergence_output=teacher_divergence_output,
+            student_divergence_output=student_divergence_output,
             target_mode=target_mode,
             teacher_inputs=teacher_inputs,
             student_inputs=student_inputs,

@@ -13,7 +13,8 @@ class StudentOnly(Distiller):
     """Trains one model on the labels, with the inputs, checks and logs of the other regimes.
 
     Args:
-        student: The model. Outputs logits `(batch, classes)`.
+        student: The model. Outputs logits.
+        output: What the logits mean; see `Distiller`.
         student_inputs: Function of the batch's `x` that gives its inputs.
         name: Name of the wrapper.
 
@@ -31,6 +32,7 @@ class StudentOnly(Distiller):
         self,
         student: keras.Model,
         *,
+        output: str | None = None,
         student_inputs: Callable[[Any], Any] | None = None,
         name: str | None = None,
     ):
@@ -39,6 +41,7 @@ class StudentOnly(Distiller):
             student,
             student_loss_weight=1.0,
             objectives=[],
+            output=output,
             student_inputs=student_inputs,
             name=name,
         )
@@ -54,4 +57,4 @@ class StudentOnly(Distiller):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        return {key: config[key] for key in ("name", "student", "student_inputs")}
+        return {key: config[key] for key in ("name", "student", "output", "student_inputs")}

@@ -35,6 +35,7 @@ def main() -> None:
         help="adds signatures of raw input: front_end.json of a run",
     )
     parser.add_argument("--class-names", metavar="FILE", help="adds class_name: a JSON list")
+    parser.add_argument("--output", metavar="KIND", help="what the logits mean: classes, labels")
     given = parser.parse_args()
     try:
         for module in given.modules:
@@ -47,7 +48,11 @@ def main() -> None:
             class_names = json.loads(Path(given.class_names).read_text(encoding="utf-8"))
         student = keras.saving.load_model(given.student, compile=False, safe_mode=True)
         path = export_saved_model(
-            student, given.directory, front_end=front_end, class_names=class_names
+            student,
+            given.directory,
+            front_end=front_end,
+            class_names=class_names,
+            output=given.output,
         )
         print(path)
     # Keras reports layers that it cannot rebuild as TypeError, in many lines.

@@ -13,9 +13,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.distillers.model_checks import check_output, check_pair
+from keras_prokt import outputs
+from keras_prokt.distillers.heads import Heads
+from keras_prokt.distillers.model_checks import check_pair
 from keras_prokt.files import write_record
 from keras_prokt.front_ends import FrontEnd, Signature
+from keras_prokt.outputs import Output
 from keras_prokt.tensorflow_beside import is_installed
 
 Tensor = Any
@@ -29,6 +32,7 @@ def export_saved_model(
     *,
     front_end: FrontEnd | None = None,
     class_names: Sequence[str] | None = None,
+    output: str | None = None,
 ) -> Path:
     """Writes the student alone as a SavedModel, in a new version directory.
 
@@ -37,9 +41,13 @@ def export_saved_model(
     every length that is `None` in the student's inputs, stay free.
 
     The signature `serving_default` takes the student's inputs by the names given to `keras.Input`
-    (`inputs` for a single one without a name) and returns `probabilities`, float32
-    `(batch, classes)`, the softmax of the logits, and `label`, int64 `(batch,)`, the most probable
-    class; with `class_names` also `class_name`, its name as a UTF-8 string `(batch,)`.
+    (`inputs` for a single one without a name) and returns what its kind of output says. Of classes:
+    `probabilities`, float32 `(batch, classes)`, the softmax of the logits, and `label`, int64
+    `(batch,)`, the most probable class; with `class_names` also `class_name`, its name as a UTF-8
+    string `(batch,)`. Of yes-or-no labels: `probabilities`, float32 `(batch, labels)`, the sigmoid
+    of the logits, and `label`, int64 `(batch, labels)`, 1 above ½; with `class_names` also
+    `class_name`: of one label `(batch,)`, the name of the answer, of several `(batch, labels)`, the
+    names of those that are 1 and empty strings elsewhere.
 
     With a `front_end` there are signatures of raw input, with the same outputs; its class says
     which. Where raw input is what `serving_default` takes, as with `ImageFrontEnd`, the student's
@@ -51,12 +59,14 @@ def export_saved_model(
 
     Args:
         student: A functional or built sequential model whose output is logits, shape
-            `(batch, classes)`.
+            `(batch, width)`.
         directory: Parent of the version directories; made if it is not there.
         front_end: How raw input becomes the student's inputs. For texts it reads one or more of
             `token_ids`, `padding_mask` and `segment_ids`, for pairs also `token_ids`,
             `padding_mask`, `token_ids_pair` and `padding_mask_pair`; for images one input.
-        class_names: Names of the classes, in the order of the logits.
+        class_names: Names of the classes or labels, in the order of the logits; of a single label
+            those of both answers, such as `["benign", "malignant"]`.
+        output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`; as in a distiller.
 
     Returns:
         The new version directory, `directory/1` for the first.
@@ -64,7 +74,7 @@ def export_saved_model(
     Raises:
         ValueError: If the student has no known inputs, does not end in logits, does not suit
             `front_end` or cannot be rebuilt, `class_names` are not as many strings as there are
-            classes, or `directory` is a file. Nothing is left behind.
+            classes or labels, or `directory` is a file. Nothing is left behind.
 
     Example:
 
@@ -81,33 +91,35 @@ def export_saved_model(
             f"Expected a directory for the versions of the model, received {str(directory)!r} "
             f"where {str(anchor)!r} is a file; choose another path."
         )
-    inputs = _named_inputs(student)
+    given = None if output is None else outputs.get(output)
+    inputs, width = _checked_ends(student, given)
+    kind = given or outputs.infer(width)
     if front_end is not None:
         front_end.check_inputs(inputs)
     if class_names is not None:
-        _check_class_names(student, class_names)
+        kind.check_names(class_names, width)
     if not is_installed():
         raise ValueError(
             "Expected TensorFlow for writing a SavedModel, received an environment without it; "
             "export where it is installed, on any backend."
         )
     if keras.backend.backend() != "tensorflow":
-        return _export_in_tensorflow_process(student, directory, front_end, class_names)
+        return _export_in_tensorflow_process(student, directory, front_end, class_names, kind.id)
 
     import tensorflow as tf
 
     student = _in_float32(student)
-    inputs = _named_inputs(student)
+    inputs, _ = _checked_ends(student, kind)
     structure = student.inputs[0] if isinstance(student, keras.Sequential) else student.input
 
     def classify(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         values = keras.tree.pack_sequence_as(structure, [features[name] for name in inputs])
         logits = ops.cast(keras.tree.flatten(student(values, training=False))[0], "float32")
-        label = ops.cast(ops.argmax(logits, axis=-1), "int64")
-        outputs = {"probabilities": ops.softmax(logits), "label": label}
+        predictions = kind.predictions(logits)
         if class_names is not None:
-            outputs["class_name"] = tf.gather(tf.constant(list(class_names)), label)
-        return outputs
+            names = tf.constant(kind.name_table(class_names, width))
+            predictions["class_name"] = tf.gather(names, kind.name_indices(predictions))
+        return predictions
 
     archive = keras.export.ExportArchive()
     # The student is not track()ed: the archive would take its metrics' variables as well.
@@ -131,9 +143,11 @@ def export_saved_model(
         return _move_to_next_version(unfinished, directory)
 
 
-def _named_inputs(student: keras.Model) -> dict[str, keras.KerasTensor]:
-    """The student's symbolic inputs by name, in flat order, after checks of both its ends."""
-    check_pair(None, student)
+def _checked_ends(
+    student: keras.Model, kind: Output | None
+) -> tuple[dict[str, keras.KerasTensor], int]:
+    """The student's symbolic inputs by name, in flat order, and the width of its outputs."""
+    check_pair(None, student, kind)
     inputs = getattr(student, "inputs", None)
     if not inputs:
         raise ValueError(
@@ -141,8 +155,7 @@ def _named_inputs(student: keras.Model) -> dict[str, keras.KerasTensor]:
             f"received {type(student).__name__} {student.name!r} without known inputs; wrap it as "
             "keras.Model(inputs, student(inputs)); of a distiller, export its student."
         )
-    outputs = student.outputs
-    check_output("student", outputs[0] if len(outputs) == 1 else outputs)
+    width = Heads("student").known_width(student, kind)
     names = [tensor.name for tensor in inputs]
     # Keras numbers the inputs that were given no name: theirs would change with every reload.
     unnamed = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
@@ -155,17 +168,7 @@ def _named_inputs(student: keras.Model) -> dict[str, keras.KerasTensor]:
                 f"{name!r} of {student.name!r}; servers ask for it by its name: name it with "
                 "keras.Input(..., name='image')."
             )
-    return dict(zip(names, inputs, strict=True))
-
-
-def _check_class_names(student: keras.Model, class_names: Sequence[str]) -> None:
-    classes = student.outputs[0].shape[-1]
-    is_list = not isinstance(class_names, str) and all(isinstance(n, str) for n in class_names)
-    if not is_list or len(class_names) != classes:
-        raise ValueError(
-            f"Expected class_names to be {classes} strings, one a class of {student.name!r}, "
-            f"received {class_names!r}; list them in the order of the logits."
-        )
+    return dict(zip(names, inputs, strict=True)), width
 
 
 def _in_float32(student: keras.Model) -> keras.Model:
@@ -220,11 +223,13 @@ def _export_in_tensorflow_process(
     directory: Path,
     front_end: FrontEnd | None,
     class_names: Sequence[str] | None,
+    output: str,
 ) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "student.keras"
         student.save(file)
         command = [sys.executable, "-m", "keras_prokt.export", str(file), str(directory)]
+        command += [f"--output={output}"]
         command += [f"--import={module}" for module in _modules_of_custom_objects(student)]
         if class_names is not None:
             names = Path(scratch) / "class_names.json"

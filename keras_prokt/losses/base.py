@@ -5,6 +5,8 @@ from typing import Any, Self
 
 import keras
 
+from keras_prokt.outputs import Classes, Output
+
 Tensor = Any
 Parts = Mapping[str, Any]
 """Part of a network -> tensor, or list of tensors."""
@@ -14,7 +16,7 @@ Shapes = Mapping[str, Any]
 """Part of a network -> shape, or list of shapes, the batch dimension being `None`."""
 
 PARTS = {
-    "logits": "outputs before the softmax, (batch, classes)",
+    "logits": "outputs before the softmax or sigmoid, (batch, width)",
     "stages": "list of feature maps at the end of each stage, after the activation, "
     "(batch, height, width, channels)",
     "pre_activations": "list of the same feature maps before their activation",
@@ -52,6 +54,9 @@ class Objective(keras.layers.Layer):
     reads: tuple[str, ...] = ("logits",)
     """Keys of the mappings that `call` receives, among `PARTS`."""
 
+    output_kinds: tuple[str, ...] | None = None
+    """Kinds of output that it works with, keys of `keras_prokt.outputs.OUTPUTS`; `None` for all."""
+
     trains_student: bool = True
     """Whether gradients flow into the student. A first stage may train adapters alone."""
 
@@ -59,6 +64,7 @@ class Objective(keras.layers.Layer):
         # Losses are float32 under every dtype policy: half-precision sums lose the small terms.
         super().__init__(name=name or self.id, dtype="float32", autocast=False)
         self._shapes: dict[str, Any] | None = None
+        self.output_kind: Output = Classes()
         self._weight = self.add_weight(
             shape=(), initializer="zeros", trainable=False, name="objective_weight"
         )
@@ -95,6 +101,20 @@ class Objective(keras.layers.Layer):
             Shape `(batch,)`, float32. Its mean is the value of the paper's loss with β = 1.
         """
         raise NotImplementedError
+
+    def set_output(self, output: Output) -> None:
+        """Tells what the networks' logits mean, before `build_for`; one class an example at first.
+
+        Raises:
+            ValueError: If the objective does not work with such outputs.
+        """
+        if self.output_kinds is not None and output.id not in self.output_kinds:
+            raise ValueError(
+                f"Expected an objective for outputs of the kind {output.id!r}, received "
+                f"{self.id!r}, which is defined for {' and '.join(self.output_kinds)} alone; "
+                "leave it out, or choose another."
+            )
+        self.output_kind = output
 
     def build_for(self, teacher: Shapes, student: Shapes) -> None:
         """Makes the adapters for two networks; a second time it only checks.

@@ -173,6 +173,7 @@ class ContrastiveRepresentation(Objective):
 
     id = "crd"
     reads = ("pooled", "index")
+    output_kinds = ("classes",)  # negatives are examples of another class
 
     def __init__(
         self,

@@ -75,6 +75,8 @@ class KerasLoss(Objective):
         self.loss = loss
         named = [bool(self.own_taps(role)) for role in ("teacher", "student")]
         self.reads = (*(["logits"] if not all(named) else []), *([self._key] if any(named) else []))
+        if "logits" in self.reads:
+            self.output_kinds = ("classes",)  # Keras's own take the softmax of logits
         if _is_kl_of_logits(loss):
             warnings.warn(
                 "keras.distillation.LogitsDistillation with its default loss takes the divergence "

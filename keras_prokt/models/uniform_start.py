@@ -11,7 +11,8 @@ def uniform_start(model: keras.Model) -> keras.Model:
 
     The paper (section 3.3) starts teacher and student at the same distribution,
     `q(y|x) = p(y|x) = 1/K`. With kernel and bias of the last linear layer at zero all logits
-    are zero; the first gradient reaches that layer, the following ones all others.
+    are zero; the first gradient reaches that layer, the following ones all others. Independent
+    yes-or-no labels start at ½ each. Of a model with several outputs all are changed.
 
     Args:
         model: A built functional, sequential or subclassed model that outputs logits. The last
@@ -36,16 +37,25 @@ def uniform_start(model: keras.Model) -> keras.Model:
             f"Expected a built model, received {model.name!r} without weights; call it on a batch "
             "first."
         )
-    layer = _last_linear_layer(model)
-    if layer is None:
+    layers = _last_linear_layers(model)
+    if None in layers:
         raise ValueError(
             f"Expected a model that ends in a linear layer, received {model.name!r}, in which none "
             "was found; zero the layer that makes the logits yourself."
         )
-    layer.kernel.assign(ops.zeros(layer.kernel.shape, layer.kernel.dtype))
-    if getattr(layer, "bias", None) is not None:
-        layer.bias.assign(ops.zeros(layer.bias.shape, layer.bias.dtype))
+    for layer in layers:
+        layer.kernel.assign(ops.zeros(layer.kernel.shape, layer.kernel.dtype))
+        if getattr(layer, "bias", None) is not None:
+            layer.bias.assign(ops.zeros(layer.bias.shape, layer.bias.dtype))
     return model
+
+
+def _last_linear_layers(model: keras.Model) -> list[Any]:
+    """The layer that makes the logits, or those of a model with several outputs."""
+    outputs = getattr(model, "outputs", None) or []
+    if len(outputs) < 2:
+        return [_last_linear_layer(model)]
+    return [_last_linear_layer(_producer(output)) for output in outputs]
 
 
 def _last_linear_layer(layer: Any) -> Any:

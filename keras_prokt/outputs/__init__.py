@@ -1,1 +1,46 @@
-"""What a model's outputs mean."""
+"""What a model's outputs mean: one file a kind, `OUTPUTS` lists them."""
+
+from keras_prokt.names import unknown_name
+from keras_prokt.outputs.base import Output
+from keras_prokt.outputs.classes import Classes
+from keras_prokt.outputs.labels import Labels
+
+OUTPUTS: dict[str, Output] = {kind.id: kind for kind in (Classes(), Labels())}
+"""Kind of output by the name that users type; the first that is wide enough is the default."""
+
+
+def get(name: str) -> Output:
+    """The kind of output of a name.
+
+    Raises:
+        ValueError: If the name is unknown; the message lists the known ones.
+
+    Example:
+
+    >>> from keras_prokt import outputs
+    >>> outputs.get("labels").unit
+    'labels'
+    """
+    if not isinstance(name, str) or name not in OUTPUTS:
+        raise ValueError(unknown_name("a kind of output", name, OUTPUTS))
+    return OUTPUTS[name]
+
+
+def infer(width: int) -> Output:
+    """What outputs of a width mean where nobody says it: one class an example, if that is possible.
+
+    One logit is no distribution over classes, so that it can only be a label of its own.
+
+    Args:
+        width: Width of a model's outputs.
+
+    Example:
+
+    >>> from keras_prokt import outputs
+    >>> outputs.infer(1).id, outputs.infer(10).id
+    ('labels', 'classes')
+    """
+    return next(kind for kind in OUTPUTS.values() if width >= kind.least_width)
+
+
+__all__ = ["OUTPUTS", "Classes", "Labels", "Output", "get", "infer"]

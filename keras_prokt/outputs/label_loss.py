@@ -1,6 +1,5 @@
 """The loss on the labels, in whatever form Keras accepts it, applied to logits."""
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -8,101 +7,58 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.outputs.divergence import are_distributions, one_hot_labels
+from keras_prokt.outputs.base import Output
+from keras_prokt.outputs.classes import Classes
+from keras_prokt.outputs.divergence import one_hot_labels
+from keras_prokt.outputs.keras_losses import configuration, is_one_of, name_of, parameters
 from keras_prokt.typing import Tensor
 
 LabelLoss = str | keras.losses.Loss | Callable[[Tensor, Tensor], Tensor] | None
 
 
-def _of_keras(*names: str) -> tuple[Any, ...]:
-    return tuple(getattr(keras.losses, name) for name in names)
-
-
-_SPARSE = _of_keras("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
-_CATEGORICAL = _of_keras("CategoricalCrossentropy", "categorical_crossentropy")
-_GENERALIZED = _of_keras(
-    "CategoricalGeneralizedCrossEntropy", "categorical_generalized_cross_entropy"
-)
-# What Keras's losses compare with one-hot labels or distributions: probabilities,
-_OF_PROBABILITIES = _of_keras(
-    *("BinaryCrossentropy", "binary_crossentropy"),
-    *("BinaryFocalCrossentropy", "binary_focal_crossentropy"),
-    *("CategoricalFocalCrossentropy", "categorical_focal_crossentropy"),
-    *("KLDivergence", "kl_divergence", "Poisson", "poisson"),
-    *("CosineSimilarity", "cosine_similarity", "Huber", "huber", "LogCosh", "log_cosh"),
-    *("MeanAbsoluteError", "mean_absolute_error", "MeanSquaredError", "mean_squared_error"),
-    *("MeanSquaredLogarithmicError", "mean_squared_logarithmic_error"),
-)
-# or scores of any size.
-_OF_SCORES = _of_keras(
-    *("CategoricalHinge", "categorical_hinge", "Hinge", "hinge"),
-    *("SquaredHinge", "squared_hinge"),
-)
-# Of sequences, embeddings and whole images, and what divides by labels that are 0.
-_OF_OTHERS = _of_keras(
-    *("CTC", "ctc", "Circle", "circle", "Dice", "dice", "Tversky", "tversky"),
-    *("MeanAbsolutePercentageError", "mean_absolute_percentage_error"),
-)
-_OF_INDICES = (*_SPARSE, *_GENERALIZED)
-_OF_ROWS = (*_CATEGORICAL, *_OF_PROBABILITIES, *_OF_SCORES)
-
-
 class LabelLossOnLogits:
     """Calls the user's `loss` argument of `compile` with what it was made for.
 
-    - `None`: cross entropy from logits, sparse or not by the shape of the labels.
-    - Keras's two cross entropies by name, class, function or object: their `from_logits=True` form.
+    - `None`: the negative log likelihood of the kind of output, from logits: the cross entropy,
+      sparse or not by the shape of the labels, or the mean binary cross entropy.
+    - Keras's cross entropies of that kind by name, class, function or object: their
+      `from_logits=True` form.
     - A loss with `from_logits`, as an attribute, in its configuration or as an argument with a
-      default: `softmax(logits)` where it is `False`, the logits where it is `True`.
-    - Keras's losses of probabilities, such as `"kl_divergence"` and `"mse"`: `softmax(logits)`;
-      its hinge losses: the logits.
+      default: probabilities (`softmax` or `sigmoid` of the logits) where it is `False`, the logits
+      where it is `True`.
+    - Keras's losses of probabilities, such as `"mse"`: probabilities; its hinge losses: the logits.
     - A function or loss of one's own without `from_logits`: the logits.
 
     Args:
         loss: What `compile` received.
+        output: What the logits mean; one class an example by default.
 
     Raises:
         ValueError: If it is no loss, takes the predictions before the labels, or is one of Keras's
-            that cannot compare classes (CTC, circle, Dice, Tversky, percentage error).
+            that means nothing for such outputs (CTC, circle, Dice, Tversky, percentage error).
     """
 
-    def __init__(self, loss: LabelLoss = None):
+    def __init__(self, loss: LabelLoss = None, output: Output | None = None):
+        self.output = Classes() if output is None else output
         self._given = loss
-        loss = None if loss is None else _resolve(loss)
-        self._expects_probabilities = _expects_probabilities(loss)
-        self._labels = _labels_of(loss)
-        if loss is not None and not isinstance(loss, keras.losses.Loss):
-            loss = _FunctionLoss(loss)
-        self._loss = loss
+        self._resolved = None if loss is None else _resolve(loss, self.output)
+        self._expects_probabilities = _expects_probabilities(self._resolved, self.output)
+        self._loss = self._resolved
+        if loss is not None and not isinstance(self._resolved, keras.losses.Loss):
+            self._loss = _FunctionLoss(self._resolved)
 
-    def check_form(self, labels: Any, num_classes: int, which: str = "") -> None:
-        """Refuses integers where the loss compares rows, and rows where it wants integers.
+    def check_form(self, labels: Any, width: int, which: str = "") -> None:
+        """Refuses labels in a form that the loss does not take, such as integers for rows.
 
         Args:
-            labels: Integers `(batch,)` or distributions `(batch, classes)`; anything with a shape.
-            num_classes: Width of the models' outputs.
+            labels: What `Output.check_form` lets pass; anything with a shape.
+            width: Width of the models' outputs.
             which: Prefix of the labels in the message, such as `"validation "`.
 
         Raises:
             ValueError: With what the loss takes.
         """
-        rows = are_distributions(labels, num_classes)
-        name = _name_of(self._given)
-        if self._labels == "rows" and not rows:
-            smoothing = _configuration(self._loss).get("label_smoothing")
-            smoothed = f"keras_prokt.losses.SmoothedCrossEntropy({smoothing})"
-            raise ValueError(
-                f"Expected one-hot labels of shape (batch, {num_classes}) for the loss {name}, "
-                f"received {which}labels that are integers; "
-                f"use loss={smoothed if smoothing else None} for integers, or one-hot labels: "
-                f"keras.utils.to_categorical(labels, {num_classes})."
-            )
-        if self._labels == "indices" and rows:
-            raise ValueError(
-                f"Expected integer labels of shape (batch,) for the loss {name}, received "
-                f"{which}labels that are rows of {num_classes}; use loss=None for rows, or integer "
-                "labels: labels.argmax(axis=-1)."
-            )
+        self.output.check_loss(self._resolved, name_of(self._given), labels, width, which)
 
     def __call__(
         self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None
@@ -110,21 +66,17 @@ class LabelLossOnLogits:
         """The loss of a batch as a float32 scalar.
 
         Args:
-            labels: Integers `(batch,)` or distributions `(batch, classes)`.
-            logits: Shape `(batch, classes)`.
+            labels: What `Output.checked` returns.
+            logits: Shape `(batch, width)`.
             sample_weight: `None` or shape `(batch,)`.
         """
         logits = ops.cast(logits, "float32")
         loss = self._loss
         if loss is None:
-            rows = are_distributions(labels, logits.shape[-1])
-            of_labels, *_ = _CATEGORICAL if rows else _SPARSE
-            loss = of_labels(from_logits=True)
+            loss = self.output.default_loss(labels, logits.shape[-1])
         predictions = logits
         if self._expects_probabilities:
-            # TensorFlow's softmax of Keras marks its result with its logits, and the binary cross
-            # entropy would take their sigmoid instead.
-            predictions = ops.exp(ops.log_softmax(logits, axis=-1))
+            predictions = self.output.probabilities(logits)
         value = ops.cast(loss(labels, predictions, sample_weight=sample_weight), "float32")
         # Keras has divided a mean by this already, and leaves a sum to be added up.
         return value * number_of_replicas()
@@ -195,7 +147,7 @@ class _FunctionLoss(keras.losses.Loss):
         return self._function(y_true, y_pred)
 
 
-def _resolve(loss: Any) -> Any:
+def _resolve(loss: Any, output: Output) -> Any:
     """The loss object or function that `compile` means, in its form from logits if it has one."""
     try:
         found = loss if inspect.isclass(loss) else keras.losses.get(loss)
@@ -204,69 +156,36 @@ def _resolve(loss: Any) -> Any:
     if found is None or (inspect.isclass(found) and not issubclass(found, keras.losses.Loss)):
         raise ValueError(
             "Expected one loss, a keras.losses.Loss, a function of (labels, predictions) or a "
-            f"name of Keras's, received {loss!r}; leave out loss= for the cross entropy."
+            f"name of Keras's, received {loss!r}; {output.losses.advice}."
         )
-    for of_logits, function in (_SPARSE, _CATEGORICAL):
+    for of_logits, function in output.losses.from_logits:
         if found in (of_logits, function):
             return of_logits(from_logits=True)
         if type(found) is of_logits:
             return of_logits.from_config({**found.get_config(), "from_logits": True})
     if inspect.isclass(found):
         found = found()
-    if _is_one_of(found, _OF_OTHERS):
+    if is_one_of(found, output.losses.refused):
         raise ValueError(
-            "Expected a loss of one class an example, from labels and logits or probabilities, "
-            f"received {_name_of(loss)}; leave out loss= for the cross entropy."
+            f"Expected a loss for outputs of the kind {output.id!r}, from labels and logits or "
+            f"probabilities, received {name_of(loss)}; {output.losses.advice}."
         )
     if not isinstance(found, keras.losses.Loss):
-        first = next(iter(_parameters(found)), None)
+        first = next(iter(parameters(found)), None)
         if first in ("input", "inputs", "logits", "y_pred", "predictions"):
             raise ValueError(
-                f"Expected a loss of (labels, predictions), received {_name_of(loss)}, which takes "
+                f"Expected a loss of (labels, predictions), received {name_of(loss)}, which takes "
                 f"{first!r} first; wrap it: loss=lambda labels, logits: your_loss(logits, labels)."
             )
     return found
 
 
-def _expects_probabilities(loss: Any) -> bool:
+def _expects_probabilities(loss: Any, output: Output) -> bool:
     if isinstance(loss, keras.losses.Loss):
-        from_logits = getattr(loss, "from_logits", _configuration(loss).get("from_logits"))
+        from_logits = getattr(loss, "from_logits", configuration(loss).get("from_logits"))
     else:
-        parameter = _parameters(loss).get("from_logits") if loss is not None else None
+        parameter = parameters(loss).get("from_logits") if loss is not None else None
         from_logits = parameter.default if parameter is not None else None
     if isinstance(from_logits, bool):
         return not from_logits
-    return _is_one_of(loss, (*_OF_PROBABILITIES, *_GENERALIZED))
-
-
-def _labels_of(loss: Any) -> str:
-    """The form of labels that a loss takes: "indices", "rows" or "any"."""
-    if _is_one_of(loss, _OF_INDICES):
-        return "indices"
-    return "rows" if _is_one_of(loss, _OF_ROWS) else "any"
-
-
-def _is_one_of(loss: Any, losses: tuple[Any, ...]) -> bool:
-    """Whether a loss is one of these functions, with or without settings, or of these classes."""
-    while isinstance(loss, functools.partial):
-        loss = loss.func
-    return loss in losses or isinstance(loss, tuple(c for c in losses if inspect.isclass(c)))
-
-
-def _configuration(loss: Any) -> dict[str, Any]:
-    """What a loss object was made with; Keras's own keep it in private attributes."""
-    return loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
-
-
-def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Arguments of a function, or of a PyTorch module's `forward`."""
-    try:
-        return dict(inspect.signature(getattr(function, "forward", function)).parameters)
-    except (ValueError, TypeError):  # some built-in functions have no signature
-        return {}
-
-
-def _name_of(loss: Any) -> str:
-    if isinstance(loss, str):
-        return repr(loss)
-    return repr(getattr(loss, "__name__", type(loss).__name__))
+    return is_one_of(loss, output.losses.of_probabilities)

@@ -112,7 +112,7 @@ def test_models_that_cannot_be_built_from_the_data():
 
 def test_one_output():
     with pytest.raises(ValueError, match="at least 2 classes"):
-        ProKTDistiller(network(classes=1), network(classes=1))
+        ProKTDistiller(network(classes=1), network(classes=1), output="classes")
 
 
 @pytest.mark.parametrize("weight", [-0.1, 1.0, 1.5, float("nan"), 0.99999999999])

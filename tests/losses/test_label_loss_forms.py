@@ -167,7 +167,7 @@ def test_functions_and_losses_of_ones_own_get_logits_unless_they_say_otherwise()
     ],
 )
 def test_losses_that_mean_something_else_than_classes_are_refused(loss):
-    with pytest.raises(ValueError, match=r"Expected a loss of one class an example, .*; leave"):
+    with pytest.raises(ValueError, match=r"Expected a loss for .* kind 'classes', .*; leave"):
         LabelLossOnLogits(loss)
 
 

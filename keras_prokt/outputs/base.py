@@ -1,0 +1,243 @@
+"""What a model's outputs mean: the contract of a kind of output.
+
+ProKT holds for any family of distributions: the loss on the labels is the family's negative log
+likelihood, what the models match is its divergence, and all else stays as it is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from keras_prokt.typing import Tensor
+
+
+@dataclass(frozen=True)
+class KerasLosses:
+    """Which of Keras's losses a kind of output can be trained with, as classes and functions."""
+
+    from_logits: tuple[tuple[Any, Any], ...]
+    """Pairs of class and function with an argument `from_logits`, which are called with it."""
+    of_probabilities: tuple[Any, ...]
+    """What compares labels with probabilities."""
+    of_indices: tuple[Any, ...] = ()
+    """What takes integers `(batch,)` alone as labels."""
+    of_rows: tuple[Any, ...] = ()
+    """What takes rows `(batch, width)` alone as labels."""
+    refused: tuple[Any, ...] = ()
+    """What would compute a number without a meaning."""
+    advice: str = "leave out loss= for the negative log likelihood"
+    """What to do instead of giving a refused one."""
+
+
+class Output:
+    """A kind of output: what the numbers that a model returns say about an example.
+
+    A subclass has no state; one instance of it stands in `keras_prokt.outputs.OUTPUTS`. `outputs`
+    always are float32 logits, the natural parameters of the family, of shape `(batch, width)`.
+    """
+
+    id: ClassVar[str]
+    """Short name that users type."""
+
+    unit: ClassVar[str]
+    """What there are `width` of: "classes"."""
+
+    least_width: ClassVar[int]
+    """Fewest of them."""
+
+    too_narrow: ClassVar[str]
+    """What to do with a model that has fewer."""
+
+    activations: ClassVar[tuple[str, ...]] = ("softmax", "sigmoid")
+    """Activations after which outputs are no logits any more."""
+
+    losses: ClassVar[KerasLosses]
+    """What it makes of Keras's losses."""
+
+    faults: ClassVar[Mapping[str, str]]
+    """Messages on labels that only show inside a step: `labels` and `label_rows`."""
+
+    # Labels.
+
+    def check_form(self, labels: Any, width: int, which: str = "") -> None:
+        """Refuses labels whose type or shape cannot mean what these outputs do.
+
+        Args:
+            labels: Array, tensor or spec of one.
+            width: Width of the models' outputs.
+            which: Prefix of the message, such as `"validation "`.
+
+        Raises:
+            ValueError: With the type or shape received.
+        """
+        raise NotImplementedError
+
+    def check_values(self, labels: Any, width: int, which: str = "") -> None:
+        """Refuses labels of a whole data set whose values mean nothing.
+
+        Args:
+            labels: What `check_form` lets pass, with values.
+            width: Width of the models' outputs.
+            which: Prefix of the message, such as `"validation "`.
+
+        Raises:
+            ValueError: With what was found and where.
+        """
+        raise NotImplementedError
+
+    def check_class_weight(self, labels: Any, width: int) -> None:
+        """Refuses labels with which Keras's `class_weight` means nothing; by default none.
+
+        Raises:
+            ValueError: With what to do instead.
+        """
+
+    def checked(self, labels: Tensor, width: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Labels of a batch inside the step, with what is wrong with them.
+
+        Args:
+            labels: What `check_form` lets pass.
+            width: Width of the models' outputs.
+
+        Returns:
+            `(labels, flags)`: labels in a form and range that the other methods take, and a
+            float32 0 or 1 for each key of `faults` that was looked for.
+        """
+        raise NotImplementedError
+
+    # Losses.
+
+    def default_loss(self, labels: Tensor, width: int) -> keras.losses.Loss:
+        """The loss on the labels where `compile` received none, from logits."""
+        raise NotImplementedError
+
+    def check_loss(self, loss: Any, name: str, labels: Any, width: int, which: str = "") -> None:
+        """Refuses labels in a form that a loss of Keras does not take; by default none.
+
+        Args:
+            loss: What `compile` received, resolved.
+            name: What to call it.
+            labels: What `check_form` lets pass.
+            width: Width of the models' outputs.
+            which: Prefix of the message.
+        """
+
+    def divergence(self, target: Tensor, outputs: Tensor, temperature: float = 1.0) -> Tensor:
+        """KL divergence of a model's distribution from its target, float32 `(batch,)`, in nats.
+
+        Args:
+            target: Logits of the target.
+            outputs: Logits of the model.
+            temperature: `T > 0`, divides both.
+        """
+        raise NotImplementedError
+
+    def negative_log_likelihood(self, labels: Tensor, outputs: Tensor) -> Tensor:
+        """How wrong outputs are about checked labels, float32 `(batch,)`, in nats."""
+        raise NotImplementedError
+
+    # Outputs.
+
+    def probabilities(self, outputs: Tensor) -> Tensor:
+        """What losses of probabilities compare with the labels, the shape of `outputs`."""
+        raise NotImplementedError
+
+    def for_metrics(self, outputs: Tensor) -> Tensor:
+        """What the metrics given to `compile` receive; by default the logits."""
+        return outputs
+
+    def check_metric(self, metric: Any) -> None:
+        """Refuses a metric given to `compile` that `for_metrics` does not suit; by default none."""
+
+    def metrics(self, width: int, prefix: str = "") -> list[keras.metrics.Metric]:
+        """New metrics, the first of which says how good a model is.
+
+        Their `update_state` takes checked labels and logits.
+
+        Args:
+            width: Width of the models' outputs.
+            prefix: Beginning of their names, such as `"student_"`.
+        """
+        raise NotImplementedError
+
+    def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
+        """What a served model returns, by name."""
+        raise NotImplementedError
+
+    def check_names(self, names: Sequence[str], width: int) -> None:
+        """Refuses names of the classes or labels that are not one string for each.
+
+        Raises:
+            ValueError: With what is expected.
+        """
+        check_strings(names, width, self.unit)
+
+    def name_table(self, names: Sequence[str], width: int) -> list[str]:
+        """The strings that a served model chooses from."""
+        return list(names)
+
+    def name_indices(self, predictions: Mapping[str, Tensor]) -> Tensor:
+        """Which of `name_table` a served model returns, integers."""
+        raise NotImplementedError
+
+    def are_finite(self, outputs: Tensor) -> Tensor:
+        """Whether every probability has a finite logarithm, as a boolean."""
+        return ops.all(ops.isfinite(outputs))
+
+    def are_probabilities(self, outputs: Tensor) -> Tensor:
+        """Whether outputs certainly are no logits but probabilities, as a float32 0 or 1."""
+        return ops.zeros(())
+
+    def check_model_outputs(self, role: str, outputs: Any) -> int:
+        """The width of a model's symbolic outputs.
+
+        Args:
+            role: "teacher" or "student", or the model's name.
+            outputs: What the model returns.
+
+        Raises:
+            ValueError: If it is not one tensor of shape `(batch, width)` that is wide enough.
+        """
+        shape = getattr(outputs, "shape", None)
+        is_one = shape is not None and len(shape) == 2 and shape[-1] is not None
+        if not is_one or shape[-1] < self.least_width:
+            received = f"shape {tuple(shape)}" if shape is not None else type(outputs).__name__
+            raise ValueError(
+                f"Expected the {role} to output one tensor of logits of shape (batch, {self.unit}) "
+                f"with at least {self.least_width} {self.unit}, received {received}; "
+                f"{self.too_narrow}."
+            )
+        return int(shape[-1])
+
+
+class MeanOf(keras.metrics.Mean):
+    """Mean over examples of a function of labels and outputs.
+
+    Args:
+        function: `(labels, outputs) -> (batch,)`.
+        name: Name of the metric.
+    """
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str):
+        super().__init__(name=name)
+        self._function = function
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
+        super().update_state(self._function(y_true, y_pred), sample_weight=sample_weight)
+
+
+def check_strings(names: Any, count: int, unit: str) -> None:
+    """Refuses what is not `count` strings.
+
+    Raises:
+        ValueError: With what was received.
+    """
+    is_list = not isinstance(names, str) and all(isinstance(name, str) for name in names)
+    if not is_list or len(names) != count:
+        raise ValueError(
+            f"Expected class_names to be {count} strings, one for each of the {unit}, received "
+            f"{names!r}; list them in the order of the logits."
+        )
