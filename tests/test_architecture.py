@@ -112,10 +112,6 @@ def test_backends_alone_ask_which_backend_it_is():
         "keras_prokt.backends",
         # Still to ask for what they need.
         "keras_prokt.cli.backend",
-        "keras_prokt.distillers.base",
-        "keras_prokt.export.saved_model",
-        "keras_prokt.outputs.label_loss",
-        "keras_prokt.results.evaluation",
         "keras_prokt.runs.spec_checks",
     }
 
@@ -139,8 +135,6 @@ def test_few_import_a_framework():
         "keras_prokt.data.tfds_files",
         # The first label of a PyTorch data loader of the user's.
         "keras_prokt.distillers.data_checks",
-        # Still to ask for the number of replicas.
-        "keras_prokt.outputs.label_loss",
     }
 
 

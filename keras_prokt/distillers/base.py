@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Self
 import keras
 from keras import ops
 
-from keras_prokt import losses
+from keras_prokt import backends, losses
 from keras_prokt import outputs as output_kinds
+from keras_prokt.backends.base import Recording
 from keras_prokt.distillers import data_checks, features, model_checks
-from keras_prokt.distillers.differentiate import Recording, record, without_gradient
 from keras_prokt.distillers.faults import (
     FAULTS,
     FaultWatch,
@@ -22,7 +22,6 @@ from keras_prokt.distillers.faults import (
     watched,
 )
 from keras_prokt.distillers.heads import Heads
-from keras_prokt.distillers.jax_steps import is_worthwhile, keeping_state, many_steps_at_once
 from keras_prokt.distillers.joint_optimizer import apply_gradients
 from keras_prokt.losses import (
     LabelLossOnLogits,
@@ -31,7 +30,7 @@ from keras_prokt.losses import (
     weighted_mean,
 )
 from keras_prokt.outputs import Output
-from keras_prokt.outputs.label_loss import LabelLoss, number_of_replicas
+from keras_prokt.outputs.label_loss import LabelLoss
 
 Tensor = Any
 TARGET_MODES = ("inference", "training")
@@ -498,23 +497,10 @@ class Distiller(keras.Model):
         if force or self.train_function is None:
             self._renew("train_step")
             super().make_train_function(force=True)
-            if self._sends_many_steps():
-                self.train_function = many_steps_at_once(self.train_step, self.steps_per_execution)
-            self.train_function = self._passing_over(self.train_function)
-            if keras.backend.backend() == "jax":
-                self.train_function = keeping_state(self.train_function, self._jax_groups)
+            backend = backends.current()
+            train_function = backend.train_function(self, self.train_function)
+            self.train_function = backend.keeping_state(self, self._passing_over(train_function))
         return self.train_function
-
-    def _sends_many_steps(self) -> bool:
-        # A distribution says how results are spread over devices, which Keras's own loop does.
-        return (
-            keras.backend.backend() == "jax"
-            and self.steps_per_execution > 1
-            and self.jit_compile
-            and not self.run_eagerly
-            and keras.distribution.distribution() is None
-            and is_worthwhile()
-        )
 
     def _renew(self, step: str) -> None:
         # JAX remembers what it compiled by the function's identity, and all bound methods of one
@@ -531,12 +517,9 @@ class Distiller(keras.Model):
                 data = next(iter(arguments[-1]))
             self._build_metrics(data)
             self.skip_batches -= self.steps_per_execution
-            if len(arguments) == 1:
-                return self.get_metrics_result()
-            # JAX passes its state through, that of the metrics last.
-            metrics = list(zip(self.metrics_variables, arguments[0][-1], strict=True))
-            with keras.StatelessScope(state_mapping=metrics):
-                return self.get_metrics_result(), arguments[0]
+            return backends.current().run_step(
+                self, lambda data: self.get_metrics_result(), *arguments[:-1], data
+            )
 
         return step
 
@@ -553,40 +536,18 @@ class Distiller(keras.Model):
         if force or self._test_functions.get(jointly) is None:
             self._renew("test_step")
             super().make_test_function(force=True)
-            if keras.backend.backend() == "jax":
-                self.test_function = keeping_state(self.test_function, self._jax_groups)
+            self.test_function = backends.current().keeping_state(self, self.test_function)
             self._test_functions[jointly] = self.test_function
         self.test_function = self._test_functions[jointly]
         return self.test_function
 
     def train_step(self, *arguments: Any) -> Any:
         """One step; the signature is that of the backend's trainer."""
-        return self._run_step(self._train_on_data, *arguments)
+        return backends.current().run_step(self, self._train_on_data, *arguments)
 
     def test_step(self, *arguments: Any) -> Any:
         """Evaluation of one batch; the signature is that of the backend's trainer."""
-        return self._run_step(self._test_on_data, *arguments)
-
-    def _run_step(self, step: Callable[[Any], dict[str, Any]], *arguments: Any) -> Any:
-        if keras.backend.backend() != "jax":
-            return step(*arguments)
-        # JAX: variables become arguments and results.
-        values, data = arguments
-        groups = self._jax_groups(len(values))
-        mapping = [
-            pair
-            for group, of_group in zip(groups, values, strict=True)
-            for pair in zip(group, of_group, strict=True)
-        ]
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
-            logs = step(data)
-        return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
-
-    def _jax_groups(self, count: int) -> list[list[keras.Variable]]:
-        """The variables of Keras's state on JAX: four groups in training, three in evaluation."""
-        trainable, non_trainable = self.trainable_variables, self.non_trainable_variables
-        optimizer = [self.optimizer.variables] if count == 4 else []
-        return [trainable, non_trainable, *optimizer, self.metrics_variables]
+        return backends.current().run_step(self, self._test_on_data, *arguments)
 
     def _train_on_data(self, data: Any) -> dict[str, Any]:
         kind = self.output_kind
@@ -675,7 +636,7 @@ class Distiller(keras.Model):
     def loss_scale(self, optimizer: keras.optimizers.Optimizer) -> Tensor:
         """Factor of a loss before differentiation: mixed precision, number of replicas."""
         scale = optimizer.scale_loss(ops.ones((), dtype="float32"))
-        return scale / number_of_replicas()
+        return scale / backends.current().number_of_replicas()
 
     def _student_loss(self, batch: Batch, outputs: Outputs, matched: list[Tensor]) -> Tensor:
         scale = 1 - self.student_loss_weight if self._is_weighted_by_halves else 1.0
@@ -763,7 +724,7 @@ class Distiller(keras.Model):
             with_parts: Whether what the objectives read is wanted too.
         """
         training = model is self.teacher or self._trains_student
-        return record(
+        return backends.current().record(
             lambda: self._forward(model, inputs, training, with_parts),
             model.trainable_variables if training else [],
             self.variables,
@@ -778,11 +739,8 @@ class Distiller(keras.Model):
             with_parts: Whether what the objectives read is wanted too.
         """
         training = self.target_mode == "training"
-        mapping = []
-        if keras.backend.backend() == "jax":
-            # An inner scope does not see the values of the outer one.
-            mapping = [(v, v.value) for v in self.variables]
-        with without_gradient(), keras.StatelessScope(state_mapping=mapping):
+        backend = backends.current()
+        with backend.without_gradient(), backend.forgetting_assignments(self.variables):
             logits, parts = self._run(model, inputs, training, with_parts)
         constants = keras.tree.map_structure(ops.stop_gradient, (logits, parts))
         return Outputs(constants[0], ops.zeros((), dtype="float32"), constants[1])

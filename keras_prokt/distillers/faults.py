@@ -18,6 +18,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt import backends
 from keras_prokt.distillers.data_checks import NO_BATCH
 
 FAULTS = {
@@ -192,8 +193,7 @@ def raise_fault(model: Any, during: str | None = None) -> None:
         model: The distiller.
         during: Beginning of the message; the number of the step by default.
     """
-    if hasattr(model, "jax_state_sync"):
-        model.jax_state_sync()
+    backends.current().put_state_back(model)
     flags = ops.convert_to_numpy(model.faults)
     messages = {**FAULTS, **model.output_kind.faults}
     for flag, fault in zip(flags, FAULTS, strict=True):

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt import backends
 from keras_prokt.distillers.base import Batch, Distiller, Outputs, Step, scaled_optimizer
-from keras_prokt.distillers.differentiate import after
 from keras_prokt.distillers.joint_optimizer import JointOptimizer, apply_gradients
 from keras_prokt.distillers.model_checks import is_mode_free
 
@@ -121,7 +121,7 @@ class JointDistiller(Distiller):
 
         target = self.target_outputs(self.teacher, batch.teacher_inputs)
         if recording is None:
-            inputs = after(gradients, batch.student_inputs)
+            inputs = backends.current().after(gradients, batch.student_inputs)
             recording = self.record_forward(self.student, inputs)
         loss, matched = self.update_student(batch, recording, target)
         self.optimizer.count_step()

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt import outputs
+from keras_prokt import backends, outputs
 from keras_prokt.distillers.heads import Heads
 from keras_prokt.distillers.model_checks import check_pair
 from keras_prokt.files import write_record
@@ -103,7 +103,7 @@ def export_saved_model(
             "Expected TensorFlow for writing a SavedModel, received an environment without it; "
             "export where it is installed, on any backend."
         )
-    if keras.backend.backend() != "tensorflow":
+    if not backends.current().builds_tensorflow_graphs:
         return _export_in_tensorflow_process(student, directory, front_end, class_names, kind.id)
 
     import tensorflow as tf

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_prokt import backends
 from keras_prokt.losses.adapters import uniform_by_inputs
 from keras_prokt.losses.base import Objective, Shape, Shapes, Tensor
 from keras_prokt.losses.lengths import unit
-from keras_prokt.outputs.label_loss import number_of_replicas
 
 EPSILON = 1e-7
 """Added to `K / N` in the original's denominators."""
@@ -380,7 +380,7 @@ class ContrastiveRepresentation(Objective):
         self, variable: keras.Variable, memory: Tensor, index: Tensor, embeddings: Tensor
     ) -> None:
         updated = updated_memory(memory, index, ops.stop_gradient(embeddings), self.momentum)
-        replicas = number_of_replicas()
+        replicas = backends.current().number_of_replicas()
         if replicas > 1:
             # The variable becomes the mean over replicas, of which each changes rows of its own.
             updated = memory + replicas * (updated - memory)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt import backends
 from keras_prokt.outputs.base import Output
 from keras_prokt.outputs.classes import Classes
 from keras_prokt.outputs.divergence import one_hot_labels
@@ -79,7 +80,7 @@ class LabelLossOnLogits:
             predictions = self.output.probabilities(logits)
         value = ops.cast(loss(labels, predictions, sample_weight=sample_weight), "float32")
         # Keras has divided a mean by this already, and leaves a sum to be added up.
-        return value * number_of_replicas()
+        return value * backends.current().number_of_replicas()
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -125,15 +126,6 @@ class SmoothedCrossEntropy(keras.losses.Loss):
 
     def get_config(self) -> dict[str, Any]:
         return {"label_smoothing": self.label_smoothing, "name": self.name}
-
-
-def number_of_replicas() -> int:
-    """Devices that share a batch under `tf.distribute`; their gradients are added up."""
-    if keras.backend.backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 class _FunctionLoss(keras.losses.Loss):

@@ -4,11 +4,11 @@ import functools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 
+from keras_prokt import backends
 from keras_prokt.data.batches import Batches, inputs_of
 from keras_prokt.distillers import StudentOnly
 from keras_prokt.results.metrics import get as get_metrics
@@ -52,21 +52,13 @@ def evaluate(
     for part, batches in parts.items():
         data = batches.for_evaluation()
         # Compiles, so that the time is that of the pass.
-        wrapper.predict(_of_every_shape(data, len(batches)), verbose=0)
+        wrapper.predict(backends.current().enough_to_compile(data, len(batches)), verbose=0)
         started = time.perf_counter()
         logits = wrapper.predict(data, verbose=0)
         seconds = time.perf_counter() - started
         values = metrics_of(batches.labels, logits, metrics)
         measured[part] = Evaluation({**values, "seconds": seconds}, logits.argmax(-1))
     return measured
-
-
-def _of_every_shape(data: Any, count: int) -> Any:
-    """Batches for which everything is compiled that the whole data needs."""
-    if keras.backend.backend() != "tensorflow":
-        return data
-    # TensorFlow compiles for one shape, and once more for all others: the last batch is smaller.
-    return data.take(1).concatenate(data.skip(count - 1))
 
 
 def metrics_of(
