@@ -41,7 +41,8 @@ class StudentCheckpoint(keras.callbacks.Callback):
 
     Args:
         filepath: Where to save, ending in `.keras`.
-        monitor: Name in the epoch's logs.
+        monitor: Name in the epoch's logs; by default the student's main metric on the
+            validation data, such as `val_student_accuracy`.
         mode: "max" or "min": whether higher or lower is better. "auto" takes "max" for names of
             accuracies, AUC, F1, precision, recall and the like, otherwise "min".
         initial_value_threshold: Value that has to be surpassed by the first student saved.
@@ -74,7 +75,7 @@ class StudentCheckpoint(keras.callbacks.Callback):
         self,
         filepath: str | Path,
         *,
-        monitor: str = "val_student_accuracy",
+        monitor: str | None = None,
         mode: str = "auto",
         initial_value_threshold: float | None = None,
         verbose: int = 0,
@@ -88,15 +89,24 @@ class StudentCheckpoint(keras.callbacks.Callback):
             )
         if mode not in MODES:
             raise ValueError(f"Expected mode in {MODES}, received {mode!r}.")
-        if mode == "auto":
-            mode = "max" if _HIGHER_IS_BETTER.search(monitor.lower()) else "min"
         self.monitor = monitor
         self.mode = mode
+        self._resolve_mode()
         self.initial_value_threshold = initial_value_threshold
         self.verbose = verbose
         self.best = initial_value_threshold
         self.best_epoch: int | None = None
         self._is_first_epoch = False
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        if self.monitor is None:
+            self.monitor = f"val_student_{model.output_kind.main_metric}"
+            self._resolve_mode()
+
+    def _resolve_mode(self) -> None:
+        if self.mode == "auto" and self.monitor is not None:
+            self.mode = "max" if _HIGHER_IS_BETTER.search(self.monitor.lower()) else "min"
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.best = self.initial_value_threshold

@@ -29,9 +29,11 @@ class TrainingDynamics(keras.callbacks.Callback):
       whole at each epoch. Training that begins at epoch e keeps the rows of the epochs before.
     - `tensorboard/`: the same as scalars, in runs named such that the curves of both models lie
       over each other: `train/teacher`, `train/student`, `validation/teacher`,
-      `validation/student` each have `loss` and `accuracy`; the gap, λ and the like are in `train`
-      and `validation`. Neither TensorFlow nor TensorBoard is needed to write it.
-    - `dynamics.png`: see `plot_dynamics`; drawn at the end of training.
+      `validation/student` each have `loss` and `accuracy` (or the metrics of another kind of
+      output); the gap, λ and the like are in `train` and `validation`. Neither TensorFlow nor
+      TensorBoard is needed to write it.
+    - `dynamics.png`: see `plot_dynamics`; drawn at the end of training, with the main
+      metric of the kind of output.
 
     Args:
         directory: Where to write; made if need be.
@@ -101,19 +103,21 @@ class TrainingDynamics(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         # A finished run that is continued trains no epoch, and keeps its figure up to date.
         if self.plot and (self.directory / HISTORY).is_file():
-            plot_dynamics(self.directory / HISTORY, self.directory / FIGURE)
+            metric = self.model.output_kind.main_metric
+            plot_dynamics(self.directory / HISTORY, self.directory / FIGURE, metric)
 
 
-def plot_dynamics(history_csv: str | Path, png: str | Path) -> None:
+def plot_dynamics(history_csv: str | Path, png: str | Path, metric: str = "accuracy") -> None:
     """Draws Figure 2 of the ProKT paper from a `history.csv`.
 
     Panel (a): the student's training loss, which is the KL divergence from its target, and the
-    gap KL(q ‖ p) between the models, in nats. Panel (b): accuracy of teacher and student, on the
+    gap KL(q ‖ p) between the models, in nats. Panel (b): a metric of teacher and student, on the
     training data solid, on the validation data dashed.
 
     Args:
         history_csv: Table that `TrainingDynamics` wrote.
         png: Image to write.
+        metric: Name of the metric of panel (b), without role: of classes and labels, `accuracy`.
 
     Raises:
         ValueError: If the table is missing, empty or damaged.
@@ -135,19 +139,20 @@ def plot_dynamics(history_csv: str | Path, png: str | Path) -> None:
         else ("loss", "student's loss", "tab:blue", "-"),
         ("gap", r"gap, KL($q\,\|\,p$)", "tab:green", "-"),
     ]
-    accuracies = [
-        (f"{prefix}{role}_accuracy", f"{role}, {data}", color, line)
+    metrics = [
+        (f"{prefix}{role}_{metric}", f"{role}, {data}", color, line)
         for role, color in zip(_ROLES, ("tab:red", "tab:blue"), strict=True)
         for prefix, data, line in (("", "training", "-"), ("val_", "validation", "--"))
     ]
+    words = metric.replace("_", " ")
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle("Training dynamics")
     panels = zip(
         figure.subplots(1, 2),
-        ("(a) Training loss", "(b) Accuracy"),
-        ("nats" if has_target else "loss", "accuracy"),
-        (losses, accuracies),
+        ("(a) Training loss", f"(b) {words.capitalize()}"),
+        ("nats" if has_target else "loss", words),
+        (losses, metrics),
         strict=True,
     )
     for axes, title, label, curves in panels:

@@ -20,8 +20,8 @@ class KerasLosses:
 
     from_logits: tuple[tuple[Any, Any], ...]
     """Pairs of class and function with an argument `from_logits`, which are called with it."""
-    of_probabilities: tuple[Any, ...]
-    """What compares labels with probabilities."""
+    of_means: tuple[Any, ...]
+    """What compares labels with the means that outputs predict: probabilities, of classes."""
     of_indices: tuple[Any, ...] = ()
     """What takes integers `(batch,)` alone as labels."""
     of_rows: tuple[Any, ...] = ()
@@ -56,6 +56,9 @@ class Output:
 
     losses: ClassVar[KerasLosses]
     """What it makes of Keras's losses."""
+
+    main_metric: ClassVar[str]
+    """Name of the first of `metrics`: how good a model is."""
 
     faults: ClassVar[Mapping[str, str]]
     """Messages on labels that only show inside a step: `labels` and `label_rows`."""
@@ -111,8 +114,11 @@ class Output:
     # Losses.
 
     def default_loss(self, labels: Tensor, width: int) -> keras.losses.Loss:
-        """The loss on the labels where `compile` received none, from logits."""
-        raise NotImplementedError
+        """The loss on the labels where `compile` received none, from logits.
+
+        By default the negative log likelihood.
+        """
+        return LossOf(self.negative_log_likelihood, name="negative_log_likelihood")
 
     def check_loss(self, loss: Any, name: str, labels: Any, width: int, which: str = "") -> None:
         """Refuses labels in a form that a loss of Keras does not take; by default none.
@@ -136,13 +142,16 @@ class Output:
         raise NotImplementedError
 
     def negative_log_likelihood(self, labels: Tensor, outputs: Tensor) -> Tensor:
-        """How wrong outputs are about checked labels, float32 `(batch,)`, in nats."""
+        """How wrong outputs are about checked labels, float32 `(batch,)`, in nats.
+
+        What of it is the same for all outputs may be left out.
+        """
         raise NotImplementedError
 
     # Outputs.
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
-        """What losses of probabilities compare with the labels, the shape of `outputs`."""
+    def means(self, outputs: Tensor) -> Tensor:
+        """The labels' means under the model, the shape of `outputs`: of classes, probabilities."""
         raise NotImplementedError
 
     def for_metrics(self, outputs: Tensor) -> Tensor:
@@ -153,7 +162,7 @@ class Output:
         """Refuses a metric given to `compile` that `for_metrics` does not suit; by default none."""
 
     def metrics(self, width: int, prefix: str = "") -> list[keras.metrics.Metric]:
-        """New metrics, the first of which says how good a model is.
+        """New metrics, the first of which is `main_metric`.
 
         Their `update_state` takes checked labels and logits.
 
@@ -201,7 +210,7 @@ class Output:
         Raises:
             ValueError: If it is not one tensor of shape `(batch, width)` that is wide enough.
         """
-        shape = getattr(outputs, "shape", None)
+        shape: Any = getattr(outputs, "shape", None)
         is_one = shape is not None and len(shape) == 2 and shape[-1] is not None
         if not is_one or shape[-1] < self.least_width:
             received = f"shape {tuple(shape)}" if shape is not None else type(outputs).__name__
@@ -227,6 +236,22 @@ class MeanOf(keras.metrics.Mean):
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
         super().update_state(self._function(y_true, y_pred), sample_weight=sample_weight)
+
+
+class LossOf(keras.losses.Loss):
+    """A function `(labels, predictions) -> loss of each example` as a loss of Keras's.
+
+    Args:
+        function: The function.
+        name: Name of the loss.
+    """
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str):
+        super().__init__(name=name)
+        self._function = function
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return self._function(y_true, y_pred)
 
 
 def check_strings(names: Any, count: int, unit: str) -> None:

@@ -61,12 +61,13 @@ class Classes(Output):
     too_narrow = "two classes are two logits, and one logit is a yes-or-no label: output='labels'"
     losses = KerasLosses(
         from_logits=(_SPARSE, _CATEGORICAL),
-        of_probabilities=(*_OF_PROBABILITIES, *_GENERALIZED),
+        of_means=(*_OF_PROBABILITIES, *_GENERALIZED),
         of_indices=(*_SPARSE, *_GENERALIZED),
         of_rows=(*_CATEGORICAL, *_OF_PROBABILITIES, *_OF_SCORES),
         refused=_OF_OTHERS,
         advice="leave out loss= for the cross entropy",
     )
+    main_metric = "accuracy"
     faults = {
         "labels": (
             "Expected integer labels in [0, {width}) or one-hot rows of width {width}, received "
@@ -158,7 +159,7 @@ class Classes(Output):
         index = ops.expand_dims(class_indices(labels, outputs.shape[-1]), -1)
         return -ops.squeeze(ops.take_along_axis(logs, index, axis=-1), -1)
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
+    def means(self, outputs: Tensor) -> Tensor:
         # TensorFlow's softmax of Keras marks its result with its logits, and the binary cross
         # entropy would take their sigmoid instead.
         return ops.exp(ops.log_softmax(outputs, axis=-1))

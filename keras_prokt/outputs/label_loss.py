@@ -2,19 +2,19 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
 
 from keras_prokt import backends
-from keras_prokt.outputs.base import Output
+from keras_prokt.outputs.base import LossOf, Output
 from keras_prokt.outputs.classes import Classes
 from keras_prokt.outputs.divergence import one_hot_labels
 from keras_prokt.outputs.keras_losses import configuration, is_one_of, name_of, parameters
 from keras_prokt.typing import Tensor
 
-LabelLoss = str | keras.losses.Loss | Callable[[Tensor, Tensor], Tensor] | None
+LabelLoss: TypeAlias = str | keras.losses.Loss | Callable[[Tensor, Tensor], Tensor] | None
 
 
 class LabelLossOnLogits:
@@ -25,9 +25,9 @@ class LabelLossOnLogits:
     - Keras's cross entropies of that kind by name, class, function or object: their
       `from_logits=True` form.
     - A loss with `from_logits`, as an attribute, in its configuration or as an argument with a
-      default: probabilities (`softmax` or `sigmoid` of the logits) where it is `False`, the logits
-      where it is `True`.
-    - Keras's losses of probabilities, such as `"mse"`: probabilities; its hinge losses: the logits.
+      default: the means that the outputs predict (`Output.means`: probabilities, the `softmax` or
+      `sigmoid` of the logits) where it is `False`, the logits where it is `True`.
+    - Keras's losses of such means, such as `"mse"`: means; its hinge losses: the logits.
     - A function or loss of one's own without `from_logits`: the logits.
 
     Args:
@@ -42,11 +42,11 @@ class LabelLossOnLogits:
     def __init__(self, loss: LabelLoss = None, output: Output | None = None):
         self.output = Classes() if output is None else output
         self._given = loss
-        self._resolved = None if loss is None else _resolve(loss, self.output)
-        self._expects_probabilities = _expects_probabilities(self._resolved, self.output)
+        self._resolved: Any = _resolve(loss, self.output) if loss is not None else None
+        self._expects_means = _expects_means(self._resolved, self.output)
         self._loss = self._resolved
-        if loss is not None and not isinstance(self._resolved, keras.losses.Loss):
-            self._loss = _FunctionLoss(self._resolved)
+        if callable(self._resolved) and not isinstance(self._resolved, keras.losses.Loss):
+            self._loss = LossOf(self._resolved, name="label_loss")
 
     def check_form(self, labels: Any, width: int, which: str = "") -> None:
         """Refuses labels in a form that the loss does not take, such as integers for rows.
@@ -76,8 +76,8 @@ class LabelLossOnLogits:
         if loss is None:
             loss = self.output.default_loss(labels, logits.shape[-1])
         predictions = logits
-        if self._expects_probabilities:
-            predictions = self.output.probabilities(logits)
+        if self._expects_means:
+            predictions = self.output.means(logits)
         value = ops.cast(loss(labels, predictions, sample_weight=sample_weight), "float32")
         # Keras has divided a mean by this already, and leaves a sum to be added up.
         return value * backends.current().number_of_replicas()
@@ -128,19 +128,9 @@ class SmoothedCrossEntropy(keras.losses.Loss):
         return {"label_smoothing": self.label_smoothing, "name": self.name}
 
 
-class _FunctionLoss(keras.losses.Loss):
-    """A plain function `(labels, predictions) -> per-example loss` as a Keras loss."""
-
-    def __init__(self, function: Callable[..., Any]):
-        super().__init__(name="label_loss")
-        self._function = function
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return self._function(y_true, y_pred)
-
-
 def _resolve(loss: Any, output: Output) -> Any:
     """The loss object or function that `compile` means, in its form from logits if it has one."""
+    found: Any
     try:
         found = loss if inspect.isclass(loss) else keras.losses.get(loss)
     except (ValueError, TypeError):
@@ -172,7 +162,7 @@ def _resolve(loss: Any, output: Output) -> Any:
     return found
 
 
-def _expects_probabilities(loss: Any, output: Output) -> bool:
+def _expects_means(loss: Any, output: Output) -> bool:
     if isinstance(loss, keras.losses.Loss):
         from_logits = getattr(loss, "from_logits", configuration(loss).get("from_logits"))
     else:
@@ -180,4 +170,4 @@ def _expects_probabilities(loss: Any, output: Output) -> bool:
         from_logits = parameter.default if parameter is not None else None
     if isinstance(from_logits, bool):
         return not from_logits
-    return is_one_of(loss, output.losses.of_probabilities)
+    return is_one_of(loss, output.losses.of_means)

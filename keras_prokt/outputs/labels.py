@@ -46,10 +46,11 @@ class Labels(Output):
     too_narrow = "give it a logit for each label"
     losses = KerasLosses(
         from_logits=(_BINARY, _FOCAL),
-        of_probabilities=_OF_PROBABILITIES,
+        of_means=_OF_PROBABILITIES,
         refused=_OF_OTHERS,
         advice="leave out loss= for the binary cross entropy",
     )
+    main_metric = "accuracy"
     faults = {
         "labels": VALUES.format(
             which="", received="others", advice="check the labels, or the kind of output"
@@ -132,13 +133,13 @@ class Labels(Output):
         yes, no = ops.log_sigmoid(outputs), ops.log_sigmoid(-outputs)
         return -ops.mean(labels * yes + (1 - labels) * no, axis=-1)
 
-    def probabilities(self, outputs: Tensor) -> Tensor:
+    def means(self, outputs: Tensor) -> Tensor:
         # Not Keras's sigmoid, whose result TensorFlow marks with its logits.
         return ops.exp(ops.log_sigmoid(outputs))
 
     def for_metrics(self, outputs: Tensor) -> Tensor:
         """Probabilities, with which Keras's metrics of yes and no compare a threshold of ½."""
-        return self.probabilities(outputs)
+        return self.means(outputs)
 
     def check_metric(self, metric: Any) -> None:
         is_metric = isinstance(metric, keras.metrics.Metric)

@@ -1,37 +1,19 @@
 """What is added at one place is there everywhere: the diff is all that it needs."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import keras
-import pytest
+from patched_copy import APPLIES_A_DIFF, PATCHES, files_of, patched_copy
 
-ROOT = Path(__file__).parents[2]
-PATCHES = ROOT / "tests" / "patches"
-
-pytestmark = [
-    pytest.mark.skipif(shutil.which("patch") is None, reason="needs the program `patch`"),
-    pytest.mark.skipif(
-        keras.backend.backend() != "tensorflow", reason="one backend is enough for a diff"
-    ),
-]
+pytestmark = APPLIES_A_DIFF
 
 
-def seen_with(diff: Path, script: str, folder: Path) -> dict:
+def seen_with(diff: str, script: str, folder: Path) -> dict:
     """What a script sees of a copy of the package to which a diff was applied."""
-    ignore = shutil.ignore_patterns("*.pyc")
-    shutil.copytree(ROOT / "keras_prokt", folder / "keras_prokt", ignore=ignore)
-    shutil.copytree(ROOT / "apps", folder / "keras_prokt_apps", ignore=ignore)
-    subprocess.run(
-        ["patch", "-p1", "-s"], input=diff.read_text(), text=True, cwd=folder, check=True
-    )
+    environment = {**patched_copy(diff, folder), "KERAS_BACKEND": "tensorflow"}
     (folder / "work").mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(folder), "KERAS_BACKEND": "tensorflow"}
-    environment["KERAS_PROKT_CACHE"] = str(folder / "cache")
     program = [sys.executable, str(Path(__file__).with_name(script)), str(folder / "work")]
     result = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
@@ -41,8 +23,8 @@ def seen_with(diff: Path, script: str, folder: Path) -> dict:
 
 
 def test_one_field_adds_a_whole_setting(tmp_path):
-    diff = PATCHES / "new_setting.diff"
-    added = [line for line in diff.read_text().splitlines() if line.startswith(("+", "-"))]
+    diff = (PATCHES / "new_setting.diff").read_text()
+    added = [line for line in diff.splitlines() if line.startswith(("+", "-"))]
     assert len(added) - 2 == 1  # but for the names of the file
     seen = seen_with(diff, "new_setting.py", tmp_path)
     [line] = [line for line in seen["help"].splitlines() if "--jitter" in line]
@@ -58,9 +40,8 @@ def test_one_field_adds_a_whole_setting(tmp_path):
 
 
 def test_a_file_and_a_row_add_a_regime_with_a_setting_of_its_own(tmp_path):
-    diff = PATCHES / "new_regime.diff"
-    files = [line.split("b/")[1] for line in diff.read_text().splitlines() if line[:4] == "+++ "]
-    assert files == ["keras_prokt/distillers/paced.py", "keras_prokt/methods/regimes.py"]
+    diff = (PATCHES / "new_regime.diff").read_text()
+    assert files_of(diff) == ["keras_prokt/distillers/paced.py", "keras_prokt/methods/regimes.py"]
     seen = seen_with(diff, "new_regime.py", tmp_path)
     [line] = [line for line in seen["help"].splitlines() if "--pace " in line]
     assert line.split()[1:] == ["FLOAT", "How", "fast", "the", "student", "follows."]
