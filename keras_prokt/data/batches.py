@@ -5,13 +5,14 @@ uninterrupted run saw.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from keras_prokt import backends
+from keras_prokt.data.parts import part_of
 
 LENGTH_STEP = 8
 """Where XLA compiles every shape anew, ragged inputs are padded to a multiple of this.
@@ -349,8 +350,7 @@ class _EvaluationBatches(keras.utils.PyDataset):
 
 def inputs_of(x: Any, role: str) -> Any:
     """The part of a batch that one of the two models reads."""
-    names_parts = isinstance(x, Mapping) and set(x) - {"index"} == {"teacher", "student"}
-    return x[role] if names_parts else x
+    return part_of(x, role)
 
 
 def teacher_part(x: Any) -> Any:

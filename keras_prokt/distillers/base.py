@@ -1,6 +1,5 @@
-"""What all regimes share: two models in one, their inputs, metrics, checks and state."""
+"""What all regimes share: two models in one, their step, checks and state."""
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
@@ -8,10 +7,11 @@ from typing import Any, NamedTuple, Self
 import keras
 from keras import ops
 
-from keras_prokt import backends, losses
+from keras_prokt import backends
 from keras_prokt import outputs as output_kinds
 from keras_prokt.backends.base import Recording
-from keras_prokt.distillers import data_checks, features, model_checks
+from keras_prokt.distillers import data_checks, model_checks
+from keras_prokt.distillers.batch import Batch, BatchReader
 from keras_prokt.distillers.faults import (
     FAULTS,
     FaultWatch,
@@ -21,56 +21,18 @@ from keras_prokt.distillers.faults import (
     raise_fault,
     watched,
 )
+from keras_prokt.distillers.forward import Forward, Outputs
 from keras_prokt.distillers.heads import Heads
 from keras_prokt.distillers.joint_optimizer import apply_gradients
-from keras_prokt.losses import (
-    LabelLossOnLogits,
-    Objective,
-    SoftTargets,
-    weighted_mean,
-)
+from keras_prokt.distillers.keras_trainer import KerasTrainer
+from keras_prokt.distillers.student_loss import Objectives, StudentLoss
+from keras_prokt.distillers.tracking import Tracker
+from keras_prokt.losses import LabelLossOnLogits, weighted_mean
 from keras_prokt.outputs import Output
 from keras_prokt.outputs.label_loss import LabelLoss
+from keras_prokt.typing import Tensor
 
-Tensor = Any
 TARGET_MODES = ("inference", "training")
-
-TEMPERATURES = (0.01, 1e4)
-"""Least and greatest T: below, the target is the largest logit alone and T² times the divergence
-trains nothing; above, all differences of logits are lost in float32."""
-
-
-Objectives = Objective | str | Sequence[Objective | str] | None
-
-
-class Batch(NamedTuple):
-    """One batch, taken apart."""
-
-    teacher_inputs: Any
-    student_inputs: Any
-    labels: Tensor
-    """What `Output.checked` returns: class indices `(batch,)`, or rows `(batch, width)`."""
-    sample_weight: Tensor | None
-    size: int | Tensor
-    index: Tensor | None = None
-    """Position of each example in the training data, `(batch,)`, if the batch has it."""
-
-
-class Outputs(NamedTuple):
-    """What one forward gave."""
-
-    logits: Tensor
-    """Shape `(batch, width)`, float32."""
-    regularization: Tensor
-    """Sum of the model's own losses (regularisers, `add_loss`), float32 scalar."""
-    parts: dict[str, Any]
-    """What the objectives read besides: part -> tensor or list of tensors, float32. `logits` is
-    the second output of a model that has one for the divergences."""
-
-    @property
-    def matched_logits(self) -> Tensor:
-        """What divergences read."""
-        return self.parts.get("logits", self.logits)
 
 
 class Step(NamedTuple):
@@ -93,7 +55,7 @@ class Step(NamedTuple):
     """Of the student's forward before the teacher's update, if that was one of its own."""
 
 
-class Distiller(keras.Model):
+class Distiller(KerasTrainer):
     """Base of the regimes: who trains when. Use one of the subclasses.
 
     A distiller is a `keras.Model` for which `call`, `predict`, `evaluate` and `export` are the
@@ -165,87 +127,53 @@ class Distiller(keras.Model):
         super().__init__(name=name)
         self.output_kind: Output | None = None if output is None else output_kinds.get(output)
         self._given_output = output
-        self._heads = {
+        heads = {
             "teacher": Heads("teacher", teacher_divergence_output),
             "student": Heads("student", student_divergence_output),
         }
-        model_checks.check_pair(teacher, student, self.output_kind, self._heads)
-        if not 0 <= student_loss_weight <= 1:
-            raise ValueError(
-                "Expected student_loss_weight in [0, 1], received "
-                f"{student_loss_weight!r}; 0 trains on the targets alone, 1 on the labels alone."
-            )
-        if label_weight is not None and student_loss_weight:
-            raise ValueError(
-                "Expected either student_loss_weight or label_weight, received both; the first "
-                "weighs labels and objectives by w and 1 - w, the second the labels alone."
-            )
+        model_checks.check_pair(teacher, student, self.output_kind, heads)
         if target_mode not in TARGET_MODES:
             raise ValueError(f"Expected target_mode in {TARGET_MODES}, received {target_mode!r}.")
-        if objectives is not None and temperature is not None:
-            raise ValueError(
-                "Expected either temperature or objectives, received both; give the temperature "
-                "to the objective: objectives=SoftTargets(temperature=...)."
-            )
-        if temperature is not None:
-            _check_temperature(temperature)
-        if objectives is None:
-            objectives = [SoftTargets(temperature=1.0 if temperature is None else temperature)]
         self.teacher = teacher
         self.student = student
-        self.objectives = losses.get(objectives)
-        for objective in self.objectives:
-            if isinstance(objective, SoftTargets):
-                _check_temperature(objective.temperature)
-        names = [objective.name for objective in self.objectives]
-        if len(set(names)) != len(names):
-            raise ValueError(
-                f"Expected objectives of different names, received {names}; give one a name="
-            )
-        self.student_loss_weight = float(student_loss_weight)
-        self._is_weighted_by_halves = label_weight is None
-        gamma = self._checked_label_weight(
-            student_loss_weight if label_weight is None else label_weight
+        self.student_loss = StudentLoss(
+            objectives,
+            temperature,
+            student_loss_weight,
+            label_weight,
+            needs_labels=student_divergence_output is not None,
         )
-        self.label_weight = keras.Variable(
-            gamma, trainable=False, dtype="float32", name="label_weight"
-        )
-        self._reads_labels = gamma > 0
+        self.objectives = self.student_loss.objectives
+        self.label_weight = self.student_loss.label_weight
         self.target_mode = target_mode
-        self._given_taps = {
-            "teacher": features.check_taps(teacher_taps or {}, teacher, "teacher"),
-            "student": features.check_taps(student_taps or {}, student, "student"),
+        given_taps = {"teacher": teacher_taps, "student": student_taps}
+        self.forwards = {
+            role: Forward(role, model, heads[role], given_taps[role])
+            for role, model in (("teacher", teacher), ("student", student))
+            if model is not None
         }
-        self._taps: dict[str, features.Taps] | None = None
-        self._teacher_inputs = teacher_inputs
-        self._student_inputs = student_inputs
-
-        self.skip_batches = 0
-        """Batches that `fit` still has to pass over without training (resuming in an epoch)."""
+        self.reader = BatchReader(teacher=teacher_inputs, student=student_inputs)
         self.faults = keras.Variable(
             [0.0] * len(FAULTS), trainable=False, name="faults", aggregation="sum"
         )
         self.wrongness = keras.Variable(
             no_wrongness(), trainable=False, name="wrongness", aggregation="mean"
         )
-        self._evaluates_jointly = False
-        self._evaluated_jointly = None
-        self._test_functions: dict[bool, Any] = {}
         self._note_built()
 
     # What Keras asks of a model: the student answers.
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """The student's logits, shape `(batch, width)`."""
-        predicted = self.student(self._inputs_of("student", inputs), training=training)
-        return self._heads["student"].split(self.student, predicted)[0]
+        predicted = self.student(self.reader.inputs("student", inputs), training=training)
+        return self.forwards["student"].heads.split(self.student, predicted)[0]
 
     def export(self, filepath: Any, **kwargs: Any) -> Any:
         """Writes the student alone as a SavedModel: `keras_prokt.export.export_saved_model`."""
         from keras_prokt.export import export_saved_model
 
         kind = {} if self.output_kind is None else {"output": self.output_kind.id}
-        student = self._heads["student"].without_second(self.student)
+        student = self.forwards["student"].heads.without_second(self.student)
         return export_saved_model(student, filepath, **{**kind, **kwargs})
 
     @property
@@ -270,7 +198,7 @@ class Distiller(keras.Model):
     @property
     def _student_step_forwards(self) -> int:
         # Where no term of the loss reads the student's gradient, it has no backward.
-        return 3 if self._trains_student else 1
+        return 3 if self.student_loss.trains_student else 1
 
     @property
     def trained_by_student(self) -> list[keras.Variable]:
@@ -278,16 +206,8 @@ class Distiller(keras.Model):
 
         The adapters alone, where no term of the loss reads the student.
         """
-        student = self.student.trainable_variables if self._trains_student else []
-        return [*student, *self._adapters]
-
-    @property
-    def _adapters(self) -> list[keras.Variable]:
-        return [v for o in self.objectives for v in o.trainable_variables]
-
-    @property
-    def _trains_student(self) -> bool:
-        return self._reads_labels or any(o.trains_student for o in self.objectives)
+        student = self.student.trainable_variables if self.student_loss.trains_student else []
+        return [*student, *self.student_loss.adapters]
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
@@ -312,34 +232,9 @@ class Distiller(keras.Model):
         Raises:
             ValueError: If it is negative or not finite, or 0 without any objectives.
         """
-        value = self._checked_label_weight(value)
-        self.label_weight.assign(value)
-        if value > 0 and not self._reads_labels:
-            # The step compiled for γ = 0 lacks the label loss; this is the only retrace.
-            self._reads_labels = True
-            if self.train_function is not None:
-                self.make_train_function(force=True)
-
-    def _checked_label_weight(self, value: float) -> float:
-        value = float(value)
-        if not 0 <= value < float("inf"):
-            raise ValueError(
-                f"Expected a label_weight (γ) of at least 0, received {value!r}; 0 leaves the "
-                "labels out of the student's loss."
-            )
-        if value == 0 and not self.objectives:
-            raise ValueError(
-                "Expected objectives, or labels in the student's loss, received objectives=[] "
-                "and no weight of the labels, which trains nothing; give an objective, a "
-                "label_weight or a student_loss_weight."
-            )
-        if value == 0 and self._heads["student"].second is not None:
-            raise ValueError(
-                "Expected labels in the loss of a student with a student_divergence_output, "
-                "received no weight of them, so that nothing would train its other output; give a "
-                "label_weight."
-            )
-        return value
+        # The step compiled for γ = 0 lacks the label loss; this is the only retrace.
+        if self.student_loss.set_label_weight(value) and self.train_function is not None:
+            self.make_train_function(force=True)
 
     # Compilation.
 
@@ -385,7 +280,6 @@ class Distiller(keras.Model):
     def _compile_with(self, optimizer: keras.optimizers.Optimizer) -> None:
         arguments = self._compile_arguments
         self._make_label_loss()
-        self._test_functions.clear()
         super().compile(
             optimizer=optimizer,
             metrics=arguments["metrics"],
@@ -433,7 +327,7 @@ class Distiller(keras.Model):
                 an epoch without a batch or whose losses are finite and absurd
                 (`keras_prokt.distillers.faults`).
         """
-        self._assert_compile_called("fit")
+        self.check_compiled("fit")
         arguments = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
         arguments["x"] = self._prepare(x, y, arguments.get("sample_weight"))
         if arguments.get("validation_data") is not None:
@@ -454,7 +348,7 @@ class Distiller(keras.Model):
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """One step on one batch, as `keras.Model.train_on_batch`."""
-        self._assert_compile_called("train_on_batch")
+        self.check_compiled("train_on_batch")
         self._prepare(x, y)
         self._forget_faults()
         logs = super().train_on_batch(x, y, *args, **kwargs)
@@ -463,7 +357,7 @@ class Distiller(keras.Model):
 
     def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluates one batch, as `keras.Model.test_on_batch`."""
-        self._assert_compile_called("test_on_batch")
+        self.check_compiled("test_on_batch")
         self._prepare(x, y, roles=("student",))
         return super().test_on_batch(x, y, *args, **kwargs)
 
@@ -480,10 +374,9 @@ class Distiller(keras.Model):
             ValueError: Before the first batch, if the data does not fit the student or the loss.
             TrainingFault: If there was no batch, or one with bad labels or inputs.
         """
-        self._assert_compile_called("evaluate")
-        # Keras passes this flag when `fit` validates.
-        self._evaluates_jointly = bool(kwargs.get("_use_cached_eval_dataset"))
-        if self._evaluates_jointly:
+        self.check_compiled("evaluate")
+        self.validates = self.is_validation(kwargs)
+        if self.validates:
             return super().evaluate(x, y, *args, **kwargs)
         arguments = inspect.signature(super().evaluate).bind(x, y, *args, **kwargs).arguments
         further = arguments.pop("kwargs", {})
@@ -493,71 +386,20 @@ class Distiller(keras.Model):
         self._forget_faults()
         return super().evaluate(**arguments, **further)
 
-    def make_train_function(self, force: bool = False) -> Any:
-        if force or self.train_function is None:
-            self._renew("train_step")
-            super().make_train_function(force=True)
-            backend = backends.current()
-            train_function = backend.train_function(self, self.train_function)
-            self.train_function = backend.keeping_state(self, self._passing_over(train_function))
-        return self.train_function
+    def build_metrics_for(self, data: Any) -> None:
+        _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        outputs = self.output_kind.for_metrics(ops.zeros((1, self.output_width)))
+        self.build_compiled_metrics(lambda: self._checked_labels(y)[0], outputs)
 
-    def _renew(self, step: str) -> None:
-        # JAX remembers what it compiled by the function's identity, and all bound methods of one
-        # name are the same to it: what a step does would stay what it was at the first trace.
-        self.__dict__[step] = functools.partial(getattr(type(self), step), self)
-
-    def _passing_over(self, train_function: Callable[..., Any]) -> Callable[..., Any]:
-        """A train function that passes over the first `skip_batches` batches."""
-
-        def step(*arguments: Any) -> Any:
-            if self.skip_batches <= 0:
-                return train_function(*arguments)
-            for _ in range(self.steps_per_execution):
-                data = next(iter(arguments[-1]))
-            self._build_metrics(data)
-            self.skip_batches -= self.steps_per_execution
-            return backends.current().run_step(
-                self, lambda data: self.get_metrics_result(), *arguments[:-1], data
-            )
-
-        return step
-
-    def _build_metrics(self, data: Any) -> None:
-        # TensorFlow makes the user's metrics in the first step, which may be passed over; what a
-        # checkpoint holds of them has to find its place before.
-        if self._compile_metrics is not None and not self._compile_metrics.built:
-            _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-            labels, _ = self._checked_labels(y)
-            self._compile_metrics.build(labels, ops.zeros((1, self.output_width)))
-
-    def make_test_function(self, force: bool = False) -> Any:
-        jointly = self._evaluates_jointly
-        if force or self._test_functions.get(jointly) is None:
-            self._renew("test_step")
-            super().make_test_function(force=True)
-            self.test_function = backends.current().keeping_state(self, self.test_function)
-            self._test_functions[jointly] = self.test_function
-        self.test_function = self._test_functions[jointly]
-        return self.test_function
-
-    def train_step(self, *arguments: Any) -> Any:
-        """One step; the signature is that of the backend's trainer."""
-        return backends.current().run_step(self, self._train_on_data, *arguments)
-
-    def test_step(self, *arguments: Any) -> Any:
-        """Evaluation of one batch; the signature is that of the backend's trainer."""
-        return backends.current().run_step(self, self._test_on_data, *arguments)
-
-    def _train_on_data(self, data: Any) -> dict[str, Any]:
+    def train_on_data(self, data: Any) -> dict[str, Any]:
         kind = self.output_kind
-        batch, flags = self._take_apart(data)
+        batch, flags = self._read(data)
         step = self.update_models(batch)
         flags.update(self._faults_of(step))
         self._note_faults(flags)
         trained = {
             "teacher": step.teacher_logits if self.trains_teacher else None,
-            "student": step.student_logits if self._trains_student else None,
+            "student": step.student_logits if self.student_loss.trains_student else None,
         }
         nats = {
             role: ops.mean(kind.negative_log_likelihood(batch.labels, ops.stop_gradient(logits)))
@@ -565,7 +407,7 @@ class Distiller(keras.Model):
             if logits is not None
         }
         self.wrongness.assign(add_wrongness(self.wrongness.value, nats))
-        self._loss_tracker.update_state(_poisoned(step.loss, flags), sample_weight=batch.size)
+        self.track_loss(_poisoned(step.loss, flags), batch.size)
         self.track_step(batch, step)
         return self.get_metrics_result()
 
@@ -619,11 +461,11 @@ class Distiller(keras.Model):
         scale = self.loss_scale(optimizer)
 
         def loss_function(outputs: Outputs) -> tuple[Tensor, Any]:
-            matched = self._objective_terms(batch, outputs, target, training=True)
-            loss = self._student_loss(batch, outputs, matched)
+            matched = self.student_loss.terms(batch, outputs, target, training=True)
+            loss = self.student_loss.total(batch, outputs, matched, self.label_loss)
             return loss * scale, (loss, matched)
 
-        (loss, matched), gradients = recording.gradients(loss_function, self._adapters)
+        (loss, matched), gradients = recording.gradients(loss_function, self.student_loss.adapters)
         variables = self.trained_by_student
         apply_gradients(optimizer, gradients[-len(variables) :], variables)
         return loss, matched
@@ -638,77 +480,45 @@ class Distiller(keras.Model):
         scale = optimizer.scale_loss(ops.ones((), dtype="float32"))
         return scale / backends.current().number_of_replicas()
 
-    def _student_loss(self, batch: Batch, outputs: Outputs, matched: list[Tensor]) -> Tensor:
-        scale = 1 - self.student_loss_weight if self._is_weighted_by_halves else 1.0
-        loss = outputs.regularization + scale * self._weighted_sum(matched)
-        if self._reads_labels:
-            of_labels = self.label_loss(batch.labels, outputs.logits, batch.sample_weight)
-            loss = loss + self.label_weight.value * of_labels
-        return loss
-
-    def _weighted_sum(self, matched: list[Tensor]) -> Tensor:
-        total = ops.zeros((), dtype="float32")
-        for objective, value in zip(self.objectives, matched, strict=True):
-            total = total + objective.weight.value * value
-        return total
-
-    def _objective_terms(
-        self, batch: Batch, student: Outputs, teacher: Outputs | None, training: bool
-    ) -> list[Tensor]:
-        if not self.objectives:
-            return []
-        of_batch = {} if batch.index is None else {"index": batch.index}
-        parts = [
-            {"logits": outputs.logits, **outputs.parts, **of_batch, **_mask_of(inputs)}
-            for outputs, inputs in (
-                (teacher, batch.teacher_inputs),
-                (student, batch.student_inputs),
-            )
-        ]
-        return [
-            weighted_mean(objective(*parts, training=training), batch.sample_weight)
-            for objective in self.objectives
-        ]
-
-    def _test_on_data(self, data: Any) -> dict[str, Any]:
-        jointly = self._evaluates_jointly and self.teacher is not None
-        batch, flags = self._take_apart(data, with_teacher=jointly)
+    def evaluate_on_data(self, data: Any) -> dict[str, Any]:
+        jointly = self.validates and self.teacher is not None
+        batch, flags = self._read(data, with_teacher=jointly)
         self._note_faults(flags)
-        student = self._forward(
-            self.student, batch.student_inputs, training=False, with_parts=jointly
-        )
+        student = self.forwards["student"](batch.student_inputs, False, with_parts=jointly)
         loss = self.label_loss(batch.labels, student.logits, batch.sample_weight)
         loss = loss + student.regularization
-        self._loss_tracker.update_state(_poisoned(loss, flags), sample_weight=batch.size)
+        self.track_loss(_poisoned(loss, flags), batch.size)
         self._track_student(batch, student.logits)
-        reported = {self._loss_tracker, *self.student_metrics, self._compile_metrics}
+        reported = set(self.tracker.student_metrics)
         if jointly:
-            teacher = self._forward(self.teacher, batch.teacher_inputs, training=False)
+            teacher = self.forwards["teacher"](batch.teacher_inputs, False)
             reported |= self.track_teacher_evaluation(batch, teacher, student)
-        logs: dict[str, Any] = {}
-        for metric in self.metrics:
-            if metric in reported:
-                result = metric.result()
-                logs.update(result if isinstance(result, dict) else {metric.name: result})
-        return logs
+        return self.logs_of(reported)
 
     def track_teacher_evaluation(self, batch: Batch, teacher: Outputs, student: Outputs) -> set:
         """Updates the metrics of validation that need both models; returns them."""
-        self._track_pair(batch, teacher.logits, self._gap(batch, student, teacher))
-        trackers = {*self.teacher_metrics, self.gap_tracker}
+        self.tracker.track_pair(batch, teacher.logits, self.gap(batch, student, teacher))
         if any("index" in objective.reads for objective in self.objectives):
-            return trackers  # what is remembered of the training data says nothing about others
-        matched = self._objective_terms(batch, student, teacher, training=False)
+            # What is remembered of the training data says nothing about others.
+            return self.tracker.of_pair
+        matched = self.student_loss.terms(batch, student, teacher, training=False)
         self._track_objectives(batch, matched)
-        several = self.objective_trackers if len(matched) > 1 else []
-        return trackers | {self.student_loss_tracker} | set(several)
+        return self.tracker.of_pair | self.tracker.of_objectives
 
     def track_step(self, batch: Batch, step: Step) -> None:
         """Updates the metrics of training."""
         self._track_student(batch, step.student_logits)
         if step.teacher_logits is not None:
             self._track_objectives(batch, step.matched)
-            self._track_pair(batch, step.teacher_logits, step.gap)
+            self.tracker.track_pair(batch, step.teacher_logits, step.gap)
+
+    def _track_student(self, batch: Batch, logits: Tensor) -> None:
+        self.tracker.track_student(batch, logits)
+        predicted = self.output_kind.for_metrics(logits)
+        self.track_compiled_metrics(batch.labels, predicted, batch.sample_weight)
+
+    def _track_objectives(self, batch: Batch, matched: list[Tensor]) -> None:
+        self.tracker.track_objectives(batch, self.student_loss.weighted_sum(matched), matched)
 
     # Parts of a step.
 
@@ -723,9 +533,10 @@ class Distiller(keras.Model):
             inputs: Its inputs.
             with_parts: Whether what the objectives read is wanted too.
         """
-        training = model is self.teacher or self._trains_student
+        forward = self.forwards[self._role(model)]
+        training = model is self.teacher or self.student_loss.trains_student
         return backends.current().record(
-            lambda: self._forward(model, inputs, training, with_parts),
+            lambda: forward(inputs, training, with_parts),
             model.trainable_variables if training else [],
             self.variables,
         )
@@ -738,59 +549,29 @@ class Distiller(keras.Model):
             inputs: Its inputs.
             with_parts: Whether what the objectives read is wanted too.
         """
+        forward = self.forwards[self._role(model)]
         training = self.target_mode == "training"
         backend = backends.current()
         with backend.without_gradient(), backend.forgetting_assignments(self.variables):
-            logits, parts = self._run(model, inputs, training, with_parts)
+            logits, parts = forward.logits_and_parts(inputs, training, with_parts)
         constants = keras.tree.map_structure(ops.stop_gradient, (logits, parts))
         return Outputs(constants[0], ops.zeros((), dtype="float32"), constants[1])
+
+    def _role(self, model: keras.Model) -> str:
+        return "teacher" if model is self.teacher else "student"
 
     def divergence(self, target: Tensor, logits: Tensor, batch: Batch) -> Tensor:
         """Mean KL divergence of outputs from their target over a batch, a scalar, in nats."""
         divergence = self.output_kind.divergence(target, logits)
         return weighted_mean(divergence, batch.sample_weight)
 
-    def _gap(self, batch: Batch, student: Outputs, teacher: Outputs) -> Tensor:
+    def gap(self, batch: Batch, student: Outputs, teacher: Outputs) -> Tensor:
         """KL(q ‖ p)."""
         return self.divergence(student.matched_logits, teacher.matched_logits, batch)
 
-    def _forward(
-        self, model: keras.Model, inputs: Any, training: bool, with_parts: bool = True
-    ) -> Outputs:
-        logits, parts = self._run(model, inputs, training, with_parts)
-        regularization = ops.zeros((), dtype="float32")
-        for loss in model.losses:
-            regularization = regularization + ops.sum(ops.cast(loss, "float32"))
-        return Outputs(logits, regularization, parts)
-
-    def _run(
-        self, model: keras.Model, inputs: Any, training: bool, with_parts: bool
-    ) -> tuple[Tensor, dict[str, Any]]:
-        """One pass: the logits, and what the objectives read besides."""
-        role = "teacher" if model is self.teacher else "student"
-        taps = (self._taps or {}).get(role) if with_parts else None
-        if not taps:
-            return self._heads[role].split(model, model(inputs, training=training))
-        with features.recording_calls(features.tapped_layers(model, taps)) as calls:
-            logits, second = self._heads[role].split(model, model(inputs, training=training))
-        return logits, {**features.read_parts(calls, taps, model), **second}
-
-    def _take_apart(self, data: Any, with_teacher: bool = True) -> tuple[Batch, dict[str, Tensor]]:
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if y is None:
-            raise ValueError(
-                "Expected batches of (inputs, labels) or (inputs, labels, sample_weight), "
-                "received inputs alone; add integer or one-hot labels."
-            )
+    def _read(self, data: Any, with_teacher: bool = True) -> tuple[Batch, dict[str, Tensor]]:
         with_teacher = with_teacher and self.teacher is not None
-        teacher_inputs = self._inputs_of("teacher", x) if with_teacher else None
-        student_inputs = self._inputs_of("student", x)
-        labels, flags = self._checked_labels(y)
-        flags["inputs"] = any_not_finite([teacher_inputs, student_inputs, sample_weight])
-        size = ops.shape(labels)[0]
-        index = x["index"] if _is_nested(x) and "index" in x else None
-        batch = Batch(teacher_inputs, student_inputs, labels, sample_weight, size, index)
-        return batch, flags
+        return self.reader.read(data, self._checked_labels, with_teacher)
 
     def _checked_labels(self, y: Any) -> tuple[Tensor, dict[str, Tensor]]:
         self.output_kind.check_form(y, self.output_width)
@@ -798,36 +579,7 @@ class Distiller(keras.Model):
         self.label_loss.check_form(y, self.output_width)
         return self.output_kind.checked(y, self.output_width)
 
-    def _track_student(self, batch: Batch, logits: Tensor) -> None:
-        for metric in self.student_metrics:
-            metric.update_state(batch.labels, logits)
-        if self._compile_metrics is not None:
-            predicted = self.output_kind.for_metrics(logits)
-            self._compile_metrics.update_state(
-                batch.labels, predicted, sample_weight=batch.sample_weight
-            )
-
-    def _track_objectives(self, batch: Batch, matched: list[Tensor]) -> None:
-        total = self._weighted_sum(matched)
-        self.student_loss_tracker.update_state(total, sample_weight=batch.size)
-        if len(matched) > 1:
-            for tracker, value in zip(self.objective_trackers, matched, strict=True):
-                tracker.update_state(value, sample_weight=batch.size)
-
-    def _track_pair(self, batch: Batch, teacher_logits: Tensor, gap: Tensor) -> None:
-        for metric in self.teacher_metrics:
-            metric.update_state(batch.labels, teacher_logits)
-        self.gap_tracker.update_state(gap, sample_weight=batch.size)
-
-    # Inputs, building and checks.
-
-    def _inputs_of(self, role: str, x: Any) -> Any:
-        function = self._teacher_inputs if role == "teacher" else self._student_inputs
-        if function is not None:
-            return function(x)
-        if _is_nested(x):
-            return x.get(role, x)
-        return x
+    # Building and checks.
 
     def _prepare(
         self,
@@ -857,11 +609,14 @@ class Distiller(keras.Model):
         x = data_checks.visible_inputs(x)
         models = {role: model for role, model in self._models().items() if role in roles}
         for role, model in models.items():
-            function = self._teacher_inputs if role == "teacher" else self._student_inputs
-            # What a function of the user's makes of them is seen inside the step.
-            if x is not None and function is None and getattr(model, "inputs", None):
+            # The step shows what a user's function makes of the inputs.
+            if (
+                x is not None
+                and self.reader.functions[role] is None
+                and getattr(model, "inputs", None)
+            ):
                 expected = _symbolic_inputs(model)
-                model_checks.check_input_shapes(role, expected, self._inputs_of(role, x), which)
+                model_checks.check_input_shapes(role, expected, self.reader.inputs(role, x), which)
 
     def check_inputs(self, x: Any) -> None:
         """Refuses a batch of another shape than the models read, before any training.
@@ -888,7 +643,7 @@ class Distiller(keras.Model):
 
     def _build_from(self, inputs: Any) -> None:
         widths = {}
-        by_role = {role: self._inputs_of(role, inputs) for role in self._models()}
+        by_role = {role: self.reader.inputs(role, inputs) for role in self._models()}
         for role, model in self._models().items():
             received = by_role[role]
             try:
@@ -901,13 +656,13 @@ class Distiller(keras.Model):
                     f"{role} yourself, or name its part of the batch (teacher_inputs=, "
                     "student_inputs=)."
                 ) from error
-            widths[role] = self._heads[role].check(model, predicted, self.output_kind)
+            widths[role] = self.forwards[role].heads.check(model, predicted, self.output_kind)
         self._finish_building(widths, by_role)
 
     def _note_built(self) -> None:
         """Marks the distiller as built if the models say all that is needed."""
         widths = {
-            role: self._heads[role].known_width(model, self.output_kind)
+            role: self.forwards[role].heads.known_width(model, self.output_kind)
             for role, model in self._models().items()
             if model.built
         }
@@ -931,73 +686,46 @@ class Distiller(keras.Model):
             )
         self._output_width = widths["student"]
         self.output_kind = self.output_kind or output_kinds.infer(self._output_width)
-        self._make_metrics()
+        self.tracker = Tracker(
+            self.output_kind, self._output_width, self.objectives, self.teacher is not None
+        )
+        self.tracked_metrics = self.tracker.metrics
         if self.compiled:
             self._make_label_loss()
         self._build_objectives(inputs)
         self.built = True
         self._build_optimizer()
 
-    def _make_metrics(self) -> None:
-        kind, width = self.output_kind, self.output_width
-        self.student_metrics = kind.metrics(width, "student_")
-        if self.teacher is not None:
-            self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
-            self.teacher_metrics = kind.metrics(width, "teacher_")
-            self.gap_tracker = keras.metrics.Mean(name="gap")
-        if len(self.objectives) > 1:
-            self.objective_trackers = [keras.metrics.Mean(name=o.name) for o in self.objectives]
-
     def _build_objectives(self, inputs: dict[str, Any]) -> None:
         """Finds the parts that the objectives read, and makes the objectives' adapters."""
         for objective in self.objectives:
             objective.set_output(self.output_kind)
-        wanted = {part for objective in self.objectives for part in objective.reads}
-        parts = [part for part in features.MODEL_PARTS if part in wanted]
-        self._taps, shapes = {}, {}
-        for role, model in self._models().items():
-            self._taps[role], shapes[role] = {}, {"logits": (None, self.output_width)}
-            own = self._own_taps(role)
-            if not parts and not own:
-                continue
-            calls = features.observe(model, inputs[role])
-            taps = features.find_taps(calls, parts, self._given_taps[role], role, model)
-            self._taps[role] = {**taps, **own}
-            read = features.read_parts(calls, self._taps[role], model)
-            shapes[role].update(features.shapes_of(read))
-        for objective in self.objectives:
-            read = [{p: shapes[r][p] for p in objective.reads if p in shapes[r]} for r in shapes]
-            objective.build_for(*read)
-
-    def _own_taps(self, role: str) -> features.Taps:
-        """Layers that objectives name themselves."""
-        return {p: tap for o in self.objectives for p, tap in o.own_taps(role).items()}
+        parts = self.student_loss.parts()
+        shapes = {}
+        for role, forward in self.forwards.items():
+            found = forward.find_taps(inputs[role], parts, self.student_loss.named_taps(role))
+            shapes[role] = {"logits": (None, self.output_width), **found}
+        self.student_loss.build(shapes)
 
     def _models(self) -> dict[str, keras.Model]:
-        models = {"student": self.student}
-        return models if self.teacher is None else {"teacher": self.teacher, **models}
+        return {role: forward.model for role, forward in self.forwards.items()}
 
     # Serialization.
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
+        forwards = self.forwards.items()
         return {
             "name": self.name,
             **{role: serialize(model) for role, model in self._models().items()},
             "objectives": [serialize(objective) for objective in self.objectives],
-            **self._weight_config(),
-            **{f"{role}_taps": taps for role, taps in self._given_taps.items()},
+            **self.student_loss.weight_config(),
+            **{f"{role}_taps": forward.given_taps for role, forward in forwards},
             "output": self._given_output,
-            **{f"{role}_divergence_output": h.second for role, h in self._heads.items()},
+            **{f"{role}_divergence_output": forward.heads.second for role, forward in forwards},
             "target_mode": self.target_mode,
-            "teacher_inputs": serialize(self._teacher_inputs),
-            "student_inputs": serialize(self._student_inputs),
+            **{f"{role}_inputs": serialize(f) for role, f in self.reader.functions.items()},
         }
-
-    def _weight_config(self) -> dict[str, float]:
-        if self._is_weighted_by_halves:
-            return {"student_loss_weight": self.student_loss_weight}
-        return {"label_weight": float(ops.convert_to_numpy(self.label_weight))}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
@@ -1035,28 +763,6 @@ class Distiller(keras.Model):
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Does nothing: both models arrive built."""
-
-
-def _check_temperature(value: float) -> None:
-    least, greatest = TEMPERATURES
-    if not least <= value <= greatest:
-        raise ValueError(
-            f"Expected a temperature from {least:g} to {greatest:g}, received {value!r}; 1 leaves "
-            "the distributions as they are, 4 is usual for images."
-        )
-
-
-def _is_nested(x: Any) -> bool:
-    """Whether a batch names its parts for the two models."""
-    roles = {"teacher", "student"}
-    return isinstance(x, Mapping) and bool(roles & set(x)) and set(x) <= {*roles, "index"}
-
-
-def _mask_of(inputs: Any) -> dict[str, Tensor]:
-    """Where a text batch has real tokens."""
-    if isinstance(inputs, Mapping) and "padding_mask" in inputs:
-        return {"mask": ops.cast(inputs["padding_mask"], "float32")}
-    return {}
 
 
 def _symbolic_inputs(model: keras.Model) -> Any:

@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from keras_prokt import backends
+from keras_prokt.keras_internals import layers_in
 from keras_prokt.losses.base import PARTS
 from keras_prokt.names import unknown_name
 
@@ -102,7 +103,7 @@ def layers_by_path(model: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
     seen: set[int] = set()
 
     def walk(layer: keras.layers.Layer, prefix: str) -> None:
-        for child in layer._flatten_layers(include_self=False, recursive=False):
+        for child in layers_in(layer, include_self=False, recursive=False):
             if id(child) in seen or isinstance(child, keras.layers.InputLayer):
                 continue
             seen.add(id(child))

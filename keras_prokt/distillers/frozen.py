@@ -2,7 +2,8 @@
 
 import keras
 
-from keras_prokt.distillers.base import Batch, Distiller, Step
+from keras_prokt.distillers.base import Distiller, Step
+from keras_prokt.distillers.batch import Batch
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -38,6 +39,6 @@ class FrozenTeacherDistiller(Distiller):
         target = self.target_outputs(self.teacher, batch.teacher_inputs)
         recording = self.record_forward(self.student, batch.student_inputs)
         loss, matched = self.update_student(batch, recording, target)
-        gap = self._gap(batch, recording.outputs, target)
+        gap = self.gap(batch, recording.outputs, target)
         logits = recording.outputs.logits
         return Step(loss, matched, logits, target.logits, target.matched_logits, gap)

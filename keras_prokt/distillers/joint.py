@@ -6,11 +6,12 @@ import keras
 from keras import ops
 
 from keras_prokt import backends
-from keras_prokt.distillers.base import Batch, Distiller, Outputs, Step, scaled_optimizer
+from keras_prokt.distillers.base import Distiller, Step, scaled_optimizer
+from keras_prokt.distillers.batch import Batch
+from keras_prokt.distillers.forward import Outputs
 from keras_prokt.distillers.joint_optimizer import JointOptimizer, apply_gradients
 from keras_prokt.distillers.model_checks import is_mode_free
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 class JointDistiller(Distiller):
@@ -126,7 +127,7 @@ class JointDistiller(Distiller):
         loss, matched = self.update_student(batch, recording, target)
         self.optimizer.count_step()
         if gap is None:
-            gap = self._gap(batch, recording.outputs, before)
+            gap = self.gap(batch, recording.outputs, before)
         return Step(
             loss=loss,
             matched=matched,
@@ -165,6 +166,6 @@ class JointDistiller(Distiller):
     def track_teacher_evaluation(self, batch: Batch, teacher: Outputs, student: Outputs) -> set:
         reported = super().track_teacher_evaluation(batch, teacher, student)
         loss = self.label_loss(batch.labels, teacher.logits, batch.sample_weight)
-        gap = self._gap(batch, student, teacher)
+        gap = self.gap(batch, student, teacher)
         self.teacher_loss_tracker.update_state(self.combine(loss, gap), sample_weight=batch.size)
         return reported | {self.teacher_loss_tracker}

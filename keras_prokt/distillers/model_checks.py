@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_prokt.distillers.heads import Heads
+from keras_prokt.keras_internals import layers_in, operation_of
 from keras_prokt.outputs import Output
 
 
@@ -50,10 +51,10 @@ def check_pair(
             f"Expected two models, received {student.name!r} as teacher and as student; make the "
             "student a model of its own (keras.models.clone_model copies an architecture)."
         )
-    students = {id(layer) for layer in student._flatten_layers(include_self=False)}
+    students = {id(layer) for layer in layers_in(student, include_self=False)}
     shared = [
         layer.name
-        for layer in teacher._flatten_layers(include_self=False)
+        for layer in layers_in(teacher, include_self=False)
         # Input layers hold nothing that could be trained twice.
         if id(layer) in students and layer.variables
     ]
@@ -128,7 +129,7 @@ def probability_layer(model: keras.Model) -> keras.layers.Layer | None:
         if isinstance(layer, keras.Sequential):
             layer = layer.layers[-1] if layer.layers else None
         elif getattr(layer, "outputs", None):
-            layer = layer.outputs[0]._keras_history.operation
+            layer = operation_of(layer.outputs[0])
         else:
             return None
     return layer if _activation_name(layer) in ("softmax", "sigmoid") else None
@@ -152,6 +153,6 @@ def is_mode_free(model: keras.Model) -> bool:
         return False
     return not any(
         "training" in inspect.signature(layer.call).parameters
-        for layer in model._flatten_layers()
+        for layer in layers_in(model)
         if type(layer).__module__.partition(".")[0] not in ("keras", "keras_hub")
     )

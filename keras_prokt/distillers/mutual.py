@@ -5,8 +5,7 @@ from typing import Any
 import keras
 
 from keras_prokt.distillers.joint import JointDistiller
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")

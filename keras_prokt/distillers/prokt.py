@@ -7,10 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt.distillers.base import Batch, Objectives, Step
+from keras_prokt.distillers.base import Step
+from keras_prokt.distillers.batch import Batch
 from keras_prokt.distillers.joint import JointDistiller
+from keras_prokt.distillers.student_loss import Objectives
+from keras_prokt.typing import Tensor
 
-Tensor = Any
 LARGEST = float(np.finfo("float32").max)
 
 

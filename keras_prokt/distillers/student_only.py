@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_prokt.distillers.base import Batch, Distiller, Step
+from keras_prokt.distillers.base import Distiller, Step
+from keras_prokt.distillers.batch import Batch
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")

@@ -18,6 +18,7 @@ from keras_prokt.distillers.heads import Heads
 from keras_prokt.distillers.model_checks import check_pair
 from keras_prokt.files import write_record
 from keras_prokt.front_ends import FrontEnd, Signature
+from keras_prokt.keras_internals import layers_in
 from keras_prokt.outputs import Output
 from keras_prokt.tensorflow_beside import is_installed
 
@@ -156,6 +157,7 @@ def _checked_ends(
             "keras.Model(inputs, student(inputs)); of a distiller, export its student."
         )
     width = Heads("student").known_width(student, kind)
+    assert width is not None  # a model that knows its inputs knows its outputs
     names = [tensor.name for tensor in inputs]
     # Keras numbers the inputs that were given no name: theirs would change with every reload.
     unnamed = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
@@ -173,7 +175,7 @@ def _checked_ends(
 
 def _in_float32(student: keras.Model) -> keras.Model:
     """The student itself, or a float32 copy if a part of it computes in half precision."""
-    if not any(layer.compute_dtype in _HALF for layer in student._flatten_layers()):
+    if not any(layer.compute_dtype in _HALF for layer in layers_in(student)):
         return student
     config = _replace_half(keras.saving.serialize_keras_object(student))
     try:

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.keras_internals import inputs_of_operation, operation_of
+
 
 def uniform_start(model: keras.Model) -> keras.Model:
     """Zeroes the last linear layer, so that the model starts as the uniform distribution.
@@ -76,13 +78,12 @@ def _last_linear_layer(layer: Any) -> Any:
 
 def _producer(tensor: Any) -> Any:
     """The operation with weights that a symbolic tensor comes from."""
-    history = tensor._keras_history
-    while not getattr(history.operation, "weights", None):
-        inputs = history.operation._inbound_nodes[history.node_index].input_tensors
+    while not getattr(operation_of(tensor), "weights", None):
+        inputs = inputs_of_operation(tensor)
         if not inputs:
             return None
-        history = inputs[0]._keras_history
-    return history.operation
+        tensor = inputs[0]
+    return operation_of(tensor)
 
 
 def _last_weighted(layers: list[Any]) -> Any:

@@ -13,6 +13,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_prokt.keras_internals import layers_in
+
 Tensor = Any
 
 
@@ -34,7 +36,7 @@ def is_applicable(backbone: keras.Model) -> bool:
     """
     if not tf.inside_function():
         return False  # operation by operation both ways would be computed
-    layers = backbone._flatten_layers(include_self=False)
+    layers = layers_in(backbone, include_self=False)
     # `keras_prokt.distillers.features` watches a layer by a `call` of the instance.
     return all(
         layer.dtype_policy.name == "float32" and "call" not in vars(layer) for layer in layers

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_prokt.keras_internals import layers_in
+
 Tensor = Any
 
 
@@ -30,7 +32,7 @@ def is_applicable(layer: keras.layers.Bidirectional, x: Tensor) -> bool:
             returns concatenated sequences.
         x: Its input.
     """
-    inner = layer._flatten_layers(include_self=False)
+    inner = layers_in(layer, include_self=False)
     return (
         tf.inside_function()
         and x.dtype == tf.float32

@@ -1,0 +1,77 @@
+"""A batch of training data, taken apart for the two models."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_prokt.data.parts import names_parts, part_of
+from keras_prokt.distillers.faults import any_not_finite
+from keras_prokt.typing import Tensor
+
+LabelCheck = Callable[[Any], tuple[Tensor, dict[str, Tensor]]]
+"""Takes labels as they came; returns them checked, and the flags of what is wrong with them."""
+
+
+class Batch(NamedTuple):
+    """One batch, taken apart."""
+
+    teacher_inputs: Any
+    student_inputs: Any
+    labels: Tensor
+    """What `Output.checked` returns: class indices `(batch,)`, or rows `(batch, width)`."""
+    sample_weight: Tensor | None
+    size: int | Tensor
+    index: Tensor | None = None
+    """Position of each example in the training data, `(batch,)`, if the batch has it."""
+
+
+class BatchReader:
+    """Takes batches apart: which part of the inputs each of the models reads.
+
+    Args:
+        **functions: "teacher" and "student": function of the batch's `x` that gives the inputs of
+            that model, or `None`: then a batch that names its parts is taken apart by name, and any
+            other goes to both.
+    """
+
+    def __init__(self, **functions: Callable[[Any], Any] | None):
+        self.functions = functions
+
+    def inputs(self, role: str, x: Any) -> Any:
+        """The inputs of one of the models.
+
+        Args:
+            role: "teacher" or "student".
+            x: Inputs of a batch, or their specs.
+        """
+        function = self.functions[role]
+        return part_of(x, role) if function is None else function(x)
+
+    def read(
+        self, data: Any, check_labels: LabelCheck, with_teacher: bool
+    ) -> tuple[Batch, dict[str, Tensor]]:
+        """A batch, and flags of what is wrong with it.
+
+        Args:
+            data: What Keras hands to a step.
+            check_labels: Checks the labels.
+            with_teacher: Whether the teacher's inputs are wanted.
+
+        Raises:
+            ValueError: If it has no labels.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if y is None:
+            raise ValueError(
+                "Expected batches of (inputs, labels) or (inputs, labels, sample_weight), "
+                "received inputs alone; add labels."
+            )
+        teacher_inputs = self.inputs("teacher", x) if with_teacher else None
+        student_inputs = self.inputs("student", x)
+        labels, flags = check_labels(y)
+        flags["inputs"] = any_not_finite([teacher_inputs, student_inputs, sample_weight])
+        size = ops.shape(labels)[0]
+        index = x["index"] if names_parts(x) and "index" in x else None
+        return Batch(teacher_inputs, student_inputs, labels, sample_weight, size, index), flags

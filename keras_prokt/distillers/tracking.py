@@ -1,0 +1,71 @@
+"""What a distiller reports of its steps."""
+
+from collections.abc import Sequence
+
+import keras
+
+from keras_prokt.distillers.batch import Batch
+from keras_prokt.losses import Objective
+from keras_prokt.outputs import Output
+from keras_prokt.typing import Tensor
+
+
+class Tracker:
+    """The metrics that every regime has.
+
+    Args:
+        kind: What the models' outputs mean.
+        width: Width of the outputs.
+        objectives: What the student matches; of several each is reported.
+        has_teacher: Whether there is one.
+    """
+
+    def __init__(
+        self, kind: Output, width: int, objectives: Sequence[Objective], has_teacher: bool
+    ):
+        self.student_metrics = kind.metrics(width, "student_")
+        self.student_loss: list[keras.metrics.Metric] = []
+        self.teacher_metrics: list[keras.metrics.Metric] = []
+        self.gap: list[keras.metrics.Metric] = []
+        self.objectives: list[keras.metrics.Metric] = []
+        if has_teacher:
+            self.student_loss = [keras.metrics.Mean(name="student_loss")]
+            self.teacher_metrics = kind.metrics(width, "teacher_")
+            self.gap = [keras.metrics.Mean(name="gap")]
+        if len(objectives) > 1:
+            self.objectives = [keras.metrics.Mean(name=o.name) for o in objectives]
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """All of them, in the order of the logs."""
+        student = [*self.student_metrics, *self.student_loss]
+        return [*student, *self.teacher_metrics, *self.gap, *self.objectives]
+
+    @property
+    def of_pair(self) -> set[keras.metrics.Metric]:
+        """What `track_pair` updates."""
+        return {*self.teacher_metrics, *self.gap}
+
+    @property
+    def of_objectives(self) -> set[keras.metrics.Metric]:
+        """What `track_objectives` updates."""
+        return {*self.student_loss, *self.objectives}
+
+    def track_student(self, batch: Batch, logits: Tensor) -> None:
+        """Counts the student's outputs on a batch."""
+        for metric in self.student_metrics:
+            metric.update_state(batch.labels, logits)
+
+    def track_pair(self, batch: Batch, teacher_logits: Tensor, gap: Tensor) -> None:
+        """Counts the teacher's outputs, and KL(q ‖ p)."""
+        for metric in self.teacher_metrics:
+            metric.update_state(batch.labels, teacher_logits)
+        for metric in self.gap:
+            metric.update_state(gap, sample_weight=batch.size)
+
+    def track_objectives(self, batch: Batch, total: Tensor, matched: list[Tensor]) -> None:
+        """Counts the objectives' weighted sum, and of several each."""
+        for metric in self.student_loss:
+            metric.update_state(total, sample_weight=batch.size)
+        for metric, value in zip(self.objectives, matched, strict=len(matched) > 1):
+            metric.update_state(value, sample_weight=batch.size)
