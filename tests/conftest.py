@@ -13,7 +13,24 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import keras
 import pytest
+from marks import Guard, skip_without_data
 from small_glue import write_bert
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Guard())
+
+
+def pytest_runtest_setup(item):
+    skip_without_data(item)
+
+
+@pytest.fixture(autouse=True)
+def real_data_for_its_tests_alone(request, monkeypatch):
+    """Other tests find no real data, so that none needs it unsaid."""
+    if request.node.get_closest_marker("real_data") is None:
+        for name in ("MINILM_DIR", "TFDS_DATA_DIR"):
+            monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(autouse=True)

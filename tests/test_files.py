@@ -62,6 +62,7 @@ with new_folder(Path(sys.argv[1])) as writing:
 """
 
 
+@pytest.mark.process
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stays(tmp_path):
     command = [sys.executable, "-c", KILLED, str(tmp_path / "new")]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == -9

@@ -195,6 +195,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.process
 def test_what_is_wrong_is_one_line_before_keras_is_loaded(tmp_path):
     """All of them in one process without Keras: each one line, exit code 2, nothing left behind."""
     (tmp_path / "file").write_text("here")

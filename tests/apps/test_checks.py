@@ -68,6 +68,7 @@ def test_every_app_has_a_check():
         assert app.check is not None, app.name
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("app", "models", "settings", "message"),
     [
@@ -95,6 +96,7 @@ def test_names_and_directories(tmp_path, app, models, settings, message):
     assert message in printed and bool(printed) == bool(message)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -121,6 +123,7 @@ def test_tables(tmp_path, table, bert, settings, message):
         assert str(error.value) == printed.removesuffix("\n")
 
 
+@pytest.mark.process
 def test_parquet(tmp_path, bert):
     pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to write Parquet")
     from pyarrow import parquet
@@ -134,6 +137,7 @@ def test_parquet(tmp_path, bert):
     assert "did you mean 'stars'?" in printed
 
 
+@pytest.mark.process
 def test_checkpoints(tmp_path, table, bert):
     copy = tmp_path / "copy"
     for path in Path(bert).rglob("*"):

@@ -1,12 +1,11 @@
 """The app `cifar100`: its recipe, its pairs, and the real images."""
 
-import os
 import shutil
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from marks import DATA
 from small_cifar import TINY, keep_images
 
 from keras_prokt.app import TaskRequest, get_app
@@ -19,19 +18,13 @@ from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.training_run import evaluate_run, export_run, front_end_of
 
-DATA = os.environ.get("TFDS_DATA_DIR")
-needs_data = pytest.mark.skipif(
-    not DATA or not (Path(DATA) / "cifar100").is_dir(),
-    reason="needs CIFAR-100 in TFDS format in $TFDS_DATA_DIR",
-)
-
 
 def request(**more):
     names = {"teacher": "wrn-16-2", "student": "mobilenet-v2"}
-    return TaskRequest(**names, batch_size=64, seed=0, data_dir=DATA, **more)
+    return TaskRequest(**names, batch_size=64, seed=0, data_dir=str(DATA), **more)
 
 
-@needs_data
+@pytest.mark.real_data("cifar100")
 def test_images_are_augmented_in_training_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_PROKT_CACHE", str(tmp_path))
     prepare = get_app("cifar100").prepare
@@ -92,7 +85,7 @@ def test_a_trained_teacher_takes_smaller_steps_under_prokt():
         RunSpec.resolve("cifar100", "student", **given)
 
 
-@needs_data
+@pytest.mark.real_data("cifar100")
 def test_unknown_networks_are_refused():
     with pytest.raises(ValueError, match="did you mean 'vgg13'"):
         get_app("cifar100").prepare(
@@ -126,6 +119,7 @@ def served(path, signature, **inputs):
     return loaded.signatures[signature](**tensors)["probabilities"].numpy()
 
 
+@pytest.mark.whole_run
 @pytest.mark.parametrize("role", ["student", "teacher"])
 def test_the_saved_model_of_a_run_takes_images(workplace, role):
     import tensorflow as tf
@@ -146,6 +140,7 @@ def test_the_saved_model_of_a_run_takes_images(workplace, role):
         np.testing.assert_allclose(received, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.whole_run
 def test_runs_before_the_front_end_are_read_as_they_are(workplace, tmp_path):
     folder = RunFolder(shutil.copytree(workplace / "run", tmp_path / "old"))
     folder.write_front_end(None)
@@ -166,6 +161,7 @@ def test_runs_before_the_front_end_are_read_as_they_are(workplace, tmp_path):
     assert served(export_run(folder.path), "serving_default", inputs=normalized).shape == (3, 100)
 
 
+@pytest.mark.whole_run
 def test_an_unfinished_run_from_before_the_front_end_goes_on(workplace, tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert run(spec(workplace), folder.path, stop_after=0)["status"] == "running"

@@ -4,26 +4,18 @@ import os
 
 import numpy as np
 import pytest
+from marks import DATA
 
 from keras_prokt_apps.glue.data import GLUE_TASKS, load_glue
 
-DATA = os.environ.get("TFDS_DATA_DIR", "")
 
-
-def needs(task):
-    return pytest.mark.skipif(
-        not os.path.isdir(os.path.join(DATA, "glue", task)),
-        reason=f"needs TFDS_DATA_DIR with glue/{task}",
-    )
-
-
-@needs("sst2")
+@pytest.mark.real_data("glue/sst2")
 @pytest.mark.parametrize(
     ("split", "examples", "labels"),
     [("train", 67_349, [0, 1]), ("validation", 872, [0, 1]), ("test", 1_821, [-1])],
 )
 def test_sst2(split, examples, labels):
-    data = load_glue("sst2", split, data_dir=DATA)
+    data = load_glue("sst2", split, data_dir=str(DATA))
     assert len(data) == len(data.texts) == examples and data.second is None
     assert all(isinstance(text, str) and text.strip() for text in data.texts)
     assert data.labels.shape == data.idx.shape == (examples,)
@@ -32,28 +24,28 @@ def test_sst2(split, examples, labels):
     assert np.array_equal(np.sort(data.idx), np.arange(examples))
 
 
-@needs("sst2")
+@pytest.mark.real_data("glue/sst2")
 def test_sst2_known_example():
-    data = load_glue("sst2", "validation", data_dir=DATA)
+    data = load_glue("sst2", "validation", data_dir=str(DATA))
     first = int(np.flatnonzero(data.idx == 0)[0])
     assert data.texts[first] == "it 's a charming and often affecting journey . "
     assert GLUE_TASKS["sst2"].labels[data.labels[first]] == "positive"
 
 
-@needs("mrpc")
+@pytest.mark.real_data("glue/mrpc")
 def test_mrpc_pairs():
-    data = load_glue("mrpc", "validation", data_dir=DATA)
+    data = load_glue("mrpc", "validation", data_dir=str(DATA))
     assert len(data.texts) == len(data.second) == len(data.labels) == 408
     assert data.labels.sum() == 279  # 68.4 % equivalent, the published majority baseline
 
 
-@needs("sst2")
+@pytest.mark.real_data("glue/sst2")
 def test_directory_from_the_environment(monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", DATA)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(DATA))
     assert len(load_glue("sst2", "validation")) == 872
 
 
-@needs("sst2")
+@pytest.mark.real_data("glue/sst2")
 def test_table_agrees_with_tfds():
     import tensorflow_datasets as tfds
 
@@ -90,7 +82,7 @@ def test_unprepared_and_broken_data(tmp_path):
         load_glue("sst2", "train", data_dir=str(tmp_path))
 
 
-@needs("sst2")
+@pytest.mark.real_data("glue/sst2")
 @pytest.mark.parametrize("file", ["glue-validation.tfrecord-00000-of-00001", "dataset_info.json"])
 def test_cut_file(tmp_path, file):
     source = os.path.join(DATA, "glue", "sst2", "2.0.0")

@@ -3,12 +3,11 @@
 import csv
 import functools
 import json
-import os
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from marks import MINILM
 from small_glue import (
     CLS,
     LABELS,
@@ -30,8 +29,6 @@ from keras_prokt.runs.training_run import evaluate_run, run
 from keras_prokt_apps.glue.data import load_glue
 from keras_prokt_apps.text_predictions import predict_table
 
-DATA = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-MINILM = os.environ.get("MINILM_DIR", "")
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tested on the default backend"
 )
@@ -146,6 +143,7 @@ def spec_of(app, teacher, **changes):
     return RunSpec.resolve(app, "prokt", teacher=teacher, **settings)
 
 
+@pytest.mark.whole_run
 @pytest.mark.parametrize(("task", "student"), [("qqp", "bilstm"), ("qnli", "bert-1")])
 def test_a_run(data_dir, bert, tmp_path, task, student):
     epochs = 8 if task == "qqp" else 1
@@ -185,6 +183,7 @@ def test_a_run(data_dir, bert, tmp_path, task, student):
         assert found == pytest.approx(reported) == pytest.approx(of_teacher[best])
 
 
+@pytest.mark.whole_run
 def test_a_run_of_mnli_reports_both_validation_splits(data_dir, bert, tmp_path):
     spec = spec_of("glue-mnli", bert, data_dir=data_dir)
     record = run(spec, tmp_path / "run", export=False)
@@ -198,8 +197,8 @@ def test_a_run_of_mnli_reports_both_validation_splits(data_dir, bert, tmp_path):
     assert list(evaluate_run(tmp_path / "run")) == list(parts)
 
 
-@pytest.mark.skipif(not (DATA / "glue" / "mrpc").is_dir(), reason="needs MRPC in TFDS_DATA_DIR")
-@pytest.mark.skipif(not MINILM, reason="needs an encoder in MINILM_DIR")
+@pytest.mark.whole_run
+@pytest.mark.real_data("minilm", "glue/mrpc")
 def test_a_run_of_the_real_mrpc_serves_raw_pairs(tmp_path):
     import tensorflow as tf
     import tensorflow_text  # noqa: F401

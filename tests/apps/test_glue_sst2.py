@@ -1,24 +1,18 @@
 """App `glue-sst2` on the real data with a real pretrained encoder."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from marks import MINILM
 
 from keras_prokt.app import TaskRequest, get_app
 
-DATA = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-MINILM = os.environ.get("MINILM_DIR", "")
 pytestmark = [
-    pytest.mark.skipif(
-        not (DATA / "glue" / "sst2").is_dir(), reason="needs SST-2 in TFDS_DATA_DIR"
-    ),
-    pytest.mark.skipif(not MINILM, reason="needs an encoder in MINILM_DIR"),
+    pytest.mark.real_data("minilm", "glue/sst2"),
     pytest.mark.skipif(
         keras.backend.backend() != "tensorflow", reason="tested on the default backend"
     ),
@@ -51,6 +45,8 @@ def test_unknown_students_are_named():
         get_app("glue-sst2").prepare(request(student="bilsm"))
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 def test_a_run_serves_raw_strings(tmp_path):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "keras_prokt.cli", "run", "--app", "glue-sst2"]

@@ -1,14 +1,13 @@
 """Files for GLUE's site: of students on small data in TFDS format, and of the real test sets."""
 
-import os
 import warnings
 import zipfile
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from marks import DATA, MINILM
 from small_glue import CLS, LABELS, PIECES, SENTENCES, SEP, rows_of, write_glue
 
 from keras_prokt.cli import main
@@ -24,8 +23,6 @@ from keras_prokt_apps.glue.submission import (
     zip_submission,
 )
 
-DATA = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-MINILM = os.environ.get("MINILM_DIR", "")
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tested on the default backend"
 )
@@ -323,12 +320,15 @@ def test_test_data_that_is_not_there_or_not_whole(finished_run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("task", "rows"), [("sst2", 1_821), ("mrpc", 1_725)])
+@pytest.mark.whole_run
+@pytest.mark.parametrize(
+    ("task", "rows"),
+    [
+        pytest.param("sst2", 1_821, marks=pytest.mark.real_data("minilm", "glue/sst2")),
+        pytest.param("mrpc", 1_725, marks=pytest.mark.real_data("minilm", "glue/mrpc")),
+    ],
+)
 def test_the_real_test_sets(tmp_path, task, rows):
-    if not (DATA / "glue" / task).is_dir():
-        pytest.skip(f"needs TFDS_DATA_DIR with glue/{task}")
-    if not MINILM:
-        pytest.skip("needs an encoder in MINILM_DIR")
     settings = {"teacher": MINILM, "data_dir": str(DATA), "epochs": 1, "limit": 32}
     spec = RunSpec.resolve(f"glue-{task}", "student", **settings)
     run(spec, tmp_path / "run", export=False)

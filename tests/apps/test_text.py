@@ -103,6 +103,8 @@ def test_pairs_are_read_by_both_models(table, bert):
     assert y.dtype == "int32"
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path):
     arguments = ["--app", "text", "--dataset", table.name, "--text", "body", "--label", "stars"]
     arguments += ["--teacher", bert, "--student", "bilstm", "--epochs", "1", "--out", "run"]
@@ -182,6 +184,8 @@ def predictions(path):
         return list(csv.reader(file))
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 def test_a_run_on_pairs_gives_class_names_for_raw_pairs(bert, tmp_path):
     path = tmp_path / "pairs.tsv"
     texts = {f"an {word} film": label for label, word in WORDS.items()}
@@ -245,6 +249,7 @@ def test_students_that_do_not_suit_are_refused_before_a_teacher_is_trained(
     assert list(tmp_path.iterdir()) == [table]
 
 
+@pytest.mark.whole_run
 def test_a_narrow_student_learns_the_teachers_states(table, bert, tmp_path):
     settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
     settings |= {"epochs": 1, "teacher_epochs": 1, "first_stage_epochs": 2}
@@ -259,6 +264,7 @@ def test_a_narrow_student_learns_the_teachers_states(table, bert, tmp_path):
     assert losses[1] < losses[0]
 
 
+@pytest.mark.whole_run
 def test_a_changed_table_has_another_teacher(table, bert, tmp_path):
     settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
     spec = RunSpec.resolve("text", "kd", teacher=bert, teacher_epochs=1, **settings)
@@ -298,6 +304,8 @@ def test_duplicate_texts_are_one_line_of_warning(table, bert, tmp_path):
     assert f"60 texts again, the first at {table}, line 2;" in result.stderr
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 def test_a_run_is_exported_without_its_data_and_its_teacher(table, bert, tmp_path):
     workplace = tmp_path / "work"
     workplace.mkdir()
@@ -407,6 +415,8 @@ def test_validation_splits_that_are_left_out_are_one_line_of_warning(tmp_path):
     assert lines[0].startswith("keras-prokt: warning: Expected one validation split in tfds:glue/")
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_PROKT_CACHE", str(tmp_path / "cache"))
     columns = {"text_columns": ("body",), "label_column": "stars"}

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.process
+
 SCRIPT = Path(__file__).with_name("interrupted_run.py")
 SAVE_SCRIPT = Path(__file__).with_name("interrupted_save.py")
 

@@ -464,6 +464,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.process
 def test_a_full_disk_is_one_error_and_leaves_the_checkpoints_before(tmp_path):
     pytest.importorskip("resource")
     done = subprocess.run(

@@ -21,6 +21,8 @@ from keras_prokt.files import write_record
 
 BACKEND = keras.backend.backend()
 pytestmark = [
+    pytest.mark.process,
+    pytest.mark.whole_run,
     pytest.mark.skipif(BACKEND != "tensorflow", reason="many runs use the default backend"),
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds child processes by /proc"),
 ]

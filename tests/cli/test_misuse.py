@@ -149,6 +149,7 @@ def test_apps_lists_both_apps_and_their_models():
         assert word in result.output
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
 def test_help_teaches_and_imports_no_keras(arguments):
     code = (
@@ -162,6 +163,7 @@ def test_help_teaches_and_imports_no_keras(arguments):
     assert "keras-prokt run" in result.stdout or "--lambda" in result.stdout
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -1,21 +1,15 @@
 """CIFAR-100: the arrays on disk, the split, augmentation and normalisation."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from marks import DATA
 
 from keras_prokt.data import cifar
 
-DATA = os.environ.get("TFDS_DATA_DIR")
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3)).astype("uint8")
 
 
-@pytest.mark.skipif(
-    not DATA or not (Path(DATA) / "cifar100").is_dir(),
-    reason="needs CIFAR-100 in TFDS format in $TFDS_DATA_DIR",
-)
+@pytest.mark.real_data("cifar100")
 def test_arrays_are_written_once_and_mapped(tmp_path):
     first = cifar.load_cifar100("test", cache=tmp_path)
     assert first.images.shape == (10_000, 32, 32, 3)

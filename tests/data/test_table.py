@@ -530,6 +530,7 @@ def test_labels_of_tensorflow_datasets_without_names(tmp_path, dtype, labels, ex
             load("tfds:own", data_dir=str(tmp_path))
 
 
+@pytest.mark.process
 def test_the_reader_imports_no_numpy_and_no_keras():
     code = "import sys, keras_prokt.data.table, keras_prokt_apps.text\n"
     code += "assert not {'numpy', 'keras', 'tensorflow', 'pyarrow'} & set(sys.modules)"

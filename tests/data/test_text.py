@@ -1,27 +1,15 @@
 """Texts to ids, against transformers where it is installed."""
 
-import os
-
 import numpy as np
 import pytest
 from keras_hub.models import BertTokenizer
+from marks import DATA, MINILM
 
 from keras_prokt.data import text as text_module
 from keras_prokt.data.text import tokenize, tokenize_once
 from keras_prokt.models.bert import bert_tokenizer
 from keras_prokt.models.wordpiece import ExactBertTokenizer
 from keras_prokt_apps.glue.data import load_glue
-
-MINILM = os.environ.get("MINILM_DIR", "")
-GLUE = os.environ.get("TFDS_DATA_DIR", "")
-needs_minilm = pytest.mark.skipif(
-    not os.path.isfile(os.path.join(MINILM, "vocab.txt")),
-    reason="needs MINILM_DIR, the directory of all-MiniLM-L6-v2",
-)
-needs_glue = pytest.mark.skipif(
-    not all(os.path.isdir(os.path.join(GLUE, "glue", task)) for task in ("sst2", "mrpc")),
-    reason="needs TFDS_DATA_DIR with glue/sst2 and glue/mrpc",
-)
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "##d"]
 
@@ -97,11 +85,10 @@ def reference_ids(first, second, max_length):
     )
 
 
-@needs_minilm
-@needs_glue
+@pytest.mark.real_data("minilm", "glue/sst2", "glue/mrpc")
 @pytest.mark.parametrize(("task", "max_length"), [("sst2", 128), ("sst2", 16), ("mrpc", 128)])
 def test_real_texts_equal_transformers(task, max_length):
-    split = load_glue(task, "validation", data_dir=GLUE)
+    split = load_glue(task, "validation", data_dir=str(DATA))
     expected = reference_ids(split.texts, split.second, max_length)
     result = tokenize(
         bert_tokenizer(MINILM), split.texts, second=split.second, max_length=max_length

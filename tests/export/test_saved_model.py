@@ -165,6 +165,7 @@ def everything_below(folder):
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
 
 
+@pytest.mark.process
 def test_a_process_without_keras_gives_the_numbers_of_the_keras_file(tmp_path):
     student = image_student()
     student.save(tmp_path / "student.keras")
@@ -182,6 +183,7 @@ def test_a_process_without_keras_gives_the_numbers_of_the_keras_file(tmp_path):
 NAMES = ["schön", "line\nbreak", "👎"]
 
 
+@pytest.mark.process
 def test_class_names_are_served_where_they_are_known(tmp_path):
     student = image_student()
     path = export_saved_model(student, tmp_path, class_names=NAMES)
@@ -227,6 +229,7 @@ def test_each_export_is_a_new_version_and_readable_by_others(tmp_path):
     assert first.stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
+@pytest.mark.process
 def test_a_moved_folder_still_loads(tmp_path):
     student = dense_student()
     path = export_saved_model(student, tmp_path / "here")
@@ -253,6 +256,7 @@ def test_a_failed_export_leaves_nothing_behind(tmp_path, monkeypatch):
     assert everything_below(tmp_path) == ["there"]
 
 
+@pytest.mark.process
 def test_dict_inputs_keep_their_names_and_free_lengths(tmp_path):
     student = text_student(segments=True)
     path = export_saved_model(student, tmp_path)
@@ -317,6 +321,7 @@ def test_half_precision_students_are_served_in_float32(tmp_path, policy, sequent
     assert [layer.compute_dtype for layer in student.layers] == before
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("length", "pair", "cased"), [(None, False, False), (None, True, True), (12, True, False)]
 )
@@ -344,6 +349,7 @@ def test_serve_text_equals_tokenising_outside(tmp_path, length, pair, cased):
         assert_served(result, softmax(student, wanted))
 
 
+@pytest.mark.process
 def test_serve_text_of_pairs_read_separately(tmp_path):
     text = TextFrontEnd(PIECES, max_length=12, pair=True)
     student = bilstm_pair(2, vocabulary_size=len(PIECES), embedding_dim=6, units=5)
@@ -407,6 +413,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("backend", "with_text"), [("jax", True), ("torch", False)])
 def test_other_backends_export_through_a_tensorflow_process(tmp_path, backend, with_text):
     if importlib.util.find_spec(backend) is None:
@@ -434,6 +441,7 @@ def test_other_backends_export_through_a_tensorflow_process(tmp_path, backend, w
     assert not (tmp_path / "never").exists()
 
 
+@pytest.mark.process
 def test_the_command_reports_one_line(tmp_path):
     result = run_python(
         "-m",
@@ -492,6 +500,7 @@ def test_text_needs_a_text_student(tmp_path):
         export_saved_model(text_student(length=16), tmp_path, front_end=text)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(
     shutil.which("tensorflow_model_server") is None, reason="needs tensorflow_model_server"
 )

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras_hub.models import BertBackbone, BertTokenizer
+from marks import MINILM
 from safetensors.numpy import save_file
 
 from keras_prokt.data.text import tokenize
@@ -21,12 +22,6 @@ from keras_prokt.models.bert import (
     bert_tokenizer,
     evenly_spaced_layers,
     exact_gelu,
-)
-
-MINILM = os.environ.get("MINILM_DIR", "")
-needs_minilm = pytest.mark.skipif(
-    not os.path.isfile(os.path.join(MINILM, "model.safetensors")),
-    reason="needs MINILM_DIR, the directory of all-MiniLM-L6-v2",
 )
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -451,7 +446,7 @@ def padded(tokens):
     return {k: np.stack([np.pad(r, (0, width - len(r))) for r in v]) for k, v in batch.items()}
 
 
-@needs_minilm
+@pytest.mark.real_data("minilm")
 @pytest.mark.parametrize("columns", [(SENTENCES,), PAIRS], ids=["sentences", "pairs"])
 def test_minilm_equals_transformers_before_and_after_saving(minilm, tmp_path, columns):
     transformers = pytest.importorskip("transformers", reason="the independent implementation")
@@ -471,7 +466,7 @@ def test_minilm_equals_transformers_before_and_after_saving(minilm, tmp_path, co
         assert max(largest_differences(model, batch, reference)) < 1e-4
 
 
-@needs_minilm
+@pytest.mark.real_data("minilm")
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModel from TensorFlow")
 @pytest.mark.parametrize("columns", [(SENTENCES,), PAIRS], ids=["sentences", "pairs"])
 def test_minilm_served_from_raw_strings_has_the_logits_of_the_model(minilm, tmp_path, columns):

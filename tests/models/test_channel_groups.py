@@ -154,6 +154,7 @@ def small_network():
     return [*results, model.predict(batch, verbose=0)]
 
 
+@pytest.mark.process
 @on_tensorflow
 def test_processors_without_special_kernels(tmp_path):
     code = (

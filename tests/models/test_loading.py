@@ -14,6 +14,7 @@ from keras_prokt.models.bilstm import bilstm
 from keras_prokt.models.loading import load_student
 
 
+@pytest.mark.process
 def test_a_student_with_own_layers_loads_in_a_fresh_process(tmp_path):
     path = tmp_path / "student.keras"
     bilstm(2, vocabulary_size=30, embedding_dim=4, units=3).save(path)
@@ -135,6 +136,7 @@ def test_keras_own_refusal_of_code_is_said_in_the_same_words(saved, monkeypatch)
     assert "which holds code" in message and "safe_mode" not in message
 
 
+@pytest.mark.process
 def test_a_model_file_is_checked_without_keras(saved):
     code = (
         "import sys; sys.modules['keras'] = sys.modules['tensorflow'] = None\n"

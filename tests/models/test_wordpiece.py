@@ -6,6 +6,7 @@ import unicodedata
 import keras
 import numpy as np
 import pytest
+from marks import MINILM
 
 from keras_prokt.export import export_saved_model
 from keras_prokt.front_ends import TextFrontEnd
@@ -15,12 +16,6 @@ from keras_prokt.models.wordpiece import (
     normalize_text,
     read_vocabulary,
     split_words,
-)
-
-MINILM = os.environ.get("MINILM_DIR", "")
-needs_minilm = pytest.mark.skipif(
-    not os.path.isfile(os.path.join(MINILM, "vocab.txt")),
-    reason="needs MINILM_DIR, the directory of all-MiniLM-L6-v2",
 )
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -177,7 +172,7 @@ def test_what_is_no_utf8_is_dropped():
 
 
 @pytest.mark.parametrize(("lowercase", "strip_accents"), SETTINGS)
-@needs_minilm
+@pytest.mark.real_data("minilm")
 def test_ids_equal_transformers(lowercase, strip_accents):
     transformers = pytest.importorskip("transformers", reason="the independent implementation")
     file = os.path.join(MINILM, "vocab.txt")
@@ -273,7 +268,9 @@ def test_unsuitable_vocabularies(tmp_path):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModel from TensorFlow")
-@pytest.mark.parametrize("of_minilm", [False, pytest.param(True, marks=needs_minilm)])
+@pytest.mark.parametrize(
+    "of_minilm", [False, pytest.param(True, marks=pytest.mark.real_data("minilm"))]
+)
 def test_a_saved_model_has_the_same_ids(tmp_path, of_minilm):
     import tensorflow as tf
 

@@ -178,6 +178,7 @@ for path in paths:
 """
 
 
+@pytest.mark.process
 @on_tensorflow
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_files_give_the_same_numbers_on_other_backends(backend, tmp_path):

@@ -451,6 +451,7 @@ def test_the_forms_for_people_say_what_the_numbers_are(awkward):
     assert "its 90 % interval" in render(compared(confidence=0.9), "table")
 
 
+@pytest.mark.process
 def test_importing_it_imports_nothing_slow():
     code = (
         "import sys, keras_prokt.results.comparison\n"

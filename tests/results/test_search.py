@@ -208,6 +208,7 @@ def test_values_that_are_texts_are_drawn_as_names(scale, found, tmp_path):
     assert names == [["0.0", "0.6..0", "0.8"]] * 2  # teacher and student
 
 
+@pytest.mark.process
 def test_a_search_is_shown_without_keras():
     program = (
         "import sys; sys.modules['keras'] = None\n"

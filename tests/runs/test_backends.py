@@ -4,11 +4,13 @@ import json
 
 import keras
 import numpy as np
+import pytest
 
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.training_run import run
 
 
+@pytest.mark.whole_run
 def test_a_run(tmp_path):
     backend = keras.backend.backend()
     spec = RunSpec.resolve("digits", "prokt", limit=64, epochs=1, backend=backend)

@@ -77,6 +77,7 @@ def test_a_given_teacher_is_not_trained():
     RunSpec.resolve("digits", "prokt", teacher_init="x.keras", teacher_learning_rate=1e-3)
 
 
+@pytest.mark.whole_run
 @pytest.mark.parametrize("method", ["kd", "rco", "ta"])
 def test_what_is_kept_damaged_is_trained_again(method, tmp_path):
     spec = RunSpec.resolve("digits", method, **SMALL)
@@ -95,6 +96,7 @@ def test_what_is_kept_damaged_is_trained_again(method, tmp_path):
         assert len(path.read_bytes()) == pytest.approx(len(before[path]), rel=0.01)
 
 
+@pytest.mark.whole_run
 def test_without_validation_data_the_last_student_is_kept(tmp_path):
     spec = RunSpec.resolve("digits", "student", **SMALL)
     # Of an app that has this protocol; the digits are quicker than one of those.

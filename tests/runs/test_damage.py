@@ -20,9 +20,14 @@ from keras_prokt.runs import training
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.stopping import Stopped
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.whole_run,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow",
+        reason="whole runs are tested on the default backend",
+    ),
+]
 SETTINGS = ["--limit", "64", "--epochs", "3", "--batch-size", "32", "--teacher", "cnn-medium"]
 
 

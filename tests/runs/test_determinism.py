@@ -29,6 +29,8 @@ def keras_prokt(*arguments, cwd):
     return json.loads((cwd / "run" / "run.json").read_text())
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_a_run(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
@@ -37,6 +39,8 @@ def test_a_run(backend, tmp_path):
     assert record["status"] == "completed" and record["spec"]["computing"]["deterministic"]
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 def test_resuming_one(tmp_path):
     stopped = keras_prokt(*RUN, "--stop-after", "0.1s", cwd=tmp_path)
     assert stopped["status"] == "running"
@@ -73,6 +77,7 @@ def test_flags_of_the_user_stay(monkeypatch):
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
+@pytest.mark.process
 def test_jax_has_to_be_told_before_it_starts():
     pytest.importorskip("jax")
     code = (

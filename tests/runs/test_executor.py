@@ -282,6 +282,7 @@ def test_a_process_that_is_killed_while_it_starts_is_replaced_once(kills, preten
     assert not any(runs.status(entry) == "failed" for entry in runs.entries())
 
 
+@pytest.mark.process
 def test_a_real_process_without_its_backend_says_why(runs, monkeypatch):
     monkeypatch.setattr(module, "worker_settings", lambda entry, threads: ("none", threads, False))
     with pytest.raises(ValueError, match="ended with code 1: .*none; see that Keras can be impor"):
@@ -588,6 +589,7 @@ def test_the_time_that_is_left_follows_from_the_runs_that_are_done(pretended, ru
     assert lines[-1].endswith("student, seed 2  completed in 1 min 40 s")
 
 
+@pytest.mark.process
 def test_a_process_ends_when_it_is_told_to_and_answers_in_lines(tmp_path):
     """The protocol of a real process, without a run: names that are done already."""
     runs = list_of(tmp_path / "list", [entry_of()])
@@ -605,6 +607,7 @@ def test_a_process_ends_when_it_is_told_to_and_answers_in_lines(tmp_path):
     assert answer["was_there"]
 
 
+@pytest.mark.process
 def test_a_process_whose_executor_has_ended_ends_too(tmp_path):
     runs = list_of(tmp_path / "list", [entry_of()])
     command = [sys.executable, "-P", "-m", "keras_prokt.runs.worker"]

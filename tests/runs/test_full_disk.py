@@ -10,9 +10,14 @@ import keras
 import pytest
 from runs.damage import outcome_of
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.whole_run,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow",
+        reason="whole runs are tested on the default backend",
+    ),
+]
 SETTINGS = ["--method", "prokt", "--limit", "64", "--epochs", "2", "--batch-size", "32"]
 SETTINGS += ["--teacher", "cnn-medium"]
 DISK_MIB = 8

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.skipif(
 SCRIPT = Path(__file__).with_name("kill_everywhere.py")
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="commands are forked")
 @pytest.mark.parametrize(("case", "places"), [("kd", 4), ("overwrite", 4)])
 def test_a_killed_command_goes_on(case, places):

@@ -60,6 +60,7 @@ def assert_close(weights, expected):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+@pytest.mark.whole_run
 def test_it_reaches_the_student_of_method_student(tmp_path, cache):
     spec = spec_of("student", label_smoothing=0.3, **sgd_of("student"))
     plan = plan_of(Run(spec, RunFolder(tmp_path / "by_hand")))
@@ -68,6 +69,7 @@ def test_it_reaches_the_student_of_method_student(tmp_path, cache):
     assert_close(plan.run.student.get_weights(), trained_by_hand(spec, model, 3, "student"))
 
 
+@pytest.mark.whole_run
 def test_it_reaches_a_fixed_teacher_and_the_label_term_of_its_student(tmp_path, cache):
     settings = {"teacher_epochs": 2, "label_weight": 0.5, **sgd_of("teacher")}
     spec = spec_of("kd", label_smoothing=0.3, **settings)
@@ -92,6 +94,7 @@ def test_it_reaches_a_fixed_teacher_and_the_label_term_of_its_student(tmp_path, 
         assert float(smoothed.distiller.label_loss(y, sure)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.whole_run
 def test_without_it_and_with_0_a_run_is_what_it_was(tmp_path, cache):
     for name, settings in (("without", {}), ("zero", {"label_smoothing": 0.0})):
         run(spec_of(**settings), tmp_path / name, export=False, cache=cache)
@@ -101,6 +104,7 @@ def test_without_it_and_with_0_a_run_is_what_it_was(tmp_path, cache):
     assert Run(spec_of(), RunFolder("unused")).label_loss is None
 
 
+@pytest.mark.whole_run
 def test_a_run_in_pieces_is_equal_and_the_reported_loss_is_that_of_right_labels(tmp_path, cache):
     spec = spec_of(label_smoothing=0.2, label_weight=0.5)
     assert RunSpec.from_json(spec.to_json()) == spec

@@ -44,6 +44,7 @@ def other(path):
         yield process
 
 
+@pytest.mark.process
 def test_the_second_process_is_told_who_holds_it_and_since_when(path, other):
     with pytest.raises(InUse) as refused, Lock(path, "the run"):
         pytest.fail("both hold it")
@@ -56,6 +57,7 @@ def test_the_second_process_is_told_who_holds_it_and_since_when(path, other):
     assert timedelta(seconds=-1) < age < timedelta(minutes=5)
 
 
+@pytest.mark.process
 def test_it_is_free_again_after_release(path, other):
     other.communicate("")
     assert other.returncode == 0 and not path.exists()
@@ -65,6 +67,7 @@ def test_it_is_free_again_after_release(path, other):
     assert not path.exists()
 
 
+@pytest.mark.process
 def test_a_holder_that_is_killed_frees_it(path, other):
     other.send_signal(signal.SIGKILL)
     other.wait()
@@ -75,6 +78,7 @@ def test_a_holder_that_is_killed_frees_it(path, other):
     assert not path.exists()
 
 
+@pytest.mark.process
 def test_a_refused_process_leaves_the_lock_with_its_holder(path, other):
     for _ in range(2):
         with pytest.raises(InUse), Lock(path, "the run"):

@@ -22,9 +22,13 @@ from keras_prokt.runs.training import Run
 from keras_prokt.runs.training_run import evaluate_run, resume, run
 from keras_prokt.settings import SettingError
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
-)
+pytestmark = [
+    pytest.mark.whole_run,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow",
+        reason="whole runs are tested on the default backend",
+    ),
+]
 METHODS = [*known_methods(), "crd+kd", "crd+prokt", "at+prokt", "fitnet+prokt", "sp+rco"]
 METHODS += ["tinybert+prokt", "ab+prokt", "pkd+kd", "at+dml"]
 SMALL = {"limit": 128, "batch_size": 32, "epochs": 2}

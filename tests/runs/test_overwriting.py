@@ -62,6 +62,7 @@ def names_beside(folder):
     return sorted(path.name for path in folder.parent.iterdir())
 
 
+@pytest.mark.whole_run
 def test_the_old_run_is_there_until_the_new_one_is_completed(old, finished, monkeypatch):
     seen = []
     cost_of = training_run.cost_of
@@ -89,6 +90,7 @@ def fail_with(error):
     return Failing
 
 
+@pytest.mark.whole_run
 @pytest.mark.parametrize(
     "error",
     [OSError(errno.ENOSPC, "no space left"), TrainingFault("a loss of nan"), SystemExit(3)],
@@ -110,6 +112,7 @@ def replace_after(monkeypatch, old):
     return replace(old)
 
 
+@pytest.mark.whole_run
 def test_what_a_failed_run_has_trained_is_kept_beside(old, finished, monkeypatch):
     class FailingLate(training.Progress):
         def on_epoch_end(self, epoch, logs=None):
@@ -131,12 +134,14 @@ def test_what_a_failed_run_has_trained_is_kept_beside(old, finished, monkeypatch
     assert contents(old) == finished
 
 
+@pytest.mark.whole_run
 def test_a_refused_new_run_leaves_the_old_one_alone(old, finished):
     with pytest.raises(ValueError, match="divides the 1 steps"):
         replace(old, steps_per_execution=2)
     assert contents(old) == finished and names_beside(old) == ["run"]
 
 
+@pytest.mark.whole_run
 def test_a_stopped_new_run_replaces_the_old_one_when_it_is_resumed(old, finished):
     record = run(spec(seed=1), old, overwrite=True, export=False, stop_after=0.0)
     assert record["status"] == "running" and record["replaces"] == "run.replaced-1"
@@ -146,6 +151,7 @@ def test_a_stopped_new_run_replaces_the_old_one_when_it_is_resumed(old, finished
     assert names_beside(old) == ["run"]
 
 
+@pytest.mark.whole_run
 def test_an_interrupted_new_run_can_be_resumed_or_replaced(old, finished, monkeypatch):
     def interrupt(*arguments):
         raise Interrupted(signal.SIGINT)
@@ -161,6 +167,7 @@ def test_an_interrupted_new_run_can_be_resumed_or_replaced(old, finished, monkey
     assert names_beside(old) == ["run"] and RunFolder(old).spec().seed == 2
 
 
+@pytest.mark.whole_run
 def test_files_of_the_users_own_stay_where_the_old_run_was_moved(old):
     (old / "thesis.txt").write_text("years of work")
     (old / "plots").mkdir()
@@ -176,6 +183,7 @@ def test_files_of_the_users_own_stay_where_the_old_run_was_moved(old):
     assert names_beside(old) == ["run", "run.replaced-1"]
 
 
+@pytest.mark.whole_run
 @pytest.mark.parametrize("out", [".", "../run", "{absolute}"])
 def test_a_folder_is_not_replaced_from_inside(old, finished, out, monkeypatch):
     monkeypatch.chdir(old)
@@ -187,6 +195,7 @@ def test_a_folder_is_not_replaced_from_inside(old, finished, out, monkeypatch):
     assert contents(old) == finished and names_beside(old) == ["run"]
 
 
+@pytest.mark.whole_run
 def test_nor_from_a_folder_in_it(old, finished, monkeypatch):
     monkeypatch.chdir(old / "checkpoint")
     with pytest.raises(SettingError, match="the folder in which this command runs"):
@@ -194,6 +203,7 @@ def test_nor_from_a_folder_in_it(old, finished, monkeypatch):
     assert contents(old) == finished
 
 
+@pytest.mark.whole_run
 def test_a_link_is_not_replaced(old, finished):
     link = old.with_name("link")
     link.symlink_to(old)
@@ -218,12 +228,14 @@ def test_nor_one_that_cannot_be_moved(old, finished):
     assert contents(old) == finished
 
 
+@pytest.mark.whole_run
 def test_a_run_on_which_a_process_works_is_not_replaced(old, finished):
     with RunFolder(old).locked(), pytest.raises(ValueError, match="on which no other process work"):
         replace(old)
     assert contents(old) == finished and names_beside(old) == ["run"]
 
 
+@pytest.mark.whole_run
 def test_the_command_says_what_was_put_back(old, finished, monkeypatch):
     error = OSError(errno.ENOSPC, "no space left")
     monkeypatch.setattr(training_run, "TrainingDynamics", fail_with(error))

@@ -162,6 +162,7 @@ def test_the_command(tmp_path):
     assert "Expected --split-seed not given, with which" in refused.output
 
 
+@pytest.mark.whole_run
 def test_a_run_without_tensorflow_says_how_to_export_later(tmp_path, monkeypatch):
     keras_prokt("prepare", "--limit", 64, "--out", "new", cwd=tmp_path)
     for module in (cli, training_run):

@@ -58,6 +58,8 @@ def test_every_run_of_a_protocol_is_a_run_that_exists(protocol, tmp_path):
     assert not list(tmp_path.iterdir()), "looking writes nothing"
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 def test_every_method_has_as_many_trials_as_the_others():
     for protocol in list_protocols():
         if protocol.chooses:

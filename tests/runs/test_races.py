@@ -13,9 +13,14 @@ from runs.damage import outcome_of
 
 from keras_prokt.runs.folder import RunFolder
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.whole_run,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow",
+        reason="whole runs are tested on the default backend",
+    ),
+]
 SETTINGS = ["--method", "student", "--limit", "256", "--epochs", "40", "--batch-size", "16"]
 
 

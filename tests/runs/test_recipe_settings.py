@@ -48,6 +48,7 @@ def test_the_mode_of_the_targets_reaches_the_distiller(method):
         spec_of(method, target_mode="both")
 
 
+@pytest.mark.whole_run
 def test_lambda_and_gamma_go_from_one_number_to_another(tmp_path, cache):
     changing = {"proximal_weight": "0.6..0", "label_weight": "0..1"}
     spec = spec_of(**changing)
@@ -69,6 +70,7 @@ def test_lambda_and_gamma_go_from_one_number_to_another(tmp_path, cache):
             spec_of(proximal_weight=wrong)
 
 
+@pytest.mark.whole_run
 def test_a_head_start_trains_the_teacher_alone_and_counts(tmp_path, cache):
     spec = spec_of(teacher_head_start=2)
     plan = planned(spec)
@@ -100,6 +102,7 @@ def test_a_head_start_trains_the_teacher_alone_and_counts(tmp_path, cache):
     assert stopped["cost"] == record["cost"]
 
 
+@pytest.mark.whole_run
 def test_the_best_epoch_of_the_teacher_teaches_where_that_is_asked_for(tmp_path, cache):
     settings = {"teacher_epochs": 4, "epochs": 4, "teacher_learning_rate": 0.05}
     # As many anchors as epochs: the teacher after each of them.

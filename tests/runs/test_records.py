@@ -120,6 +120,7 @@ def sealed(tmp_path, record):
     return path
 
 
+@pytest.mark.whole_run
 def test_a_value_that_was_changed(written, tmp_path):
     path = sealed(tmp_path, {"format": FORMAT, **written})
     assert read_run_record(path) == written
@@ -133,6 +134,7 @@ def test_a_value_that_was_changed(written, tmp_path):
         read_run_record(path)
 
 
+@pytest.mark.whole_run
 @pytest.mark.parametrize("version", [FORMAT + 1, "2", None, 0, 1.5, [2]])
 def test_another_format(written, version, tmp_path):
     path = sealed(tmp_path, {"format": version, **written})
@@ -178,6 +180,7 @@ def changes_of(record):
             yield f"{'.'.join([*way, last])} {other!r}", changed
 
 
+@pytest.mark.whole_run
 def test_any_key_that_is_missing_or_of_another_kind_is_one_line_or_does_no_harm(written, tmp_path):
     count = {"read": 0, "refused": 0}
     for what, changed in changes_of({"format": FORMAT, **written}):
@@ -206,6 +209,7 @@ def test_any_key_of_an_older_record_too(tmp_path):
             assert RunSpec.from_json(record["spec"]).to_json() == record["spec"], what
 
 
+@pytest.mark.whole_run
 @pytest.mark.parametrize("key", ["training_seconds", "examples", "results"])
 def test_a_completed_run_has_results(written, key, tmp_path):
     record = {"format": FORMAT, **written}

@@ -65,6 +65,8 @@ def carried_out(tmp_path_factory):
     return reproduction, done
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 @needs_tensorflow
 class TestCarriedOut:
     def test_results_are_those_of_the_runs(self, carried_out):
@@ -156,6 +158,7 @@ class TestCarriedOut:
         assert '"/' not in text
 
 
+@pytest.mark.process
 def test_commands_beside_each_other_lose_no_results(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
@@ -175,6 +178,8 @@ def test_commands_beside_each_other_lose_no_results(tmp_path):
     assert len(read_archive(path)) == 60
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 @needs_tensorflow
 def test_failed_runs_are_kept_with_their_reason_and_never_chosen(tmp_path):
     rows = (
@@ -211,6 +216,8 @@ def test_fewer_epochs_shorten_the_teacher_too(tmp_path):
     assert {entry.spec.teacher_epochs for entry in shorter.entries} == {1, None}
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 @needs_tensorflow
 def test_a_protocol_cut_and_continued_elsewhere_gives_the_same_numbers(tmp_path):
     whole = Reproduction(LONG, tmp_path / "whole", tmp_path / "whole-results")

@@ -217,6 +217,7 @@ def test_names_of_folders_tell_runs_apart_and_suit_every_file_system():
         assert re.fullmatch(r"[\w+][\w.+-]*", name, re.ASCII) and len(name) < 150
 
 
+@pytest.mark.process
 def test_lists_are_read_without_keras(runs):
     program = (
         "import sys; sys.modules['keras'] = None\n"

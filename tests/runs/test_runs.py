@@ -17,9 +17,13 @@ from keras_prokt.data.digits import load_digits
 from keras_prokt.models.loading import load_student
 
 BACKEND = keras.backend.backend()
-pytestmark = pytest.mark.skipif(
-    BACKEND != "tensorflow", reason="whole runs are tested on the default backend"
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.whole_run,
+    pytest.mark.skipif(
+        BACKEND != "tensorflow", reason="whole runs are tested on the default backend"
+    ),
+]
 SMALL = ["--limit", "256", "--epochs", "3", "--batch-size", "32"]
 
 

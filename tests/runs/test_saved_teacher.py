@@ -48,6 +48,7 @@ def assert_same_weights(one, other):
         np.testing.assert_array_equal(*pair)
 
 
+@pytest.mark.whole_run
 def test_the_teacher_of_its_best_epoch_is_kept_and_reported(finished):
     folder, record = finished
     rows = read_history(folder / "history.csv")
@@ -70,6 +71,7 @@ def test_the_teacher_of_its_best_epoch_is_kept_and_reported(finished):
     assert evaluated == results["models"][BEST]["test"]["accuracy"]
 
 
+@pytest.mark.whole_run
 def test_it_is_served_as_it_was_kept(finished):
     import tensorflow as tf
 
@@ -84,6 +86,7 @@ def test_it_is_served_as_it_was_kept(finished):
     assert found["class_name"].numpy()[0].decode() in map(str, range(10))
 
 
+@pytest.mark.whole_run
 def test_without_being_asked_a_run_reports_the_same_and_keeps_nothing(finished, cache, tmp_path):
     record = run(spec_of(), tmp_path / "run", export=False, cache=cache)
     assert not list((tmp_path / "run").glob("teacher*"))
@@ -99,6 +102,7 @@ def test_without_being_asked_a_run_reports_the_same_and_keeps_nothing(finished, 
         evaluate_run(tmp_path / "run", "teacher")
 
 
+@pytest.mark.whole_run
 def test_a_run_in_pieces_keeps_the_same_teacher(finished, cache, tmp_path):
     out = tmp_path / "pieces"
     record = run(spec_of(), out, save_teacher=True, export=False, cache=cache, stop_after=0.0)
@@ -114,12 +118,14 @@ def test_a_run_in_pieces_keeps_the_same_teacher(finished, cache, tmp_path):
     assert not (out / "teacher_saved_model").exists()
 
 
+@pytest.mark.whole_run
 def test_without_checkpoints_nothing_else_stays_of_it(cache, tmp_path):
     out = tmp_path / "run"
     run(spec_of(), out, export=False, cache=cache, save_teacher=True, keeps_checkpoint=False)
     assert not (out / "checkpoint").exists() and (out / "teacher.keras").is_file()
 
 
+@pytest.mark.whole_run
 def test_a_damaged_teacher_is_refused(finished, cache, tmp_path):
     out = tmp_path / "run"
     run(spec_of(epochs=1), out, export=False, cache=cache, save_teacher=True)
@@ -129,6 +135,7 @@ def test_a_damaged_teacher_is_refused(finished, cache, tmp_path):
         evaluate_run(out, "teacher")
 
 
+@pytest.mark.whole_run
 def test_a_fixed_teacher_is_the_kept_one_and_its_best_epoch_is_reported(tmp_path):
     cache, records = tmp_path / "cache", {}
     settings = {"epochs": 5, "teacher_epochs": 5, "teacher_learning_rate": 0.03}
@@ -168,6 +175,7 @@ def test_a_fixed_teacher_is_the_kept_one_and_its_best_epoch_is_reported(tmp_path
     assert last[BEST]["test"]["loss"] == pytest.approx(of_alone, rel=1e-5)
 
 
+@pytest.mark.whole_run
 @pytest.mark.parametrize("method", ["dml", "rco", "ta", "ab+prokt"])
 def test_every_method_with_a_teacher_reports_its_best_epoch(method, cache, tmp_path):
     few = {"epochs": 2, "first_stage_epochs": 1} if "ab" in method else {"epochs": 2}
@@ -199,6 +207,7 @@ def test_a_method_without_a_teacher_is_refused(cache, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.whole_run
 def test_a_big_model_is_distilled_from_a_small_one_on_the_command_line(tmp_path):
     few = ["--limit", "96", "--epochs", "2", "--batch-size", "32", "--out", "run"]
     pair = ["--method", "kd", "--teacher", "cnn-small", "--student", "cnn-large"]

@@ -148,6 +148,8 @@ def without_seconds(value):
     return {k: without_seconds(one) for k, one in value.items() if k != "seconds"}
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 @needs_default_backend
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
@@ -168,6 +170,8 @@ def test_a_run_that_a_signal_stops_goes_on_as_if_none_had_come(number, code, wor
     assert_equal_runs(folder.path, whole)
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 @needs_default_backend
 def test_a_signal_while_models_are_measured(workplace, whole):
     arguments = ["run", *OPTIONS, "--no-export", "--out", "measured"]
@@ -179,6 +183,8 @@ def test_a_signal_while_models_are_measured(workplace, whole):
     assert_equal_runs(workplace / "measured", whole)
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 @needs_default_backend
 def test_a_signal_before_there_is_anything_to_go_on_with(workplace):
     arguments = ["run", *OPTIONS, "--out", "start"]
@@ -201,6 +207,8 @@ class _Signals(training.Progress):
                 signal.raise_signal(number)
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 @needs_default_backend
 def test_a_second_signal_ends_a_run_within_its_step(workplace, whole, monkeypatch):
     kind = type("Twice", (_Signals,), {"numbers": (signal.SIGTERM, signal.SIGINT), "left": 12})
@@ -214,6 +222,8 @@ def test_a_second_signal_ends_a_run_within_its_step(workplace, whole, monkeypatc
     assert_equal_runs(workplace / "twice", whole)
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 @needs_default_backend
 def test_under_nohup_a_hang_up_does_not_stop_a_run(workplace, whole, monkeypatch):
     kind = type("Hangup", (_Signals,), {"numbers": (signal.SIGHUP,), "left": 12})
@@ -228,6 +238,8 @@ def test_under_nohup_a_hang_up_does_not_stop_a_run(workplace, whole, monkeypatch
     assert_equal_runs(workplace / "nohup", whole)
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 @needs_default_backend
 def test_what_signals_do_is_as_before_after_a_run(workplace, whole):
     assert json.loads((whole / "run.json").read_text())["status"] == "completed"

@@ -58,6 +58,8 @@ def assert_of_others(result):
     assert not [one for one in ours if not one.endswith(": keras_hub")]
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 def test_digits(tmp_path):
     given = {"app": "digits", "method": "prokt"}
     settings = {"epochs": 2, "limit": 200}
@@ -74,6 +76,8 @@ def test_digits(tmp_path):
     assert list((out / "tensorboard").rglob("events.*"))
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 def test_images(tmp_path, monkeypatch):
     cache, data_dir = tmp_path / "cache", tmp_path / "tfds"
     monkeypatch.setenv("KERAS_PROKT_CACHE", str(cache))
@@ -99,6 +103,8 @@ def test_images(tmp_path, monkeypatch):
     assert_same(without, usual, PACKAGES)
 
 
+@pytest.mark.process
+@pytest.mark.whole_run
 def test_texts(tmp_path, monkeypatch, bert):
     monkeypatch.setenv("KERAS_PROKT_CACHE", str(tmp_path / "cache"))
     write_glue(tmp_path / "tfds", ["sst2"])
@@ -122,6 +128,7 @@ def test_texts(tmp_path, monkeypatch, bert):
     assert_of_others(without)
 
 
+@pytest.mark.process
 def test_tensorflow_beside_another_backend_leaves_the_gpu_alone():
     code = (
         "import tensorflow as tf\n"
