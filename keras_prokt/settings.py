@@ -12,9 +12,8 @@ from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 from unicodedata import category
 
+from keras_prokt.backends import BACKENDS
 from keras_prokt.names import unknown_name
-
-BACKENDS = ("tensorflow", "jax", "torch")
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 """What the networks compute in; weights, logits and losses are float32 with each of them."""
@@ -455,7 +454,7 @@ class ComputingSettings:
     backend: str = setting(
         "tensorflow, jax or torch. [default: $KERAS_BACKEND or tensorflow]",
         default="tensorflow",
-        choices=BACKENDS,
+        choices=tuple(BACKENDS),
     )
     precision: str = setting(
         "What the networks compute in: float32, bfloat16 or float16; weights and losses stay "

@@ -6,6 +6,7 @@ This module imports no Keras.
 import functools
 import importlib
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -24,12 +25,19 @@ class BackendCard(NamedTuple):
     cores that its process may use."""
     several_steps: bool
     """Whether Keras's trainer takes `steps_per_execution` above 1 on it."""
+    environment: Mapping[str, str]
+    """Environment variables that are set before Keras is imported, if they are not."""
 
+
+# Keras imports TensorFlow, where it is installed, to save models: not to hold the GPU's memory.
+_BESIDE_TENSORFLOW = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
 BACKENDS: dict[str, BackendCard] = {
-    "tensorflow": BackendCard("TensorFlow", "tensorflow", "TF_NUM_INTRAOP_THREADS", True),
-    "jax": BackendCard("JAX", "keras-prokt[jax]", None, True),
-    "torch": BackendCard("PyTorch", "keras-prokt[torch]", "OMP_NUM_THREADS", False),
+    "tensorflow": BackendCard("TensorFlow", "tensorflow", "TF_NUM_INTRAOP_THREADS", True, {}),
+    "jax": BackendCard("JAX", "keras-prokt[jax]", None, True, _BESIDE_TENSORFLOW),
+    "torch": BackendCard(
+        "PyTorch", "keras-prokt[torch]", "OMP_NUM_THREADS", False, _BESIDE_TENSORFLOW
+    ),
 }
 """The backends by the name that Keras has for them, which is also that of the file here."""
 

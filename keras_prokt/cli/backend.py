@@ -4,29 +4,29 @@ import contextlib
 import importlib
 import importlib.util
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
 
+from keras_prokt import backends
+from keras_prokt.backends import BACKENDS
 from keras_prokt.cli.problems import UsageProblem
 from keras_prokt.files import cache_folder
-from keras_prokt.runs.compilation import keep_compiled_programs
 from keras_prokt.runs.determinism import use_deterministic_operations
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.threads import use_threads
-from keras_prokt.settings import BACKENDS
 
 
 def installed_backend(name: str | None) -> str:
     """The backend that is meant, if it is installed."""
-    name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
+    name = name or backends.configured()
     if name not in BACKENDS:
         raise UsageProblem(f"Expected a backend among {', '.join(BACKENDS)}; received {name!r}.")
     if importlib.util.find_spec(name) is None:
-        package = name if name == "tensorflow" else f"'keras-prokt[{name}]'"
         raise UsageProblem(
             f"Expected an installed backend, received {name!r}; install it with "
-            f"`pip install {package}`."
+            f"`pip install {shlex.quote(BACKENDS[name].package)}`."
         )
     return name
 
@@ -35,16 +35,14 @@ def use_backend_of(spec: RunSpec, threads: int | None = None) -> None:
     """Imports Keras with the backend of a run, held to what the run says."""
     os.environ["KERAS_BACKEND"] = installed_backend(spec.backend)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if spec.backend != "tensorflow":
-        # Keras imports it, if it is there, to save models.
-        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    for variable, value in BACKENDS[spec.backend].environment.items():
+        os.environ.setdefault(variable, value)
     use_threads(threads)
     with _without_native_chatter():
         if spec.deterministic:
             use_deterministic_operations(spec.backend)
         importlib.import_module("keras")
-        if spec.backend == "jax":
-            keep_compiled_programs(cache_folder() / "xla")
+        backends.current().keep_compiled_programs(cache_folder() / "xla")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from keras_prokt.backends import BACKENDS
 from keras_prokt.methods import OBJECTIVES, REGIMES, parse_method
 from keras_prokt.names import unknown_name
 from keras_prokt.settings import (
@@ -56,10 +57,12 @@ def _checked_objective(name: str, objective: str, values: Any) -> dict[str, Any]
 def check_values(spec: Any) -> None:
     """Refuses values that are in range and do not go together."""
     method = parse_method(spec.method)
-    if spec.backend == "torch" and spec.steps_per_execution > 1:
+    if not BACKENDS[spec.backend].several_steps and spec.steps_per_execution > 1:
         raise SettingError(
-            f"Expected {argument('steps_per_execution')} 1 on PyTorch, received "
-            f"{spec.steps_per_execution}; Keras knows it on TensorFlow and JAX alone."
+            f"Expected {argument('steps_per_execution')} 1 on "
+            f"{BACKENDS[spec.backend].title}, received {spec.steps_per_execution}; Keras knows it "
+            f"on {' and '.join(card.title for card in BACKENDS.values() if card.several_steps)} "
+            "alone."
         )
     for role in spec.optimizers:
         name, momentum = (getattr(spec, name_of_role(role, k)) for k in ("optimizer", "momentum"))

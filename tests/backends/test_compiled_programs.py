@@ -8,24 +8,28 @@ import sys
 import keras
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow" or importlib.util.find_spec("jax") is None,
-    reason="starts a process of JAX itself, and needs it",
-)
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow" or importlib.util.find_spec("jax") is None,
+        reason="starts a process of JAX itself, and needs it",
+    ),
+]
 CODE = """
 import sys
 from pathlib import Path
 import jax
-from keras_prokt.runs.compilation import keep_compiled_programs
+from keras_prokt import backends
 
 folder, platform = Path(sys.argv[1]), sys.argv[2]
 jax.default_backend = lambda: platform
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-keep_compiled_programs(folder)
+backends.get("jax").keep_compiled_programs(folder)
 jax.jit(lambda x: x @ x)(jax.numpy.ones((3, 3)))
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("platform", ["gpu", "cpu"])
 @pytest.mark.parametrize("has_own", [False, True])
 def test_programs_are_kept(platform, has_own, tmp_path):
