@@ -14,7 +14,8 @@ from typing import Any
 
 import keras
 
-Tensor = Any
+from keras_prokt.typing import Tensor
+
 Variables = Sequence[keras.Variable]
 LossFunction = Callable[[Any], tuple[Tensor, Any]]
 

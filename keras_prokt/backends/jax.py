@@ -12,7 +12,8 @@ import numpy as np
 from jax._src import xla_bridge
 
 from keras_prokt.backends import jax_steps
-from keras_prokt.backends.base import Backend, LossFunction, Recording, Tensor, Variables
+from keras_prokt.backends.base import Backend, LossFunction, Recording, Variables
+from keras_prokt.typing import Tensor
 
 
 class JaxBackend(Backend):

@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework import config as tensorflow_config
 
-from keras_prokt.backends.base import Backend, LossFunction, Recording, Tensor, Variables
+from keras_prokt.backends.base import Backend, LossFunction, Recording, Variables
+from keras_prokt.typing import Tensor
 
 _KERNELS = "keras_prokt.backends.tensorflow_kernels"
 

@@ -8,7 +8,8 @@ import keras
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from keras_prokt.backends.base import Backend, LossFunction, Recording, Tensor, Variables
+from keras_prokt.backends.base import Backend, LossFunction, Recording, Variables
+from keras_prokt.typing import Tensor
 
 
 class TorchBackend(Backend):

@@ -21,8 +21,7 @@ from keras_prokt.front_ends import FrontEnd, Signature
 from keras_prokt.keras_internals import layers_in
 from keras_prokt.outputs import Output
 from keras_prokt.tensorflow_beside import is_installed
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 _HALF = ("float16", "bfloat16")
 

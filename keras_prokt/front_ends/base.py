@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from keras_prokt.typing import Tensor
+
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
-
-Tensor = Any
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from keras_prokt.front_ends.base import FrontEnd, Signature
+from keras_prokt.typing import Tensor
 
 if TYPE_CHECKING:
     import keras
-
-Tensor = Any
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ module imports no Keras.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 def pack(

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from keras_prokt.bert_files import check_vocabulary, read_vocabulary
 from keras_prokt.front_ends.base import FrontEnd, Signature
 from keras_prokt.front_ends.packing import pack
+from keras_prokt.typing import Tensor
 
 if TYPE_CHECKING:
     import keras
 
-Tensor = Any
 
 _TEXT_FEATURES = ("token_ids", "padding_mask", "segment_ids")
 _SEPARATE_FEATURES = ("token_ids", "padding_mask", "token_ids_pair", "padding_mask_pair")

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.losses.base import Objective, Shape, Shapes, Tensor
+from keras_prokt.losses.base import Objective, Shape, Shapes
 from keras_prokt.losses.feature_maps import check_feature_maps, to_same_size
 from keras_prokt.losses.regressors import (
     Layers,
@@ -16,6 +16,7 @@ from keras_prokt.losses.regressors import (
     regressor,
     run_in_turn,
 )
+from keras_prokt.typing import Tensor
 
 SCALE = 3 / 1000
 """Factor of the loss in the authors' code, which the CRD codebase took over."""

@@ -6,8 +6,8 @@ from typing import Any, Self
 import keras
 
 from keras_prokt.outputs import Classes, Output
+from keras_prokt.typing import Tensor
 
-Tensor = Any
 Parts = Mapping[str, Any]
 """Part of a network -> tensor, or list of tensors."""
 

@@ -10,8 +10,9 @@ from keras import ops
 
 from keras_prokt import backends
 from keras_prokt.losses.adapters import uniform_by_inputs
-from keras_prokt.losses.base import Objective, Shape, Shapes, Tensor
+from keras_prokt.losses.base import Objective, Shape, Shapes
 from keras_prokt.losses.lengths import unit
+from keras_prokt.typing import Tensor
 
 EPSILON = 1e-7
 """Added to `K / N` in the original's denominators."""

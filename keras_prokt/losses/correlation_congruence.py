@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from keras_prokt.losses.adapters import uniform_by_inputs
-from keras_prokt.losses.base import Objective, Shapes, Tensor
+from keras_prokt.losses.base import Objective, Shapes
+from keras_prokt.typing import Tensor
 
 
 def correlation_congruence_loss(teacher_embedding: Tensor, student_embedding: Tensor) -> Tensor:

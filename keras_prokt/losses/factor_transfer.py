@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.losses.base import Objective, Shape, Shapes, Tensor
+from keras_prokt.losses.base import Objective, Shape, Shapes
 from keras_prokt.losses.feature_maps import check_feature_map, to_same_size
 from keras_prokt.losses.lengths import unit
 from keras_prokt.losses.regressors import (
@@ -16,6 +16,7 @@ from keras_prokt.losses.regressors import (
     normalization_layer,
     run_in_turn,
 )
+from keras_prokt.typing import Tensor
 
 
 def factor_transfer_loss(teacher_factor: Tensor, student_factor: Tensor) -> Tensor:

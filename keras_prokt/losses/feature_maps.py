@@ -1,12 +1,12 @@
 """What the objectives on feature maps share: maps of different sizes, checks of shapes."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from keras import ops
 
-Tensor = Any
+from keras_prokt.typing import Tensor
+
 Shape = tuple[int | None, ...]
 
 

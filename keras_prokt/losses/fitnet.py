@@ -6,9 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.losses.base import Objective, Shape, Shapes, Tensor
+from keras_prokt.losses.base import Objective, Shape, Shapes
 from keras_prokt.losses.feature_maps import check_feature_map
 from keras_prokt.losses.regressors import regressor, run_in_turn
+from keras_prokt.typing import Tensor
 
 
 def fitnet_loss(teacher_map: Tensor, regressed_map: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from keras_prokt.losses.base import Objective, Parts, Shapes, Tensor
+from keras_prokt.losses.base import Objective, Parts, Shapes
+from keras_prokt.typing import Tensor
 
 _EXAMPLE_SHAPES: dict[str, tuple[int | None, ...]] = {
     "logits": (None, 3),

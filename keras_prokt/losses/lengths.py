@@ -1,10 +1,8 @@
 """Directions of vectors, whose gradient stays finite at zero."""
 
-from typing import Any
-
 from keras import ops
 
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 SMALLEST_LENGTH = 1e-12
 """Shorter vectors are taken for zero; the square of a shorter one is lost in float32."""

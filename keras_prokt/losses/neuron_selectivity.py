@@ -6,9 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.losses.base import Objective, Shapes, Tensor
+from keras_prokt.losses.base import Objective, Shapes
 from keras_prokt.losses.feature_maps import check_feature_maps, to_same_size
 from keras_prokt.losses.lengths import unit
+from keras_prokt.typing import Tensor
 
 
 def neuron_selectivity_loss(teacher_map: Tensor, student_map: Tensor) -> Tensor:

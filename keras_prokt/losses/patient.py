@@ -6,9 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.losses.base import Objective, Shapes, Tensor
+from keras_prokt.losses.base import Objective, Shapes
 from keras_prokt.losses.layer_map import check_hidden_states, evenly_matched
 from keras_prokt.losses.lengths import unit
+from keras_prokt.typing import Tensor
 
 STRATEGIES = ("skip", "last")
 

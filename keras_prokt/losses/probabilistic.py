@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import keras
 from keras import ops
 
-from keras_prokt.losses.base import Objective, Tensor
+from keras_prokt.losses.base import Objective
 from keras_prokt.losses.lengths import unit
+from keras_prokt.typing import Tensor
 
 EPSILON = 1e-7
 """Added to lengths and probabilities, as in the authors' code."""

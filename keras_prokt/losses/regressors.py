@@ -6,7 +6,8 @@ from typing import Any
 import keras
 
 from keras_prokt.losses.adapters import uniform_by_inputs
-from keras_prokt.losses.base import Shape, Tensor
+from keras_prokt.losses.base import Shape
+from keras_prokt.typing import Tensor
 
 Layers = list[keras.layers.Layer]
 

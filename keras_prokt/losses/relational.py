@@ -6,8 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.losses.base import Objective, Tensor
+from keras_prokt.losses.base import Objective
 from keras_prokt.losses.lengths import unit
+from keras_prokt.typing import Tensor
 
 SMALLEST_SQUARE = 1e-12
 """Least squared distance of two examples, as in the authors' code."""

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_prokt.losses.base import Objective, Tensor
+from keras_prokt.losses.base import Objective
 from keras_prokt.losses.lengths import unit
+from keras_prokt.typing import Tensor
 
 
 def similarity_preserving_loss(teacher_features: Tensor, student_features: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_prokt.losses.base import Objective, Tensor
+from keras_prokt.losses.base import Objective
 from keras_prokt.outputs.divergence import kl_divergence
+from keras_prokt.typing import Tensor
 
 
 def soft_target_loss(

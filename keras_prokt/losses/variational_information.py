@@ -8,8 +8,9 @@ import keras
 from keras import ops
 
 from keras_prokt.losses.adapters import uniform_by_inputs
-from keras_prokt.losses.base import Objective, Shape, Shapes, Tensor
+from keras_prokt.losses.base import Objective, Shape, Shapes
 from keras_prokt.losses.feature_maps import check_feature_maps, to_same_size
+from keras_prokt.typing import Tensor
 
 SMALLEST_VARIANCE = 1e-5
 """Added to the learnt variances, as in the authors' code."""

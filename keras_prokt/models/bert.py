@@ -29,8 +29,7 @@ from keras_prokt.bert_files import (
     read_vocabulary,
 )
 from keras_prokt.models.wordpiece import ExactBertTokenizer
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 # Which GELU a checkpoint means by `hidden_act` in its config.json, True for the exact one.
 _EXACT_GELU = {"gelu": True, "gelu_new": False, "gelu_pytorch_tanh": False}

@@ -7,8 +7,7 @@ import keras
 from keras import ops
 
 from keras_prokt import backends
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")

@@ -8,15 +8,14 @@ padding: a strided convolution pads both sides alike, so that it is centred on t
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import keras
 from keras import layers
 
 from keras_prokt.models.batch_normalization import FusedBatchNormalization
 from keras_prokt.models.channel_groups import GroupedConvolution
+from keras_prokt.typing import Tensor
 
-Tensor = Any
 Initializer = Callable[[int, int], keras.initializers.Initializer]
 """A function of fan-in and fan-out, counted as PyTorch does: fan-out without regard to groups."""
 

@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from keras_prokt import backends
+from keras_prokt.typing import Tensor
 
-Tensor = Any
 Shape = tuple[int | None, ...]
 
 

@@ -1,7 +1,5 @@
 """MobileNetV2 for 32x32 images (Sandler et al. 2018)."""
 
-from typing import Any
-
 import keras
 from keras import layers
 
@@ -13,8 +11,7 @@ from keras_prokt.models.blocks import (
     normalize_and_activate,
     scale_channels,
 )
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 # Expansion, channels, blocks, stride of the first block, name of the last block's output.
 _GROUPS = (

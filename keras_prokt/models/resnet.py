@@ -1,7 +1,6 @@
 """Residual networks for 32x32 images (He et al. 2016)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 from keras import layers
@@ -13,8 +12,7 @@ from keras_prokt.models.blocks import (
     normalize_and_activate,
     scale_channels,
 )
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 def resnet_x4(

@@ -1,7 +1,5 @@
 """ShuffleNet for 32x32 images (Zhang et al. 2018)."""
 
-from typing import Any
-
 import keras
 from keras import layers
 
@@ -15,8 +13,7 @@ from keras_prokt.models.blocks import (
     uniform,
 )
 from keras_prokt.models.channel_groups import ChannelShuffle
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 _GROUPS = 3
 

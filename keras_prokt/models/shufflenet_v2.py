@@ -1,7 +1,5 @@
 """ShuffleNetV2 for 32x32 images (Ma et al. 2018)."""
 
-from typing import Any
-
 import keras
 from keras import layers, ops
 
@@ -15,8 +13,6 @@ from keras_prokt.models.blocks import (
     uniform,
 )
 from keras_prokt.models.channel_groups import ChannelShuffle
-
-Tensor = Any
 
 
 def shufflenet_v2(

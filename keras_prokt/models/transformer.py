@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-Tensor = Any
+from keras_prokt.typing import Tensor
+
 Shape = tuple[int | None, ...]
 
 

@@ -1,7 +1,5 @@
 """Wide residual networks for 32x32 images (Zagoruyko & Komodakis 2016)."""
 
-from typing import Any
-
 import keras
 from keras import layers
 
@@ -11,8 +9,7 @@ from keras_prokt.models.blocks import (
     normalize_and_activate,
     scale_channels,
 )
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 def wide_resnet(

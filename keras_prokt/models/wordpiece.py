@@ -21,11 +21,11 @@ from keras_hub.src.utils.tensor_utils import preprocessing_function, tf, tf_text
 
 from keras_prokt.bert_files import check_vocabulary, read_vocabulary
 from keras_prokt.tensorflow_beside import import_tensorflow, keep_off_gpu
+from keras_prokt.typing import Tensor
 
 # keras-hub has imported TensorFlow, if it is there, whatever the backend.
 keep_off_gpu()
 
-Tensor = Any
 
 LONGEST_WORD = 100
 """Characters of the longest word that BERT looks into; a longer one is [UNK]."""

@@ -1,11 +1,9 @@
 """Kullback-Leibler divergence between two distributions given by their logits."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 def kl_divergence(target_logits: Tensor, logits: Tensor, temperature: float = 1.0) -> Tensor:

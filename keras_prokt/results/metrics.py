@@ -6,8 +6,7 @@ import keras
 from keras import ops
 
 from keras_prokt.names import unknown_name
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")

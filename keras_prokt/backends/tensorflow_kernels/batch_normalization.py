@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 def batch_normalization(layer: Any, inputs: Tensor, training: bool) -> Tensor | None:

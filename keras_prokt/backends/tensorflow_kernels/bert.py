@@ -14,8 +14,7 @@ import keras
 import tensorflow as tf
 
 from keras_prokt.keras_internals import layers_in
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 def bert_pooled_output(

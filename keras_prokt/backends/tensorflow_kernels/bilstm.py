@@ -12,8 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_prokt.keras_internals import layers_in
-
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 def bidirectional_lstm(layer: keras.layers.Bidirectional, x: Tensor, mask: Tensor) -> Tensor | None:

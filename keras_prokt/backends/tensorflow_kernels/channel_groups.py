@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
-Tensor = Any
+from keras_prokt.typing import Tensor
 
 
 def grouped_pointwise_convolution(inputs: Tensor, kernel: Tensor, groups: int) -> Tensor:
