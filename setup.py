@@ -90,7 +90,15 @@ setup(
         "search": ["optuna>=4"],  # ranges of numbers in `keras-prokt search`
         "torch": ["torch"],
         "test": ["pytest>=8", "pytest-xdist"],
-        "dev": ["pytest>=8", "pytest-xdist", "ruff", "build", "transformers<5", "optuna>=4"],
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist",
+            "ruff",
+            "mypy",
+            "build",
+            "transformers<5",
+            "optuna>=4",
+        ],
     },
     entry_points={"console_scripts": ["keras-prokt = keras_prokt.cli:main"]},
 )

@@ -6,13 +6,13 @@ This module imports no Keras, so that apps can be listed at once.
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from keras_prokt.names import unknown_name
-from keras_prokt.settings import DataSettings, fields_of
+from keras_prokt.settings import DataSettings
 
 if TYPE_CHECKING:
     import keras
@@ -128,21 +128,14 @@ class Recipe:
         return self.student
 
 
-TaskRequest = make_dataclass(
-    "TaskRequest",
-    [
-        ("teacher", str),
-        ("student", str),
-        ("batch_size", int),
-        ("seed", int),
-        *((f.name, f.type, field(default=f.default)) for f in fields_of(DataSettings)),
-    ],
-    frozen=True,
-    namespace={
-        "__module__": __name__,
-        "__doc__": "What an app is asked to prepare: the models, and all settings of the data.",
-    },
-)
+@dataclass(frozen=True, kw_only=True)
+class TaskRequest(DataSettings):
+    """What an app is asked to prepare: the models, and all settings of the data."""
+
+    teacher: str
+    student: str
+    batch_size: int
+    seed: int
 
 
 @dataclass

@@ -66,4 +66,5 @@ class FrontEnd(abc.ABC):
 
     def to_json(self) -> dict[str, Any]:
         """The front end as a JSON object, which `keras_prokt.front_ends.from_json` reads."""
-        return {"kind": self.kind, **dataclasses.asdict(self)}
+        values = dataclasses.asdict(self)  # type: ignore[call-overload]  # the subclass is one
+        return {"kind": self.kind, **values}

@@ -6,7 +6,7 @@ This module imports no Keras.
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from keras_prokt.bert_files import check_vocabulary, read_vocabulary
 from keras_prokt.front_ends.base import FrontEnd, Signature
@@ -146,7 +146,9 @@ class TextFrontEnd(FrontEnd):
         from keras_prokt.models.wordpiece import ExactBertTokenizer
 
         tokenizer = ExactBertTokenizer(
-            self.vocabulary, lowercase=self.lowercase, strip_accents=self.strip_accents
+            cast("tuple[str, ...]", self.vocabulary),
+            lowercase=self.lowercase,
+            strip_accents=self.strip_accents,
         )
 
         def of_sequence(*columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -162,6 +164,8 @@ class TextFrontEnd(FrontEnd):
 
         def to_features(texts: Mapping[str, Tensor]) -> dict[str, Tensor]:
             columns = [texts[key] for key in self.signature_inputs]
+            names: tuple[tuple[str, ...], ...]
+            sequences: list[tuple[Tensor, ...]]
             if self._is_read_separately(inputs):
                 names = (_SEPARATE_FEATURES[:2], _SEPARATE_FEATURES[2:])
                 sequences = [of_sequence(column)[:2] for column in columns]
