@@ -8,6 +8,7 @@ from keras import layers
 from keras_prokt import ProKTDistiller, export_saved_model
 
 tf = pytest.importorskip("tensorflow", reason="a SavedModel is read by TensorFlow")
+pytestmark = pytest.mark.process  # of TensorFlow, on the other backends
 X = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
 
 
