@@ -17,8 +17,8 @@ from keras_prokt import backends
 from keras_prokt.keras_internals import layers_in
 from keras_prokt.losses.base import PARTS
 from keras_prokt.names import unknown_name
+from keras_prokt.typing import Tensor
 
-Tensor = Any
 Taps = dict[str, str | list[str]]
 """Part of a network -> its tap or taps."""
 
