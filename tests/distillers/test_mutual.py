@@ -1,7 +1,6 @@
 """Deep mutual learning equals an independent NumPy of its Algorithm 1.
 
-Mutants tried by hand, each of which failed here: the labels left out of either loss; the second
-network's target taken before the first one's update; the gap in the other direction.
+`tests/mutants.py` lists mistakes that make a test of this file fail.
 """
 
 import keras

@@ -1,9 +1,7 @@
 """Every weight after 1 and 20 steps equals an independent Algorithm 1 in NumPy.
 
-Mutants of the package that were tried by hand; each made a test of this file fail: target taken
-before the teacher's update; T² left out; KL(p ‖ q) for KL(q ‖ p) in the teacher's loss; λ and 1 − λ
-swapped; sign of the dual step; β not kept at 0 or above; sample weights ignored; sum for mean;
-regularisers dropped; α and 1 − α swapped; temperature in the proximal term.
+`tests/mutants.py` lists mistakes that make a test of this file fail; tried by hand besides: α and 1
+− α swapped; temperature in the proximal term.
 """
 
 import keras

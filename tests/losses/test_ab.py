@@ -1,10 +1,6 @@
 """Activation boundaries equal the CRD codebase's loss and connectors, written in NumPy with loops.
 
-Mutants of the module that were tried by hand; each made a test of this file fail: the two signs
-swapped; zero counted as on; mean for sum; no square; no ReLU; teacher and student swapped; another
-scale; factors of the stages doubled, or reversed; the margin ignored; a connector for equal shapes;
-maps pooled for every connector; inference mode in training; another padding of the stride-2
-convolution; another epsilon of the normalisation.
+`tests/mutants.py` lists mistakes that make a test of this file fail.
 """
 
 import keras

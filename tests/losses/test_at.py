@@ -1,9 +1,7 @@
 """Attention transfer equals the CRD codebase's formula, written in NumPy with loops.
 
-Mutants of the module that were tried by hand; each made a test of this file fail: sum for mean over
-positions; no square of the map, of the difference; not normalised, normalised over the batch; plus
-for minus; maps not pooled, pooled after squaring; mean over stages; last stage only; no check of
-the stages.
+`tests/mutants.py` lists mistakes that make a test of this file fail; tried by hand besides: maps
+pooled after squaring.
 """
 
 import numpy as np

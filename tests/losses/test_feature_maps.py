@@ -1,8 +1,6 @@
 """Average pooling between maps of different sizes equals explicit loops; shapes are checked.
 
-Mutants of the module that were tried by hand; each made a test of this file fail: maximum for mean;
-rows and columns swapped; rectangles rounded down at the end; sum for mean in overlapping ones;
-columns pooled as rows; the smaller map taken for the larger.
+`tests/mutants.py` lists mistakes that make a test of this file fail.
 """
 
 import numpy as np

@@ -1,10 +1,8 @@
 """FitNet's regressor and loss equal the CRD codebase's, written in NumPy with loops.
 
-Mutants of the module and of its regressor that were tried by hand; each made a test of this file
-fail: sum for mean; no square; plus for minus; no ReLU; no normalisation; moving statistics in
-training; momentum .99; epsilon 1e-3; "same" padding at stride 2; no padding of the transposed
-convolution; the stage before; teacher and student swapped; another start of the kernel, or of the
-bias.
+`tests/mutants.py` lists mistakes that make a test of this file fail; tried by hand besides: sum for
+mean; no square; plus for minus; no ReLU; no normalisation; no padding of the transposed
+convolution; the stage before; teacher and student swapped.
 """
 
 import keras

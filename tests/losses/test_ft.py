@@ -1,11 +1,6 @@
 """Factor transfer equals the CRD codebase's loss and networks, written in NumPy with loops.
 
-Mutants of the module that were tried by hand; each made a test of this file fail: sum for mean; no
-absolute value, or a square for it; no square or no normalisation of the activity; pooling after the
-square; other slopes of either network; the sign of the reconstruction, and sum for mean in it; a
-paraphraser trained with the student, one of its own in the first stage, or one built anew by the
-second; inference mode in training; the reconstruction for the factor; a first stage that holds the
-student's variables; plain convolutions in the decoder.
+`tests/mutants.py` lists mistakes that make a test of this file fail.
 """
 
 import json

@@ -1,7 +1,6 @@
 """Directions of vectors, and their gradient where the formula has none.
 
-Mutants of the module that were tried by hand; each made a test of this file fail: the root of zero;
-zero not kept; no root; ε left out.
+`tests/mutants.py` lists mistakes that make a test of this file fail.
 """
 
 import numpy as np

@@ -1,9 +1,6 @@
 """Neuron selectivity transfer equals the CRD codebase's formula, written in NumPy with loops.
 
-Mutants of the module that were tried by hand; each made a test of this file fail: sign of the cross
-term, its factor 2 left out; either of the other terms left out; sum for mean; linear kernel; not
-normalised, normalised over channels; always the form over channels, always that over positions; one
-Gram matrix twice; mean over stages.
+`tests/mutants.py` lists mistakes that make a test of this file fail.
 """
 
 import keras

@@ -1,11 +1,6 @@
 """Patient distillation equals Eq. 7 of Sun et al., written in NumPy with loops.
 
-Mutants of the module that were tried by hand; each made a test of this file fail: the sum of
-the directions in place of their difference; the mean over features in place of the sum; the
-student not normalised; the teacher's last position; lengths not squared; the mean over layers;
-the teacher's or both networks' layers shifted by one (the last one matched, the first left
-out); "last" one layer too early; a student of one layer or of another width let through; the
-teacher's layers one by one.
+`tests/mutants.py` lists mistakes that make a test of this file fail.
 """
 
 import numpy as np

@@ -1,8 +1,6 @@
 """Similarity preserving equals the CRD codebase's formula, written in NumPy with loops.
 
-Mutants of the module that were tried by hand; each made a test of this file fail: sum for mean; no
-square; not normalised, columns normalised, features normalised instead; plus for minus; first
-stage.
+`tests/mutants.py` lists mistakes that make a test of this file fail.
 """
 
 import numpy as np

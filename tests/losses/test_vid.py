@@ -1,10 +1,6 @@
 """Variational information equals the CRD codebase's formula, written in NumPy with loops.
 
-Mutants of the module that were tried by hand; each made a test of this file fail: ½ left out; no
-logarithm, its sign; variance squared; no square of the error; sum for mean; start not inverted
-through the softplus; exponential for softplus; least variance left out; variances not trained; no
-ReLU, ReLU at the end, two convolutions, bias in the regressor; another start of the kernels; mean
-over stages; variance of the first stage everywhere.
+`tests/mutants.py` lists mistakes that make a test of this file fail.
 """
 
 import numpy as np

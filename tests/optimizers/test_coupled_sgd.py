@@ -1,7 +1,8 @@
 """SGD with coupled weight decay against PyTorch's, and the step schedule against its definition.
 
-Mutants tried by hand, each of which failed here: decay taken off the weights beside the momentum;
-the learning rate inside the momentum; the sign of the decay; a boundary one step later.
+`tests/mutants.py` lists mistakes that make a test of this file fail; tried by hand besides: decay
+taken off the weights beside the momentum; the learning rate inside the momentum; a boundary one
+step later.
 """
 
 import keras

@@ -1,7 +1,7 @@
 """The fused Adam against Keras's own and PyTorch's, under every option of Keras's.
 
-Mutants tried by hand, each of which failed here: the powers of the betas swapped; the step count
-one too low; another epsilon; the kernel under amsgrad too.
+`tests/mutants.py` lists mistakes that make a test of this file fail; tried by hand besides: the
+step count one too low.
 """
 
 import keras
