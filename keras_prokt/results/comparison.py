@@ -129,8 +129,8 @@ def compare(
         "level": LEVEL,
         "settings": dict(settings or {}),
         "methods": [
-            _summary(of_method, metric, confidence, (own_settings or {}).get(method, {}))
-            for method, of_method in methods.items()
+            _summary(method_runs, metric, confidence, (own_settings or {}).get(method, {}))
+            for method, method_runs in methods.items()
         ],
         "comparisons": comparisons,
     }
@@ -145,8 +145,8 @@ def _by_method(runs: Sequence[Measured]) -> dict[str, _Runs]:
         raise ValueError("Expected at least one run, received none; give finished runs.")
     methods: dict[str, _Runs] = {}
     for run in runs:
-        of_method = methods.setdefault(run.method, {})
-        if run.seed in of_method:
+        method_runs = methods.setdefault(run.method, {})
+        if run.seed in method_runs:
             raise ValueError(
                 f"Expected one run for each method and seed, received two of {run.method!r} with "
                 f"seed {run.seed}; they are not independent: leave one out."
@@ -158,8 +158,8 @@ def _by_method(runs: Sequence[Measured]) -> dict[str, _Runs]:
                     f"Expected finite numbers, received `{what}` {number} of {run.method!r} with "
                     f"seed {run.seed}; leave the run out, and say so."
                 )
-        of_method[run.seed] = run
-    return {method: dict(sorted(of_method.items())) for method, of_method in methods.items()}
+        method_runs[run.seed] = run
+    return {method: dict(sorted(method_runs.items())) for method, method_runs in methods.items()}
 
 
 def _summary(

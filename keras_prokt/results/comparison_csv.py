@@ -27,21 +27,21 @@ def _rows_of_models(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
         model for m in comparison["methods"] for model in (m["cost"] or {}).get("forwards", ())
     )
     rows: list[dict[str, Any]] = []
-    for of_method in comparison["methods"]:
-        student, teacher = of_method["student"], of_method["teacher"]
-        cost = of_method["cost"] or {}
+    for summary in comparison["methods"]:
+        student, teacher = summary["student"], summary["teacher"]
+        cost = summary["cost"] or {}
         whole = {
             **shared,
-            "settings": listed({**settings, **of_method.get("settings", {})}),
-            "method": of_method["method"],
+            "settings": listed({**settings, **summary.get("settings", {})}),
+            "method": summary["method"],
         }
         rows.append(
             {
                 "row": "student",
                 **whole,
                 "baseline": None,
-                "n": of_method["n"],
-                "seeds": of_method["seeds"],
+                "n": summary["n"],
+                "seeds": summary["seeds"],
                 "left_out": None,
                 "mean": student["mean"],
                 "difference": None,
@@ -50,11 +50,11 @@ def _rows_of_models(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "p": None,
                 "holm": None,
                 "verdict": None,
-                "examples": of_method["examples"],
-                "examples_standard_error": of_method["examples_standard_error"],
+                "examples": summary["examples"],
+                "examples_standard_error": summary["examples_standard_error"],
                 **{f"forwards_of_{model}": cost.get("forwards", {}).get(model) for model in models},
                 "all_in_student_forwards": cost.get("student_forwards"),
-                "seconds": of_method["seconds"],
+                "seconds": summary["seconds"],
             }
         )
         if teacher is not None:

@@ -21,8 +21,8 @@ def notes_below(comparison: Mapping[str, Any]) -> list[str]:
             f"number [low, high]: mean over seeds and its {percent} interval by Student's t"
         )
     single = [one_line(m["method"]) for m in methods if m["n"] == 1]
-    of_teachers = [m for m in methods if m["teacher"] and m["teacher"]["n"] == 1 < m["n"]]
-    single += [f"the teacher of {one_line(m['method'])}" for m in of_teachers]
+    shared_teachers = [m for m in methods if m["teacher"] and m["teacher"]["n"] == 1 < m["n"]]
+    single += [f"the teacher of {one_line(m['method'])}" for m in shared_teachers]
     if single:
         whose = "" if all(m["n"] == 1 for m in methods) else f" ({', '.join(single)})"
         notes.append(f"one seed{whose}: the number of one run, without interval and test")
@@ -54,9 +54,9 @@ def notes_below(comparison: Mapping[str, Any]) -> list[str]:
 def _notes_on_settings(methods: Sequence[Mapping[str, Any]]) -> list[str]:
     """In which settings rows differ that their headings do not say: a line for the same rows."""
     rows_of: dict[str, list[int]] = {}
-    for number, of_method in enumerate(methods):
-        for name, value in of_method.get("settings", {}).items():
-            if not _is_said(of_method["method"], name, value):
+    for number, summary in enumerate(methods):
+        for name, value in summary.get("settings", {}).items():
+            if not _is_said(summary["method"], name, value):
                 rows_of.setdefault(one_line(listed({name: value})), []).append(number)
     settings_of: dict[tuple[int, ...], list[str]] = {}
     for setting, rows in rows_of.items():

@@ -29,32 +29,32 @@ def grids(comparison: Mapping[str, Any]) -> list[Grid]:
 def _methods_grid(comparison: Mapping[str, Any]) -> Grid:
     """A row a method for its student and, if it has one, a row for its teacher."""
     rows = []
-    for of_method in comparison["methods"]:
-        student, teacher, cost = (of_method[key] for key in ("student", "teacher", "cost"))
-        of_student = {
-            **_model_cells(comparison, of_method, "student", of_method["n"], student),
+    for summary in comparison["methods"]:
+        student, teacher, cost = (summary[key] for key in ("student", "teacher", "cost"))
+        student_row = {
+            **_model_cells(comparison, summary, "student", summary["n"], student),
             "seeds and examples": _interval(student["bootstrap"]),
             "forwards": _forwards(cost),
             "student forwards": _count((cost or {}).get("student_forwards")),
-            "seconds": f"{of_method['seconds']:,.1f}",
+            "seconds": f"{summary['seconds']:,.1f}",
         }
-        rows.append(of_student)
+        rows.append(student_row)
         if teacher is not None:
-            cells = _model_cells(comparison, of_method, "teacher", teacher["n"], teacher)
-            rows.append({**dict.fromkeys(of_student, NONE), **cells})
+            cells = _model_cells(comparison, summary, "teacher", teacher["n"], teacher)
+            rows.append({**dict.fromkeys(student_row, NONE), **cells})
     return _grid(rows)
 
 
 def _model_cells(
     comparison: Mapping[str, Any],
-    of_method: Mapping[str, Any],
+    summary: Mapping[str, Any],
     model: str,
     n: int,
     found: Mapping[str, Any],
 ) -> dict[str, str]:
     """How good one model of a method is."""
     return {
-        "method": one_line(of_method["method"]),
+        "method": one_line(summary["method"]),
         "model": model,
         "seeds": str(n),
         measure(comparison): _with_interval(found["mean"], found["interval"]),

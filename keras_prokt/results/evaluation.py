@@ -82,12 +82,12 @@ def metrics_of(
     0.5
     """
     values = {}
-    of_names = {metric.name: metric for metric in get_metrics(metrics)}
+    metrics_by_name = {metric.name: metric for metric in get_metrics(metrics)}
     for name in metrics:
         if name == "accuracy":
             values[name] = float(np.mean(logits.argmax(-1) == labels))
         else:
-            metric = of_names[log_name(name)]
+            metric = metrics_by_name[log_name(name)]
             metric.update_state(labels, logits)
             values[name] = float(metric.result())
     logits = logits.astype("float64")

@@ -38,14 +38,14 @@ def draw_dynamics(
         parts: Parts of the data, where several can be shown.
     """
     figure, (losses, accuracies) = _panels(title)
-    for number, (name, of_row) in enumerate(_by_title(runs).items()):
+    for number, (name, row_runs) in enumerate(_by_title(runs).items()):
         color, style = _STYLES[number % len(_STYLES)]
-        drawn = {"color": color, "linestyle": style, "label": f"{name} ({_seeds(of_row)})"}
-        is_distilled = "teacher" in of_row[0]["results"]["models"]
+        drawn = {"color": color, "linestyle": style, "label": f"{name} ({_seeds(row_runs)})"}
+        is_distilled = "teacher" in row_runs[0]["results"]["models"]
         if is_distilled:
-            loss = _mean_curve(of_row, "student_loss") or _mean_curve(of_row, "loss")
+            loss = _mean_curve(row_runs, "student_loss") or _mean_curve(row_runs, "loss")
             losses.plot(range(1, len(loss) + 1), loss, **drawn)
-        accuracy = _mean_curve(of_row, "teacher_accuracy" if is_distilled else "student_accuracy")
+        accuracy = _mean_curve(row_runs, "teacher_accuracy" if is_distilled else "student_accuracy")
         if accuracy:
             accuracies.plot(range(1, len(accuracy) + 1), accuracy, **drawn)
     losses.set_ylabel("student's loss to its target, nats")
@@ -107,7 +107,7 @@ def draw_proximal_weight(
                     capsize=3,
                     label=part,
                 )
-        counts = sorted({len(of_weight) for of_weight in by_weight.values()})
+        counts = sorted({len(weight_values) for weight_values in by_weight.values()})
         axes.set_title(f"{role}, {epoch} epoch, {'–'.join(map(str, counts))} seeds")
         axes.set_xlabel("λ")
         axes.set_ylabel(metric)
@@ -133,15 +133,15 @@ def draw_validation(
     figure, (whole, end) = _panels(title)
     metric = runs[0]["results"]["metric"]
     lowest = 1.0
-    for number, (name, of_row) in enumerate(_by_title(runs).items()):
+    for number, (name, row_runs) in enumerate(_by_title(runs).items()):
         color, style = _STYLES[number % len(_STYLES)]
-        epochs = list(zip(*(run["validation"] for run in of_row), strict=False))
+        epochs = list(zip(*(run["validation"] for run in row_runs), strict=False))
         means = [statistics.mean(values) for values in epochs]
         errors = [_standard_error(values) for values in epochs]
         places = range(1, len(means) + 1)
         for axes in (whole, end):
             axes.plot(
-                places, means, color=color, linestyle=style, label=f"{name} ({_seeds(of_row)})"
+                places, means, color=color, linestyle=style, label=f"{name} ({_seeds(row_runs)})"
             )
             axes.fill_between(
                 places,

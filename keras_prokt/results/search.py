@@ -63,9 +63,9 @@ def search_table(search: Mapping[str, Any]) -> str:
     configurations = search["configurations"]
     done = sum(one["is_whole"] for one in configurations)
     failed = [one for one in configurations if one["failures"]]
-    of_all = search["trials"] or len(configurations)
-    if done + len(failed) < of_all:
-        lines.append(f"unfinished: {done} of {of_all} configurations are completed")
+    planned = search["trials"] or len(configurations)
+    if done + len(failed) < planned:
+        lines.append(f"unfinished: {done} of {planned} configurations are completed")
     shown = [one for one in configurations if one["runs"]]
     if shown:
         rows = [_row(one, search) for one in shown]
@@ -84,8 +84,12 @@ def _row(one: Mapping[str, Any], search: Mapping[str, Any]) -> list[str]:
     chosen = next((c for c in search["configurations"] if c["title"] == search["chosen"]), None)
     difference = ""
     if chosen is not None and one is not chosen:
-        of_seeds = {run["seed"]: run["student"] for run in chosen["runs"]}
-        pairs = [(r["student"], of_seeds[r["seed"]]) for r in one["runs"] if r["seed"] in of_seeds]
+        chosen_by_seed = {run["seed"]: run["student"] for run in chosen["runs"]}
+        pairs = [
+            (r["student"], chosen_by_seed[r["seed"]])
+            for r in one["runs"]
+            if r["seed"] in chosen_by_seed
+        ]
         if pairs:
             found = paired_difference(*map(list, zip(*pairs, strict=True)))
             difference = _shown(found.mean, found.interval, "+")
@@ -200,7 +204,9 @@ def _draw(
     axes.errorbar(
         [places[n] for n in order],
         [heights[n] for n in order],
-        yerr=[[of_end[n] for n in order] for of_end in errors] if any(map(any, errors)) else None,
+        yerr=[[distances[n] for n in order] for distances in errors]
+        if any(map(any, errors))
+        else None,
         fmt=f"{marker}-" if is_line else marker,
         capsize=3,
         color=color,

@@ -299,7 +299,7 @@ def bootstrap_interval(
     if row is None:
         return None
     both = [predictions] if others is None else [predictions, others]
-    sides = [_checked_predictions(row, of_method) for of_method in both]
+    sides = [_checked_predictions(row, one_method) for one_method in both]
     if len({side.shape for side in sides}) > 1:
         raise ValueError(
             "Expected as many seeds of both methods, received "
@@ -312,13 +312,13 @@ def bootstrap_interval(
     values = []
     at_once = max(1, _MOST_DRAWS_AT_ONCE // examples)
     for first in range(0, replicates, at_once):
-        of_these = seed_shares[first : first + at_once]
+        share_block = seed_shares[first : first + at_once]
         # Sums of whole numbers: equal on every machine, whatever the order.
-        counts = _counts(draws, len(of_these), examples)
+        counts = _counts(draws, len(share_block), examples)
         measured = _measure(metric, counts, row, sides[0])
         if others is not None:
             measured = measured - _measure(metric, counts, row, sides[1])
-        values.append((of_these * measured).sum(axis=1))
+        values.append((share_block * measured).sum(axis=1))
     low, high = np.quantile(
         np.concatenate(values), [(1 - confidence) / 2, (1 + confidence) / 2]
     ).tolist()
@@ -365,10 +365,10 @@ def _measure(
     if metric == "accuracy":
         return counts @ (predictions == labels).T.astype("float64") / labels.size
     is_one = (predictions == 1).astype("float64")
-    of_class = (labels == 1).astype("float64")
-    true_positives = counts @ (is_one * of_class).T
+    is_positive = (labels == 1).astype("float64")
+    true_positives = counts @ (is_one * is_positive).T
     # 2 TP + FP + FN
-    positives = counts @ (is_one + of_class).T
+    positives = counts @ (is_one + is_positive).T
     return 2 * true_positives / np.maximum(positives, 1)
 
 

@@ -43,11 +43,11 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
         and seconds (one pass over the held-out data).
     """
     spec = record["spec"]
-    training, of_method = spec["training"], spec["method_settings"]
+    training, own_settings = spec["training"], spec["method_settings"]
     setting = [f"{spec['app']}", f"method {spec['method']}", f"seed {training['seed']}"]
     for label, key in (("λ", "proximal_weight"), ("ε", "proximal_bound"), ("T", "temperature")):
-        if of_method.get(key) is not None:
-            value = of_method[key]
+        if own_settings.get(key) is not None:
+            value = own_settings[key]
             setting.append(f"{label} {value if isinstance(value, str) else format(value, 'g')}")
     head = (
         f"{', '.join(setting)}, {training['epochs']} epochs of batches of {training['batch_size']}"
@@ -76,7 +76,7 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
     columns = ["model", *headings, "parameters", "bytes", "seconds"]
     models = spec["models"]
     names = {
-        "teacher": of_method.get("teacher_init", models["teacher"]),
+        "teacher": own_settings.get("teacher_init", models["teacher"]),
         "student": models["student"],
     }
     used = ", ".join(f"{role} {n}" for role, n in names.items() if role in results["models"])

@@ -502,14 +502,14 @@ class _Executor:
 
     def _time_left(self) -> str:
         """How long the rest will take, by the runs that this process has completed."""
-        every = [seconds for of_kind in self._seconds.values() for seconds in of_kind]
+        every = [seconds for kind_seconds in self._seconds.values() for seconds in kind_seconds]
         if not every:
             return ""
         mean = sum(every) / len(every)
         left = 0.0
         for name in [*self._waiting, *(worker.name for worker in self._active())]:
-            of_kind = self._seconds.get(self._kind(name))
-            left += sum(of_kind) / len(of_kind) if of_kind else mean
+            kind_seconds = self._seconds.get(self._kind(name))
+            left += sum(kind_seconds) / len(kind_seconds) if kind_seconds else mean
         return f"{format_seconds(left / self._jobs)} left" if left else ""
 
     def _heading(self, name: str) -> str:

@@ -284,8 +284,8 @@ def _check_same_data(all_data: Sequence[_Data], part: str) -> None:
     by_seed: dict[int, list[_Data]] = {}
     for data in all_data:
         by_seed.setdefault(data.spec.seed, []).append(data)
-    for seed, of_seed in by_seed.items():
-        for one, other in itertools.combinations(of_seed, 2):
+    for seed, same_seed in by_seed.items():
+        for one, other in itertools.combinations(same_seed, 2):
             if one.is_measured_on_other_than(other):
                 raise ValueError(
                     f"Expected runs of seed {seed} on the same {part} data, received "
@@ -303,11 +303,11 @@ def _settings_of_rows(
         specs.setdefault(title, []).append(data.spec)
     shared = shared_settings([data.spec for data in all_data])
     own: dict[str, dict[str, Any]] = {}
-    for title, of_row in specs.items():
-        given = [_given_settings(spec) for spec in of_row]
+    for title, row_specs in specs.items():
+        given = [_given_settings(spec) for spec in row_specs]
         own[title] = {}
-        for name in dict.fromkeys(name for of_run in given for name in of_run):
-            values = [of_run.get(name) for of_run in given]
+        for name in dict.fromkeys(name for run_given in given for name in run_given):
+            values = [run_given.get(name) for run_given in given]
             texts = list(dict.fromkeys("none" if v is None else shown_value(v) for v in values))
             if name not in shared:
                 own[title][name] = values[0] if len(texts) == 1 else " or ".join(texts)
@@ -479,8 +479,8 @@ def titled_runs(paths: Sequence[str | Path]) -> tuple[list[tuple[str, RunFolder]
             f"Expected completed runs, received {', '.join(map(str, paths))} without one; "
             "`keras-prokt run` prints the path of the folder it makes."
         )
-    of_path = _titles(titles)
-    return [(of_path[path], RunFolder(path)) for path in titles], left_out
+    title_by_path = _titles(titles)
+    return [(title_by_path[path], RunFolder(path)) for path in titles], left_out
 
 
 def _runs_in(path: Path) -> dict[str, Path]:

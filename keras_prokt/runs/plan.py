@@ -142,9 +142,9 @@ def plan_of(run: Run) -> Plan:
     first_stage = None
     first = [o for name in method.objectives if (o := objectives[name].first_stage()) is not None]
     if first:
-        of_stage = own if run.assistant is not None else run.fixed_teacher
+        stage_teacher = own if run.assistant is not None else run.fixed_teacher
         first_stage = FrozenTeacherDistiller(
-            of_stage, student, objectives=first, name="first_stage"
+            stage_teacher, student, objectives=first, name="first_stage"
         )
         _compile(run, first_stage, spec.first_stage_epochs)
     key = _assistant_key(run) if run.is_of_assistant else None
@@ -216,8 +216,8 @@ def _compile(run: Run, distiller: Distiller, epochs: int) -> None:
     steps = epochs * len(run.task.train)
     optimizers = {"optimizer": optimizer_recipe(run.spec.optimizers["student"]).build(steps)}
     if distiller.trains_teacher:
-        of_teacher = optimizer_recipe(run.spec.optimizers["teacher"])
-        optimizers["teacher_optimizer"] = of_teacher.build(steps)
+        teacher_recipe = optimizer_recipe(run.spec.optimizers["teacher"])
+        optimizers["teacher_optimizer"] = teacher_recipe.build(steps)
     distiller.compile(
         **optimizers,
         loss=run.label_loss,

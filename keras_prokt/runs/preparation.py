@@ -59,21 +59,21 @@ def prepare_folder(
             )
     task = app.prepare(spec.request())
     data = {name: _as_json(getattr(spec, name)) for name in settings_of(DataSettings)}
-    of_run = {
+    run_settings = {
         name: value
         for name, value in data.items()
         if value not in (None, False) and name != "data_dir"
     }
     defaults = {"teacher": app.default_teacher, "student": app.default_student}
     models = {role: getattr(spec, role) for role in defaults}
-    of_run |= {role: name for role, name in models.items() if name != defaults[role]}
+    run_settings |= {role: name for role, name in models.items() if name != defaults[role]}
     if spec.limit is not None and spec.seed:
-        of_run["seed"] = spec.seed
+        run_settings["seed"] = spec.seed
     with tempfile.TemporaryDirectory() as scratch:
         checkpoints = _checkpoints(task, Path(scratch)) if weights else {}
         contents = Contents(
             app=app.name,
-            settings=of_run,
+            settings=run_settings,
             data={**data, "data_dir": None},
             seed=None if spec.limit is None else spec.seed,
             models=models,
@@ -91,8 +91,8 @@ def prepare_folder(
 
 def _front_ends(task: Task) -> dict[str, dict[str, Any]]:
     """How raw input is read, as JSON objects by role."""
-    of_roles = {"student": task.front_end, "teacher": task.teacher_front_end}
-    return {role: one.to_json() for role, one in of_roles.items() if one is not None}
+    role_front_ends = {"student": task.front_end, "teacher": task.teacher_front_end}
+    return {role: one.to_json() for role, one in role_front_ends.items() if one is not None}
 
 
 def _checkpoints(task: Task, scratch: Path) -> dict[str, Path]:

@@ -197,10 +197,10 @@ def _check_mapping(value: Any, shape: Mapping[str, Any], place: str) -> None:
     if not isinstance(value, Mapping):
         raise ValueError(f"Expected an object at {place}, received {type(value).__name__}")
     named = {key.removesuffix("?") for key in shape}
-    for key, of_key in shape.items():
+    for key, inner_shape in shape.items():
         name = key.removesuffix("?")
         if key != "*" and name in value:
-            check_shape(value[name], of_key, f"{place}: {name}")
+            check_shape(value[name], inner_shape, f"{place}: {name}")
         elif key == name != "*":
             raise ValueError(f"Expected {name!r} in {place}, received none")
     others = [key for key in value if key not in named]
@@ -222,13 +222,13 @@ def _of_first_format(record: dict[str, Any]) -> dict[str, Any]:
     for name, part in PARTS.items():
         spec[name] = {key: flat.pop(key) for key in settings_of(part) if key in flat}
     spec["optimizers"] = {}
-    for role, of_role in recipes.items():
+    for role, role_recipe in recipes.items():
         rate = flat.pop(f"{role}_learning_rate", None)
         if rate is None:
             continue
         if role in optimizers:
-            of_role = OptimizerRecipe(**optimizers[role])
-        settings = optimizer_settings(of_role, {"learning_rate": rate})
+            role_recipe = OptimizerRecipe(**optimizers[role])
+        settings = optimizer_settings(role_recipe, {"learning_rate": rate})
         names = [*settings_of(OptimizerSettings), "options"]
         spec["optimizers"][role] = {key: getattr(settings, key) for key in names}
     known = method.settings

@@ -119,7 +119,7 @@ def made_with(runs: Mapping[str, Mapping[str, Any]]) -> str:
         counts["hardware"][cards or f"{hardware['cores']} cores {hardware['processor']}"] += 1
         counts["threads"][f"{run.get('threads', '?')} threads a run"] += 1
     shown = []
-    for of_kind in counts.values():
-        several = len(of_kind) > 1
-        shown += [f"{one} ({n} runs)" if several else one for one, n in of_kind.most_common()]
+    for kind_counts in counts.values():
+        several = len(kind_counts) > 1
+        shown += [f"{one} ({n} runs)" if several else one for one, n in kind_counts.most_common()]
     return f"Made with {'; '.join(shown)}."

@@ -93,11 +93,11 @@ class Reproduction:
             )
 
     def _spec(self, row: Row, seed: int, settings: Mapping[str, Any]) -> RunSpec:
-        of_method = parse_method(row.method).settings
+        own_settings = parse_method(row.method).settings
         shared = {
             name: value
             for name, value in self.protocol.settings.items()
-            if name in of_method or name not in method_settings()
+            if name in own_settings or name not in method_settings()
         }
         own = {**shared, **row.settings}
         if "epochs" in settings and {"epochs", "teacher_epochs"} <= set(own):
@@ -161,8 +161,8 @@ class Reproduction:
         """
         self.runs.check_free()
         self._check_checkpoint()
-        of_app = {entry.spec.app: entry.spec for entry in reversed(self.missing())}
-        for spec in of_app.values():
+        spec_by_app = {entry.spec.app: entry.spec for entry in reversed(self.missing())}
+        for spec in spec_by_app.values():
             try:
                 spec.check_without_keras()
             except ValueError as error:
@@ -362,9 +362,9 @@ class Reproduction:
         return found
 
     def _check_same_data(self, runs: Iterable[Mapping[str, Any]], part: str) -> None:
-        of_seed: dict[int, Mapping[str, Any]] = {}
+        run_by_seed: dict[int, Mapping[str, Any]] = {}
         for run in runs:
-            first = of_seed.setdefault(run["spec"]["training"]["seed"], run)
+            first = run_by_seed.setdefault(run["spec"]["training"]["seed"], run)
             name = f"{part} data"
             if run["data"].get(name) != first["data"].get(name):
                 raise ValueError(
@@ -450,8 +450,8 @@ def _in_percent(run: Mapping[str, Any]) -> dict[str, float]:
     found = {name: 100 * student[part][name] for name in dict.fromkeys(names)}
     for other, measured in student.items():
         if isinstance(measured, Mapping) and other != part:
-            of_part = {k: v for k, v in measured.items() if k not in _NO_METRICS}
-            found |= {f"{name} on {other}": 100 * v for name, v in of_part.items()}
+            part_metrics = {k: v for k, v in measured.items() if k not in _NO_METRICS}
+            found |= {f"{name} on {other}": 100 * v for name, v in part_metrics.items()}
     return found
 
 
@@ -563,11 +563,11 @@ def _every_run(states: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _every_row(states: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    of_row: dict[str, list[Mapping[str, Any]]] = {}
+    runs_by_row: dict[str, list[Mapping[str, Any]]] = {}
     for one in states:
-        of_row.setdefault(_called(one), []).append(one)
+        runs_by_row.setdefault(_called(one), []).append(one)
     rows = []
-    for title, runs in of_row.items():
+    for title, runs in runs_by_row.items():
         completed = [one for one in runs if one["state"] == "completed"]
         others = [one["state"] for one in runs if one["state"] != "completed"]
         begun = [state for state in others if state != "waiting"]

@@ -83,7 +83,7 @@ class ResolvedParts:
             "method": self._method.name,
             "method_settings": own_settings,
             "optimizers": self._optimizers(given),
-            **{name: PARTS[name](**of_part) for name, of_part in values.items()},
+            **{name: PARTS[name](**part_values) for name, part_values in values.items()},
         }
 
     def _given_of_part(self, part: type) -> dict[str, Any]:
@@ -101,10 +101,10 @@ class ResolvedParts:
         names = settings_of(OptimizerSettings)
         return {
             role: optimizer_settings(
-                of_recipe,
+                role_recipe,
                 {name: given[key] for name in names if (key := name_of_role(role, name)) in given},
             )
-            for role, of_recipe in recipes.items()
+            for role, role_recipe in recipes.items()
         }
 
     def _method_settings(self) -> dict[str, Any]:
@@ -150,11 +150,11 @@ def found_recipe(app: App, method: Method, name: str | None) -> Mapping[str, Any
 def check_names(app: App, method: Method, given: Mapping[str, Any]) -> None:
     """Refuses settings that do not exist, and those that the method or the app does not have."""
     known = all_settings()
-    of_methods = method_settings()
+    method_rows = method_settings()
     for name, value in given.items():
         if name not in known:
             raise SettingError(unknown_name("a setting", name, known))
-        if name in of_methods and name not in method.settings:
+        if name in method_rows and name not in method.settings:
             having = [m for m in known_methods() if name in parse_method(m).settings]
             raise SettingError(
                 f"Expected no {argument(name)} with method {method.name!r}, received {value!r}; "
@@ -207,8 +207,10 @@ def _pair(app: App, method: Method, name: str | None) -> tuple[str, str]:
                 "names none."
             )
         return app.pairs[name]
-    of_transformers = [name for name in method.objectives if OBJECTIVES[name].kind == "transformer"]
-    if of_transformers and app.transformers is not None:
+    transformer_objectives = [
+        name for name in method.objectives if OBJECTIVES[name].kind == "transformer"
+    ]
+    if transformer_objectives and app.transformers is not None:
         return app.transformers
     return app.default_teacher, app.default_student
 

@@ -205,8 +205,8 @@ def read_search(runs: RunList) -> dict[str, Any]:
             one["failures"].append(f"{entry.name} cannot be read: {error}")
             unreadable.append(one["failures"][-1])
     for one in found.values():
-        of_seeds = {run["seed"] for run in one["runs"]}
-        one["is_whole"] = not one["failures"] and set(about["seeds"]) <= of_seeds
+        seeds_done = {run["seed"] for run in one["runs"]}
+        one["is_whole"] = not one["failures"] and set(about["seeds"]) <= seeds_done
         one["runs"].sort(key=lambda run: run["seed"])
     configurations = list(found.values())
     return {
@@ -406,7 +406,9 @@ def _row(name: str) -> tuple[Setting, str | None]:
         rows = OBJECTIVES[objective].settings if objective in OBJECTIVES else {}
         if own not in rows:
             known = [
-                f"{one}.{of_it}" for one, card in OBJECTIVES.items() for of_it in card.settings
+                f"{one}.{setting_name}"
+                for one, card in OBJECTIVES.items()
+                for setting_name in card.settings
             ]
             raise SettingError(unknown_name("a setting of an objective", key, known))
         return rows[own], key
@@ -443,8 +445,8 @@ def _spec(about: Mapping[str, Any], values: Mapping[str, Any], seed: int) -> Run
         elif setting == "objective_settings":
             objective, _, own = key.partition(".")
             others = given.get("objective_settings", {})
-            of_objective = {**others.get(objective, {}), own: value}
-            given["objective_settings"] = {**others, objective: of_objective}
+            own_values = {**others.get(objective, {}), own: value}
+            given["objective_settings"] = {**others, objective: own_values}
         else:
             given[setting] = value
     return RunSpec.resolve(about["app"], about["method"], **{**given, "seed": seed})

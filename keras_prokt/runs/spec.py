@@ -339,5 +339,5 @@ def _part_from_json(part: type, values: Any) -> Any:
 
 def _without_tuples(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_tuples(of_key) for key, of_key in value.items()}
+        return {key: _without_tuples(inner) for key, inner in value.items()}
     return [_without_tuples(one) for one in value] if isinstance(value, (tuple, list)) else value

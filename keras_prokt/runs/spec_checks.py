@@ -34,7 +34,10 @@ def checked_method_setting(name: str, row: Setting, value: Any) -> Any:
         number = Setting("a weight.", float, at_least=0)
         return {key: number.checked(name, one, key) for key, one in value.items()}
     if name == "objective_settings":
-        return {key: _checked_objective(name, key, of_one) for key, of_one in value.items()}
+        return {
+            key: _checked_objective(name, key, objective_values)
+            for key, objective_values in value.items()
+        }
     return value
 
 

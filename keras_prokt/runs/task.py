@@ -112,12 +112,12 @@ def check_same_data(spec: RunSpec, task: Task, started_with: Mapping[str, str]) 
 def digests(spec: RunSpec, task: Task) -> dict[str, str]:
     """SHA-256 of the user's own files, by the name of their setting, and of the data."""
     prepared = {} if spec.prepared is None else PreparedFolder(spec.prepared).digests
-    of_files = {
+    file_digests = {
         name: prepared[name] if name in prepared else digest_of_file(path)
         for name, path in spec.files().items()
     }
     parts = {f"{name} data": batches for name, batches in all_batches(task).items()}
-    return {**of_files, **{name: batches.digest() for name, batches in parts.items()}}
+    return {**file_digests, **{name: batches.digest() for name, batches in parts.items()}}
 
 
 def all_batches(task: Task) -> dict[str, Batches]:

@@ -177,12 +177,12 @@ def _train_teacher(run: Run, key: dict[str, Any], files: dict[int, str]) -> None
         run.fixed_teacher.load_weights(best.best().path)
     wanted = {path.name: path for path in after.values()} if "anchors" in key else kept.pop(choice)
     for other, copied in kept.items():
-        of_other = _key_of(key, other)
-        folder = kept_folder(run, of_other)
-        if not is_kept(folder, of_other):
+        other_key = _key_of(key, other)
+        folder = kept_folder(run, other_key)
+        if not is_kept(folder, other_key):
             # Another run may make it too, and the disk may be nearly full.
             with contextlib.suppress(OSError):
-                _keep(folder, of_other, copied)
+                _keep(folder, other_key, copied)
     # Last: where it is there, nothing is trained, and the others have to be there too.
     _keep(kept_folder(run, key), key, wanted)
 
@@ -200,9 +200,9 @@ def _kept_best(run: Run, key: dict[str, Any]) -> Best | None:
         run: The run.
         key: What its teacher follows from.
     """
-    of_best = _key_of(key, _BEST)
-    folder = kept_folder(run, of_best)
-    if run.spec.full_train or not is_kept(folder, of_best):
+    best_key = _key_of(key, _BEST)
+    folder = kept_folder(run, best_key)
+    if run.spec.full_train or not is_kept(folder, best_key):
         return None
     record = read_record(folder / BEST)
     return Best(folder / _MODEL, record["epoch"], record["value"])

@@ -402,8 +402,8 @@ def _measured(run: Run, plan: Plan, best_epoch: int, *, measures_test: bool) -> 
             else:
                 measure(BEST_TEACHER, teacher, "teacher")
     for part, batches in parts.items():
-        of_models = {name: evaluations[part] for name, evaluations in classes.items()}
-        write_predictions(run.folder, part, batches, of_models)
+        model_classes = {name: evaluations[part] for name, evaluations in classes.items()}
+        write_predictions(run.folder, part, batches, model_classes)
     return {
         "best_epoch": best_epoch,
         "last_epoch": run.spec.epochs,

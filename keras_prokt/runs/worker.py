@@ -140,10 +140,10 @@ def _carry_out(runs: RunList, task: dict[str, Any], stop: Stop) -> dict[str, Any
             return {"status": "refused", "reason": reason}
         try:
             record_failure(runs, runs.entry(task["name"]), reason)
-        except OSError as of_record:
-            return _error(of_record, of_record.errno, folder)
-        except ValueError as of_record:  # what is damaged is not written over
-            return {"status": "refused", "reason": f"{reason}; {of_record}"}
+        except OSError as record_error:
+            return _error(record_error, record_error.errno, folder)
+        except ValueError as record_error:  # what is damaged is not written over
+            return {"status": "refused", "reason": f"{reason}; {record_error}"}
         status = {"status": "failed", "reason": reason}
     return {**status, "seconds": time.monotonic() - started}
 
