@@ -216,7 +216,7 @@ def raise_explosion(wrongness: Any, epoch: int) -> None:
         if steps and not total / steps <= math.log10(limit):
             nats = f"about 10^{total / steps:.1f}" if math.isfinite(total) else "infinitely many"
             raise TrainingFault(
-                f"Epoch {epoch + 1}: training of the {role} has exploded, its cross entropy on the "
+                f"Epoch {epoch + 1}: training of the {role} has exploded, its loss on the "
                 f"labels is {nats} nats and was {first:.3g} in the first step; lower the {role}'s "
                 "learning rate, or clip its gradients."
             )

@@ -1,7 +1,7 @@
 """Checks of two models against each other, before anything is trained."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -37,7 +37,7 @@ def check_pair(
             raise ValueError(
                 f"Expected a keras.Model as {role}, received {type(model).__name__}: {model!r}."
             )
-        if layer := probability_layer(model):
+        if layer := probability_layer(model, (kind or Output).activations):
             raise ValueError(
                 f"Expected a {role} that outputs logits, received probabilities: layer "
                 f"{layer.name!r} of model {model.name!r} ends in {_activation_name(layer)}; "
@@ -122,8 +122,15 @@ def check_widths(teacher: int, student: int) -> None:
         )
 
 
-def probability_layer(model: keras.Model) -> keras.layers.Layer | None:
-    """The layer that turns the outputs of a functional or sequential model into probabilities."""
+def probability_layer(
+    model: keras.Model, activations: Sequence[str] = Output.activations
+) -> keras.layers.Layer | None:
+    """The layer after which outputs of a functional or sequential model are no logits any more.
+
+    Args:
+        model: The model.
+        activations: Names of such activations.
+    """
     layer: Any = model
     while isinstance(layer, keras.Model):
         if isinstance(layer, keras.Sequential):
@@ -132,14 +139,13 @@ def probability_layer(model: keras.Model) -> keras.layers.Layer | None:
             layer = operation_of(layer.outputs[0])
         else:
             return None
-    return layer if _activation_name(layer) in ("softmax", "sigmoid") else None
+    return layer if _activation_name(layer) in activations else None
 
 
 def _activation_name(layer: Any) -> str | None:
-    name = type(layer).__name__
-    if name in ("Softmax", "Sigmoid"):  # the layer, or a bare keras.ops.softmax
-        return name.lower()
-    return getattr(getattr(layer, "activation", None), "__name__", None)
+    activation = getattr(getattr(layer, "activation", None), "__name__", None)
+    # The layer `Softmax`, or a bare `keras.ops.softmax`.
+    return activation or type(layer).__name__.lower()
 
 
 def is_mode_free(model: keras.Model) -> bool:
