@@ -321,6 +321,7 @@ for a, b in zip(one, two):
 """
 
 
+@pytest.mark.process
 def test_two_devices_remember_what_one_does():
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     if BACKEND != "tensorflow":

@@ -9,7 +9,7 @@ import pytest
 from command_line import keras_prokt
 from small_glue import LABELS, WORDS, write_glue
 
-from keras_prokt import cli
+from keras_prokt.cli import shared
 from keras_prokt.data.prepared_folder import PreparedFolder
 from keras_prokt.runs import preparation, training_run
 from keras_prokt.runs.preparation import prepare_folder
@@ -165,7 +165,7 @@ def test_the_command(tmp_path):
 @pytest.mark.whole_run
 def test_a_run_without_tensorflow_says_how_to_export_later(tmp_path, monkeypatch):
     keras_prokt("prepare", "--limit", 64, "--out", "new", cwd=tmp_path)
-    for module in (cli, training_run):
+    for module in (shared, training_run):
         monkeypatch.setattr(module, "is_installed", lambda: False)
     options = ("--prepared", "new", "--epochs", 1, "--out", "run")
     done = keras_prokt("run", *options, cwd=tmp_path)
