@@ -11,6 +11,7 @@ from keras_prokt.runs.training_run import run
 
 
 @pytest.mark.whole_run
+@pytest.mark.process
 def test_a_run(tmp_path):
     backend = keras.backend.backend()
     spec = RunSpec.resolve("digits", "prokt", limit=64, epochs=1, backend=backend)
