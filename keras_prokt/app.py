@@ -128,7 +128,7 @@ class Recipe:
         return self.student
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class TaskRequest(DataSettings):
     """What an app is asked to prepare: the models, and all settings of the data."""
 

@@ -307,7 +307,7 @@ def _columns(help: str, kind: type = str, **metadata: Any) -> Any:
     return setting(help, kind, of_apps="reads_table", advice_for_apps=advice, **metadata)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataSettings:
     """Which data. A field is `None` where it is not given and the app's own holds."""
 
