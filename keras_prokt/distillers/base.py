@@ -212,8 +212,8 @@ class Distiller(KerasTrainer):
     @property
     def trainable_variables(self) -> list[keras.Variable]:
         """Variables that `fit` changes by gradients: not those of a fixed teacher."""
-        of_teacher = self.teacher.trainable_variables if self.trains_teacher else []
-        return [*of_teacher, *self.trained_by_student]
+        teacher_variables = self.teacher.trainable_variables if self.trains_teacher else []
+        return [*teacher_variables, *self.trained_by_student]
 
     @property
     def non_trainable_variables(self) -> list[keras.Variable]:
@@ -423,9 +423,11 @@ class Distiller(KerasTrainer):
         # Later in training a confident batch of one could look like a distribution.
         is_first = ops.cast(ops.equal(self.optimizer.iterations, 1), "float32")
         # The student's outputs are those of its weights before this step, whatever the teacher is.
-        of_student = [x for x in (step.proximal_logits, step.student_logits) if x is not None]
+        student_outputs = [x for x in (step.proximal_logits, step.student_logits) if x is not None]
         kind = self.output_kind
-        is_finite = ops.all(ops.stack([kind.are_finite(ops.stop_gradient(x)) for x in of_student]))
+        is_finite = ops.all(
+            ops.stack([kind.are_finite(ops.stop_gradient(x)) for x in student_outputs])
+        )
         bad_student = ops.cast(ops.logical_not(is_finite), "float32")
         flags = {
             "student_weights": is_first * bad_student,
@@ -500,10 +502,10 @@ class Distiller(KerasTrainer):
         self.tracker.track_pair(batch, teacher.logits, self.gap(batch, student, teacher))
         if any("index" in objective.reads for objective in self.objectives):
             # What is remembered of the training data says nothing about others.
-            return self.tracker.of_pair
+            return self.tracker.pair_metrics
         matched = self.student_loss.terms(batch, student, teacher, training=False)
         self._track_objectives(batch, matched)
-        return self.tracker.of_pair | self.tracker.of_objectives
+        return self.tracker.pair_metrics | self.tracker.objective_metrics
 
     def track_step(self, batch: Batch, step: Step) -> None:
         """Updates the metrics of training."""

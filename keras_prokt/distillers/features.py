@@ -147,14 +147,14 @@ def observe(model: keras.Model, inputs: Any) -> list[Call]:
 
 
 def _symbolic(value: Any) -> Any:
-    def of_tensor(tensor: Any) -> Any:
+    def symbolic_tensor(tensor: Any) -> Any:
         if not hasattr(tensor, "shape"):
             return tensor
         return keras.KerasTensor(
             tuple(tensor.shape), dtype=keras.backend.standardize_dtype(tensor.dtype)
         )
 
-    return keras.tree.map_structure(of_tensor, value)
+    return keras.tree.map_structure(symbolic_tensor, value)
 
 
 def check_taps(taps: Mapping[str, Any], model: keras.Model, role: str) -> Taps:

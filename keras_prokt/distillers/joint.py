@@ -95,9 +95,9 @@ class JointDistiller(Distiller):
 
     @property
     def forwards_per_example(self) -> dict[str, int]:
-        of_target = 1 if self._is_proximal and not self._shares_student_forward else 0
+        target_forwards = 1 if self._is_proximal and not self._shares_student_forward else 0
         # The teacher's step, and its forward after it; the student's step.
-        return {"teacher": 3 + 1, "student": of_target + self._student_step_forwards}
+        return {"teacher": 3 + 1, "student": target_forwards + self._student_step_forwards}
 
     @property
     def _shares_student_forward(self) -> bool:
@@ -115,8 +115,10 @@ class JointDistiller(Distiller):
             recording = self.record_forward(self.student, batch.student_inputs)
             student_target = ops.stop_gradient(recording.outputs.matched_logits)
         elif self._is_proximal:
-            of_student = self.target_outputs(self.student, batch.student_inputs, with_parts=False)
-            own_forward, student_target = of_student.logits, of_student.matched_logits
+            student_outputs = self.target_outputs(
+                self.student, batch.student_inputs, with_parts=False
+            )
+            own_forward, student_target = student_outputs.logits, student_outputs.matched_logits
 
         teacher_loss, gap, before, gradients = self._update_teacher(batch, student_target)
 

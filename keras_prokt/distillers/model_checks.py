@@ -131,7 +131,14 @@ def probability_layer(
         model: The model.
         activations: Names of such activations.
     """
-    layer: Any = model
+    is_functional = not isinstance(model, keras.Sequential) and getattr(model, "outputs", None)
+    ends = [operation_of(output) for output in model.outputs] if is_functional else [model]
+    last = (_last_layer(end) for end in ends)
+    return next((layer for layer in last if _activation_name(layer) in activations), None)
+
+
+def _last_layer(layer: Any) -> Any:
+    """The layer that makes the output of a layer or model, `None` where that cannot be seen."""
     while isinstance(layer, keras.Model):
         if isinstance(layer, keras.Sequential):
             layer = layer.layers[-1] if layer.layers else None
@@ -139,7 +146,7 @@ def probability_layer(
             layer = operation_of(layer.outputs[0])
         else:
             return None
-    return layer if _activation_name(layer) in activations else None
+    return layer
 
 
 def _activation_name(layer: Any) -> str | None:

@@ -113,7 +113,9 @@ class StudentLoss:
             shapes: Role -> part -> shape, the teacher first.
         """
         for objective in self.objectives:
-            read = [{p: of[p] for p in objective.reads if p in of} for of in shapes.values()]
+            read = [
+                {p: known[p] for p in objective.reads if p in known} for known in shapes.values()
+            ]
             objective.build_for(*read)
 
     def parts(self) -> list[str]:
@@ -138,9 +140,9 @@ class StudentLoss:
         """
         if not self.objectives:
             return []
-        of_batch = {} if batch.index is None else {"index": batch.index}
+        batch_parts = {} if batch.index is None else {"index": batch.index}
         parts = [
-            {"logits": outputs.logits, **outputs.parts, **of_batch, **_mask_of(inputs)}
+            {"logits": outputs.logits, **outputs.parts, **batch_parts, **_mask_of(inputs)}
             for outputs, inputs in (
                 (teacher, batch.teacher_inputs),
                 (student, batch.student_inputs),
@@ -162,8 +164,8 @@ class StudentLoss:
         scale = 1 - self.student_loss_weight if self.is_weighted_by_halves else 1.0
         loss = outputs.regularization + scale * self.weighted_sum(matched)
         if self.reads_labels:
-            of_labels = label_loss(batch.labels, outputs.logits, batch.sample_weight)
-            loss = loss + self.label_weight.value * of_labels
+            label_term = label_loss(batch.labels, outputs.logits, batch.sample_weight)
+            loss = loss + self.label_weight.value * label_term
         return loss
 
     def weighted_sum(self, matched: list[Tensor]) -> Tensor:

@@ -42,12 +42,12 @@ class Tracker:
         return [*student, *self.teacher_metrics, *self.gap, *self.objectives]
 
     @property
-    def of_pair(self) -> set[keras.metrics.Metric]:
+    def pair_metrics(self) -> set[keras.metrics.Metric]:
         """What `track_pair` updates."""
         return {*self.teacher_metrics, *self.gap}
 
     @property
-    def of_objectives(self) -> set[keras.metrics.Metric]:
+    def objective_metrics(self) -> set[keras.metrics.Metric]:
         """What `track_objectives` updates."""
         return {*self.student_loss, *self.objectives}
 

@@ -140,11 +140,11 @@ def _resolve(loss: Any, output: Output) -> Any:
             "Expected one loss, a keras.losses.Loss, a function of (labels, predictions) or a "
             f"name of Keras's, received {loss!r}; {output.losses.advice}."
         )
-    for of_logits, function in output.losses.from_logits:
-        if found in (of_logits, function):
-            return of_logits(from_logits=True)
-        if type(found) is of_logits:
-            return of_logits.from_config({**found.get_config(), "from_logits": True})
+    for logits_loss, function in output.losses.from_logits:
+        if found in (logits_loss, function):
+            return logits_loss(from_logits=True)
+        if type(found) is logits_loss:
+            return logits_loss.from_config({**found.get_config(), "from_logits": True})
     if inspect.isclass(found):
         found = found()
     if is_one_of(found, output.losses.refused):

@@ -105,6 +105,17 @@ def test_heads_that_do_not_fit_are_refused(model, settings, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("head", ["logits", "distillation"])
+def test_either_head_that_ends_in_a_softmax(head):
+    inputs = keras.Input((6,))
+    heads = {
+        name: layers.Dense(3, activation="softmax" if name == head else None, name=name)(inputs)
+        for name in ("logits", "distillation")
+    }
+    with pytest.raises(ValueError, match=f"received probabilities: layer '{head}'"):
+        distillers(keras.Model(inputs, heads))["prokt"]()
+
+
 def test_two_outputs_without_a_word_about_them():
     with pytest.raises(ValueError, match="one tensor of logits"):
         ProKTDistiller(teacher(), student())
