@@ -80,6 +80,7 @@ setup(
         "click>=8.1",
         "scikit-learn",  # the handwritten digits of the app `digits`
         "scipy",  # t intervals and paired tests
+        "h5py",  # the form in which Keras saves weights
         "matplotlib",  # dynamics.png
         "importlib_resources",  # tensorflow-datasets prepares data only with it, undeclared
         "safetensors",  # keras-hub reads Hugging Face directories only with it, undeclared

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5py
 import keras
 from keras import ops
 
 from keras_prokt.distillers import Distiller
 from keras_prokt.files import (
     digest_of_file,
-    digest_of_json,
     new_folder,
     read_record,
     remove_unfinished,
@@ -30,7 +30,8 @@ _FILES = "files"
 _REMOVING = ".removing-"
 _WRITING = ".writing"  # what an older version of this class was writing when it was killed
 _NAME = re.compile(r"epoch-([0-9]+)-batch-([0-9]+)")
-_KEYS = {"epoch", "batch", "metrics", "state", "arrays", "belongs_to", "files"}
+_KEYS = {"epoch", "batch", "metrics", "state", "belongs_to", "files"}
+_OLD_KEYS = {"arrays"}  # older versions wrote a digest of arrays that are not in the state, too
 _ABSENT = object()
 _DIFFERENCES_SHOWN = 3
 
@@ -213,7 +214,6 @@ class ResumableBackup(keras.callbacks.Callback):
                 "batch": batch,
                 "metrics": _metric_values(model) if batch else None,
                 "state": hashlib.sha256(state.getbuffer()).hexdigest(),
-                "arrays": _digest_of_arrays(model),
                 "belongs_to": self.belongs_to,
                 "files": self._copy_files(writing / _FILES),
             }
@@ -224,14 +224,13 @@ class ResumableBackup(keras.callbacks.Callback):
     def _load(self, checkpoint: "_Checkpoint") -> None:
         """Gives the model the state of a checkpoint."""
         model = self.model
-        fits = checkpoint.record["arrays"] == _digest_of_arrays(model)
-        if fits:
-            try:
-                model.load_weights(checkpoint.folder / _STATE)
-            except (ValueError, KeyError):  # arrays of the same shapes in other layers
-                fits = False
-        if not fits:
-            raise ValueError(
+        own_state = _StateInMemory()
+        model.save_weights(own_state)
+        # Keras takes up some states of other models with no more than a warning.
+        if _arrays_of(checkpoint.folder / _STATE) == _arrays_of(own_state):
+            model.load_weights(checkpoint.folder / _STATE)
+        else:
+            raise OtherModel(
                 f"Expected a checkpoint of this model in {str(self.directory)!r}, received one of "
                 "another architecture or optimizer; build the model as it was, or delete the "
                 "folder to begin anew."
@@ -314,6 +313,10 @@ class ResumableBackup(keras.callbacks.Callback):
         )
 
 
+class OtherModel(ValueError):
+    """A checkpoint holds the state of a model of another architecture or optimizer."""
+
+
 class _Checkpoint(NamedTuple):
     folder: Path
     record: dict[str, Any]
@@ -342,7 +345,7 @@ def _read_intact(folder: Path) -> dict[str, Any] | None:
     try:
         record = read_record(folder / _POSITION)
         is_intact = (
-            record.keys() == _KEYS
+            record.keys() - _OLD_KEYS == _KEYS
             and (record["epoch"], record["batch"]) == _position_of(folder)
             and (record["metrics"] is None or _are_metrics(record["metrics"]))
             and record["state"] == digest_of_file(folder / _STATE)
@@ -425,13 +428,17 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
-def _digest_of_arrays(model: keras.Model) -> str:
-    """Digest of the shapes and dtypes of all arrays of a model and its optimizers.
+def _arrays_of(state: Path | io.BytesIO) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Place, shape and dtype of every array in a file of weights."""
+    arrays: dict[str, tuple[tuple[int, ...], str]] = {}
 
-    Keras takes up some states of other models with no more than a warning.
-    """
-    variables = [*model.variables, *model.optimizer.variables]
-    return digest_of_json([[list(v.shape), str(v.dtype)] for v in variables])
+    def add(place: str, value: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(value, h5py.Dataset):
+            arrays[place] = (value.shape, str(value.dtype))
+
+    with h5py.File(state, "r") as file:
+        file.visititems(add)
+    return arrays
 
 
 def _metric_variables(model: keras.Model) -> list[keras.Variable]:

@@ -18,6 +18,7 @@ import numpy as np
 from keras_prokt import backends, models
 from keras_prokt.callbacks import StudentCheckpoint, TrainingDynamics
 from keras_prokt.callbacks.best_model_checkpoint import Best, BestModelCheckpoint, read_best
+from keras_prokt.callbacks.resumable_backup import OtherModel
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.batches import Batches
 from keras_prokt.distillers.faults import TrainingFault
@@ -142,6 +143,10 @@ class OtherThreads(UserWarning):
     """A run goes on with another number of threads than it was begun with."""
 
 
+class OtherVersions(UserWarning):
+    """A run goes on with other versions of what computes than it was begun with."""
+
+
 def check_can_go_on(record: Mapping[str, Any]) -> None:
     """Refuses an unfinished run that nothing can be continued of.
 
@@ -211,6 +216,13 @@ def resume(
             OtherThreads,
             stacklevel=2,
         )
+    if changed := _changed_versions(record):
+        warnings.warn(
+            f"The run was begun with {changed}: it may not be equal, bit for bit, to one that was "
+            "never stopped.",
+            OtherVersions,
+            stacklevel=2,
+        )
     with folder.locked():
         record = folder.read()
         if record["status"] == "completed":  # by another process, meanwhile
@@ -219,7 +231,35 @@ def resume(
         check_same_data(spec, this.task, record["data"])
         folder.write_front_end(_as_json(this.task.front_end))
         record = {k: v for k, v in record.items() if k != "failure"} | {"status": "running"}
-        return _carry_out(this, record, plan_of(this))
+        try:
+            return _carry_out(this, record, plan_of(this))
+        except OtherModel as error:
+            raise _with_versions(error, record["package"]) from error
+
+
+def _changed_versions(record: Mapping[str, Any]) -> str:
+    """What computes now in another version than when a run was begun; "" if nothing does."""
+    now = describe_environment()
+    computes = ("keras", backends.current().name, "numpy")
+    pairs = {name: (record["versions"].get(name), now["versions"].get(name)) for name in computes}
+    pairs["keras_prokt"] = (record["package"]["version"], now["package"]["version"])
+    return " and ".join(
+        f"{name} {then} and goes on with {is_now}"
+        for name, (then, is_now) in pairs.items()
+        if then != is_now
+    )
+
+
+def _with_versions(error: OtherModel, then: Mapping[str, Any]) -> ValueError:
+    """What is raised if the checkpoint of a run does not fit the model that is built now."""
+    now = describe_environment()["package"]
+    if then == now:
+        return error
+    old, new = (f"keras_prokt {one['version']} ({one['git']})" for one in (then, now))
+    return ValueError(
+        f"Expected a run whose checkpoints this version can go on from, {new}, received one of "
+        f"{old}, whose model has other arrays; resume it with that version, or start it anew."
+    )
 
 
 def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
