@@ -5,21 +5,10 @@ This module imports no Keras and no TensorFlow.
 
 import contextlib
 import importlib
-import importlib.util
 import sys
 from typing import Any
 
 from keras_prokt import backends
-
-
-def is_installed() -> bool:
-    """Whether TensorFlow can be imported here."""
-    if sys.modules.get("tensorflow") is not None:
-        return True
-    try:
-        return importlib.util.find_spec("tensorflow") is not None
-    except (ImportError, ValueError):  # a place holder for it has been imported
-        return False
 
 
 def import_tensorflow(needed_for: str) -> Any:

@@ -12,6 +12,7 @@ from keras_prokt.cli.backend import use_backend_of
 from keras_prokt.cli.problems import UsageProblem, problems_in_one_line
 from keras_prokt.cli.shared import print_search
 from keras_prokt.data.table import parse_text_columns
+from keras_prokt.export import DEFAULT, FORMATS, get
 from keras_prokt.names import unknown_name
 from keras_prokt.results.comparison_forms import render
 from keras_prokt.results.tables import format_table, results_table
@@ -199,17 +200,36 @@ def _check_predicts(app: App, dataset: str | None, glue: str | None) -> None:
         )
 
 
+def _check_format(_: click.Context, __: click.Parameter, name: str) -> str:
+    try:
+        get(name)
+    except ValueError as error:
+        raise UsageProblem(str(error)) from error
+    return name
+
+
 @click.command()
 @click.argument("run")
 @model_option
-def export(run: str, model: str) -> None:
-    """Write the student of a run, or its teacher, as a SavedModel, in a new version directory."""
+@click.option(
+    "--format",
+    default=DEFAULT,
+    show_default=True,
+    callback=_check_format,
+    help=f"{', '.join(FORMATS)}.",
+)
+def export(run: str, model: str, format: str) -> None:
+    """Write the student of a run, or its teacher, in another form, into the folder of the run.
+
+    A SavedModel goes to a new version directory.
+    """
     with problems_in_one_line():
         folder = RunFolder.existing(run)
         folder.check_has_model(model)
+        spec = folder.spec()
         # The model of any backend; the one that trained it may be missing here.
-        use_backend_of(folder.spec().replacing(backend="tensorflow"))
+        use_backend_of(spec.replacing(backend=get(format).backend or spec.backend))
         from keras_prokt.runs.training_run import export_run
 
-        path = export_run(run, model)
+        path = export_run(run, model, format)
     click.echo(path)

@@ -9,6 +9,7 @@ import click
 
 from keras_prokt.cli.backend import installed_backend
 from keras_prokt.cli.problems import UsageProblem
+from keras_prokt.export import DEFAULT, FORMATS
 from keras_prokt.names import unknown_name
 from keras_prokt.options import option_names, parsed
 from keras_prokt.results.comparison_forms import FORMS
@@ -20,7 +21,6 @@ from keras_prokt.runs.setting_search import FIGURE
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import parse_duration
 from keras_prokt.settings import SettingError
-from keras_prokt.tensorflow_beside import is_installed
 
 
 def spec_of_options(given: dict[str, Any]) -> RunSpec:
@@ -109,10 +109,15 @@ def print_results(folder: RunFolder, record: dict[str, Any]) -> None:
         return
     click.echo(results_table(record, folder.spec().changed_settings()))
     click.echo(f"run folder: {folder.path}")
-    if folder.saved_model.exists():
-        click.echo(f"SavedModel: {folder.saved_model}")
-        if folder.teacher_saved_model.exists():
-            click.echo(f"SavedModel of the teacher: {folder.teacher_saved_model}")
-    elif record["export"] and not is_installed():
+    for name, card in FORMATS.items():
+        for role, of_whom in (("student", ""), ("teacher", " of the teacher")):
+            if (path := folder.export_of(role, name)).exists():
+                click.echo(f"{card.title}{of_whom}: {path}")
+    usual = FORMATS[DEFAULT]
+    is_written = folder.export_of("student").exists()
+    if record["export"] and not is_written and (missing := usual.missing()):
         command = shlex.join(["keras-prokt", "export", str(folder.path)])
-        click.echo(f"SavedModel: left out without TensorFlow; write it where that is: `{command}`")
+        click.echo(
+            f"{usual.title}: left out without {', '.join(missing)}; write it where that is: "
+            f"`{command}`"
+        )

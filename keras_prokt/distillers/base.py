@@ -168,13 +168,22 @@ class Distiller(KerasTrainer):
         predicted = self.student(self.reader.inputs("student", inputs), training=training)
         return self.forwards["student"].heads.split(self.student, predicted)[0]
 
-    def export(self, filepath: Any, **kwargs: Any) -> Any:
-        """Writes the student alone as a SavedModel: `keras_prokt.export.export_saved_model`."""
-        from keras_prokt.export import export_saved_model
+    def export(self, filepath: Any, format: str = "saved_model", **kwargs: Any) -> Any:
+        """Writes the student alone, by default as a SavedModel.
+
+        Args:
+            filepath: Where to.
+            format: A form of `keras_prokt.export.FORMATS`; `saved_model` or `keras`.
+            **kwargs: As in `keras_prokt.export.export_student`.
+
+        Returns:
+            The path of what was written.
+        """
+        from keras_prokt.export import export_student
 
         kind = {} if self.output_kind is None else {"output": self.output_kind.id}
         student = self.forwards["student"].heads.without_second(self.student)
-        return export_saved_model(student, filepath, **{**kind, **kwargs})
+        return export_student(student, filepath, format, **{**kind, **kwargs})
 
     @property
     def output_width(self) -> int:

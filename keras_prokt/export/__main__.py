@@ -1,6 +1,6 @@
 """Exports a saved student: `KERAS_BACKEND=tensorflow python -m keras_prokt.export --help`.
 
-On the JAX and torch backends `export_saved_model` runs this in a process of its own.
+Where a form of export is written by another backend, `export_student` runs this.
 """
 
 import argparse
@@ -12,15 +12,17 @@ from pathlib import Path
 import keras
 
 from keras_prokt import front_ends
-from keras_prokt.export.saved_model import export_saved_model
+from keras_prokt.export import DEFAULT, FORMATS
+from keras_prokt.export.student import export_student
 from keras_prokt.files import read_record
 
 
 def main() -> None:
-    """Prints the new version directory, or one line on stderr that says what is wrong."""
+    """Prints what was written, or one line on stderr that says what is wrong."""
     parser = argparse.ArgumentParser(prog="python -m keras_prokt.export")
     parser.add_argument("student", help="the student as a .keras file")
-    parser.add_argument("directory", help="where the version directories go")
+    parser.add_argument("path", help="where to; of a SavedModel, where the versions go")
+    parser.add_argument("--format", default=DEFAULT, help=f"{', '.join(FORMATS)}, or an alias")
     parser.add_argument(
         "--import",
         dest="modules",
@@ -47,9 +49,10 @@ def main() -> None:
         if given.class_names:
             class_names = json.loads(Path(given.class_names).read_text(encoding="utf-8"))
         student = keras.saving.load_model(given.student, compile=False, safe_mode=True)
-        path = export_saved_model(
+        path = export_student(
             student,
-            given.directory,
+            given.path,
+            given.format,
             front_end=front_end,
             class_names=class_names,
             output=given.output,

@@ -1,26 +1,23 @@
 """The student alone as a SavedModel for TensorFlow Serving, from any backend."""
 
-import json
 import os
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_prokt import backends, outputs
+from keras_prokt import outputs
 from keras_prokt.distillers.heads import Heads
-from keras_prokt.distillers.model_checks import check_pair
-from keras_prokt.files import write_record
+from keras_prokt.export.base import Description, Format
+from keras_prokt.export.student import export_student
 from keras_prokt.front_ends import FrontEnd, Signature
 from keras_prokt.keras_internals import layers_in
 from keras_prokt.outputs import Output
-from keras_prokt.tensorflow_beside import is_installed
 from keras_prokt.typing import Tensor
 
 _HALF = ("float16", "bfloat16")
@@ -53,9 +50,8 @@ def export_saved_model(
     which. Where raw input is what `serving_default` takes, as with `ImageFrontEnd`, the student's
     own inputs have another signature.
 
-    A student in half precision is exported as its float32 copy. On the JAX and torch backends the
-    student goes through a `.keras` file to a TensorFlow process of its own; its custom layers
-    must then be registered (`keras.saving.register_keras_serializable`) in an importable module.
+    A student in half precision is exported as its float32 copy. On the JAX and torch backends a
+    TensorFlow process of its own writes it, as `keras_prokt.export.export_student` says.
 
     Args:
         student: A functional or built sequential model whose output is logits, shape
@@ -84,70 +80,109 @@ def export_saved_model(
     served.signatures["serving_default"](image=images)["probabilities"]
     ```
     """
-    directory = Path(directory)
-    anchor = next(folder for folder in (directory, *directory.parents) if folder.exists())
-    if not anchor.is_dir():
-        raise ValueError(
-            f"Expected a directory for the versions of the model, received {str(directory)!r} "
-            f"where {str(anchor)!r} is a file; choose another path."
-        )
-    given = None if output is None else outputs.get(output)
-    inputs, width = _checked_ends(student, given)
-    kind = given or outputs.infer(width)
-    if front_end is not None:
-        front_end.check_inputs(inputs)
-    if class_names is not None:
-        kind.check_names(class_names, width)
-    if not is_installed():
-        raise ValueError(
-            "Expected TensorFlow for writing a SavedModel, received an environment without it; "
-            "export where it is installed, on any backend."
-        )
-    if not backends.current().builds_tensorflow_graphs:
-        return _export_in_tensorflow_process(student, directory, front_end, class_names, kind.id)
+    return export_student(
+        student,
+        directory,
+        "saved_model",
+        front_end=front_end,
+        class_names=class_names,
+        output=output,
+    )
 
-    import tensorflow as tf
 
-    student = _in_float32(student)
-    inputs, _ = _checked_ends(student, kind)
-    structure = student.inputs[0] if isinstance(student, keras.Sequential) else student.input
+class SavedModel(Format):
+    """Form `saved_model`: a new version directory, as `export_saved_model` says."""
 
-    def classify(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        values = keras.tree.pack_sequence_as(structure, [features[name] for name in inputs])
-        logits = ops.cast(keras.tree.flatten(student(values, training=False))[0], "float32")
-        predictions = kind.predictions(logits)
-        if class_names is not None:
-            names = tf.constant(kind.name_table(class_names, width))
-            predictions["class_name"] = tf.gather(names, kind.name_indices(predictions))
-        return predictions
+    def check(self, student: keras.Model, path: Path, description: Description) -> None:
+        anchor = _nearest_that_exists(path)
+        if not anchor.is_dir():
+            raise ValueError(
+                f"Expected a directory for the versions of the model, received {str(path)!r} "
+                f"where {str(anchor)!r} is a file; choose another path."
+            )
+        inputs, width, kind = _checked_ends(student, description.output)
+        if description.front_end is not None:
+            description.front_end.check_inputs(inputs)
+        if description.class_names is not None:
+            kind.check_names(description.class_names, width)
 
-    archive = keras.export.ExportArchive()
-    # The student is not track()ed: the archive would take its metrics' variables as well.
-    specs = {
-        name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name)
-        for name, tensor in inputs.items()
-    }
-    model_signature = "serving_default" if front_end is None else front_end.model_signature
-    archive.add_endpoint(model_signature, classify, [specs])
+    def write(self, student: keras.Model, path: Path, description: Description) -> Path:
+        import tensorflow as tf
 
-    def classify_raw(signature: Signature) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
-        return lambda raw: classify(signature.to_features(raw))
+        student = _in_float32(student)
+        inputs, width, kind = _checked_ends(student, description.output)
+        front_end, class_names = description.front_end, description.class_names
+        structure = student.inputs[0] if isinstance(student, keras.Sequential) else student.input
 
-    raw = {} if front_end is None else front_end.signatures(inputs)
-    for name, signature in raw.items():
-        archive.add_endpoint(name, classify_raw(signature), [dict(signature.inputs)])
-    # The name is no number, so that a server does not take the unfinished folder for a version.
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=anchor) as scratch:
-        unfinished = Path(scratch) / "saved_model"
-        archive.write_out(unfinished, verbose=False)
-        return _move_to_next_version(unfinished, directory)
+        def classify(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            values = keras.tree.pack_sequence_as(structure, [features[name] for name in inputs])
+            predictions = _predictions(student, values, kind)
+            if class_names is not None:
+                names = tf.constant(kind.name_table(class_names, width))
+                predictions["class_name"] = tf.gather(names, kind.name_indices(predictions))
+            return predictions
+
+        archive = keras.export.ExportArchive()
+        # The student is not track()ed: the archive would take its metrics' variables as well.
+        specs = {
+            name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name)
+            for name, tensor in inputs.items()
+        }
+        archive.add_endpoint(_model_signature(front_end), classify, [specs])
+
+        def classify_raw(
+            signature: Signature,
+        ) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+            return lambda raw: classify(signature.to_features(raw))
+
+        raw = {} if front_end is None else front_end.signatures(inputs)
+        for name, signature in raw.items():
+            archive.add_endpoint(name, classify_raw(signature), [dict(signature.inputs)])
+        # The name is no number, so that a server does not take the unfinished folder for a version.
+        anchor = _nearest_that_exists(path)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=anchor) as scratch:
+            unfinished = Path(scratch) / "saved_model"
+            archive.write_out(unfinished, verbose=False)
+            return _move_to_next_version(unfinished, path)
+
+    def largest_difference(
+        self, written: Path, student: keras.Model, inputs: Any, description: Description
+    ) -> float:
+        import tensorflow as tf
+
+        names, _, kind = _checked_ends(student, description.output)
+        loaded = tf.saved_model.load(written)
+        features = {
+            name: tf.constant(value)
+            for name, value in zip(names, keras.tree.flatten(inputs), strict=True)
+        }
+        served = loaded.signatures[_model_signature(description.front_end)](**features)
+        differences = [
+            np.abs(served[name].numpy() - ops.convert_to_numpy(values))
+            for name, values in _predictions(student, inputs, kind).items()
+            # A label of two equal probabilities is either.
+            if served[name].dtype.is_floating
+        ]
+        return max(float(np.max(difference)) for difference in differences)
+
+
+def _nearest_that_exists(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _model_signature(front_end: FrontEnd | None) -> str:
+    return "serving_default" if front_end is None else front_end.model_signature
+
+
+def _predictions(student: keras.Model, values: Any, kind: Output) -> dict[str, Tensor]:
+    logits = ops.cast(keras.tree.flatten(student(values, training=False))[0], "float32")
+    return kind.predictions(logits)
 
 
 def _checked_ends(
     student: keras.Model, kind: Output | None
-) -> tuple[dict[str, keras.KerasTensor], int]:
-    """The student's symbolic inputs by name, in flat order, and the width of its outputs."""
-    check_pair(None, student, kind)
+) -> tuple[dict[str, keras.KerasTensor], int, Output]:
+    """The student's symbolic inputs by name, in flat order, and its outputs' width and kind."""
     inputs = getattr(student, "inputs", None)
     if not inputs:
         raise ValueError(
@@ -169,7 +204,7 @@ def _checked_ends(
                 f"{name!r} of {student.name!r}; servers ask for it by its name: name it with "
                 "keras.Input(..., name='image')."
             )
-    return dict(zip(names, inputs, strict=True)), width
+    return dict(zip(names, inputs, strict=True)), width, kind or outputs.infer(width)
 
 
 def _in_float32(student: keras.Model) -> keras.Model:
@@ -217,62 +252,3 @@ def _move_to_next_version(unfinished: Path, directory: Path) -> Path:
                 raise
         else:
             return target
-
-
-def _export_in_tensorflow_process(
-    student: keras.Model,
-    directory: Path,
-    front_end: FrontEnd | None,
-    class_names: Sequence[str] | None,
-    output: str,
-) -> Path:
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "student.keras"
-        student.save(file)
-        command = [sys.executable, "-m", "keras_prokt.export", str(file), str(directory)]
-        command += [f"--output={output}"]
-        command += [f"--import={module}" for module in _modules_of_custom_objects(student)]
-        if class_names is not None:
-            names = Path(scratch) / "class_names.json"
-            names.write_text(json.dumps(list(class_names)), encoding="utf-8")
-            command += [f"--class-names={names}"]
-        if front_end is not None:
-            config = Path(scratch) / "front_end.json"
-            write_record(config, front_end.to_json())
-            command += [f"--front-end={config}"]
-        environment = {
-            **os.environ,
-            "KERAS_BACKEND": "tensorflow",
-            # This process may hold all of the GPU's memory, and exporting needs none.
-            "CUDA_VISIBLE_DEVICES": "-1",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
-        child = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if child.returncode:
-        lines = child.stderr.splitlines()
-        # TensorFlow writes there as well; without a line of ours the process was killed.
-        problems = [line for line in lines if line.startswith("error: ")] or [
-            f"exit status {child.returncode} after {lines[-1] if lines else 'no output'!r}"
-        ]
-        raise ValueError(
-            "Expected the TensorFlow process that exports the student to succeed, received "
-            f"{problems[-1]}"
-        )
-    return Path(child.stdout.strip().splitlines()[-1])
-
-
-def _modules_of_custom_objects(student: keras.Model) -> list[str]:
-    """Modules that the other process must import to be able to rebuild the student."""
-    config = student.to_json()
-    modules = {
-        custom.__module__
-        for name, custom in keras.saving.get_custom_objects().items()
-        if f'"{name}"' in config
-    }
-    if "__main__" in modules:
-        raise ValueError(
-            f"Expected the custom layers of {student.name!r} in an importable module, received "
-            "some defined in the script itself; move them to a module of their own, or export "
-            "with KERAS_BACKEND=tensorflow."
-        )
-    return sorted(modules)

@@ -4,6 +4,8 @@
     predictions/  student.keras  saved_model/1/
     teacher.keras  teacher_front_end.json  teacher_saved_model/1/    where the teacher is kept
 
+Each form of export has its place beside `saved_model` (`keras_prokt.export.FORMATS`).
+
 This module imports no Keras.
 """
 
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from keras_prokt.export import DEFAULT, FORMATS, get
 from keras_prokt.files import (
     CHECKSUM,
     digest_of_file,
@@ -31,6 +34,9 @@ from keras_prokt.runs.records import FORMAT, read_run_record
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import SettingError, argument
 
+EXPORTS = tuple(f"{prefix}{card.place}" for card in FORMATS.values() for prefix in ("", "teacher_"))
+"""All that exports write into it; they can be written again."""
+
 WRITTEN_BY_RUNS = (
     "run.json",
     "front_end.json",
@@ -41,10 +47,9 @@ WRITTEN_BY_RUNS = (
     "first_stage",
     "predictions",
     "student.keras",
-    "saved_model",
     "teacher.keras",
     "teacher_front_end.json",
-    "teacher_saved_model",
+    *EXPORTS,
     ".lock",
 )
 """All that a run writes into its folder; whatever else lies there is the user's."""
@@ -66,10 +71,8 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint"
         self.best_teacher = self.checkpoint / "best_teacher"
         self.student = self.path / "student.keras"
-        self.saved_model = self.path / "saved_model"
         self.front_end = self.path / "front_end.json"
         self.teacher = self.path / "teacher.keras"
-        self.teacher_saved_model = self.path / "teacher_saved_model"
         self.teacher_front_end = self.path / "teacher_front_end.json"
         self.predictions = self.path / "predictions"
         self._lock = self.path / ".lock"
@@ -115,9 +118,10 @@ class RunFolder:
         """The file of the student or the teacher."""
         return self.student if role == "student" else self.teacher
 
-    def saved_model_of(self, role: str) -> Path:
-        """Where the versions of its SavedModel are."""
-        return self.saved_model if role == "student" else self.teacher_saved_model
+    def export_of(self, role: str, format: str = DEFAULT) -> Path:
+        """Where it is in a form of `keras_prokt.export.FORMATS`."""
+        place = get(format).place
+        return self.path / (place if role == "student" else f"teacher_{place}")
 
     def front_end_of(self, role: str) -> Path:
         """The file that says how it reads raw input."""

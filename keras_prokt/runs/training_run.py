@@ -22,6 +22,7 @@ from keras_prokt.callbacks.resumable_backup import OtherModel
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.batches import Batches
 from keras_prokt.distillers.faults import TrainingFault
+from keras_prokt.export import DEFAULT, Description, export_student, get
 from keras_prokt.files import digest_of_file, remove_unfinished, replacing, write_text
 from keras_prokt.front_ends import FrontEnd, TextFrontEnd, from_json
 from keras_prokt.models.loading import load_student
@@ -39,7 +40,6 @@ from keras_prokt.runs.teachers import loads_weights
 from keras_prokt.runs.threads import threads_in_use
 from keras_prokt.runs.training import Run
 from keras_prokt.settings import SettingError, argument
-from keras_prokt.tensorflow_beside import is_installed
 
 BEST_TEACHER = "teacher (best epoch)"
 """How the teacher after its best epoch on validation is reported; "teacher" is what taught last."""
@@ -279,7 +279,7 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
                 roles.append("teacher")
                 _save_teacher(run, plan)
             results = _measured(run, plan, best_epoch, measures_test=measures_test)
-            if record["export"] and is_installed():
+            if record["export"] and not get(DEFAULT).missing():
                 for role in roles:
                     _export(run, role)
     except Stopped as stopped:
@@ -474,16 +474,22 @@ def write_predictions(
 
 
 def _export(run: Run, role: str) -> None:
-    from keras_prokt.export import export_saved_model
-
     folder, task = run.folder, run.task
-    shutil.rmtree(folder.saved_model_of(role), ignore_errors=True)
-    export_saved_model(
-        load_student(folder.model_of(role)),
-        folder.saved_model_of(role),
-        front_end=task.front_end if role == "student" else task.teacher_front_end,
-        class_names=task.class_names,
-    )
+    shutil.rmtree(folder.export_of(role), ignore_errors=True)
+    front_end = task.front_end if role == "student" else task.teacher_front_end
+    model = load_student(folder.model_of(role))
+    _write_export(folder, role, model, Description(front_end, task.class_names))
+
+
+def _write_export(
+    folder: RunFolder,
+    role: str,
+    model: keras.Model,
+    description: Description,
+    format: str = DEFAULT,
+) -> Path:
+    held = {name: getattr(description, name) for name in get(format).holds}
+    return export_student(model, folder.export_of(role, format), format, **held)
 
 
 def evaluate_run(out: str | Path, model: str = "student") -> dict[str, dict[str, float]]:
@@ -557,27 +563,26 @@ def saved_model(folder: RunFolder, role: str) -> keras.Model:
     return load_student(path)
 
 
-def export_run(out: str | Path, model: str = "student") -> Path:
-    """Writes a model of a run as a SavedModel; returns its new version directory.
+def export_run(out: str | Path, model: str = "student", format: str = DEFAULT) -> Path:
+    """Writes a model of a run in a form of `keras_prokt.export.FORMATS`, into the run's folder.
 
     Args:
         out: The run folder.
         model: As in `evaluate_run`.
+        format: The form, as in `keras_prokt.export.export_student`.
+
+    Returns:
+        What was written: of a SavedModel, its new version directory.
 
     Raises:
-        ValueError: If there is no whole model, or another process works on the run.
+        ValueError: If there is no whole model, another process works on the run, or
+            `export_student` refuses it.
     """
-    from keras_prokt.export import export_saved_model
-
     folder = RunFolder.existing(out)
     # A run replaces its SavedModel at its end.
     with folder.locked(), _file_errors_as_python_has_them():
-        return export_saved_model(
-            saved_model(folder, model),
-            folder.saved_model_of(model),
-            front_end=front_end_of(folder, model),
-            class_names=folder.read()["class_names"],
-        )
+        known = Description(front_end_of(folder, model), folder.read()["class_names"])
+        return _write_export(folder, model, saved_model(folder, model), known, format)
 
 
 def front_end_of(folder: RunFolder, role: str = "student") -> FrontEnd | None:

@@ -17,14 +17,14 @@ from pathlib import Path
 
 from keras_prokt.files import new_folder, replacing
 from keras_prokt.results.archive import add_to_archive, read_archive
-from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.folder import EXPORTS, RunFolder
 from keras_prokt.runs.lock import InUse, waiting_for
 from keras_prokt.runs.reproduction import archive_lock
 from keras_prokt.runs.run_list import RunList
 from keras_prokt.settings import SettingError, argument
 
 _RESULTS, _LISTS, _TEACHERS = "results", "lists", "teachers"
-_LEFT_AT_HOME = ("tensorboard", "saved_model", "dynamics.png", ".lock")
+_LEFT_AT_HOME = ("tensorboard", "dynamics.png", ".lock", *EXPORTS)
 """What is in the folder of a run and not needed to go on."""
 
 _STATE = re.compile(r"epoch-([0-9]+)-batch-([0-9]+)")

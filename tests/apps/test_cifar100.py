@@ -131,7 +131,7 @@ def test_the_saved_model_of_a_run_takes_images(workplace, role):
     model = load_student(folder.model_of(role))
     expected = keras.ops.convert_to_numpy(keras.ops.softmax(model(normalized, training=False)))
     files = [tf.io.encode_png(image).numpy() for image in images]
-    path = folder.saved_model_of(role) / "1"
+    path = folder.export_of(role) / "1"
     for received in (
         served(path, "serving_default", image=images),
         served(path, "serve_encoded", image_bytes=files),

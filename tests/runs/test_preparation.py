@@ -9,9 +9,9 @@ import pytest
 from command_line import keras_prokt
 from small_glue import LABELS, WORDS, write_glue
 
-from keras_prokt.cli import shared
 from keras_prokt.data.prepared_folder import PreparedFolder
-from keras_prokt.runs import preparation, training_run
+from keras_prokt.export import FormatCard
+from keras_prokt.runs import preparation
 from keras_prokt.runs.preparation import prepare_folder
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.task import digests, prepare, seeded
@@ -165,12 +165,11 @@ def test_the_command(tmp_path):
 @pytest.mark.whole_run
 def test_a_run_without_tensorflow_says_how_to_export_later(tmp_path, monkeypatch):
     keras_prokt("prepare", "--limit", 64, "--out", "new", cwd=tmp_path)
-    for module in (shared, training_run):
-        monkeypatch.setattr(module, "is_installed", lambda: False)
+    monkeypatch.setattr(FormatCard, "missing", lambda card: ["tensorflow"])
     options = ("--prepared", "new", "--epochs", 1, "--out", "run")
     done = keras_prokt("run", *options, cwd=tmp_path)
     assert done.exit_code == 0, done.output
-    assert "SavedModel: left out without TensorFlow" in done.output
+    assert "SavedModel: left out without tensorflow" in done.output
     assert not (tmp_path / "run" / "saved_model").exists()
     monkeypatch.undo()
     # The data is not needed for that.

@@ -1,0 +1,129 @@
+"""What a form of export is: how a student leaves.
+
+This module imports no Keras.
+"""
+
+import abc
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_prokt.front_ends import FrontEnd
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_prokt.outputs import Output
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a student beside its layers and weights.
+
+    Attributes:
+        front_end: How raw input becomes what it reads.
+        class_names: Names of its classes or labels, in the order of the logits.
+        output: What its logits mean; `None` if their width is to tell.
+    """
+
+    front_end: FrontEnd | None = None
+    class_names: Sequence[str] | None = None
+    output: "Output | None" = None
+
+
+class Format(abc.ABC):
+    """A form in which students leave. A subclass has no state."""
+
+    @abc.abstractmethod
+    def check(self, student: "keras.Model", path: Path, description: Description) -> None:
+        """Refuses what cannot be written, before anything is.
+
+        It is called on every backend. That the student ends in logits has been seen to.
+
+        Args:
+            student: What is to be exported.
+            path: Where to.
+            description: What else is known of it.
+
+        Raises:
+            ValueError: If it cannot be written there.
+        """
+
+    @abc.abstractmethod
+    def write(self, student: "keras.Model", path: Path, description: Description) -> Path:
+        """Writes a student that `check` has let pass, whole or not at all.
+
+        It is called on the backend of the row in `FORMATS`, if that names one.
+
+        Args:
+            student: What is to be exported.
+            path: Where to.
+            description: What else is known of it.
+
+        Returns:
+            What was written: `path` itself, or what is new below it.
+
+        Raises:
+            ValueError: If only writing shows that it cannot be written.
+        """
+
+    @abc.abstractmethod
+    def largest_difference(
+        self, written: Path, student: "keras.Model", inputs: Any, description: Description
+    ) -> float:
+        """How far what was written is from the student, whichever numbers it holds.
+
+        Reads it as its users do; the contract tests of `tests/export/` compare every form.
+
+        Args:
+            written: What `write` returned.
+            student: The student that was written.
+            inputs: A batch of arrays, as the student is called with it.
+            description: What `write` received.
+
+        Returns:
+            The largest absolute difference of two numbers.
+        """
+
+
+@dataclass(frozen=True)
+class FormatCard:
+    """One row of `FORMATS`: what has to be known of a form before Keras is imported.
+
+    Attributes:
+        home: `module:class` below `keras_prokt.export`; the class is a `Format`.
+        title: What it writes, in the messages of a run.
+        place: Its name in the folder of a run; a teacher's has "teacher_" before it.
+        aliases: Other names for it, such as Keras's own.
+        holds: Those of "front_end" and "class_names" that go into it; others are refused.
+        packages: Modules that must be importable to write it.
+        backend: The backend that writes it; on another one, a process of its own does. `None` if
+            all can.
+    """
+
+    home: str
+    title: str
+    place: str
+    aliases: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    backend: str | None = None
+
+    def load(self) -> Format:
+        """The form itself; imports Keras."""
+        module, name = self.home.split(":")
+        return getattr(importlib.import_module(f"keras_prokt.export.{module}"), name)()
+
+    def missing(self) -> list[str]:
+        """Those of its packages that are not installed here."""
+        return [name for name in self.packages if not _is_installed(name)]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):  # a place holder for it has been imported
+        return False

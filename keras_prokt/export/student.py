@@ -1,0 +1,84 @@
+"""Exports a student, in any form and from any backend."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+from keras_prokt import backends, outputs
+from keras_prokt.distillers.model_checks import check_pair
+from keras_prokt.export import DEFAULT, FORMATS, get
+from keras_prokt.export.base import Description
+from keras_prokt.export.process import write_in_process
+from keras_prokt.front_ends import FrontEnd
+
+
+def export_student(
+    student: keras.Model,
+    path: str | Path,
+    format: str = DEFAULT,
+    *,
+    front_end: FrontEnd | None = None,
+    class_names: Sequence[str] | None = None,
+    output: str | None = None,
+) -> Path:
+    """Writes the student alone, in one of the forms of `keras_prokt.export.FORMATS`.
+
+    `saved_model` (Keras's word is `tf_saved_model`) writes a new version directory below `path`:
+    `keras_prokt.export_saved_model` says what is in it. `keras` writes the file `path`, which ends
+    in `.keras`, as `keras.Model.save` does; `keras_prokt.load_student` loads it on any backend. One
+    that is there is replaced when the new one is whole and can be loaded.
+
+    A form that one backend alone can write is written in a process of that backend. The student
+    goes there as a `.keras` file; its custom layers must be registered
+    (`keras.saving.register_keras_serializable`) in an importable module.
+
+    Args:
+        student: A model whose output is logits, shape `(batch, width)`.
+        path: Where to; folders are made.
+        format: A name of `FORMATS` or an alias.
+        front_end: How raw input becomes the student's inputs, for forms that hold it.
+        class_names: Names of the classes or labels, for forms that hold them.
+        output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`; as in a distiller.
+
+    Returns:
+        What was written: `path`, or what is new below it.
+
+    Raises:
+        ValueError: If there is no such form, it does not hold what was given or needs packages
+            that are not installed, or the student or the path does not suit it. Nothing is left
+            behind.
+
+    Example:
+
+    >>> import tempfile
+    >>> import keras
+    >>> import keras_prokt
+    >>> from keras_prokt.export import export_student
+    >>> student = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = export_student(student, f"{folder}/student.keras", "keras")
+    ...     keras_prokt.load_student(path).output_shape
+    (None, 3)
+    """
+    card, path = get(format), Path(path)
+    for name, value in (("front_end", front_end), ("class_names", class_names)):
+        if value is not None and name not in card.holds:
+            others = ", ".join(key for key, other in FORMATS.items() if name in other.holds)
+            raise ValueError(
+                f"Expected no {name} with format {format!r}, received {value!r:.80}; leave it out, "
+                f"or take a form that holds it: {others}."
+            )
+    kind = None if output is None else outputs.get(output)
+    check_pair(None, student, kind)
+    description = Description(front_end, class_names, kind)
+    form = card.load()
+    form.check(student, path, description)
+    if missing := card.missing():
+        raise ValueError(
+            f"Expected {', '.join(missing)} for format {format!r}, received an environment "
+            "without; export where it is installed, on any backend."
+        )
+    if card.backend not in (None, backends.current().name):
+        return write_in_process(card.backend, student, path, format, description)
+    return form.write(student, path, description)
