@@ -1,5 +1,7 @@
 """What users may type as a method, and what it means."""
 
+import re
+
 import pytest
 
 from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES, known_methods, parse_method
@@ -67,3 +69,18 @@ def test_every_pair_of_objective_and_regime_works_or_says_why():
             else:
                 assert method.objectives == (objective,)
     assert set(known_methods()) == (set(OBJECTIVES) | set(REGIMES)) - {FIXED}
+
+
+@pytest.mark.parametrize("name", [*OBJECTIVES, *REGIMES])
+def test_every_method_is_cited(name):
+    paper = (OBJECTIVES | REGIMES)[name].paper
+    if name == "student":
+        assert paper is None
+        return
+    assert re.fullmatch(r"\d{4}\.\d{5}|1[0-4]\d\d\.\d{4}", paper.arxiv)
+    # An arXiv number begins with year and month; a venue is of that year or follows it.
+    assert 0 <= paper.year - (2000 + int(paper.arxiv[:2])) <= 1
+    entry = paper.bibtex()
+    assert entry.startswith("@inproceedings{" if paper.venue else "@misc{")
+    assert entry.count("{") == entry.count("}")
+    assert f"  title = {{{paper.title}}},\n" in entry and paper.url.endswith(paper.arxiv)

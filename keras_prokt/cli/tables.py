@@ -43,7 +43,7 @@ def methods(name: str | None) -> None:
         return
     click.echo("What the student matches (objectives):\n")
     rows = [
-        [o, card.kind, str(card.year), card.reads, f"{card.weight:g}", card.suits]
+        [o, card.kind, str(card.paper.year), card.reads, f"{card.weight:g}", card.suits]
         for o, card in OBJECTIVES.items()
     ]
     click.echo(format_table(["id", "kind", "year", "reads", "weight", "suits"], rows, left=True))

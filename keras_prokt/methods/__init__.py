@@ -6,6 +6,7 @@ imports no Keras, so that the command line can list the tables at once.
 
 from keras_prokt.methods.method import Method, known_methods, method_settings, parse_method
 from keras_prokt.methods.objectives import OBJECTIVES, ObjectiveCard
+from keras_prokt.methods.paper import Paper
 from keras_prokt.methods.regimes import (
     DISTILLATION,
     FIXED,
@@ -24,6 +25,7 @@ __all__ = [
     "TEMPERATURE",
     "Method",
     "ObjectiveCard",
+    "Paper",
     "Regime",
     "known_methods",
     "method_settings",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from keras_prokt.methods.paper import Paper
 from keras_prokt.settings import Setting
 
 
@@ -13,8 +14,7 @@ class ObjectiveCard:
     Attributes:
         home: `module:class` below `keras_prokt.losses`.
         summary: What the student matches, in one line.
-        paper: Authors, title, venue.
-        year: Year of publication.
+        paper: Where it was published.
         kind: "outputs", "features", "relations", "contrast", "initialisation" or "transformer".
         reads: What it reads of the two networks, for people.
         weight: Default weight β, of the CIFAR-100 recipe or of the objective's own paper.
@@ -29,8 +29,7 @@ class ObjectiveCard:
 
     home: str
     summary: str
-    paper: str
-    year: int
+    paper: Paper
     kind: str
     reads: str
     weight: float
@@ -47,8 +46,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "kd": ObjectiveCard(
         "soft_targets:SoftTargets",
         "the softened output distribution",
-        "Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, arXiv 1503.02531",
-        2015,
+        Paper(
+            ("Hinton", "Vinyals", "Dean"),
+            "Distilling the Knowledge in a Neural Network",
+            None,
+            2015,
+            "1503.02531",
+        ),
         "outputs",
         "logits",
         1.0,
@@ -57,9 +61,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "fitnet": ObjectiveCard(
         "fitnet:FitNet",
         "the feature map of stage 2, by a convolution trained with the student",
-        "Romero, Ballas, Kahou, Chassang, Gatta, Bengio: FitNets: Hints for Thin Deep Nets, "
-        "ICLR 2015, arXiv 1412.6550",
-        2015,
+        Paper(
+            ("Romero", "Ballas", "Kahou", "Chassang", "Gatta", "Bengio"),
+            "FitNets: Hints for Thin Deep Nets",
+            "ICLR",
+            2015,
+            "1412.6550",
+        ),
         "features",
         "stage 2",
         100.0,
@@ -69,9 +77,14 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "at": ObjectiveCard(
         "attention_transfer:AttentionTransfer",
         "where in the image each stage is active",
-        "Zagoruyko, Komodakis: Paying More Attention to Attention: Improving the Performance of "
-        "Convolutional Neural Networks via Attention Transfer, ICLR 2017, arXiv 1612.03928",
-        2017,
+        Paper(
+            ("Zagoruyko", "Komodakis"),
+            "Paying More Attention to Attention: Improving the Performance of Convolutional "
+            "Neural Networks via Attention Transfer",
+            "ICLR",
+            2017,
+            "1612.03928",
+        ),
         "features",
         "all stages",
         1000.0,
@@ -80,8 +93,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "sp": ObjectiveCard(
         "similarity_preserving:SimilarityPreserving",
         "which examples of the batch look alike at the last stage",
-        "Tung, Mori: Similarity-Preserving Knowledge Distillation, ICCV 2019, arXiv 1907.09682",
-        2019,
+        Paper(
+            ("Tung", "Mori"),
+            "Similarity-Preserving Knowledge Distillation",
+            "ICCV",
+            2019,
+            "1907.09682",
+        ),
         "relations",
         "last stage",
         3000.0,
@@ -89,9 +107,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "cc": ObjectiveCard(
         "correlation_congruence:CorrelationCongruence",
         "embedded features, their errors in neighbouring examples together",
-        "Peng, Jin, Liu, Li, Wu, Liu, Zhou, Zhang: Correlation Congruence for Knowledge "
-        "Distillation, ICCV 2019, arXiv 1904.01802",
-        2019,
+        Paper(
+            ("Peng", "Jin", "Liu", "Li", "Wu", "Liu", "Zhou", "Zhang"),
+            "Correlation Congruence for Knowledge Distillation",
+            "ICCV",
+            2019,
+            "1904.01802",
+        ),
         "relations",
         "pooled features",
         0.02,
@@ -101,9 +123,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "vid": ObjectiveCard(
         "variational_information:VariationalInformation",
         "the feature map of each stage, as predicted with a learnt variance",
-        "Ahn, Hu, Damianou, Lawrence, Dai: Variational Information Distillation for Knowledge "
-        "Transfer, CVPR 2019, arXiv 1904.05835",
-        2019,
+        Paper(
+            ("Ahn", "Hu", "Damianou", "Lawrence", "Dai"),
+            "Variational Information Distillation for Knowledge Transfer",
+            "CVPR",
+            2019,
+            "1904.05835",
+        ),
         "features",
         "all stages",
         1.0,
@@ -117,8 +143,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "rkd": ObjectiveCard(
         "relational:Relational",
         "distances and angles between the examples of the batch",
-        "Park, Kim, Lu, Cho: Relational Knowledge Distillation, CVPR 2019, arXiv 1904.05068",
-        2019,
+        Paper(
+            ("Park", "Kim", "Lu", "Cho"),
+            "Relational Knowledge Distillation",
+            "CVPR",
+            2019,
+            "1904.05068",
+        ),
         "relations",
         "pooled features",
         1.0,
@@ -131,9 +162,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "pkt": ObjectiveCard(
         "probabilistic:Probabilistic",
         "who is near whom in the batch, as probabilities",
-        "Passalis, Tefas: Learning Deep Representations with Probabilistic Knowledge Transfer, "
-        "ECCV 2018, arXiv 1803.10837",
-        2018,
+        Paper(
+            ("Passalis", "Tefas"),
+            "Learning Deep Representations with Probabilistic Knowledge Transfer",
+            "ECCV",
+            2018,
+            "1803.10837",
+        ),
         "relations",
         "pooled features",
         30000.0,
@@ -142,9 +177,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "nst": ObjectiveCard(
         "neuron_selectivity:NeuronSelectivity",
         "the patterns to which the channels of each stage respond, as a set",
-        "Huang, Wang: Like What You Like: Knowledge Distill via Neuron Selectivity Transfer, "
-        "arXiv 1707.01219",
-        2017,
+        Paper(
+            ("Huang", "Wang"),
+            "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer",
+            None,
+            2017,
+            "1707.01219",
+        ),
         "features",
         "all stages",
         50.0,
@@ -153,9 +192,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "ab": ObjectiveCard(
         "activation_boundary:ActivationBoundary",
         "which neurons are on, before training: the student starts with the teacher's boundaries",
-        "Heo, Lee, Yun, Choi: Knowledge Transfer via Distillation of Activation Boundaries Formed "
-        "by Hidden Neurons, AAAI 2019, arXiv 1811.03233",
-        2019,
+        Paper(
+            ("Heo", "Lee", "Yun", "Choi"),
+            "Knowledge Transfer via Distillation of Activation Boundaries Formed by Hidden Neurons",
+            "AAAI",
+            2019,
+            "1811.03233",
+        ),
         "initialisation",
         "all stages, before the activation",
         1.0,
@@ -167,9 +210,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "ft": ObjectiveCard(
         "factor_transfer:FactorTransfer",
         "a paraphrase of the last stage, which a translator learns with the student",
-        "Kim, Park, Kwak: Paraphrasing Complex Network: Network Compression via Factor Transfer, "
-        "NeurIPS 2018, arXiv 1802.04977",
-        2018,
+        Paper(
+            ("Kim", "Park", "Kwak"),
+            "Paraphrasing Complex Network: Network Compression via Factor Transfer",
+            "NeurIPS",
+            2018,
+            "1802.04977",
+        ),
         "features",
         "last stage",
         200.0,
@@ -184,9 +231,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "crd": ObjectiveCard(
         "contrastive:ContrastiveRepresentation",
         "embedded features, by which an example is told from examples of other classes",
-        "Tian, Krishnan, Isola: Contrastive Representation Distillation, ICLR 2020, "
-        "arXiv 1910.10699",
-        2020,
+        Paper(
+            ("Tian", "Krishnan", "Isola"),
+            "Contrastive Representation Distillation",
+            "ICLR",
+            2020,
+            "1910.10699",
+        ),
         "contrast",
         "pooled features, position of each example",
         0.8,
@@ -201,9 +252,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "pkd": ObjectiveCard(
         "patient:Patient",
         "the direction of the [CLS] state after each transformer layer but the last",
-        "Sun, Cheng, Gan, Liu: Patient Knowledge Distillation for BERT Model Compression, "
-        "EMNLP 2019, arXiv 1908.09355",
-        2019,
+        Paper(
+            ("Sun", "Cheng", "Gan", "Liu"),
+            "Patient Knowledge Distillation for BERT Model Compression",
+            "EMNLP",
+            2019,
+            "1908.09355",
+        ),
         "transformer",
         "[CLS] states of all layers but the last",
         0.026,  # β = 100 of the published code, which averages over 5 layers of 768 features
@@ -213,9 +268,13 @@ OBJECTIVES: dict[str, ObjectiveCard] = {
     "tinybert": ObjectiveCard(
         "tinybert:TinyBert",
         "embeddings, hidden states and attention, before training: then the outputs",
-        "Jiao, Yin, Shang, Jiang, Chen, Li, Wang, Liu: TinyBERT: Distilling BERT for Natural "
-        "Language Understanding, Findings of EMNLP 2020, arXiv 1909.10351",
-        2020,
+        Paper(
+            ("Jiao", "Yin", "Shang", "Jiang", "Chen", "Li", "Wang", "Liu"),
+            "TinyBERT: Distilling BERT for Natural Language Understanding",
+            "Findings of EMNLP",
+            2020,
+            "1909.10351",
+        ),
         "transformer",
         "embeddings, hidden states and attention scores of all layers",
         1.0,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras_prokt.methods.paper import Paper
 from keras_prokt.settings import (
     OptimizerSettings,
     Setting,
@@ -99,6 +100,7 @@ class Regime:
 
     Attributes:
         summary: One line for people.
+        paper: Where it was published; `None` where there is nothing to cite.
         home: `module:class` below `keras_prokt.distillers`.
         settings: What a run of it may set beyond what all runs may, by name. Those that are
             arguments of the distiller reach it.
@@ -114,6 +116,7 @@ class Regime:
     """
 
     summary: str
+    paper: Paper | None
     home: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
     trains_teacher: str | None = None
@@ -178,6 +181,13 @@ def _check_assistants(spec: Any) -> None:
 REGIMES: dict[str, Regime] = {
     "prokt": Regime(
         "teacher and student trained together, the teacher held near the student (this paper)",
+        Paper(
+            ("Shi", "Song", "Zhou", "Li", "Li"),
+            "Follow Your Path: a Progressive Method for Knowledge Distillation",
+            "ECML PKDD",
+            2021,
+            "2107.09305",
+        ),
         "prokt:ProKTDistiller",
         {
             **_TEACHER_INIT,
@@ -209,6 +219,13 @@ REGIMES: dict[str, Regime] = {
     ),
     FIXED: Regime(
         "a teacher trained first, then fixed (the default where a method names no regime)",
+        Paper(
+            ("Hinton", "Vinyals", "Dean"),
+            "Distilling the Knowledge in a Neural Network",
+            None,
+            2015,
+            "1503.02531",
+        ),
         "frozen:FrozenTeacherDistiller",
         {**_TEACHER_INIT, **_TARGETS},
         "before",
@@ -218,6 +235,13 @@ REGIMES: dict[str, Regime] = {
     ),
     "rco": Regime(
         "checkpoints of the teacher's own training as targets in turn (Jin et al. 2019)",
+        Paper(
+            ("Jin", "Peng", "Wu", "Liu", "Liu", "Liang", "Yan", "Hu"),
+            "Knowledge Distillation via Route Constrained Optimization",
+            "ICCV",
+            2019,
+            "1904.09149",
+        ),
         "frozen:FrozenTeacherDistiller",
         {
             **_TARGETS,
@@ -229,6 +253,13 @@ REGIMES: dict[str, Regime] = {
     ),
     "ta": Regime(
         "a fixed teacher teaches an assistant, which teaches the student (Mirzadeh et al. 2020)",
+        Paper(
+            ("Mirzadeh", "Farajtabar", "Li", "Levine", "Matsukawa", "Ghasemzadeh"),
+            "Improved Knowledge Distillation via Teacher Assistant",
+            "AAAI",
+            2020,
+            "1902.03393",
+        ),
         "frozen:FrozenTeacherDistiller",
         {
             **_TEACHER_INIT,
@@ -246,6 +277,13 @@ REGIMES: dict[str, Regime] = {
     ),
     "dml": Regime(
         "two networks learn the labels and each other's outputs (Zhang et al. 2018)",
+        Paper(
+            ("Zhang", "Xiang", "Hospedales", "Lu"),
+            "Deep Mutual Learning",
+            "CVPR",
+            2018,
+            "1706.00384",
+        ),
         "mutual:MutualDistiller",
         {**_TEACHER_INIT, **_TARGETS, **_HEAD_START},
         "along",
@@ -254,6 +292,7 @@ REGIMES: dict[str, Regime] = {
     ),
     "student": Regime(
         "the student alone, on the labels",
+        None,
         "student_only:StudentOnly",
         adds_soft_targets=False,
         label_weight=1.0,

@@ -185,7 +185,7 @@ def method_card(name: str) -> str:
         lines += [
             "",
             f"objective {objective}: {card.summary}",
-            f"  paper    {card.paper} ({card.year})",
+            f"  paper    {card.paper}",
             f"  kind     {card.kind}",
             f"  reads    {card.reads}",
             f"  weight   {card.weight:g}",
@@ -198,6 +198,8 @@ def method_card(name: str) -> str:
     terms = [f"{method.label_weight:g} · CE"] if method.label_weight else []
     terms += [f"{OBJECTIVES[objective].weight:g} · {objective}" for objective in method.matched]
     lines += ["", f"regime {method.regime}: {regime.summary}", f"loss     {' + '.join(terms)}"]
+    if regime.paper:
+        lines.append(f"paper    {regime.paper}")
     lines += _settings_card({row.option_of(name): row for name, row in _own_settings(method)})
     return "\n".join(lines)
 

@@ -145,7 +145,7 @@ def test_a_card_says_what_values_a_setting_takes():
 
 def test_the_card_of_a_method():
     card = method_card("crd+prokt")
-    assert "objective crd: embedded features" in card and "arXiv 1910.10699 (2020)" in card
+    assert "objective crd: embedded features" in card and "ICLR 2020, arXiv 1910.10699" in card
     assert "\nloss     1 · kd + 0.8 · crd\n" in card
     assert "stage 1  a paraphraser of the teacher's features" in method_card("ft")
     with pytest.raises(ValueError, match="did you mean 'crd'"):
