@@ -286,7 +286,7 @@ class ResumableBackup(keras.callbacks.Callback):
         for folder in folders:
             record = _read_intact(folder)
             if record is not None:
-                self._check_belonging(record["belongs_to"])
+                self._check_belonging(self.read_identity(record["belongs_to"]))
                 return _Checkpoint(folder, record)
         if folders:
             raise ValueError(
@@ -294,6 +294,13 @@ class ResumableBackup(keras.callbacks.Callback):
                 f"{len(folders)} damaged or of another version; delete the folder to begin anew."
             )
         return None
+
+    def read_identity(self, stored: Any) -> Any:
+        """What a checkpoint says of the training that it belongs to, in the form of `belongs_to`.
+
+        As it is stored, unless a subclass reads what its older versions wrote.
+        """
+        return stored
 
     def _check_belonging(self, then: Any) -> None:
         """Refuses a checkpoint of another training."""

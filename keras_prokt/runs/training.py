@@ -178,6 +178,13 @@ class TimedBackup(ResumableBackup):
         super().__init__(directory, **settings)
         self._stop = stop
 
+    def read_identity(self, stored: Any) -> Any:
+        """A setting that came after a checkpoint was written has its default there."""
+        try:
+            return {**stored, "spec": RunSpec.from_json(stored["spec"]).to_json()}
+        except (ValueError, TypeError, KeyError):
+            return stored  # of no run, or of settings that are gone: what differs is named
+
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         is_passed_over = self._model.skip_batches > 0 or self._metrics is not None
         super().on_train_batch_end(batch, logs)

@@ -3,24 +3,14 @@
 import shutil
 
 import pytest
+from pieces import StopLater
 
 from keras_prokt.callbacks import resumable_backup
 from keras_prokt.files import read_record, write_record
 from keras_prokt.runs import RunSpec, resume, run
-from keras_prokt.runs.stopping import Stop
 from keras_prokt.runs.training_run import OtherVersions
 
 pytestmark = pytest.mark.whole_run
-
-
-class AfterOneStep(Stop):
-    """Is due when it is asked a second time: after the first step."""
-
-    asked = 0
-
-    def is_due(self):
-        self.asked += 1
-        return self.asked > 1
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +18,8 @@ def stopped(tmp_path_factory):
     """The folder of a run that was stopped."""
     folder = tmp_path_factory.mktemp("runs") / "stopped"
     spec = RunSpec.resolve("digits", "prokt", epochs=2, limit=128)
-    assert run(spec, folder, export=False, stop=AfterOneStep())["status"] == "running"
+    # Asked a second time, after the first step.
+    assert run(spec, folder, export=False, stop=StopLater(2))["status"] == "running"
     return folder
 
 
@@ -54,6 +45,15 @@ def test_other_versions_of_what_computes_are_told(stopped, tmp_path):
 def test_nothing_is_told_of_the_same_versions(stopped, tmp_path):
     folder = begun_with(stopped, tmp_path, versions={"python": "3.0", "torch": "0.1"})
     assert resume(folder)["status"] == "completed"  # a warning would be an error
+
+
+def test_a_checkpoint_from_before_a_setting_goes_on(stopped, tmp_path):
+    folder = begun_with(stopped, tmp_path)
+    for path in folder.glob("checkpoint/*/position.json"):
+        record = read_record(path)
+        del record["belongs_to"]["spec"]["training"]["label_smoothing"]
+        write_record(path, record)
+    assert resume(folder)["status"] == "completed"
 
 
 @pytest.mark.parametrize("commit", ["abc123", None])
