@@ -181,7 +181,8 @@ class TimedBackup(ResumableBackup):
     def read_identity(self, stored: Any) -> Any:
         """A setting that came after a checkpoint was written has its default there."""
         try:
-            return {**stored, "spec": RunSpec.from_json(stored["spec"]).to_json()}
+            spec = RunSpec.from_json(stored["spec"]).to_json()
+            return {**stored, "spec": without_places(spec)}
         except (ValueError, TypeError, KeyError):
             return stored  # of no run, or of settings that are gone: what differs is named
 
