@@ -230,7 +230,7 @@ class ResumableBackup(keras.callbacks.Callback):
         if _arrays_of(checkpoint.folder / _STATE) == _arrays_of(own_state):
             model.load_weights(checkpoint.folder / _STATE)
         else:
-            raise OtherModel(
+            raise ValueError(
                 f"Expected a checkpoint of this model in {str(self.directory)!r}, received one of "
                 "another architecture or optimizer; build the model as it was, or delete the "
                 "folder to begin anew."
@@ -318,10 +318,6 @@ class ResumableBackup(keras.callbacks.Callback):
             f"Expected a checkpoint of this training in {str(self.directory)!r}, received one of "
             f"another: {'; '.join(shown)}; undo the change, or delete the folder to begin anew."
         )
-
-
-class OtherModel(ValueError):
-    """A checkpoint holds the state of a model of another architecture or optimizer."""
 
 
 class _Checkpoint(NamedTuple):

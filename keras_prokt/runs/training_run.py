@@ -18,7 +18,6 @@ import numpy as np
 from keras_prokt import backends, models
 from keras_prokt.callbacks import StudentCheckpoint, TrainingDynamics
 from keras_prokt.callbacks.best_model_checkpoint import Best, BestModelCheckpoint, read_best
-from keras_prokt.callbacks.resumable_backup import OtherModel
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.batches import Batches
 from keras_prokt.distillers.faults import TrainingFault
@@ -233,7 +232,7 @@ def resume(
         record = {k: v for k, v in record.items() if k != "failure"} | {"status": "running"}
         try:
             return _carry_out(this, record, plan_of(this))
-        except OtherModel as error:
+        except ValueError as error:
             raise _with_versions(error, record["package"]) from error
 
 
@@ -250,16 +249,13 @@ def _changed_versions(record: Mapping[str, Any]) -> str:
     )
 
 
-def _with_versions(error: OtherModel, then: Mapping[str, Any]) -> ValueError:
-    """What is raised if the checkpoint of a run does not fit the model that is built now."""
+def _with_versions(error: ValueError, then: Mapping[str, Any]) -> ValueError:
+    """The error; if another version began the run, which one: it may be why."""
     now = describe_environment()["package"]
     if then == now:
         return error
     old, new = (f"keras_prokt {one['version']} ({one['git']})" for one in (then, now))
-    return ValueError(
-        f"Expected a run whose checkpoints this version can go on from, {new}, received one of "
-        f"{old}, whose model has other arrays; resume it with that version, or start it anew."
-    )
+    return ValueError(f"{error} The run was begun with {old}, which can resume it; this is {new}.")
 
 
 def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:

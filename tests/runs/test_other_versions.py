@@ -65,8 +65,12 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_its_version(
     assert before
     arrays = iter([{"faults": ((9,), "float32")}, {}])
     monkeypatch.setattr(resumable_backup, "_arrays_of", lambda state: next(arrays))
-    expected = "of another architecture" if commit is None else rf"\({commit}\), .* resume it with"
+    begun = (
+        "" if commit is None else rf".* begun with keras_prokt \S+ \({commit}\), which can resume"
+    )
+    expected = f"of another architecture{begun}"
     with pytest.raises(ValueError, match=expected) as refusal:
         resume(folder)
     assert "\n" not in str(refusal.value)
+    assert ("begun with" in str(refusal.value)) == (commit is not None)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.h5")} == before
