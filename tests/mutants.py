@@ -667,6 +667,43 @@ MUTANTS = [
         ),
     ),
     *of(
+        "export/__init__.py",
+        "export/test_contract.py",
+        ("no aliases", "for alias in (key, *card.aliases)", "for alias in (key,)"),
+    ),
+    *of(
+        "export/base.py",
+        "export/test_contract.py",
+        ("packages that are taken to be there", "if not _is_installed(name)", "if not name"),
+    ),
+    *of(
+        "export/keras_file.py",
+        "export/test_keras_file.py",
+        ("a file that is not loaded again", "load_student(temporary)", "pass"),
+        ("written in place", "with replacing(path) as temporary:", "for temporary in (path,):"),
+    ),
+    *of(
+        "export/saved_model.py",
+        "export/test_contract.py",
+        ("inputs in another order", "for name in inputs])", "for name in reversed(inputs)])"),
+    ),
+    *of(
+        "export/student.py",
+        "export/test_contract.py",
+        ("parts that are left out unsaid", "value is not None and name", "not value and name"),
+        ("outputs that are no logits", "    check_pair(None, student, kind)\n", ""),
+    ),
+    *of(
+        "runs/folder.py",
+        "export/test_contract.py",
+        ("no place for the teacher's", 'for prefix in ("", "teacher_")', 'for prefix in ("",)'),
+    ),
+    *of(
+        "runs/travel.py",
+        "export/test_contract.py",
+        ("exports that travel", '".lock", *EXPORTS)', '".lock")'),
+    ),
+    *of(
         "optimizers/coupled_sgd.py",
         "optimizers/test_coupled_sgd.py",
         (

@@ -219,9 +219,9 @@ def _check_format(_: click.Context, __: click.Parameter, name: str) -> str:
     help=f"{', '.join(FORMATS)}.",
 )
 def export(run: str, model: str, format: str) -> None:
-    """Write the student of a run, or its teacher, in another form, into the folder of the run.
+    """Write the student of a run, or its teacher, for use elsewhere, into the folder of the run.
 
-    A SavedModel goes to a new version directory.
+    A SavedModel goes to a new version directory; a file is replaced.
     """
     with problems_in_one_line():
         folder = RunFolder.existing(run)

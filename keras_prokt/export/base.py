@@ -76,7 +76,8 @@ class Format(abc.ABC):
     ) -> float:
         """How far what was written is from the student, whichever numbers it holds.
 
-        Reads it as its users do; the contract tests of `tests/export/` compare every form.
+        Reads it as its users do, on the backend that wrote it; the contract tests of
+        `tests/export/` compare every form.
 
         Args:
             written: What `write` returned.
