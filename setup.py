@@ -86,6 +86,7 @@ setup(
         "safetensors",  # keras-hub reads Hugging Face directories only with it, undeclared
     ],
     extras_require={
+        "docs": ["mkdocs<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=1"],
         "hf": ["huggingface_hub"],  # presets hf://org/model
         "jax": ["jax"],
         "search": ["optuna>=4"],  # ranges of numbers in `keras-prokt search`
