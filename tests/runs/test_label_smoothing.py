@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from pieces import stopped_run
 
 from keras_prokt import load_student
 from keras_prokt.distillers import StudentOnly
@@ -109,9 +110,8 @@ def test_a_run_in_pieces_is_equal_and_the_reported_loss_is_that_of_right_labels(
     spec = spec_of(label_smoothing=0.2, label_weight=0.5)
     assert RunSpec.from_json(spec.to_json()) == spec
     whole = run(spec, tmp_path / "whole", export=False, cache=cache)
-    stopped = run(spec, tmp_path / "pieces", export=False, cache=cache, stop_after=0.01)
-    while stopped["status"] == "running":
-        stopped = resume(tmp_path / "pieces", cache=cache, stop_after=5)
+    stopped_run(spec, tmp_path / "pieces", [3], cache=cache, export=False)
+    resume(tmp_path / "pieces", cache=cache)
     one, other = (weights_of(tmp_path / n / "student.keras") for n in ("whole", "pieces"))
     for pair in zip(one, other, strict=True):
         np.testing.assert_array_equal(*pair)

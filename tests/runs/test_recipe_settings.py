@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from pieces import stopped_run
 from small_glue import write_glue
 
 from keras_prokt import load_student
@@ -56,11 +57,10 @@ def test_lambda_and_gamma_go_from_one_number_to_another(tmp_path, cache):
     record = run(spec, tmp_path / "whole", export=False, cache=cache)
     values = [float(row["proximal_weight"]) for row in read_history(tmp_path / "whole/history.csv")]
     assert values == pytest.approx([0.6, 0.3, 0.0])
-    stopped = run(spec, tmp_path / "pieces", export=False, cache=cache, stop_after=0.01)
-    while stopped["status"] == "running":
-        stopped = resume(tmp_path / "pieces", cache=cache, stop_after=6)
+    stopped_run(spec, tmp_path / "pieces", [2, 9], cache=cache, export=False)
+    resumed = resume(tmp_path / "pieces", cache=cache)
     assert (
-        stopped["results"]["models"]["student"]["test"]["accuracy"]
+        resumed["results"]["models"]["student"]["test"]["accuracy"]
         == (record["results"]["models"]["student"]["test"]["accuracy"])
     )
     for one, other in zip(*(weights_of(tmp_path / n) for n in ("whole", "pieces")), strict=True):
@@ -94,12 +94,12 @@ def test_a_head_start_trains_the_teacher_alone_and_counts(tmp_path, cache):
     more = cost_of(plan)["forwards"]["teacher"] - cost_of(planned(spec_of()))["forwards"]["teacher"]
     assert more == 3 * 2 * 192
     record = run(spec, tmp_path / "whole", export=False, cache=cache)
-    stopped = run(spec, tmp_path / "pieces", export=False, cache=cache, stop_after=0.01)
-    while stopped["status"] == "running":
-        stopped = resume(tmp_path / "pieces", cache=cache, stop_after=5)
+    # In the head start, and after it.
+    stopped_run(spec, tmp_path / "pieces", [2, 17], cache=cache, export=False)
+    resumed = resume(tmp_path / "pieces", cache=cache)
     for one, other in zip(*(weights_of(tmp_path / n) for n in ("whole", "pieces")), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert stopped["cost"] == record["cost"]
+    assert resumed["cost"] == record["cost"]
 
 
 @pytest.mark.whole_run
