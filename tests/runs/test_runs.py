@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from command_line import keras_prokt
 
 from keras_prokt.data.digits import load_digits
 from keras_prokt.models.loading import load_student
@@ -44,10 +45,9 @@ def command(*arguments, workplace):
 
 
 def run(*arguments, workplace):
-    result = subprocess.run(
-        **command(*arguments, workplace=workplace), capture_output=True, timeout=300
-    )
-    assert result.returncode == 0, result.stderr
+    """A command in this process."""
+    result = keras_prokt(*arguments, cwd=workplace)
+    assert result.exit_code == 0, result.output
     return result
 
 
@@ -57,7 +57,11 @@ def record(folder: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def finished(workplace):
-    result = run("run", *SMALL, workplace=workplace)
+    """A run in a process of its own, and what it has printed."""
+    result = subprocess.run(
+        **command("run", *SMALL, workplace=workplace), capture_output=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
     return workplace / "runs" / "digits-prokt-1", result
 
 
