@@ -31,7 +31,7 @@ def keras_prokt(*arguments, cwd):
 
 @pytest.mark.process
 @pytest.mark.whole_run
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_a_run(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"needs {backend}")
@@ -43,7 +43,7 @@ def test_a_run(backend, tmp_path):
 @pytest.mark.whole_run
 def test_resuming_one(tmp_path):
     stopped = keras_prokt(*RUN, "--stop-after", "0.1s", cwd=tmp_path)
-    assert stopped["status"] == "running"
+    assert stopped["status"] == "running" and stopped["spec"]["computing"]["deterministic"]
     assert keras_prokt("resume", "run", cwd=tmp_path)["status"] == "completed"
     keras_prokt("evaluate", "run", cwd=tmp_path)
 
