@@ -31,7 +31,7 @@ def in_its_process(cache, out, missing=(), stop=0, export=False, **given):
         "KERAS_BACKEND": "jax",
         "KERAS_PROKT_CACHE": str(cache),
         "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": str(HERE),
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
     }
     result = subprocess.run(
         [sys.executable, str(HERE / "without_tensorflow.py"), json.dumps(arguments)],

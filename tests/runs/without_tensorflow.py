@@ -43,16 +43,10 @@ def tiny(num_classes, input_shape):
 def main(given):
     missing = Missing(given["missing"])
     sys.meta_path.insert(0, missing)
+    from pieces import StopLater
+
     from keras_prokt.runs import RunSpec, resume, run
-    from keras_prokt.runs.stopping import Stop
     from keras_prokt.runs.training_run import evaluate_run
-
-    class StopLater(Stop):
-        """Due when it has been asked often enough: before training, after steps and epochs."""
-
-        def is_due(self):
-            self.seconds -= 1
-            return self.seconds <= 0
 
     spec = RunSpec.resolve(given["app"], given["method"], backend="jax", **given["settings"])
     spec.check_without_keras()
