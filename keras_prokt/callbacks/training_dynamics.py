@@ -18,6 +18,8 @@ FIGURE = "dynamics.png"
 TENSORBOARD = "tensorboard"
 
 _ROLES = ("teacher", "student")
+_COLORS = {"teacher": "#e69f00", "student": "#0072b2", "gap": "#009e73"}
+"""Colours that colour-blind eyes tell apart (Okabe and Ito), light and dark."""
 
 
 class TrainingDynamics(keras.callbacks.Callback):
@@ -40,6 +42,9 @@ class TrainingDynamics(keras.callbacks.Callback):
         csv: Whether to write `history.csv`.
         tensorboard: Whether to write `tensorboard/`.
         plot: Whether to draw `dynamics.png`; needs `csv`.
+        title: What is trained, above the figure.
+        chance: The main metric of a model that knows nothing, for the figure.
+        marks_best: Whether the figure marks the student's best epoch on validation.
 
     Raises:
         ValueError: If `plot` is asked for without `csv`; when a run is continued, if
@@ -66,6 +71,9 @@ class TrainingDynamics(keras.callbacks.Callback):
         csv: bool = True,
         tensorboard: bool = True,
         plot: bool = True,
+        title: str = "Training dynamics",
+        chance: float | None = None,
+        marks_best: bool = True,
     ):
         super().__init__()
         if plot and not csv:
@@ -77,6 +85,9 @@ class TrainingDynamics(keras.callbacks.Callback):
         self.csv = csv
         self.tensorboard = tensorboard
         self.plot = plot
+        self.title = title
+        self.chance = chance
+        self.marks_best = marks_best
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -103,21 +114,40 @@ class TrainingDynamics(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         # A finished run that is continued trains no epoch, and keeps its figure up to date.
         if self.plot and (self.directory / HISTORY).is_file():
-            metric = self.model.output_kind.main_metric
-            plot_dynamics(self.directory / HISTORY, self.directory / FIGURE, metric)
+            plot_dynamics(
+                self.directory / HISTORY,
+                self.directory / FIGURE,
+                self.model.output_kind.main_metric,
+                title=self.title,
+                chance=self.chance,
+                marks_best=self.marks_best,
+            )
 
 
-def plot_dynamics(history_csv: str | Path, png: str | Path, metric: str = "accuracy") -> None:
+def plot_dynamics(
+    history_csv: str | Path,
+    png: str | Path,
+    metric: str = "accuracy",
+    *,
+    title: str = "Training dynamics",
+    chance: float | None = None,
+    marks_best: bool = True,
+) -> None:
     """Draws Figure 2 of the ProKT paper from a `history.csv`.
 
     Panel (a): the student's training loss, which is the KL divergence from its target, and the
     gap KL(q ‖ p) between the models, in nats. Panel (b): a metric of teacher and student, on the
-    training data solid, on the validation data dashed.
+    training data solid, on the validation data dashed. The colours are told apart by colour-blind
+    eyes, and in grey by how dark they are.
 
     Args:
         history_csv: Table that `TrainingDynamics` wrote.
         png: Image to write.
         metric: Name of the metric of panel (b), without role: of classes and labels, `accuracy`.
+        title: What was trained.
+        chance: The metric of a model that knows nothing; a dotted line of panel (b).
+        marks_best: Whether the student's best epoch on validation is marked, which is the one
+            that `StudentCheckpoint` keeps.
 
     Raises:
         ValueError: If the table is missing, empty or damaged.
@@ -126,52 +156,51 @@ def plot_dynamics(history_csv: str | Path, png: str | Path, metric: str = "accur
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    rows = read_history(Path(history_csv))
+    history_csv = Path(history_csv)
+    rows = read_history(history_csv)
     if not rows:
         raise ValueError(
             f"Expected a history with at least one epoch, received {str(history_csv)!r}, which "
             "is missing or empty; train with TrainingDynamics(directory) first."
         )
     has_target = "student_loss" in rows[0]
-    losses = [
-        ("student_loss", r"student's loss, KL($p^+\,\|\,q$)", "tab:blue", "-")
-        if has_target
-        else ("loss", "student's loss", "tab:blue", "-"),
-        ("gap", r"gap, KL($q\,\|\,p$)", "tab:green", "-"),
-    ]
-    metrics = [
-        (f"{prefix}{role}_{metric}", f"{role}, {data}", color, line)
-        for role, color in zip(_ROLES, ("tab:red", "tab:blue"), strict=True)
-        for prefix, data, line in (("", "training", "-"), ("val_", "validation", "--"))
-    ]
-    words = metric.replace("_", " ")
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle("Training dynamics")
-    panels = zip(
-        figure.subplots(1, 2),
-        ("(a) Training loss", f"(b) {words.capitalize()}"),
-        ("nats" if has_target else "loss", words),
-        (losses, metrics),
-        strict=True,
-    )
-    for axes, title, label, curves in panels:
-        axes.set(title=title, xlabel="epoch", ylabel=label)
+    figure.suptitle(title, fontsize="medium")
+    losses, metrics = figure.subplots(1, 2)
+    words = metric.replace("_", " ")
+    losses.set(title="(a) training loss", ylabel="nats" if has_target else "loss")
+    metrics.set(title=f"(b) {words}", ylabel=words)
+
+    def draw(axes: Any, column: str, name: str, color: str, line: str) -> None:
+        if points := _points(history_csv, rows, column):
+            # A single epoch would be a line of no length.
+            marker = "o" if len(points) < 20 else None
+            axes.plot(
+                *zip(*points, strict=True), line, color=color, label=name, marker=marker, ms=3
+            )
+
+    target = r"student's loss, KL($p^+\,\|\,q$)" if has_target else "student's loss"
+    draw(losses, "student_loss" if has_target else "loss", target, _COLORS["student"], "-")
+    draw(losses, "gap", r"gap, KL($q\,\|\,p$)", _COLORS["gap"], "-.")
+    for role in _ROLES:
+        for prefix, data, line in (("", "training", "-"), ("val_", "validation", "--")):
+            draw(metrics, f"{prefix}{role}_{metric}", f"{role}, {data}", _COLORS[role], line)
+    if chance is not None:
+        metrics.axhline(chance, color="black", linestyle=":", label=f"chance, {chance:.3g}")
+    validated = _points(history_csv, rows, f"val_student_{metric}") if marks_best else []
+    if validated:
+        epoch, value = max(validated, key=lambda point: (point[1], -point[0]))
+        metrics.axvline(epoch, color="black", linewidth=0.8)
+        metrics.plot(
+            [epoch], [value], "*", color="black", ms=10,
+            label=f"student's best, epoch {epoch}: {value:.3g}",
+        )  # fmt: skip
+    for axes in (losses, metrics):
+        axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-        for column, name, color, line in curves:
-            points = _points(Path(history_csv), rows, column)
-            if points:
-                axes.plot(
-                    *zip(*points, strict=True),
-                    line,
-                    color=color,
-                    label=name,
-                    # A single epoch would be a line of no length.
-                    marker="o" if len(points) < 20 else None,
-                    markersize=3,
-                )
-        axes.legend()
+        axes.legend(fontsize="small")
     with replacing(Path(png)) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
 

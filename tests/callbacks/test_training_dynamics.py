@@ -2,11 +2,14 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from keras_prokt import StudentOnly
 from keras_prokt.callbacks import TrainingDynamics, plot_dynamics
-from keras_prokt.callbacks.training_dynamics import read_history
+from keras_prokt.callbacks.training_dynamics import _COLORS, read_history
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -104,6 +107,39 @@ def test_plot_of_a_table(tmp_path):
     table.write_text("epoch,seconds,loss,student_accuracy\n0,1.0,2.5,0.5\n")
     plot_dynamics(table, tmp_path / "new" / "figure.png")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["figure.png"]
+
+
+def test_the_figure_says_what_it_shows(tmp_path, monkeypatch):
+    drawn = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: (drawn.append(f), save(f, *a, **k)))
+    table = tmp_path / "history.csv"
+    values = [(0.5, 0.3, 0.6), (0.6, 0.8, 0.7), (0.7, 0.8, 0.9)]
+    rows = [f"{e},1.0,2.5,0.4,0.2,{a},{b},{c}\n" for e, (a, b, c) in enumerate(values)]
+    columns = "student_loss,gap,student_accuracy,val_student_accuracy,teacher_accuracy"
+    table.write_text(f"epoch,seconds,loss,{columns}\n{''.join(rows)}")
+    plot_dynamics(table, tmp_path / "a.png", title="digits, λ 0.3", chance=0.1)
+    plot_dynamics(table, tmp_path / "b.png", marks_best=False)
+    losses, metrics = drawn[0].axes
+    assert drawn[0].get_suptitle() == "digits, λ 0.3"
+    assert [axes.get_xlabel() for axes in drawn[0].axes] == ["epoch", "epoch"]
+    assert (losses.get_ylabel(), metrics.get_ylabel()) == ("nats", "accuracy")
+    labels = [line.get_label() for line in metrics.lines if not line.get_label().startswith("_")]
+    assert labels == [
+        "teacher, training",
+        "student, training",
+        "student, validation",
+        "chance, 0.1",
+        "student's best, epoch 2: 0.8",  # the first of two that are as good
+    ]
+    others = [line.get_label() for line in drawn[1].axes[1].lines]
+    assert others == labels[:3]
+
+
+def test_both_models_are_told_apart_in_grey():
+    weights = np.array([0.299, 0.587, 0.114])
+    teacher, student = (weights @ to_rgb(_COLORS[role]) for role in ("teacher", "student"))
+    assert teacher - student > 0.25
 
 
 @pytest.mark.parametrize(
