@@ -5,7 +5,7 @@ A line is the `run.json` of a run, without what is not given, and besides
     name, title, group   of the run in its list
     validation           the student's metric after each epoch
     history              all curves of training, column by column, where they are wanted
-    predictions          part -> `labels` and the `student`'s classes, as base64 of bytes
+    predictions          part -> `labels` and the `student`'s answers, as base64 of bytes
     failure              why it failed, of a run that did; then there are no results
     format, sha256       of all that
 
@@ -123,25 +123,34 @@ def _sealed(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**with_format, CHECKSUM: digest_of_json(with_format)}
 
 
-def encoded(classes: Sequence[int]) -> str:
-    """Class indices below 256, or below 65,536, as text.
+def encoded(answers: Sequence[Any]) -> str | None:
+    """Classes, or rows of labels, as text; `None` of what is no whole number from 0 to 65,535.
 
     Example:
 
     >>> from keras_prokt.results.archive import decoded, encoded
-    >>> decoded(encoded([3, 0, 99]))
-    [3, 0, 99]
+    >>> decoded(encoded([3, 0, 99])), decoded(encoded([[0, 1], [1, 1]]))
+    ([3, 0, 99], [[0, 1], [1, 1]])
     """
-    size = 1 if max(classes, default=0) < _CLASSES_OF_BYTE else 2
-    packed = b"".join(int(one).to_bytes(size, "little") for one in classes)
-    return f"{size}:{base64.b64encode(packed).decode()}"
+    has_rows = len(answers) > 0 and isinstance(answers[0], Sequence)
+    values = [value for row in answers for value in row] if has_rows else answers
+    if not all(isinstance(value, int) and 0 <= value < _CLASSES_OF_BYTE**2 for value in values):
+        return None
+    size = 1 if max(values, default=0) < _CLASSES_OF_BYTE else 2
+    packed = b"".join(value.to_bytes(size, "little") for value in values)
+    form = f"{size}x{len(answers[0])}" if has_rows else f"{size}"
+    return f"{form}:{base64.b64encode(packed).decode()}"
 
 
-def decoded(text: str) -> list[int]:
+def decoded(text: str) -> list[Any]:
     """What `encoded` was given."""
-    size, _, packed = text.partition(":")
-    values, step = base64.b64decode(packed), int(size)
-    return [int.from_bytes(values[at : at + step], "little") for at in range(0, len(values), step)]
+    form, _, packed = text.partition(":")
+    size, _, width = form.partition("x")
+    step, data = int(size), base64.b64decode(packed)
+    values = [int.from_bytes(data[at : at + step], "little") for at in range(0, len(data), step)]
+    if not width:
+        return values
+    return [values[at : at + int(width)] for at in range(0, len(values), int(width))]
 
 
 def measured_run(

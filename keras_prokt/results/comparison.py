@@ -14,6 +14,7 @@ from keras_prokt.results.statistics import (
     Interval,
     bootstrap_interval,
     holm,
+    is_share_of_examples,
     mean_interval,
     paired_difference,
     standard_error_of_accuracy,
@@ -35,8 +36,8 @@ class Measured:
         cost: `forwards`, a number of forwards of one example for each model, and `flops`, those of
             one such forward, `None` where unknown; the student is "student". `None` if unknown.
         seconds: Of the distillation alone, or of the training of method `student`.
-        labels: Classes of the test examples.
-        predicted: The student's class of each.
+        labels: The right answer to each test example: a class, or a row of labels.
+        predicted: The student's answer to each.
     """
 
     method: str
@@ -45,8 +46,8 @@ class Measured:
     teacher: float | None
     cost: Mapping[str, Any] | None
     seconds: float
-    labels: Sequence[int] | None = None
-    predicted: Sequence[int] | None = None
+    labels: Sequence[Any] | None = None
+    predicted: Sequence[Any] | None = None
 
 
 def compare(
@@ -54,6 +55,7 @@ def compare(
     *,
     metric: str,
     part: str,
+    mode: str = "max",
     baselines: Sequence[str] = (),
     confidence: float = 0.95,
     settings: Mapping[str, Any] | None = None,
@@ -63,8 +65,9 @@ def compare(
 
     Args:
         runs: Runs of one task, one for each method and seed.
-        metric: What was measured; higher is better.
+        metric: What was measured.
         part: On which data, such as "test".
+        mode: "max" or "min": whether higher or lower is better.
         baselines: Methods that every other one is compared with.
         confidence: Of the intervals, between 0 and 1.
         settings: What all runs have in common, by name as it is shown, such as `batch-size`.
@@ -73,11 +76,11 @@ def compare(
     Returns:
         A JSON object, the same for the same runs:
 
-        - `metric`, `part`, `confidence`, `level`, `settings`;
+        - `metric`, `part`, `mode`, `confidence`, `level`, `settings`;
         - `methods`, in the order of their first run: `method`, `settings`, `seeds`, `n`, `student`
           (`mean`, `interval` by Student's t, `bootstrap` interval over seeds and examples),
           `teacher` (`n`, `mean`, `interval`) or `None`, `examples` and `examples_standard_error`
-          (of the accuracy of one run, by the examples alone), `cost` (`forwards` of each model, and
+          (of the share of one run, by the examples alone), `cost` (`forwards` of each model, and
           `student_forwards`, as the function of that name) and `seconds`, both means over the runs;
         - `comparisons`, one for each baseline and other method: `method`, `baseline`, `seeds` that
           both have, `n`, `left_out` (the other seeds of each), `difference` (method − baseline),
@@ -121,10 +124,12 @@ def compare(
     for comparison, p in zip(comparisons, adjusted, strict=True):
         comparison["holm"] = p
         if p is not None and p < LEVEL:
-            comparison["verdict"] = "better" if comparison["difference"] > 0 else "worse"
+            is_better = (comparison["difference"] > 0) == (mode == "max")
+            comparison["verdict"] = "better" if is_better else "worse"
     return {
         "metric": metric,
         "part": part,
+        "mode": mode,
         "confidence": confidence,
         "level": LEVEL,
         "settings": dict(settings or {}),
@@ -171,7 +176,7 @@ def _summary(
     student = mean_interval([float(run.student) for run in measured], confidence)
     examples = None if labels is None else len(labels)
     by_examples = None
-    if metric == "accuracy" and examples:
+    if labels is not None and examples and is_share_of_examples(metric, labels):
         by_examples = standard_error_of_accuracy(student.mean, examples)
     return {
         "method": measured[0].method,

@@ -12,7 +12,7 @@ def notes_below(comparison: Mapping[str, Any]) -> list[str]:
     """What the numbers mean, a line each."""
     methods, pairs = comparison["methods"], comparison["comparisons"]
     percent = f"{100 * comparison['confidence']:g} %"
-    part = one_line(comparison["part"])
+    part, metric = one_line(comparison["part"]), one_line(comparison["metric"])
     notes = []
     means = [(m["n"], m["student"]) for m in methods]
     means += [(m["teacher"]["n"], m["teacher"]) for m in methods if m["teacher"]]
@@ -38,7 +38,7 @@ def notes_below(comparison: Mapping[str, Any]) -> list[str]:
     if errors:
         examples = " or ".join(f"{count:,}" for count in counts)
         notes.append(
-            f"a draw of {examples} {part} examples alone gives the accuracy of one run a "
+            f"a draw of {examples} {part} examples alone gives the {metric} of one run a "
             f"standard error of up to {max(errors):.4f}"
         )
     if any(m["cost"] for m in methods):

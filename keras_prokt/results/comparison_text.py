@@ -129,4 +129,5 @@ def measure(comparison: Mapping[str, Any]) -> str:
 def headings(comparison: Mapping[str, Any]) -> list[str]:
     """What all runs have in common, if that is known, and what was measured: a line each."""
     settings = one_line(listed(comparison.get("settings", {})))
-    return [*([settings] if settings else []), f"{measure(comparison)}, higher is better"]
+    better = "lower" if comparison.get("mode") == "min" else "higher"
+    return [*([settings] if settings else []), f"{measure(comparison)}, {better} is better"]

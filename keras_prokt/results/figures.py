@@ -24,11 +24,12 @@ _STYLES = (
 def draw_dynamics(
     runs: Sequence[Mapping[str, Any]], png: Path, title: str, parts: Sequence[str] = ()
 ) -> None:
-    """Draws Figure 2: the student's loss to its target, and the teacher's training accuracy.
+    """Draws Figure 2: the student's loss to its target, and how good the teacher is in training.
 
     A line a row, the mean over its seeds. Panel (a): the student's training loss, the KL divergence
     from its intermediate target, in nats; where a target changes at once, it jumps. Panel (b):
-    training accuracy of what teaches; a teacher that was trained before has its last value, and a
+    the metric of the results on training data of what teaches, or the accuracy where that is not
+    reported of teachers; a teacher that was trained before has its last value, and a
     row of labels alone is that teacher's own training.
 
     Args:
@@ -37,7 +38,11 @@ def draw_dynamics(
         title: What is shown.
         parts: Parts of the data, where several can be shown.
     """
-    figure, (losses, accuracies) = _panels(title)
+    figure, (losses, teachers) = _panels(title)
+    metric = runs[0]["results"]["metric"]
+    curves = {curve for run in runs for curve in run.get("history", {})}
+    if f"teacher_{metric}" not in curves:
+        metric = "accuracy"
     for number, (name, row_runs) in enumerate(_by_title(runs).items()):
         color, style = _STYLES[number % len(_STYLES)]
         drawn = {"color": color, "linestyle": style, "label": f"{name} ({_seeds(row_runs)})"}
@@ -45,14 +50,14 @@ def draw_dynamics(
         if is_distilled:
             loss = _mean_curve(row_runs, "student_loss") or _mean_curve(row_runs, "loss")
             losses.plot(range(1, len(loss) + 1), loss, **drawn)
-        accuracy = _mean_curve(row_runs, "teacher_accuracy" if is_distilled else "student_accuracy")
-        if accuracy:
-            accuracies.plot(range(1, len(accuracy) + 1), accuracy, **drawn)
+        values = _mean_curve(row_runs, f"{'teacher' if is_distilled else 'student'}_{metric}")
+        if values:
+            teachers.plot(range(1, len(values) + 1), values, **drawn)
     losses.set_ylabel("student's loss to its target, nats")
     losses.set_title("(a) training loss of the student")
-    accuracies.set_ylabel("training accuracy")
-    accuracies.set_title("(b) training accuracy of the teacher")
-    for axes in (losses, accuracies):
+    teachers.set_ylabel(f"training {metric}")
+    teachers.set_title(f"(b) training {metric} of the teacher")
+    for axes in (losses, teachers):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
@@ -132,7 +137,8 @@ def draw_validation(
     """
     figure, (whole, end) = _panels(title)
     metric = runs[0]["results"]["metric"]
-    lowest = 1.0
+    is_lower_better = runs[0]["results"].get("mode") == "min"
+    second_half: list[float] = []
     for number, (name, row_runs) in enumerate(_by_title(runs).items()):
         color, style = _STYLES[number % len(_STYLES)]
         epochs = list(zip(*(run["validation"] for run in row_runs), strict=False))
@@ -151,10 +157,14 @@ def draw_validation(
                 alpha=0.15,
                 linewidth=0,
             )
-        lowest = min(lowest, *means[len(means) // 2 :])
+        second_half += means[len(means) // 2 :]
     whole.set_title("all epochs")
-    end.set_title("the upper end; bands are one standard error")
-    end.set_ylim(bottom=lowest)
+    which = "lower" if is_lower_better else "upper"
+    end.set_title(f"the {which} end; bands are one standard error")
+    if second_half and is_lower_better:
+        end.set_ylim(top=max(second_half))
+    elif second_half:
+        end.set_ylim(bottom=min(second_half))
     for axes in (whole, end):
         axes.set_xlabel("epoch")
         axes.set_ylabel(f"student's validation {metric}")

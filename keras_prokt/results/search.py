@@ -16,11 +16,12 @@ EPOCHS = {"student": "best", "teacher": "last"}
 """Of which epoch the validation of the two models is."""
 
 
-def choose(configurations: Sequence[Mapping[str, Any]]) -> str | None:
+def choose(configurations: Sequence[Mapping[str, Any]], mode: str = "max") -> str | None:
     """The configuration whose students are best on validation, in the mean over seeds.
 
     Args:
         configurations: Each with `title`, `is_whole` and `runs` (`student` on validation).
+        mode: "max" or "min": whether higher or lower is better.
 
     Returns:
         The title of the best whole one, of equal means the first; `None` without a whole one.
@@ -33,15 +34,16 @@ def choose(configurations: Sequence[Mapping[str, Any]]) -> str | None:
     ...         for t, values in runs.items()])
     'a'
     """
-    best = _best(configurations)
+    best = _best(configurations, mode)
     return best[0]["title"] if best else None
 
 
-def _best(configurations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The whole configurations of the highest mean; rounding errors make no difference."""
+def _best(configurations: Sequence[Mapping[str, Any]], mode: str) -> list[Mapping[str, Any]]:
+    """The whole configurations of the best mean; rounding errors make no difference."""
     whole = [one for one in configurations if one["is_whole"]]
     means = [round(statistics.mean(run["student"] for run in one["runs"]), 6) for one in whole]
-    return [one for one, mean in zip(whole, means, strict=True) if mean == max(means)]
+    best = min if mode == "min" else max
+    return [one for one, mean in zip(whole, means, strict=True) if mean == best(means)]
 
 
 def search_table(search: Mapping[str, Any]) -> str:
@@ -118,9 +120,11 @@ def _choice(search: Mapping[str, Any]) -> list[str]:
     """What was chosen, how sure that is, and its test data."""
     chosen = next(c for c in search["configurations"] if c["title"] == search["chosen"])
     whole = [one for one in search["configurations"] if one["is_whole"]]
-    equals = len(_best(whole))
+    mode = search.get("mode", "max")
+    equals = len(_best(whole, mode))
     tie = f", the first of {equals} equals" if equals > 1 else ""
-    lines = [f"* chosen: the highest mean on validation, {chosen['title']}{tie}"]
+    best = "lowest" if mode == "min" else "highest"
+    lines = [f"* chosen: the {best} mean on validation, {chosen['title']}{tie}"]
     if len(search["seeds"]) == 1:
         lines.append("  one seed has no interval; more seeds in the same folder give one")
     if len(whole) > 1:
@@ -214,6 +218,7 @@ def _draw(
     for number, one in enumerate(whole):
         if one["title"] == search["chosen"]:
             axes.plot(places[number], heights[number], "*", color="black", markersize=12, zorder=5)
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, -0.02), min(high, 1.02))  # shares; their intervals may reach beyond
+    if all(0 <= height <= 1 for height in heights):  # shares; their intervals may reach beyond
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, -0.02), min(high, 1.02))
     axes.grid(alpha=0.3)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 Interval = tuple[float, float]
 """The lower and the upper end."""
 
-BOOTSTRAP_METRICS = ("accuracy", "f1")
-"""Metrics that `bootstrap_interval` can compute from predicted classes."""
+BOOTSTRAP_METRICS = ("accuracy", "exact_match", "f1", "macro_f1")
+"""Metrics that `bootstrap_interval` can compute from what models answered."""
 
 REPLICATES = 2000
 """Replicates of a bootstrap."""
@@ -244,9 +244,9 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def bootstrap_interval(
-    labels: Sequence[int] | Sequence[Sequence[int]],
-    predictions: Sequence[Sequence[int]],
-    others: Sequence[Sequence[int]] | None = None,
+    labels: Sequence[Any],
+    predictions: Sequence[Sequence[Any]],
+    others: Sequence[Sequence[Any]] | None = None,
     *,
     metric: str = "accuracy",
     confidence: float = 0.95,
@@ -264,11 +264,14 @@ def bootstrap_interval(
 
     Args:
         labels: Classes of the examples, shape `(examples,)`; or a row for each seed, shape
-            `(rows, examples)`.
-        predictions: Predicted classes, shape `(seeds, examples)`.
+            `(rows, examples)`, or `(rows, examples, labels)` of several yes-or-no labels.
+        predictions: Predicted classes, shape `(seeds, examples)`, or labels, `(seeds, examples,
+            labels)`.
         others: The other method's, with the same seeds in the same order, for the interval of the
             difference `predictions − others`.
-        metric: "accuracy", or "f1": F1 of class 1, 0 without any.
+        metric: "accuracy", of several labels the share of those that are right; "exact_match", the
+            share of examples with all of them right; "f1": F1 of class 1, 0 without any; or
+            "macro_f1", its mean over labels.
         confidence: Between 0 and 1.
         replicates: How many.
         random_seed: Of the draws; the same one gives the same interval.
@@ -306,7 +309,7 @@ def bootstrap_interval(
             f"{' and '.join(str(len(side)) for side in sides)}; give those of the seeds that both "
             "have."
         )
-    seeds, examples = sides[0].shape
+    seeds, examples = sides[0].shape[:2]
     draws = np.random.default_rng(random_seed)
     seed_shares = _counts(draws, replicates, seeds) / seeds
     values = []
@@ -339,13 +342,19 @@ def _checked_predictions(labels: "np.ndarray", predictions: Sequence[Any]) -> "n
     import numpy as np
 
     lengths = sorted({len(row) for row in predictions})
+    arrays = [np.asarray(row) for row in predictions]
+    if lengths == [len(labels)] and (shapes := {a.shape for a in arrays} - {labels.shape}):
+        raise ValueError(
+            f"Expected predictions of the shape of the labels, {labels.shape}, received "
+            f"{shapes.pop()}; give both of the same examples and labels."
+        )
     if lengths != [len(labels)] or len(labels) == 0:
         raise ValueError(
             f"Expected a class for each of {len(labels)} examples from each seed, received rows of "
             f"{', '.join(map(str, lengths)) or 'no seeds'}; give labels and predictions of the "
             "same test examples."
         )
-    return np.asarray(predictions)
+    return np.stack(arrays)
 
 
 def _counts(draws: "np.random.Generator", rows: int, of: int) -> "np.ndarray":
@@ -362,14 +371,43 @@ def _measure(
     """The metric of each seed on the drawn examples, shape `(replicates, seeds)`."""
     import numpy as np
 
+    labels = labels.reshape(len(labels), -1)
+    predictions = predictions.reshape(len(predictions), *labels.shape)
     if metric == "accuracy":
-        return counts @ (predictions == labels).T.astype("float64") / labels.size
+        return counts @ (predictions == labels).sum(axis=-1).T.astype("float64") / labels.size
+    if metric == "exact_match":
+        return counts @ (predictions == labels).all(axis=-1).T.astype("float64") / len(labels)
+    return np.mean([_f1(counts, *one) for one in zip(labels.T, predictions.T, strict=True)], axis=0)
+
+
+def _f1(counts: "np.ndarray", labels: "np.ndarray", predictions: "np.ndarray") -> "np.ndarray":
+    """F1 of one label; `predictions` have the shape `(examples, seeds)`."""
+    import numpy as np
+
     is_one = (predictions == 1).astype("float64")
-    is_positive = (labels == 1).astype("float64")
-    true_positives = counts @ (is_one * is_positive).T
+    is_positive = (labels == 1).astype("float64")[:, None]
+    true_positives = counts @ (is_one * is_positive)
     # 2 TP + FP + FN
-    positives = counts @ (is_one + is_positive).T
+    positives = counts @ (is_one + is_positive)
     return 2 * true_positives / np.maximum(positives, 1)
+
+
+def is_share_of_examples(metric: str, labels: Sequence[Any]) -> bool:
+    """Whether a metric is the share of the examples that are right, each one right or wrong.
+
+    Args:
+        metric: Its name.
+        labels: Those of the examples; several of one may be right in part.
+
+    Example:
+
+    >>> from keras_prokt.results.statistics import is_share_of_examples
+    >>> is_share_of_examples("accuracy", [0, 2]), is_share_of_examples("accuracy", [[0, 1]])
+    (True, False)
+    """
+    import numpy as np
+
+    return metric == "exact_match" or (metric == "accuracy" and np.ndim(labels) == 1)
 
 
 def standard_error_of_accuracy(accuracy: float, n: int) -> float:

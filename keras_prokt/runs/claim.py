@@ -78,7 +78,10 @@ def _tested(contrast: Contrast, results: Path) -> dict[str, Any]:
     if not seeds:
         return found
     pairs = [side[seed] for side in sides for seed in seeds]
-    compared = compare(pairs, metric=contrast.metric, part="test", baselines=["baseline"])
+    mode = next(iter(there.values()))["results"].get("mode", "max")
+    compared = compare(
+        pairs, metric=contrast.metric, part="test", mode=mode, baselines=["baseline"]
+    )
     (comparison,) = compared["comparisons"]
     found |= {key: comparison[key] for key in ("n", "difference", "interval", "bootstrap", "p")}
     if protocol.split_follows_seed:

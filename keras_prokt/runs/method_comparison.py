@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from keras_prokt.app import get_app
+from keras_prokt.data.columns import values_in
 from keras_prokt.results.comparison import Measured
 from keras_prokt.results.comparison import compare as compare_measured
 from keras_prokt.results.tables import shown_value
@@ -211,6 +212,11 @@ def compare_folders(
     part = "test" if all("test" in student for student in students) else "validation"
     metrics = {_metric(record) for _, _, record in records}
     metric = metrics.pop() if len(metrics) == 1 else "accuracy"
+    modes = {
+        record["results"].get("mode", "max")
+        for _, _, record in records
+        if _metric(record) == metric
+    }
     rows = [_measured(title, folder, record, part, metric) for title, folder, record in records]
     _check_baselines(baselines, dict.fromkeys(one.method for one in rows))
     all_data = [
@@ -220,7 +226,13 @@ def compare_folders(
     _check_same_data(all_data, part)
     shared, own = _settings_of_rows([row.method for row in rows], all_data)
     return compare_measured(
-        rows, metric=metric, part=part, baselines=baselines, settings=shared, own_settings=own
+        rows,
+        metric=metric,
+        part=part,
+        mode="min" if modes == {"min"} else "max",
+        baselines=baselines,
+        settings=shared,
+        own_settings=own,
     )
 
 
@@ -235,11 +247,11 @@ class _Data(NamedTuple):
     """Digest of what the student was measured on."""
     source: str | None
     """Digest of the user's file with it."""
-    labels: Sequence[int] | None
+    labels: Sequence[Any] | None
 
     @classmethod
     def of(
-        cls, folder: RunFolder, record: Mapping[str, Any], part: str, labels: Sequence[int] | None
+        cls, folder: RunFolder, record: Mapping[str, Any], part: str, labels: Sequence[Any] | None
     ) -> "_Data":
         digests = record.get("data") or {}
         return cls(
@@ -394,7 +406,7 @@ def _measured(
     title: str, folder: RunFolder, record: Mapping[str, Any], part: str, metric: str
 ) -> Measured:
     models = record["results"]["models"]
-    labels, classes = kept_predictions(folder, record, part)
+    labels, answers = kept_predictions(folder, record, part)
     teacher = models.get("teacher", {}).get(part, {}).get(metric)
     return Measured(
         method=title,
@@ -404,21 +416,21 @@ def _measured(
         cost=record.get("cost"),
         seconds=record["training_seconds"],
         labels=labels,
-        predicted=classes,
+        predicted=answers,
     )
 
 
 def kept_predictions(
     folder: RunFolder, record: Mapping[str, Any], part: str
-) -> tuple[list[int] | None, list[int] | None]:
-    """Labels and the student's classes of a part; `None` in runs of older versions."""
+) -> tuple[list[Any] | None, list[Any] | None]:
+    """The right answers of a part and the student's; `None` in runs of older versions."""
     path = folder.predictions / f"{part}.csv"
     if f"{folder.predictions.name}/{path.name}" not in record.get("files", {}):
         return None, None
     folder.check_file(path, dict(record))
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return [int(row["label"]) for row in rows], [int(row["student"]) for row in rows]
+    return values_in(rows, "label"), values_in(rows, "student")
 
 
 def known_baselines(paths: Sequence[str | Path], titles: Iterable[str]) -> list[str]:

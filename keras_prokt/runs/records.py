@@ -36,6 +36,7 @@ _SHAPE = {
     "spec": dict,
     "data": {"*": str},
     "teacher_init?": (str, type(None)),
+    "output?": str,
     "class_names": [AnyText],
     "export": bool,
     "measures_test?": bool,
@@ -58,6 +59,7 @@ _SHAPE = {
         "last_epoch": int,
         "teacher_best_epoch?": int,
         "metric?": str,
+        "mode?": ("max", "min"),
         "models": {"student": _MODEL, "*": _MODEL},
     },
 }

@@ -352,6 +352,7 @@ class Reproduction:
                 [measured_run(run, part, metric) for run in runs],
                 metric=metric,
                 part=part,
+                mode=runs[0]["results"].get("mode", "max"),
                 baselines=[one for one in self.protocol.baselines if one in titles],
                 settings={"protocol": self.protocol.name},
             )
@@ -387,6 +388,7 @@ class Reproduction:
         A row of which a run has failed is not chosen. Equal means go to the first.
         """
         archived, failed, configurations = self.archived(), self.failed(), []
+        mode = "max"
         for row in rows:
             names = [entry.name for entry in self.entries if self.rows[entry.name] is row]
             if any(name in failed for name in names):
@@ -395,11 +397,12 @@ class Reproduction:
             values = [
                 {"student": one["models"]["student"]["validation"][one["metric"]]} for one in runs
             ]
+            mode = runs[0].get("mode", mode) if runs else mode
             is_whole = len(values) == len(names)
             configurations.append({"title": row.name, "is_whole": is_whole, "runs": values})
         if not all(one["is_whole"] for one in configurations):
             return None
-        best = choose(configurations)
+        best = choose(configurations, mode)
         return next((row for row in rows if row.name == best), None)
 
 
@@ -490,7 +493,9 @@ def result_of(folder: RunFolder, name: str, row: Row, *, keeps_history: bool) ->
         line["history"] = history
     labels, students = kept_predictions(folder, record, "test")
     if labels is not None and students is not None:
-        line["predictions"] = {"test": {"labels": encoded(labels), "student": encoded(students)}}
+        kept_answers = {"labels": encoded(labels), "student": encoded(students)}
+        if None not in kept_answers.values():
+            line["predictions"] = {"test": kept_answers}
     return line
 
 

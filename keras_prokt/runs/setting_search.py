@@ -171,17 +171,18 @@ def read_search(runs: RunList) -> dict[str, Any]:
 
     Returns:
         `app`, `method`, `settings` (name -> "linear", "log" or "names"), `seeds`, `trials`,
-        `metric`, `shared` (settings that all runs have in common), `configurations` (`title`,
-        `values`, `is_whole`, `failures`: why runs failed or cannot be read, and `runs`: `seed`,
-        `folder`, `student` and `teacher` on validation, `test` of the student or `None`), and
-        `chosen`: the title of the best whole configuration, or `None`; and `unreadable`: why runs
-        cannot be read, with any of which nothing is chosen.
+        `metric`, `mode` ("max" or "min": which of its values are better), `shared` (settings that
+        all runs have in common), `configurations` (`title`, `values`, `is_whole`, `failures`: why
+        runs failed or cannot be read, and `runs`: `seed`, `folder`, `student` and `teacher` on
+        validation, `test` of the student or `None`), and `chosen`: the title of the best whole
+        configuration, or `None`; and `unreadable`: why runs cannot be read, with any of which
+        nothing is chosen.
     """
     record = runs.read()
     about = _checked_about(runs, record)
     found: dict[str, dict[str, Any]] = {}
     unreadable: list[str] = []
-    metric = "accuracy"
+    metric, mode = "accuracy", "max"
     for values in record["runs"]:
         entry = Entry.from_json(values)
         one = found.setdefault(
@@ -199,7 +200,7 @@ def read_search(runs: RunList) -> dict[str, Any]:
                 one["failures"].append(runs.folder(entry.name).read().get("failure", "unknown"))
             elif status == "completed":
                 results = runs.folder(entry.name).read()["results"]
-                metric = results.get("metric", metric)
+                metric, mode = results.get("metric", metric), results.get("mode", mode)
                 one["runs"].append(_found(runs, entry, results, metric))
         except ValueError as error:  # one damaged run does not hide the others
             one["failures"].append(f"{entry.name} cannot be read: {error}")
@@ -216,11 +217,12 @@ def read_search(runs: RunList) -> dict[str, Any]:
         "seeds": about["seeds"],
         "trials": about["trials"],
         "metric": metric,
+        "mode": mode,
         "shared": _shared(record["runs"]),
         "configurations": configurations,
         "unreadable": unreadable,
         # What a damaged run has found may be the best.
-        "chosen": None if unreadable else choose(configurations),
+        "chosen": None if unreadable else choose(configurations, mode),
     }
 
 

@@ -248,6 +248,39 @@ def test_the_bootstrap_covers_seeds_and_examples(metric):
     assert other["student"]["bootstrap"] is None and other["examples_standard_error"] is None
 
 
+def test_where_lower_is_better_the_lower_one_is():
+    for mode, verdict in (("max", "better"), ("min", "worse")):
+        comparison = compared(metric="deviance", mode=mode, baselines=["kd"])
+        assert pair_of(comparison, "prokt λ=0", "kd")["verdict"] == verdict
+        assert pair_of(comparison, "prokt λ=0", "kd")["difference"] > 0
+        better = {"max": "higher", "min": "lower"}[mode]
+        assert f"test deviance, {better} is better" in render(comparison, "table").splitlines()
+        assert comparison["mode"] == mode
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "exact_match"])
+def test_examples_alone_are_the_spread_of_shares_of_examples(metric):
+    draws = np.random.default_rng(0)
+    labels = draws.integers(2, size=(100, 3))
+    predicted = np.where(draws.random((100, 3)) < 0.9, labels, 1 - labels)
+    runs = [
+        Measured("kd", seed, 0.75, None, None, 1.0, labels.tolist(), predicted.tolist())
+        for seed in (0, 1)
+    ]
+    comparison = compared(runs, metric=metric)
+    [method] = comparison["methods"]
+    # Labels of one example are not drawn apart from each other.
+    expected = None if metric == "accuracy" else pytest.approx((0.75 * 0.25 / 100) ** 0.5)
+    assert method["examples_standard_error"] == expected
+    table = render(comparison, "table")
+    assert ("the exact_match of one run a standard error" in table) == (metric == "exact_match")
+    low, high = method["student"]["bootstrap"]
+    share = np.mean(predicted == labels)
+    if metric == "exact_match":
+        share = np.mean((predicted == labels).all(-1))
+    assert low < share < high
+
+
 def test_the_order_of_the_runs_changes_nothing_but_the_order_of_the_methods():
     backwards = compared(RUNS[::-1], baselines=["kd"])
     forwards = compared(baselines=["kd"])

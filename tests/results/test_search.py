@@ -73,6 +73,15 @@ def test_the_highest_mean_of_whole_configurations_is_chosen():
     assert choose([half]) is None and choose([]) is None
 
 
+def test_the_lowest_mean_is_chosen_where_lower_is_better(found):
+    configurations = [configuration("a", [0.5, 0.7]), configuration("b", [0.6, 0.7])]
+    assert choose(configurations, "min") == "a"
+    lowest = choose(found["configurations"], "min")
+    table = search_table({**found, "chosen": lowest, "mode": "min"})
+    assert f"* chosen: the lowest mean on validation, {lowest}" in table
+    assert "equals" not in table
+
+
 def test_of_equal_means_the_first_is_chosen_whatever_the_rounding():
     # 0.1 + 0.2 is more than 0.3 in floating point.
     first, second = configuration("a", [0.3, 0.0]), configuration("b", [0.1, 0.2])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import accuracy_score, f1_score
 
 from keras_prokt.results.statistics import (
     bootstrap_interval,
@@ -131,6 +132,30 @@ def test_holm_leaves_out_what_was_not_tested():
     assert holm([None]) == [None]
     with pytest.raises(ValueError, match="between 0 and 1, received nan; give `None`"):
         holm([float("nan")])
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "exact_match", "macro_f1"])
+def test_the_bootstrap_of_labels_is_that_of_scikit_learn_on_the_drawn_examples(metric):
+    draws = np.random.default_rng(0)
+    labels, predicted = draws.integers(2, size=(2, 12, 3))
+    of = {
+        "accuracy": lambda a, b: np.mean(a == b),
+        "exact_match": accuracy_score,
+        "macro_f1": lambda a, b: f1_score(a, b, average="macro", zero_division=0),
+    }
+    # The same draws: of the one seed first, of the examples then.
+    same = np.random.default_rng(0)
+    same.integers(1, size=(50, 1))
+    drawn = same.integers(12, size=(50, 12))
+    values = [of[metric](labels[rows], predicted[rows]) for rows in drawn]
+    expected = np.quantile(values, [0.025, 0.975])
+    found = bootstrap_interval([labels], [predicted], metric=metric, replicates=50)
+    assert found == pytest.approx(expected)
+
+
+def test_answers_of_another_shape_than_the_labels_are_refused():
+    with pytest.raises(ValueError, match=r"shape of the labels, \(2, 3\), received \(2,\)"):
+        bootstrap_interval([np.zeros((2, 3))], [np.zeros(2)])
 
 
 # Of one right and one wrong, a draw of two holds 0, 1, 2 right with probability 1/4, 1/2, 1/4:
