@@ -1,10 +1,8 @@
 """A table of texts classified by the saved student, or the teacher, of a run."""
 
-import csv
 from pathlib import Path
 
 from keras_prokt.data.table import TFDS, read_table
-from keras_prokt.files import replacing
 from keras_prokt.front_ends import TextFrontEnd
 from keras_prokt.settings import SettingError, argument
 from keras_prokt_apps.text_classification import texts_for_student
@@ -22,7 +20,8 @@ def predict_table(
     """Writes the class of every text of a table, and the probabilities, into a CSV.
 
     The rows are those of the table, in its order: the line (of Parquet the row) where each
-    begins, `class_name`, and for each class a column `p(NAME)`, softmax of the student's logits.
+    begins, and what the run's kind of output says of it (`Output.columns`): of classes,
+    `class_name`, and for each class a column `p(NAME)`, softmax of the student's logits.
     Neither the data of the run nor its teacher has to be there.
 
     Args:
@@ -48,6 +47,7 @@ def predict_table(
     """
     import numpy as np
 
+    from keras_prokt.results.predictions import write_predictions
     from keras_prokt.runs.folder import RunFolder
     from keras_prokt.runs.training_run import front_end_of, saved_model
 
@@ -88,15 +88,8 @@ def predict_table(
     saved = saved_model(folder, model)
     inputs = [tensor.name for tensor in saved.inputs]
     batches = texts_for_student(texts.texts, inputs, front_end, spec.batch_size)
-    logits = np.empty((len(texts), len(record["class_names"])), "float64")
-    logits[batches.labels] = saved.predict(batches.for_evaluation(), verbose=0)
-    probabilities = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities /= probabilities.sum(axis=-1, keepdims=True)
-    names = record["class_names"]
-    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([texts.unit, "class_name", *(f"p({name})" for name in names)])
-        for number, row in zip(texts.numbers, probabilities, strict=True):
-            shown = [f"{value:.6f}" for value in row]
-            writer.writerow([number, names[row.argmax()], *shown])
+    by_length = saved.predict(batches.for_evaluation(), verbose=0)
+    logits = np.empty_like(by_length)
+    logits[batches.labels] = by_length
+    write_predictions(out, logits, record, (texts.unit, texts.numbers))
     return len(texts)

@@ -147,19 +147,21 @@ class Task:
             keys "teacher" and "student".
         validation: What choices are made on.
         test: What is reported once, or `None` if its labels are not public.
-        class_names: Names of the classes, in the order of the logits.
+        class_names: Names of the classes or labels, in the order of the logits; of a single label
+            those of both answers. Empty where nothing is named.
         build_teacher: Makes the untrained (or pretrained) teacher.
         build_student: Makes the student.
         front_end: How raw input becomes the student's inputs, for serving and `predict`; `None`
             where there is nothing but what the student reads.
-        metrics: What is reported on each held-out part, "accuracy" or of
-            `keras_prokt.results.metrics.METRICS`, in the order of the results table. The best
-            student on validation is that of the epoch with the highest value of the first.
+        metrics: What is reported on each held-out part, of the kind of output's `metrics` and
+            `more_metrics`, in the order of the results table; none: its `metrics`. The best student
+            on validation is that of the epoch with the best value of the first.
         more_validation: Other parts that are reported and decide nothing, by name.
         validates_on_training_set: Whether the validation examples come out of the training set, so
             that what is wrong with its labels is wrong with theirs.
         teacher_front_end: As `front_end`, of the teacher.
         presets: Names of the checkpoints that the models start from.
+        output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`.
     """
 
     train: "Batches"
@@ -169,11 +171,12 @@ class Task:
     build_teacher: Callable[[], "keras.Model"]
     build_student: Callable[[], "keras.Model"]
     front_end: "FrontEnd | None" = None
-    metrics: tuple[str, ...] = ("accuracy",)
+    metrics: tuple[str, ...] = ()
     more_validation: "Mapping[str, Batches]" = field(default_factory=dict)
     validates_on_training_set: bool = False
     teacher_front_end: "FrontEnd | None" = None
     presets: tuple[str, ...] = ()
+    output: str = "classes"
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,13 @@ class BestModelCheckpoint(keras.callbacks.Callback):
     what a checkpoint was written with is then found again, whatever came after. Files that neither
     the newest checkpoint nor the one before can need are deleted as the next epoch begins.
 
-    Higher values are better; of equal ones the first epoch is kept.
+    Of equal values the first epoch is kept.
 
     Args:
         directory: Folder of its own for the files.
         role: "teacher" or "student".
         monitor: Name in the epoch's logs.
+        mode: "max" or "min": whether higher or lower values are better.
         measure: What measures the model where the logs do not have `monitor`; its value is added to
             them, so that callbacks after this one have it.
 
@@ -71,12 +72,14 @@ class BestModelCheckpoint(keras.callbacks.Callback):
         role: str,
         *,
         monitor: str,
+        mode: str = "max",
         measure: Callable[[keras.Model], float] | None = None,
     ):
         super().__init__()
         self.directory = Path(directory)
         self.role = role
         self.monitor = monitor
+        self.mode = mode
         self.measure = measure
         self._value: float | None = None
         self._is_first_epoch = False
@@ -115,8 +118,7 @@ class BestModelCheckpoint(keras.callbacks.Callback):
                 raise ValueError(unknown_name("a monitor", self.monitor, logs))
             logs[self.monitor] = self.measure(model)
         value = float(logs[self.monitor])
-        # False for NaN.
-        if not (value == value if self._value is None else value > self._value):
+        if not self._is_better(value):
             return
         path = self._file_of(epoch)
         with replacing(path) as temporary:
@@ -124,6 +126,12 @@ class BestModelCheckpoint(keras.callbacks.Callback):
         record = {"file": path.name, "digest": digest_of_file(path)}
         write_record(self.pointer, {**record, "epoch": epoch, "value": value})
         self._value = value
+
+    def _is_better(self, value: float) -> bool:
+        # False for NaN as well.
+        if self._value is None:
+            return value == value
+        return value > self._value if self.mode == "max" else value < self._value
 
     def _file_of(self, epoch: int) -> Path:
         return self.directory / f"epoch-{epoch:06d}.keras"

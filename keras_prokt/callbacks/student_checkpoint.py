@@ -101,8 +101,10 @@ class StudentCheckpoint(keras.callbacks.Callback):
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         if self.monitor is None:
-            self.monitor = f"val_student_{model.output_kind.main_metric}"
-            self._resolve_mode()
+            kind = model.output_kind
+            self.monitor = f"val_student_{kind.main_metric}"
+            if self.mode == "auto":
+                self.mode = "min" if kind.main_metric in kind.lower_is_better else "max"
 
     def _resolve_mode(self) -> None:
         if self.mode == "auto" and self.monitor is not None:

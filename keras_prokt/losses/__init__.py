@@ -11,7 +11,8 @@ from keras_prokt.losses.soft_targets import SoftTargets, soft_target_loss
 from keras_prokt.methods import OBJECTIVES
 from keras_prokt.names import unknown_name
 from keras_prokt.outputs.divergence import kl_divergence, weighted_mean
-from keras_prokt.outputs.label_loss import LabelLossOnLogits, SmoothedCrossEntropy
+from keras_prokt.outputs.label_loss import LabelLossOnLogits
+from keras_prokt.outputs.smoothing import SmoothedCrossEntropy
 
 
 def objective_class(name: str) -> type[Objective]:

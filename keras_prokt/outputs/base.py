@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_prokt.data.columns import Column, columns_of
 from keras_prokt.typing import Tensor
 
 
@@ -59,6 +61,13 @@ class Output:
 
     main_metric: ClassVar[str]
     """Name of the first of `metrics`: how good a model is."""
+
+    lower_is_better: ClassVar[frozenset[str]] = frozenset()
+    """Names of those of `metrics` of which a lower value is better."""
+
+    more_metrics: ClassVar[Mapping[str, Callable[[str], keras.metrics.Metric]]] = {}
+    """What an app may ask for besides `metrics`: makes one, given what to call it. Their
+    `update_state` takes labels and `for_metrics`; higher values are better."""
 
     faults: ClassVar[Mapping[str, str]]
     """Messages on labels that only show inside a step: `labels` and `label_rows`."""
@@ -111,6 +120,29 @@ class Output:
         """
         raise NotImplementedError
 
+    def right_answers(self, labels: Tensor, width: int) -> Tensor:
+        """Checked labels in the form of `answers`; by default they have it."""
+        return labels
+
+    def wrong_labels(
+        self, labels: np.ndarray, names: Sequence[str], share: float, seed: int
+    ) -> np.ndarray:
+        """Labels of which a share was made wrong at random; by default there are none.
+
+        Args:
+            labels: Of a whole data set.
+            names: Of the classes or labels.
+            share: Of the examples, in [0, 1].
+            seed: Of the draw.
+
+        Raises:
+            ValueError: If no such noise is defined for these labels.
+        """
+        raise ValueError(
+            f"Expected no label noise for outputs of the kind {self.id!r}, received a share of "
+            f"{share}; leave it out."
+        )
+
     # Losses.
 
     def default_loss(self, labels: Tensor, width: int) -> keras.losses.Loss:
@@ -119,6 +151,20 @@ class Output:
         By default the negative log likelihood.
         """
         return LossOf(self.negative_log_likelihood, name="negative_log_likelihood")
+
+    def smoothed_loss(self, label_smoothing: float) -> keras.losses.Loss:
+        """The loss on smoothed labels, from logits; by default there is none.
+
+        Args:
+            label_smoothing: How much of a label goes to a neutral one, in (0, 1).
+
+        Raises:
+            ValueError: If such labels cannot be smoothed.
+        """
+        raise ValueError(
+            f"Expected no label smoothing for outputs of the kind {self.id!r}, received "
+            f"{label_smoothing}; leave it out."
+        )
 
     def check_loss(self, loss: Any, name: str, labels: Any, width: int, which: str = "") -> None:
         """Refuses labels in a form that a loss of Keras does not take; by default none.
@@ -172,9 +218,36 @@ class Output:
         """
         raise NotImplementedError
 
+    @property
+    def metric_names(self) -> list[str]:
+        """Names of `metrics`, without prefix."""
+        return [metric.name for metric in self.metrics(self.least_width)]
+
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """What a served model returns, by name."""
         raise NotImplementedError
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """The one value of each output that a run keeps of an example; by default `means`.
+
+        Shape `(batch,)` or `(batch, width)`. Where it equals `right_answers` the model is right:
+        bootstraps of `keras_prokt.results.statistics.BOOTSTRAP_METRICS` are worked out of both.
+        """
+        return self.means(outputs)
+
+    def columns(self, outputs: Tensor, names: Sequence[str]) -> list[Column]:
+        """Predictions as the columns of a table; by default `predictions`, by number.
+
+        Args:
+            outputs: Logits.
+            names: What `check_names` lets pass, or nothing, in place of which numbers stand.
+        """
+        found = self.predictions(outputs)
+        return [
+            column
+            for name, values in found.items()
+            for column in columns_of(name, ops.convert_to_numpy(values))
+        ]
 
     def check_names(self, names: Sequence[str], width: int) -> None:
         """Refuses names of the classes or labels that are not one string for each.
@@ -234,8 +307,12 @@ class MeanOf(keras.metrics.Mean):
         super().__init__(name=name)
         self._function = function
 
+    def of_examples(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The function's values, `(batch,)`."""
+        return self._function(y_true, y_pred)
+
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
-        super().update_state(self._function(y_true, y_pred), sample_weight=sample_weight)
+        super().update_state(self.of_examples(y_true, y_pred), sample_weight=sample_weight)
 
 
 class LossOf(keras.losses.Loss):
@@ -252,6 +329,20 @@ class LossOf(keras.losses.Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self._function(y_true, y_pred)
+
+
+def named_columns(answers: Tensor, probabilities: Tensor, names: Sequence[str]) -> list[Column]:
+    """The name of each example's answer, and the probability of each name.
+
+    Args:
+        answers: Which of the names, integers `(batch,)`.
+        probabilities: Shape `(batch, names)`.
+        names: Of the answers.
+    """
+    numbers = ops.convert_to_numpy(answers).tolist()
+    shares = ops.convert_to_numpy(probabilities).T.tolist()
+    named = [(f"p({name})", share) for name, share in zip(names, shares, strict=True)]
+    return [("class_name", [names[number] for number in numbers]), *named]
 
 
 def check_strings(names: Any, count: int, unit: str) -> None:

@@ -1,21 +1,25 @@
 """Outputs of the kind `classes`: one class an example, by its index or as a distribution."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt.outputs.base import KerasLosses, MeanOf, Output
+from keras_prokt.data.columns import Column
+from keras_prokt.data.noise import wrong_labels
+from keras_prokt.outputs.base import KerasLosses, MeanOf, Output, named_columns
 from keras_prokt.outputs.divergence import (
     are_distributions,
     class_indices,
     float_dtype,
     kl_divergence,
 )
+from keras_prokt.outputs.f1 import F1
 from keras_prokt.outputs.keras_losses import both_forms, configuration, is_one_of
 from keras_prokt.outputs.label_arrays import as_numpy, check_numbers
+from keras_prokt.outputs.smoothing import SmoothedCrossEntropy
 from keras_prokt.typing import Tensor
 
 ROW_TOLERANCE = 0.02
@@ -68,6 +72,7 @@ class Classes(Output):
         advice="leave out loss= for the cross entropy",
     )
     main_metric = "accuracy"
+    more_metrics = {"f1": F1}
     faults = {
         "labels": (
             "Expected integer labels in [0, {width}) or one-hot rows of width {width}, received "
@@ -128,6 +133,27 @@ class Classes(Output):
         bad = ops.cast(ops.logical_not(ops.all(valid)), "float32")
         return ops.where(valid, index, ops.zeros_like(index)), {"labels": bad}
 
+    def right_answers(self, labels: Tensor, width: int) -> Tensor:
+        return class_indices(labels, width)
+
+    def wrong_labels(
+        self, labels: np.ndarray, names: Sequence[str], share: float, seed: int
+    ) -> np.ndarray:
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise ValueError(
+                "Expected class indices of shape (examples,) for label noise, received "
+                f"{labels.dtype} of shape {labels.shape}; use labels.argmax(-1) of one-hot labels."
+            )
+        if len(names) < 2:
+            raise ValueError(
+                "Expected the names of all classes for label noise, which tell how many there are, "
+                f"received {list(names)}; name them in the app's task."
+            )
+        return wrong_labels(labels, len(names), share, seed)
+
+    def smoothed_loss(self, label_smoothing: float) -> keras.losses.Loss:
+        return SmoothedCrossEntropy(label_smoothing)
+
     def default_loss(self, labels: Tensor, width: int) -> keras.losses.Loss:
         loss, *_ = _CATEGORICAL if are_distributions(labels, width) else _SPARSE
         return loss(from_logits=True)
@@ -172,6 +198,15 @@ class Classes(Output):
         # Not ops.argmax: its BitwiseAnd is unknown to LiteRT.
         label = ops.cast(ops.top_k(outputs, k=1)[1][..., 0], "int64")
         return {"probabilities": ops.softmax(outputs), "label": label}
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """The most probable class, `(batch,)`."""
+        return ops.cast(ops.argmax(outputs, axis=-1), "int32")
+
+    def columns(self, outputs: Tensor, names: Sequence[str]) -> list[Column]:
+        """`class_name`, and `p(NAME)` of each class."""
+        names = names or [str(number) for number in range(outputs.shape[-1])]
+        return named_columns(self.answers(outputs), self.means(outputs), names)
 
     def name_indices(self, predictions: Mapping[str, Tensor]) -> Tensor:
         return predictions["label"]

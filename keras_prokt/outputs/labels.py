@@ -7,9 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt.outputs.base import KerasLosses, MeanOf, Output, check_strings
+from keras_prokt.data.columns import Column
+from keras_prokt.outputs.base import KerasLosses, MeanOf, Output, check_strings, named_columns
 from keras_prokt.outputs.keras_losses import both_forms, name_of
 from keras_prokt.outputs.label_arrays import as_numpy, check_numbers
+from keras_prokt.outputs.smoothing import SmoothedCrossEntropy
 from keras_prokt.typing import Tensor
 
 VALUES = (
@@ -47,7 +49,7 @@ class Labels(Output):
     losses = KerasLosses(
         from_logits=(_BINARY, _FOCAL),
         of_means=_OF_PROBABILITIES,
-        refused=_OF_OTHERS,
+        refused=(SmoothedCrossEntropy, *_OF_OTHERS),
         advice="leave out loss= for the binary cross entropy",
     )
     main_metric = "accuracy"
@@ -118,6 +120,13 @@ class Labels(Output):
         bad = ops.cast(ops.logical_not(ops.all(valid)), "float32")
         return ops.where(valid, values, ops.zeros_like(values)), {"labels": bad}
 
+    def right_answers(self, labels: Tensor, width: int) -> Tensor:
+        return ops.cast(labels >= 0.5, "int32")
+
+    def smoothed_loss(self, label_smoothing: float) -> keras.losses.Loss:
+        # Keras mixes each label with 1/2.
+        return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+
     def default_loss(self, labels: Tensor, width: int) -> keras.losses.Loss:
         return keras.losses.BinaryCrossentropy(from_logits=True)
 
@@ -161,6 +170,24 @@ class Labels(Output):
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """`probabilities`, float32, and `label`, int64 0 or 1, both `(batch, labels)`."""
         return {"probabilities": ops.sigmoid(outputs), "label": ops.cast(outputs > 0, "int64")}
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """0 or 1 for each label, `(batch, labels)`."""
+        return ops.cast(outputs > 0, "int32")
+
+    def columns(self, outputs: Tensor, names: Sequence[str]) -> list[Column]:
+        """Of one label `class_name` and `p(NAME)` of both answers; of several `NAME`, 0 or 1, and
+        `p(NAME)`, of each."""
+        width = outputs.shape[-1]
+        names = names or [str(number) for number in range(2 if width == 1 else width)]
+        answers, yes = self.answers(outputs), self.means(outputs)
+        if width == 1:
+            return named_columns(answers[:, 0], ops.concatenate([1 - yes, yes], axis=-1), names)
+        answers, yes = (ops.convert_to_numpy(values).T.tolist() for values in (answers, yes))
+        return [
+            *zip(names, answers, strict=True),
+            *zip(map("p({})".format, names), yes, strict=True),
+        ]
 
     def check_names(self, names: Sequence[str], width: int) -> None:
         # Of one label both answers have a name, as its two classes have.

@@ -1,18 +1,22 @@
-"""Trained models on held-out data: metrics, and the class of every example."""
+"""Trained models on held-out data: metrics, and what they answer for every example."""
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
+from keras import ops
 
-from keras_prokt import backends
+from keras_prokt import backends, outputs
 from keras_prokt.data.batches import Batches, inputs_of
 from keras_prokt.distillers import StudentOnly
+from keras_prokt.outputs import Output
+from keras_prokt.outputs.base import MeanOf
 from keras_prokt.results.metrics import get as get_metrics
 from keras_prokt.results.metrics import log_name
+from keras_prokt.typing import Tensor
 
 
 @dataclass(frozen=True)
@@ -20,20 +24,24 @@ class Evaluation:
     """What one model does on one part of the data.
 
     Attributes:
-        metrics: The metrics by name, `loss` (cross entropy on the labels, in nats) and `seconds`
-            of the pass.
-        classes: The class of each example, shape `(examples,)`, in the order of the data.
+        metrics: The metrics by name, `loss` (on the labels: the cross entropy in nats, of classes)
+            and `seconds` of the pass.
+        answers: `Output.answers` of each example, shape `(examples,)` or `(examples, width)`, in
+            the order of the data: of classes their indices.
+        right_answers: The labels in the same form.
     """
 
     metrics: dict[str, float]
-    classes: np.ndarray
+    answers: np.ndarray
+    right_answers: np.ndarray
 
 
 def evaluate(
     model: keras.Model,
     parts: Mapping[str, Batches],
     role: str,
-    metrics: tuple[str, ...] = ("accuracy",),
+    metrics: Sequence[str] = (),
+    output: str = "classes",
 ) -> dict[str, Evaluation]:
     """One model on held-out data, in one pass over each part.
 
@@ -41,12 +49,19 @@ def evaluate(
         model: A model that outputs logits.
         parts: The data by name.
         role: "teacher" or "student": which part of the inputs the model reads.
-        metrics: "accuracy" and names of `keras_prokt.results.metrics.METRICS`.
+        metrics: As in `keras_prokt.results.metrics.get`; none: all that the kind of output reports.
+        output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`.
 
     Returns:
         For each part what the model does on it.
+
+    Raises:
+        ValueError: If the labels of a part do not fit the model's outputs.
     """
-    wrapper = StudentOnly(model, student_inputs=functools.partial(inputs_of, role=role))
+    kind = outputs.get(output)
+    wrapper = StudentOnly(
+        model, output=output, student_inputs=functools.partial(inputs_of, role=role)
+    )
     wrapper.compile()
     measured = {}
     for part, batches in parts.items():
@@ -56,23 +71,47 @@ def evaluate(
         started = time.perf_counter()
         logits = wrapper.predict(data, verbose=0)
         seconds = time.perf_counter() - started
-        values = metrics_of(batches.labels, logits, metrics)
-        measured[part] = Evaluation({**values, "seconds": seconds}, logits.argmax(-1))
+        labels = checked_labels(batches.labels, kind, logits.shape[-1], f"{part} ")
+        values = _metrics_of(labels, ops.convert_to_tensor(logits), metrics, kind)
+        right = kind.right_answers(labels, logits.shape[-1])
+        answers = kind.answers(ops.convert_to_tensor(logits))
+        measured[part] = Evaluation({**values, "seconds": seconds}, *map(_array, (answers, right)))
     return measured
 
 
+def checked_labels(labels: np.ndarray, kind: Output, width: int, which: str = "") -> Tensor:
+    """Labels of a whole data set in the form that the kind's other methods take.
+
+    Args:
+        labels: The labels.
+        kind: What the outputs mean.
+        width: Width of the outputs.
+        which: Prefix of the messages, such as `"test "`.
+
+    Raises:
+        ValueError: If they do not fit the outputs.
+    """
+    kind.check_form(labels, width, which)
+    kind.check_values(labels, width, which)
+    return kind.checked(ops.convert_to_tensor(labels), width)[0]
+
+
 def metrics_of(
-    labels: np.ndarray, logits: np.ndarray, metrics: tuple[str, ...] = ("accuracy",)
+    labels: np.ndarray, logits: np.ndarray, metrics: Sequence[str] = (), output: str = "classes"
 ) -> dict[str, float]:
     """Metrics of a model's outputs.
 
     Args:
-        labels: Class indices, shape `(examples,)`.
-        logits: Shape `(examples, classes)`.
+        labels: As the kind of output takes them: of classes, indices of shape `(examples,)`.
+        logits: Shape `(examples, width)`.
         metrics: As in `evaluate`.
+        output: As in `evaluate`.
 
     Returns:
-        The metrics by name, and `loss`: the cross entropy on the labels, in nats.
+        The metrics by name, and `loss`: that on the labels, of classes the cross entropy in nats.
+
+    Raises:
+        ValueError: If the labels do not fit the outputs.
 
     Example:
 
@@ -81,17 +120,38 @@ def metrics_of(
     >>> metrics_of(np.array([0, 1]), np.zeros((2, 2)))["accuracy"]
     0.5
     """
+    kind = outputs.get(output)
+    labels = checked_labels(labels, kind, logits.shape[-1])
+    return _metrics_of(labels, ops.convert_to_tensor(logits), metrics, kind)
+
+
+def _metrics_of(
+    labels: Tensor, logits: Tensor, names: Sequence[str], kind: Output
+) -> dict[str, float]:
+    logits = ops.cast(logits, "float32")
+    width = logits.shape[-1]
+    names = names or kind.metric_names
+    reported = {metric.name: metric for metric in kind.metrics(width)}
+    asked_for = {metric.name: metric for metric in get_metrics(names, kind)}
     values = {}
-    metrics_by_name = {metric.name: metric for metric in get_metrics(metrics)}
-    for name in metrics:
-        if name == "accuracy":
-            values[name] = float(np.mean(logits.argmax(-1) == labels))
+    for name in names:
+        if name in reported:
+            values[name] = _value(reported[name], labels, logits)
         else:
-            metric = metrics_by_name[log_name(name)]
-            metric.update_state(labels, logits)
-            values[name] = float(metric.result())
-    logits = logits.astype("float64")
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    values["loss"] = float(-np.mean(log_probabilities[np.arange(len(labels)), labels]))
+            values[name] = _value(asked_for[log_name(name)], labels, kind.for_metrics(logits))
+    losses = kind.default_loss(labels, width).call(labels, logits)
+    values["loss"] = float(_array(losses).mean(dtype="float64"))
     return values
+
+
+def _value(metric: keras.metrics.Metric, labels: Tensor, predictions: Tensor) -> float:
+    if isinstance(metric, MeanOf):  # its own sums are float32
+        return float(_array(metric.of_examples(labels, predictions)).mean(dtype="float64"))
+    metric.update_state(labels, predictions)
+    return float(ops.convert_to_numpy(metric.result()))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """As NumPy has it; one value an example without an axis of its own."""
+    array = ops.convert_to_numpy(tensor)
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array

@@ -1,69 +1,11 @@
 """Metrics of an app by name, each computed over a whole data set."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import keras
-from keras import ops
 
 from keras_prokt.names import unknown_name
-from keras_prokt.typing import Tensor
-
-
-@keras.saving.register_keras_serializable(package="keras_prokt")
-class F1(keras.metrics.Metric):
-    """F1 of class 1 from the logits of two classes.
-
-    `2 TP / (2 TP + FP + FN)`, the harmonic mean of precision and recall (van Rijsbergen 1979,
-    chapter 7), from the counts over all examples seen, not a mean over batches; 0 where neither
-    labels nor predictions hold class 1.
-
-    Args:
-        name: Name of the metric.
-
-    Example:
-
-    >>> import numpy as np
-    >>> from keras_prokt.results.metrics import F1
-    >>> metric = F1()
-    >>> metric.update_state(np.array([1, 0, 1]), np.array([[0.0, 2.0], [0.0, 1.0], [3.0, 0.0]]))
-    >>> float(metric.result())
-    0.5
-    """
-
-    def __init__(self, name: str = "f1"):
-        super().__init__(name=name, dtype="float32")
-        self._true_positives = self.add_weight(name="true_positives", initializer="zeros")
-        self._positives = self.add_weight(name="positives", initializer="zeros")
-
-    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
-        """Counts a batch.
-
-        Args:
-            y_true: Class indices `(batch,)` or `(batch, 1)`.
-            y_pred: Logits `(batch, 2)`.
-            sample_weight: Weights `(batch,)`, or `None`.
-        """
-        if y_pred.shape[-1] != 2:
-            raise ValueError(
-                f"Expected logits of two classes for F1, received {y_pred.shape[-1]}; use the "
-                "metric 'accuracy'."
-            )
-        labels = ops.cast(ops.reshape(y_true, (-1,)), "float32")
-        predicted = ops.cast(ops.argmax(y_pred, axis=-1), "float32")
-        weight = 1.0 if sample_weight is None else ops.cast(sample_weight, "float32")
-        self._true_positives.assign_add(ops.sum(weight * labels * predicted))
-        # 2 TP + FP + FN
-        self._positives.assign_add(ops.sum(weight * (labels + predicted)))
-
-    def result(self) -> Tensor:
-        return ops.divide_no_nan(2.0 * self._true_positives, self._positives)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name}
-
-
-METRICS = {"f1": F1}
-"""Metrics besides the accuracy, which every distiller reports."""
+from keras_prokt.outputs import Output
 
 
 def log_name(name: str) -> str:
@@ -71,11 +13,13 @@ def log_name(name: str) -> str:
     return f"student_{name}"
 
 
-def get(names: tuple[str, ...]) -> list[keras.metrics.Metric]:
+def get(names: Sequence[str], kind: Output) -> list[keras.metrics.Metric]:
     """New metrics of the student, to compile a distiller with, by the names of an app.
 
     Args:
-        names: "accuracy", which is left out, and names of `METRICS`.
+        names: Of the kind's `metrics`, which are left out since every distiller reports them, and
+            of its `more_metrics`.
+        kind: What the models' outputs mean.
 
     Returns:
         The metrics, called by `log_name`.
@@ -83,7 +27,13 @@ def get(names: tuple[str, ...]) -> list[keras.metrics.Metric]:
     Raises:
         ValueError: If a name is unknown; the message lists the known ones.
     """
+    reported = kind.metric_names
     for name in names:
-        if name != "accuracy" and name not in METRICS:
-            raise ValueError(unknown_name("a metric", name, ["accuracy", *METRICS]))
-    return [METRICS[name](log_name(name)) for name in names if name != "accuracy"]
+        if name not in reported and name not in kind.more_metrics:
+            raise ValueError(unknown_name("a metric", name, [*reported, *kind.more_metrics]))
+    return [kind.more_metrics[name](log_name(name)) for name in names if name not in reported]
+
+
+def mode(name: str, kind: Output) -> str:
+    """ "min" if a lower value of a metric is better, otherwise "max"."""
+    return "min" if name in kind.lower_is_better else "max"

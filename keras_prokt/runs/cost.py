@@ -10,14 +10,15 @@ import keras
 import numpy as np
 
 from keras_prokt import backends
-from keras_prokt.data.batches import Batches, inputs_of, teacher_part
-from keras_prokt.distillers import Distiller, StudentOnly
+from keras_prokt.data.batches import Batches, inputs_of
+from keras_prokt.distillers import Distiller
 from keras_prokt.results.tables import format_table
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.optimizers import optimizer_recipe
 from keras_prokt.runs.plan import Plan, plan_of
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import format_seconds
+from keras_prokt.runs.teachers import trainer_of_teacher
 from keras_prokt.runs.training import Run
 
 WARM_UP_STEPS = 3
@@ -102,7 +103,7 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
     models, _ = _models_and_forwards(plan)
     phases: dict[str, tuple[Distiller, int, Batches]] = {}
     if run.method.trains_teacher_before and spec.teacher_init is None:
-        trainer = StudentOnly(run.fixed_teacher, student_inputs=teacher_part)
+        trainer = trainer_of_teacher(run, run.fixed_teacher)
         trainer.compile(optimizer=optimizer_recipe(spec.optimizers["teacher"]).build(steps))
         phases["teacher, if it is not there yet"] = (
             trainer,

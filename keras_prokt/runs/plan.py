@@ -12,14 +12,14 @@ import numpy as np
 from keras_prokt import losses
 from keras_prokt.callbacks import ObjectiveSchedule, ProximalSchedule, TeacherRoute
 from keras_prokt.callbacks.best_model_checkpoint import Best
-from keras_prokt.data.batches import teacher_part
-from keras_prokt.distillers import Distiller, FrozenTeacherDistiller, StudentOnly
+from keras_prokt.distillers import Distiller, FrozenTeacherDistiller
 from keras_prokt.files import new_kept_folder
 from keras_prokt.losses import Objective
 from keras_prokt.methods import OBJECTIVES, REGIMES
 from keras_prokt.results.metrics import get as get_metrics
 from keras_prokt.runs.optimizers import optimizer_recipe
 from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.task import check_labels
 from keras_prokt.runs.teachers import (
     alone,
     digest_of_weights,
@@ -28,6 +28,7 @@ from keras_prokt.runs.teachers import (
     ready_route,
     ready_teacher,
     teacher_key,
+    trainer_of_teacher,
 )
 from keras_prokt.runs.training import Run
 from keras_prokt.settings import ends_of
@@ -114,7 +115,7 @@ def plan_of(run: Run) -> Plan:
     # The last one that was trained teaches: the assistant, where there is one.
     own = list(teachers.values())[-1] if teachers else None
     if regime.trains_teacher is None:
-        distiller: Distiller = make(student)
+        distiller: Distiller = make(student, output=run.output.id)
     else:
         # Those that a distiller passes on are arguments of all distillers.
         known = {**inspect.signature(Distiller).parameters, **inspect.signature(make).parameters}
@@ -127,12 +128,13 @@ def plan_of(run: Run) -> Plan:
             student,
             objectives=[objectives[name] for name in method.matched],
             label_weight=ends_of(spec.label_weight)[0],
+            output=run.output.id,
             **arguments,
         )
     _compile(run, distiller, spec.epochs)
     head_start = None
     if spec.teacher_head_start is not None:
-        head_start = StudentOnly(run.teacher, student_inputs=teacher_part, name="head_start")
+        head_start = trainer_of_teacher(run, run.teacher, "head_start")
         steps = spec.teacher_head_start * len(run.task.train)
         head_start.compile(
             optimizer=optimizer_recipe(spec.optimizers["teacher"]).build(steps),
@@ -144,12 +146,13 @@ def plan_of(run: Run) -> Plan:
     if first:
         stage_teacher = own if run.assistant is not None else run.fixed_teacher
         first_stage = FrozenTeacherDistiller(
-            stage_teacher, student, objectives=first, name="first_stage"
+            stage_teacher, student, objectives=first, output=run.output.id, name="first_stage"
         )
         _compile(run, first_stage, spec.first_stage_epochs)
     key = _assistant_key(run) if run.is_of_assistant else None
     example = run.task.train.batch(np.arange(1))
     distiller.check_inputs(example[0])
+    check_labels(run.task, distiller.output_width)
     for model in (*teachers.values(), student):
         _check_can_be_saved(model)
     return Plan(run, distiller, first_stage, teachers, assistant, key, head_start)
@@ -208,6 +211,7 @@ def _objective(name: str, run: Run) -> Objective:
         settings["temperature"] = spec.temperature
     weight = (spec.weights or {}).get(name, OBJECTIVES[name].weight)
     objective = losses.objective_class(name)(weight=weight, **settings)
+    objective.set_output(run.output)
     objective.adapt(run.task.train.labels)
     return objective
 
@@ -221,6 +225,6 @@ def _compile(run: Run, distiller: Distiller, epochs: int) -> None:
     distiller.compile(
         **optimizers,
         loss=run.label_loss,
-        metrics=get_metrics(run.task.metrics),
+        metrics=get_metrics(run.task.metrics, run.output),
         steps_per_execution=run.spec.steps_per_execution,
     )

@@ -39,14 +39,15 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
+        metric = self.model.output_kind.main_metric
         done = epoch + 1 - self._first_epoch
         left = (time.monotonic() - self._started) / done * (self.params["epochs"] - epoch - 1)
         shown = [
             f"{label} {logs[key]:.4f}"
             for label, key in (
                 ("loss", "loss"),
-                ("student", "val_student_accuracy"),
-                ("teacher", "val_teacher_accuracy"),
+                ("student", f"val_student_{metric}"),
+                ("teacher", f"val_teacher_{metric}"),
                 ("gap", "gap"),
             )
             if key in logs

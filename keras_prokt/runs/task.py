@@ -5,20 +5,28 @@ from typing import Any
 
 import keras
 
-from keras_prokt import losses
+from keras_prokt import losses, outputs
 from keras_prokt.app import Task, get_app
 from keras_prokt.data.batches import Batches, inputs_of
-from keras_prokt.data.noise import wrong_labels
 from keras_prokt.data.prepared_folder import PreparedFolder
 from keras_prokt.files import digest_of_file
 from keras_prokt.methods import parse_method
+from keras_prokt.results.evaluation import checked_labels
+from keras_prokt.results.metrics import get as get_metrics
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import SettingError, argument
 
 
 def prepare(spec: RunSpec) -> Task:
-    """The data and models of a run."""
+    """The data and models of a run.
+
+    Raises:
+        ValueError: As the app, or if the kind of output, a metric or a setting does not fit it.
+    """
     task = get_app(spec.app).prepare(spec.request())
+    kind = outputs.get(task.output)
+    task.metrics = tuple(task.metrics or kind.metric_names)
+    get_metrics(task.metrics, kind)
     if spec.label_noise is not None:
         _make_labels_wrong(task, spec)
     if len(task.train) % spec.steps_per_execution:
@@ -48,8 +56,10 @@ def _make_labels_wrong(task: Task, spec: RunSpec) -> None:
     Test labels stay right. Where validation has wrong labels, the right ones are reported beside.
     """
 
+    kind = outputs.get(task.output)
+
     def wrong(batches: Batches, seed: int) -> Batches:
-        labels = wrong_labels(batches.labels, len(task.class_names), spec.label_noise, seed)
+        labels = kind.wrong_labels(batches.labels, task.class_names, spec.label_noise, seed)
         return batches.with_labels(labels)
 
     task.train = wrong(task.train, spec.seed)
@@ -57,6 +67,23 @@ def _make_labels_wrong(task: Task, spec: RunSpec) -> None:
         right = {"validation, right labels": task.validation}
         task.more_validation = {**task.more_validation, **right}
         task.validation = wrong(task.validation, spec.seed + 1)
+
+
+def check_labels(task: Task, width: int) -> None:
+    """Refuses labels, and names of them, that do not fit the models, before anything is trained.
+
+    Args:
+        task: The data.
+        width: Width of the models' outputs.
+
+    Raises:
+        ValueError: With the part of the data, and what was found.
+    """
+    kind = outputs.get(task.output)
+    for part, batches in all_batches(task).items():
+        checked_labels(batches.labels, kind, width, f"{part} ")
+    if task.class_names:
+        kind.check_names(task.class_names, width)
 
 
 def _check_same_positions(task: Task, spec: RunSpec) -> None:
@@ -83,6 +110,25 @@ def _computing_in(precision: str, build_model: Callable[[], keras.Model]) -> Any
             keras.config.set_dtype_policy(usual)
 
     return build
+
+
+def check_same_task(spec: RunSpec, task: Task, record: Mapping[str, Any]) -> None:
+    """Refuses to go on with another task than a run was started with.
+
+    Args:
+        spec: The run.
+        task: Its task now.
+        record: As in `run.json`.
+
+    Raises:
+        ValueError: If the data, a given teacher or the kind of output has changed since.
+    """
+    check_same_data(spec, task, record["data"])
+    if (output := record.get("output", task.output)) != task.output:
+        raise ValueError(
+            f"Expected outputs of the kind {output!r}, with which the run was started, received "
+            f"{task.output!r} from app {spec.app!r}; restore the app, or start a new run."
+        )
 
 
 def check_same_data(spec: RunSpec, task: Task, started_with: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_prokt.app import Task
 from keras_prokt.callbacks.best_model_checkpoint import BEST, Best, BestModelCheckpoint
 from keras_prokt.data.batches import teacher_part
 from keras_prokt.distillers import StudentOnly
@@ -26,6 +27,7 @@ from keras_prokt.files import (
 )
 from keras_prokt.results.metrics import get as get_metrics
 from keras_prokt.results.metrics import log_name
+from keras_prokt.results.metrics import mode as mode_of
 from keras_prokt.runs.lock import InUse, Lock
 from keras_prokt.runs.optimizers import optimizer_recipe
 from keras_prokt.runs.training import Run
@@ -144,22 +146,27 @@ def _train_teacher(run: Run, key: dict[str, Any], files: dict[int, str]) -> None
     One training gives the teacher of its last epoch and that of its best one on validation: both
     are kept, for methods and settings that ask for the other one.
     """
-    trainer = StudentOnly(run.fixed_teacher, student_inputs=teacher_part)
+    trainer = trainer_of_teacher(run, run.fixed_teacher)
     epochs = run.spec.teacher_epochs
     trainer.compile(
         optimizer=optimizer_recipe(run.spec.optimizers["teacher"]).build(
             epochs * len(run.task.train)
         ),
         loss=run.label_loss,
-        metrics=get_metrics(run.task.metrics),
+        metrics=get_metrics(run.task.metrics, run.output),
         steps_per_execution=run.spec.steps_per_execution,
     )
     # In the run folder until the last epoch is done: training may be stopped and resumed.
     anchors = run.folder.checkpoint / "anchors"
     anchors.mkdir(parents=True, exist_ok=True)
     after = {epoch: anchors / name for epoch, name in files.items()}
-    monitor = f"val_{log_name(run.task.metrics[0])}"
-    best = BestModelCheckpoint(anchors / "best", "student", monitor=monitor)
+    metric = run.task.metrics[0]
+    best = BestModelCheckpoint(
+        anchors / "best",
+        "student",
+        monitor=f"val_{log_name(metric)}",
+        mode=mode_of(metric, run.output),
+    )
     run.fit(
         trainer,
         epochs,
@@ -185,6 +192,11 @@ def _train_teacher(run: Run, key: dict[str, Any], files: dict[int, str]) -> None
                 _keep(folder, other_key, copied)
     # Last: where it is there, nothing is trained, and the others have to be there too.
     _keep(kept_folder(run, key), key, wanted)
+
+
+def trainer_of_teacher(run: Run, teacher: keras.Model, name: str | None = None) -> StudentOnly:
+    """What trains a teacher of a run on the labels alone, not compiled."""
+    return StudentOnly(teacher, output=run.output.id, student_inputs=teacher_part, name=name)
 
 
 def _keep(folder: Path, key: dict[str, Any], files: Mapping[str, Path]) -> None:
@@ -238,6 +250,8 @@ def teacher_key(run: Run) -> dict[str, Any]:
         "data": run.task.train.digest("teacher"),
         "weights": digest_of_weights(run.fixed_teacher) if given is None else digest_of_file(given),
         **({"keep": _BEST} if run.spec.teacher_keep == _BEST else {}),
+        # The same rows may be one class an example, or labels of their own.
+        **({"output": run.output.id} if run.output.id != Task.output else {}),
     }
 
 

@@ -7,14 +7,15 @@ from typing import Any
 
 import keras
 
+from keras_prokt import outputs
 from keras_prokt.app import App, Task, get_app
 from keras_prokt.callbacks import ResumableBackup
 from keras_prokt.distillers import Distiller
 from keras_prokt.files import cache_folder
-from keras_prokt.losses import SmoothedCrossEntropy
 from keras_prokt.methods import REGIMES, Method, parse_method
 from keras_prokt.models.loading import load_student
 from keras_prokt.models.uniform_start import uniform_start
+from keras_prokt.outputs import Output
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.progress import Progress
 from keras_prokt.runs.spec import RunSpec, without_places
@@ -68,6 +69,11 @@ class Run:
         return prepare(self.spec)
 
     @functools.cached_property
+    def output(self) -> Output:
+        """What its models' outputs mean."""
+        return outputs.get(self.task.output)
+
+    @functools.cached_property
     def teacher(self) -> keras.Model:
         """The teacher, as it starts until it is trained or its kept weights are read."""
         if self._parent is not None:
@@ -107,9 +113,9 @@ class Run:
 
     @property
     def label_loss(self) -> keras.losses.Loss | None:
-        """The loss on labels of all that the run trains; `None` for the usual cross entropy."""
+        """The loss on labels of all that the run trains; `None` for the usual one."""
         smoothing = self.spec.label_smoothing
-        return SmoothedCrossEntropy(smoothing) if smoothing else None
+        return self.output.smoothed_loss(smoothing) if smoothing else None
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_prokt import backends, models
+from keras_prokt import backends, models, outputs
 from keras_prokt.callbacks import StudentCheckpoint, TrainingDynamics
 from keras_prokt.callbacks.best_model_checkpoint import Best, BestModelCheckpoint, read_best
 from keras_prokt.callbacks.training_dynamics import read_history
-from keras_prokt.data.batches import Batches
+from keras_prokt.data.columns import columns_of
 from keras_prokt.distillers.faults import TrainingFault
 from keras_prokt.export import DEFAULT, Description, export_student, get
 from keras_prokt.files import digest_of_file, remove_unfinished, replacing, write_text
@@ -27,6 +27,7 @@ from keras_prokt.front_ends import FrontEnd, TextFrontEnd, from_json
 from keras_prokt.models.loading import load_student
 from keras_prokt.results.evaluation import Evaluation, evaluate
 from keras_prokt.results.metrics import log_name
+from keras_prokt.results.metrics import mode as mode_of
 from keras_prokt.runs.cost import cost_of
 from keras_prokt.runs.determinism import is_deterministic
 from keras_prokt.runs.environment import describe_environment
@@ -34,7 +35,7 @@ from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.plan import Plan, plan_of, schedules_of
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
-from keras_prokt.runs.task import all_batches, check_same_data, digests, held_out, prepare
+from keras_prokt.runs.task import all_batches, check_same_task, digests, held_out, prepare
 from keras_prokt.runs.teachers import loads_weights
 from keras_prokt.runs.threads import threads_in_use
 from keras_prokt.runs.training import Run
@@ -105,6 +106,7 @@ def run(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "spec": spec.to_json(),
         "data": digests(spec, task),
+        "output": task.output,
         "class_names": task.class_names,
         "export": export,
         "save_teacher": save_teacher,
@@ -227,7 +229,7 @@ def resume(
         if record["status"] == "completed":  # by another process, meanwhile
             return record
         this = Run(spec, folder, cache=cache, stop=Stop(stop_after) if stop is None else stop)
-        check_same_data(spec, this.task, record["data"])
+        check_same_task(spec, this.task, record)
         folder.write_front_end(_as_json(this.task.front_end))
         record = {k: v for k, v in record.items() if k != "failure"} | {"status": "running"}
         try:
@@ -323,7 +325,8 @@ def _file_errors_as_python_has_them() -> Iterator[None]:
 def _train(run: Run, plan: Plan) -> int:
     """Trains all stages from where they are; returns the best epoch on validation, from 1."""
     folder, spec = run.folder, run.spec
-    monitor = f"val_{log_name(run.task.metrics[0])}"
+    metric = run.task.metrics[0]
+    monitor, mode = f"val_{log_name(metric)}", mode_of(metric, run.output)
     callbacks = plan.train_before()
     has_begun = any(folder.checkpoint.glob("epoch-*"))
     if plan.head_start is not None and not has_begun:
@@ -346,14 +349,14 @@ def _train(run: Run, plan: Plan) -> int:
             best_teacher = _best_teacher(run)
             files.append(best_teacher.pointer)
             callbacks.insert(0, best_teacher)
-        callbacks.insert(0, StudentCheckpoint(folder.student, monitor=monitor))
+        callbacks.insert(0, StudentCheckpoint(folder.student, monitor=monitor, mode=mode))
     run.fit(plan.distiller, spec.epochs, spec.method, callbacks=callbacks, files=files)
     if spec.full_train:
         # The paper's protocol: validation was trained on, so it chooses nothing.
         with replacing(folder.student) as temporary:
             plan.distiller.student.save(temporary)
         return spec.epochs
-    return best_epoch(folder.history, monitor)
+    return best_epoch(folder.history, monitor, mode)
 
 
 def _best_teacher(run: Run) -> BestModelCheckpoint:
@@ -362,11 +365,17 @@ def _best_teacher(run: Run) -> BestModelCheckpoint:
 
     def measure(teacher: keras.Model) -> float:
         parts = {"validation": run.task.validation}
-        return evaluate(teacher, parts, "teacher", (metric,))["validation"].metrics[metric]
+        evaluations = evaluate(teacher, parts, "teacher", (metric,), run.output.id)
+        return evaluations["validation"].metrics[metric]
 
-    # Of the teacher, the distiller reports the accuracy alone.
-    monitor = f"val_teacher_{metric}"
-    return BestModelCheckpoint(run.folder.best_teacher, "teacher", monitor=monitor, measure=measure)
+    # Of the teacher, the distiller reports the metrics of the kind of output alone.
+    return BestModelCheckpoint(
+        run.folder.best_teacher,
+        "teacher",
+        monitor=f"val_teacher_{metric}",
+        mode=mode_of(metric, run.output),
+        measure=measure,
+    )
 
 
 def _save_teacher(run: Run, plan: Plan) -> None:
@@ -391,20 +400,21 @@ def _best_of_teacher(run: Run, plan: Plan) -> tuple[Best, bool] | None:
     return best, best.epoch + 1 == run.spec.epochs
 
 
-def best_epoch(history: Path, monitor: str) -> int:
-    """The first epoch, from 1, with the highest value of a metric.
+def best_epoch(history: Path, monitor: str, mode: str) -> int:
+    """The first epoch, from 1, with the best value of a metric.
 
     Args:
         history: The `history.csv`.
         monitor: Name of its column.
+        mode: "max" or "min": whether the highest or the lowest value is best.
     """
     with history.open(newline="", encoding="utf-8") as file:
         values = [float(row[monitor]) for row in csv.DictReader(file)]
-    return 1 + max(range(len(values)), key=lambda epoch: (values[epoch], -epoch))
+    return 1 + values.index(max(values) if mode == "max" else min(values))
 
 
 def _measured(run: Run, plan: Plan, best_epoch: int, *, measures_test: bool) -> dict[str, Any]:
-    """All models on all held-out data, and their size; keeps the class of every example."""
+    """All models on all held-out data, and their size; keeps the answer to every example."""
     parts = held_out(run.task)
     if not measures_test:
         parts.pop("test", None)
@@ -412,15 +422,15 @@ def _measured(run: Run, plan: Plan, best_epoch: int, *, measures_test: bool) -> 
     if best_epoch != run.spec.epochs:
         roles["student (last epoch)"] = (plan.distiller.student, "student")
     roles |= {name: (model, "teacher") for name, model in plan.teachers.items()}
-    measured, classes = {}, {}
+    measured, all_evaluations = {}, {}
 
     def measure(name: str, model: keras.Model, role: str) -> None:
-        evaluations = evaluate(model, parts, role, run.task.metrics)
+        evaluations = evaluate(model, parts, role, run.task.metrics, run.output.id)
         measured[name] = {**_size(model), **{p: e.metrics for p, e in evaluations.items()}}
-        classes[name] = evaluations
+        all_evaluations[name] = evaluations
 
     def is_same(name: str, other: str) -> None:
-        measured[name], classes[name] = measured[other], classes[other]
+        measured[name], all_evaluations[name] = measured[other], all_evaluations[other]
 
     for name, (model, role) in roles.items():
         measure(name, model, role)
@@ -437,14 +447,15 @@ def _measured(run: Run, plan: Plan, best_epoch: int, *, measures_test: bool) -> 
                 is_same(BEST_TEACHER, "teacher")
             else:
                 measure(BEST_TEACHER, teacher, "teacher")
-    for part, batches in parts.items():
-        model_classes = {name: evaluations[part] for name, evaluations in classes.items()}
-        write_predictions(run.folder, part, batches, model_classes)
+    for part in parts:
+        of_part = {name: evaluations[part] for name, evaluations in all_evaluations.items()}
+        write_predictions(run.folder, part, of_part)
     return {
         "best_epoch": best_epoch,
         "last_epoch": run.spec.epochs,
         **of_teacher,
         "metric": run.task.metrics[0],
+        "mode": mode_of(run.task.metrics[0], run.output),
         "models": measured,
     }
 
@@ -457,13 +468,14 @@ def _size(model: keras.Model) -> dict[str, int]:
     }
 
 
-def write_predictions(
-    folder: RunFolder, part: str, batches: Batches, evaluations: Mapping[str, Evaluation]
-) -> Path:
-    """Keeps the class that each model gives to every example, as `predictions/PART.csv`."""
-    rows = zip(batches.labels, *(e.classes for e in evaluations.values()), strict=True)
-    lines = [",".join(map(str, row)) for row in rows]
-    text = "\n".join([",".join(["label", *evaluations]), *lines]) + "\n"
+def write_predictions(folder: RunFolder, part: str, evaluations: Mapping[str, Evaluation]) -> Path:
+    """Keeps what each model answers to every example, as `predictions/PART.csv`."""
+    answers = {"label": next(iter(evaluations.values())).right_answers}
+    answers |= {name: evaluation.answers for name, evaluation in evaluations.items()}
+    columns = [column for name, values in answers.items() for column in columns_of(name, values)]
+    headings, values = zip(*columns, strict=True)
+    rows = [headings, *zip(*values, strict=True)]
+    text = "\n".join(",".join(map(str, row)) for row in rows) + "\n"
     path = folder.predictions / f"{part.replace(' ', '_')}.csv"
     write_text(path, text)
     return path
@@ -474,7 +486,7 @@ def _export(run: Run, role: str) -> None:
     shutil.rmtree(folder.export_of(role), ignore_errors=True)
     front_end = task.front_end if role == "student" else task.teacher_front_end
     model = load_student(folder.model_of(role))
-    _write_export(folder, role, model, Description(front_end, task.class_names))
+    _write_export(folder, role, model, Description(front_end, task.class_names or None, run.output))
 
 
 def _write_export(
@@ -485,7 +497,8 @@ def _write_export(
     format: str = DEFAULT,
 ) -> Path:
     held = {name: getattr(description, name) for name in get(format).holds}
-    return export_student(model, folder.export_of(role, format), format, **held)
+    output = None if description.output is None else description.output.id
+    return export_student(model, folder.export_of(role, format), format, output=output, **held)
 
 
 def evaluate_run(out: str | Path, model: str = "student") -> dict[str, dict[str, float]]:
@@ -502,8 +515,8 @@ def evaluate_run(out: str | Path, model: str = "student") -> dict[str, dict[str,
     record, spec = folder.read(), folder.spec()
     saved = saved_model(folder, model)
     task = prepare(spec)
-    check_same_data(spec, task, record["data"])
-    evaluations = evaluate(saved, held_out(task), model, task.metrics)
+    check_same_task(spec, task, record)
+    evaluations = evaluate(saved, held_out(task), model, task.metrics, task.output)
     return {part: evaluation.metrics for part, evaluation in evaluations.items()}
 
 
@@ -521,12 +534,13 @@ def add_test(folder: RunFolder) -> dict[str, float] | None:
         student = record["results"]["models"]["student"]
         if "test" not in student:
             task = prepare(spec)
-            check_same_data(spec, task, record["data"])
+            check_same_task(spec, task, record)
             if task.test is None:
                 return None
             model = saved_student(folder)
-            [evaluation] = evaluate(model, {"test": task.test}, "student", task.metrics).values()
-            path = write_predictions(folder, "test", task.test, {"student": evaluation})
+            parts = {"test": task.test}
+            [evaluation] = evaluate(model, parts, "student", task.metrics, task.output).values()
+            path = write_predictions(folder, "test", {"student": evaluation})
             student["test"] = evaluation.metrics
             # The other files as they were: one that was changed since is to be seen.
             name = path.relative_to(folder.path).as_posix()
@@ -577,7 +591,10 @@ def export_run(out: str | Path, model: str = "student", format: str = DEFAULT) -
     folder = RunFolder.existing(out)
     # A run replaces its SavedModel at its end.
     with folder.locked(), _file_errors_as_python_has_them():
-        known = Description(front_end_of(folder, model), folder.read()["class_names"])
+        record = folder.read()
+        # A run of an older version says nothing: it has what the width of its outputs tells.
+        output = outputs.get(record["output"]) if "output" in record else None
+        known = Description(front_end_of(folder, model), record["class_names"] or None, output)
         return _write_export(folder, model, saved_model(folder, model), known, format)
 
 

@@ -47,6 +47,13 @@ def test_the_first_of_the_highest_values_is_kept(distiller, tmp_path):
     assert names(tmp_path) == ["epoch-000001.keras"]
 
 
+def test_the_first_of_the_lowest_values_is_kept_where_lower_is_better(distiller, tmp_path):
+    checkpoint = checkpoint_in(tmp_path, mode="min")
+    replay(checkpoint, distiller, [float("nan"), 0.5, 0.2, 0.2, 0.4])
+    best = checkpoint.best()
+    assert (best.epoch, best.value, saved_epoch(best)) == (2, 0.2, 2)
+
+
 def test_a_file_is_written_once_and_stays_as_long_as_a_checkpoint_may_name_it(distiller, tmp_path):
     checkpoint, written = checkpoint_in(tmp_path), {}
     values = [0.1, 0.2, 0.3, 0.3, 0.3, 0.6]

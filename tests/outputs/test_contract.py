@@ -5,6 +5,9 @@ import pytest
 from keras import ops
 
 from keras_prokt.outputs import OUTPUTS
+from keras_prokt.outputs.base import MeanOf
+from keras_prokt.results.evaluation import metrics_of
+from keras_prokt.results.statistics import BOOTSTRAP_METRICS, bootstrap_interval
 
 OUTPUTS_OF_A = ops.convert_to_tensor(np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]], "float32"))
 OUTPUTS_OF_B = ops.convert_to_tensor(np.array([[0.0, 1.0, 2.0], [-1.0, 0.5, 0.0]], "float32"))
@@ -31,3 +34,66 @@ def test_the_default_loss_is_the_negative_log_likelihood(kind):
     likelihood = ops.mean(kind.negative_log_likelihood(labels, OUTPUTS_OF_A))
     loss = kind.default_loss(labels, 3)(labels, OUTPUTS_OF_A)
     np.testing.assert_allclose(float(loss), float(likelihood), rtol=1e-5)
+
+
+LABELS = ops.convert_to_tensor(np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], "float32"))
+
+
+@pytest.mark.parametrize("kind", OUTPUTS.values(), ids=OUTPUTS)
+def test_names_of_metrics_are_those_of_the_metrics(kind):
+    assert kind.metric_names == [metric.name for metric in kind.metrics(3)]
+    assert kind.lower_is_better <= set(kind.metric_names)
+    assert not set(kind.more_metrics) & set(kind.metric_names)
+
+
+@pytest.mark.parametrize("kind", OUTPUTS.values(), ids=OUTPUTS)
+def test_a_better_answer_has_the_better_value_of_the_main_metric(kind):
+    labels, _ = kind.checked(kind.means(OUTPUTS_OF_A), 3)
+    values = []
+    for outputs in (OUTPUTS_OF_A, OUTPUTS_OF_B):
+        metric = kind.metrics(3)[0]
+        metric.update_state(labels, outputs)
+        values.append(float(ops.convert_to_numpy(metric.result())))
+    own, other = values
+    assert own < other if kind.main_metric in kind.lower_is_better else own > other
+
+
+@pytest.mark.parametrize("kind", OUTPUTS.values(), ids=OUTPUTS)
+def test_answers_have_the_form_of_right_answers(kind):
+    labels, _ = kind.checked(LABELS, 3)
+    answers = kind.answers(OUTPUTS_OF_A)
+    assert tuple(answers.shape) == tuple(kind.right_answers(labels, 3).shape)
+    assert answers.shape[0] == 2
+
+
+@pytest.mark.parametrize("kind", OUTPUTS.values(), ids=OUTPUTS)
+def test_bootstraps_of_the_kept_answers_are_of_its_metrics(kind):
+    labels, _ = kind.checked(LABELS, 3)
+    arrays = kind.right_answers(labels, 3), kind.answers(OUTPUTS_OF_A), kind.answers(OUTPUTS_OF_B)
+    right, one, other = (ops.convert_to_numpy(array) for array in arrays)
+    for name in {*kind.metric_names} & {*BOOTSTRAP_METRICS}:
+        for answers, outputs in ((one, OUTPUTS_OF_A), (other, OUTPUTS_OF_B)):
+            given = ops.convert_to_numpy(LABELS), ops.convert_to_numpy(outputs)
+            for row in range(2):  # alone, so that every draw is the same
+                of_row = [array[[row]] for array in given]
+                value = metrics_of(*of_row, (name,), kind.id)[name]
+                found = bootstrap_interval([right[[row]]], [answers[[row]]], metric=name)
+                assert found == pytest.approx((value, value), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", OUTPUTS.values(), ids=OUTPUTS)
+def test_columns_have_a_value_of_every_example(kind):
+    columns = kind.columns(OUTPUTS_OF_A, [])
+    assert columns and all(len(values) == 2 for _, values in columns)
+    assert len({heading for heading, _ in columns}) == len(columns)
+
+
+@pytest.mark.parametrize("kind", OUTPUTS.values(), ids=OUTPUTS)
+def test_a_mean_over_examples_is_that_of_its_values(kind):
+    labels, _ = kind.checked(LABELS, 3)
+    for metric in kind.metrics(3):
+        if isinstance(metric, MeanOf):
+            metric.update_state(labels, OUTPUTS_OF_A)
+            values = ops.convert_to_numpy(metric.of_examples(labels, OUTPUTS_OF_A))
+            assert values.shape == (2,)
+            np.testing.assert_allclose(float(metric.result()), values.mean(), rtol=1e-6)

@@ -20,7 +20,7 @@ from keras_prokt import (
     TrainingFault,
     uniform_start,
 )
-from keras_prokt.losses import LabelLossOnLogits, SoftTargets
+from keras_prokt.losses import LabelLossOnLogits, SmoothedCrossEntropy, SoftTargets
 from keras_prokt.losses.attention_transfer import AttentionTransfer
 from keras_prokt.losses.contrastive import ContrastiveRepresentation
 from keras_prokt.outputs import Labels
@@ -348,7 +348,34 @@ def test_losses_of_probabilities_get_them():
     assert value == pytest.approx(np.mean((p - LABELS) ** 2), abs=1e-6)
 
 
+def test_the_cross_entropy_on_smoothed_classes_is_refused():
+    with pytest.raises(ValueError, match="'labels'.* received 'SmoothedCrossEntropy'; leave out"):
+        LabelLossOnLogits(SmoothedCrossEntropy(0.1), Labels())
+
+
 @pytest.mark.parametrize("loss", ["categorical_crossentropy", "kl_divergence", "poisson", "ctc"])
 def test_losses_of_other_kinds_are_refused(loss):
     with pytest.raises(ValueError, match=f"'labels'.* received '{loss}'; leave out loss= for the"):
         LabelLossOnLogits(loss, Labels())
+
+
+# Columns of predictions.
+
+
+@pytest.mark.parametrize(("names", "shown"), [(["no", "yes"], ["no", "yes"]), ([], ["0", "1"])])
+def test_columns_of_one_label_are_those_of_its_two_answers(names, shown):
+    logits = keras.ops.convert_to_tensor(np.log([[3.0], [0.25]]).astype("float32"))
+    columns = dict(Labels().columns(logits, names))
+    assert columns.pop("class_name") == [shown[1], shown[0]]
+    assert list(columns) == [f"p({name})" for name in shown]
+    np.testing.assert_allclose(list(columns.values()), [[0.25, 0.8], [0.75, 0.2]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("names", [["cat", "dog"], []])
+def test_columns_of_several_labels(names):
+    columns = dict(Labels().columns(keras.ops.convert_to_tensor(LOGITS), names))
+    shown = names or ["0", "1"]
+    assert list(columns) == [*shown, *(f"p({name})" for name in shown)]
+    p = 1 / (1 + np.exp(-LOGITS.astype("float64")))
+    np.testing.assert_allclose([columns[f"p({name})"] for name in shown], p.T, rtol=1e-5)
+    assert [columns[name] for name in shown] == [[1, 1], [0, 1]]

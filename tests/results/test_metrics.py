@@ -6,9 +6,11 @@ import pytest
 
 from keras_prokt import ProKTDistiller, StudentOnly
 from keras_prokt.data.batches import Batches
+from keras_prokt.outputs import Classes
+from keras_prokt.outputs.f1 import F1
 from keras_prokt.results import evaluation
 from keras_prokt.results.evaluation import evaluate
-from keras_prokt.results.metrics import F1, get
+from keras_prokt.results.metrics import get
 from keras_prokt.results.tables import results_table
 from keras_prokt.runs.spec import RunSpec
 
@@ -106,7 +108,7 @@ def test_f1_of_every_epoch_is_of_the_whole_split():
     batches = Batches(3 * np.eye(2, dtype="float32")[predicted], labels, batch_size=3)
     distiller = ProKTDistiller(identity_model(), identity_model())
     unchanging = keras.optimizers.SGD(0.0)
-    distiller.compile(optimizer=unchanging, metrics=get(("f1", "accuracy")))
+    distiller.compile(optimizer=unchanging, metrics=get(("f1", "accuracy"), Classes()))
     history = distiller.fit(
         batches.for_training(),
         steps_per_epoch=len(batches),
@@ -121,7 +123,7 @@ def test_f1_of_every_epoch_is_of_the_whole_split():
 
 
 def test_f1_is_saved_and_loaded():
-    [metric] = get(("f1",))
+    [metric] = get(("f1",), Classes())
     config = keras.saving.serialize_keras_object(metric)
     again = keras.saving.deserialize_keras_object(config)
     assert isinstance(again, F1) and again.name == metric.name == "student_f1"
@@ -131,7 +133,7 @@ def test_what_has_no_f1_and_unknown_metrics():
     with pytest.raises(ValueError, match="logits of two classes for F1, received 3"):
         F1().update_state(np.array([0]), np.zeros((1, 3)))
     with pytest.raises(ValueError, match="a metric among accuracy, f1; received 'f2'"):
-        get(("f2",))
+        get(("f2",), Classes())
 
 
 def record(*models):
