@@ -2,10 +2,16 @@
 
 from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES, Paper, parse_method
 from keras_prokt.methods.regimes import DISTILLATION
-from keras_prokt.results.tables import method_card, values_of
+from keras_prokt.results.tables import loss_of, values_of
 
 _FIXED_PAGE = "fixed-teacher"
 """What the regime of methods that name none is called in an address."""
+
+_TEACHERS = {
+    "before": "trained before, then fixed",
+    "along": "trained along with the student",
+    None: "none",
+}
 
 
 def pages() -> dict[str, str]:
@@ -46,7 +52,7 @@ def _list_of_methods() -> str:
             "",
             "## Who trains when",
             "",
-            "| regime | |",
+            "| regime | who trains when |",
             "|---|---|",
             *regimes,
             "",
@@ -66,7 +72,7 @@ def _objective_page(name: str) -> str:
         "",
         f"The student matches {card.summary}.",
         "",
-        "| | |",
+        "| what | |",
         "|---|---|",
         f"| kind | {card.kind} |",
         f"| reads | {card.reads} |",
@@ -107,8 +113,13 @@ def _regime_page(name: str) -> str:
         "",
         f"{regime.summary[0].upper()}{regime.summary[1:]}.",
         "",
-        "```text",
-        *method_card(typed).splitlines(),
+        "| what | |",
+        "|---|---|",
+        f"| its teacher | {_TEACHERS[regime.trains_teacher]} |",
+        f"| the student's loss | `{loss_of(parse_method(typed))}` |",
+        "",
+        "```bash",
+        f"keras-prokt run --method {typed}{' --assistant cnn-small' if name == 'ta' else ''}",
         "```",
         "",
         *_paper(regime.paper),

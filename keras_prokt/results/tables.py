@@ -195,13 +195,18 @@ def method_card(name: str) -> str:
             lines.append(f"  stage 1  {card.first_stage}, against a trained teacher")
         lines += _settings_card({f"{option} {objective}.{k}": r for k, r in card.settings.items()})
     regime = REGIMES[method.regime]
-    terms = [f"{method.label_weight:g} · CE"] if method.label_weight else []
-    terms += [f"{OBJECTIVES[objective].weight:g} · {objective}" for objective in method.matched]
-    lines += ["", f"regime {method.regime}: {regime.summary}", f"loss     {' + '.join(terms)}"]
+    lines += ["", f"regime {method.regime}: {regime.summary}", f"loss     {loss_of(method)}"]
     if regime.paper:
         lines.append(f"paper    {regime.paper}")
     lines += _settings_card({row.option_of(name): row for name, row in _own_settings(method)})
     return "\n".join(lines)
+
+
+def loss_of(method: Method) -> str:
+    """The student's loss with its default weights, such as `1 · CE + 0.8 · crd`."""
+    terms = [f"{method.label_weight:g} · CE"] if method.label_weight else []
+    terms += [f"{OBJECTIVES[objective].weight:g} · {objective}" for objective in method.matched]
+    return " + ".join(terms)
 
 
 def _own_settings(method: Method) -> Iterator[tuple[str, Setting]]:
@@ -214,11 +219,11 @@ def _own_settings(method: Method) -> Iterator[tuple[str, Setting]]:
 def _settings_card(rows: Mapping[str, Setting]) -> list[str]:
     """How settings are typed, what they do, and what values they take: a line each."""
     width = max(map(len, rows), default=0)
-    lines = [f"    {typed:<{width}}  {row.help} ({_values_of(row)})" for typed, row in rows.items()]
+    lines = [f"    {typed:<{width}}  {row.help} ({values_of(row)})" for typed, row in rows.items()]
     return ["  settings", *lines] if lines else []
 
 
-def _values_of(row: Setting) -> str:
+def values_of(row: Setting) -> str:
     """What values a setting takes."""
     if row.choices:
         return " | ".join(row.choices)
