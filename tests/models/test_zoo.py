@@ -153,7 +153,7 @@ def test_files_give_the_same_numbers(name, tmp_path):
 
 
 @on_tensorflow
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", EACH_KIND)
 def test_served_models_give_the_same_numbers(name, tmp_path):
     import tensorflow as tf
 
