@@ -45,6 +45,8 @@ class TrainingDynamics(keras.callbacks.Callback):
         title: What is trained, above the figure.
         chance: The main metric of a model that knows nothing, for the figure.
         marks_best: Whether the figure marks the student's best epoch on validation.
+        monitor: The log by which it is the best; by default of the main metric.
+        mode: "max", or "min" if a lower value of it is better.
 
     Raises:
         ValueError: If `plot` is asked for without `csv`; when a run is continued, if
@@ -74,6 +76,8 @@ class TrainingDynamics(keras.callbacks.Callback):
         title: str = "Training dynamics",
         chance: float | None = None,
         marks_best: bool = True,
+        monitor: str | None = None,
+        mode: str = "max",
     ):
         super().__init__()
         if plot and not csv:
@@ -88,6 +92,8 @@ class TrainingDynamics(keras.callbacks.Callback):
         self.title = title
         self.chance = chance
         self.marks_best = marks_best
+        self.monitor = monitor
+        self.mode = mode
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -121,6 +127,8 @@ class TrainingDynamics(keras.callbacks.Callback):
                 title=self.title,
                 chance=self.chance,
                 marks_best=self.marks_best,
+                monitor=self.monitor,
+                mode=self.mode,
             )
 
 
@@ -132,6 +140,8 @@ def plot_dynamics(
     title: str = "Training dynamics",
     chance: float | None = None,
     marks_best: bool = True,
+    monitor: str | None = None,
+    mode: str = "max",
 ) -> None:
     """Draws Figure 2 of the ProKT paper from a `history.csv`.
 
@@ -148,6 +158,9 @@ def plot_dynamics(
         chance: The metric of a model that knows nothing; a dotted line of panel (b).
         marks_best: Whether the student's best epoch on validation is marked, which is the one
             that `StudentCheckpoint` keeps.
+        monitor: The column by which it is the best; by default `metric` of the student on
+            validation.
+        mode: "max", or "min" if a lower value of it is better.
 
     Raises:
         ValueError: If the table is missing, empty or damaged.
@@ -188,14 +201,19 @@ def plot_dynamics(
             draw(metrics, f"{prefix}{role}_{metric}", f"{role}, {data}", _COLORS[role], line)
     if chance is not None:
         metrics.axhline(chance, color="black", linestyle=":", label=f"chance, {chance:.3g}")
-    validated = _points(history_csv, rows, f"val_student_{metric}") if marks_best else []
+    drawn = f"val_student_{metric}"
+    monitor = drawn if monitor is None else monitor
+    validated = _points(history_csv, rows, monitor) if marks_best else []
     if validated:
-        epoch, value = max(validated, key=lambda point: (point[1], -point[0]))
-        metrics.axvline(epoch, color="black", linewidth=0.8)
-        metrics.plot(
-            [epoch], [value], "*", color="black", ms=10,
-            label=f"student's best, epoch {epoch}: {value:.3g}",
-        )  # fmt: skip
+        sign = -1 if mode == "min" else 1
+        epoch, value = max(validated, key=lambda point: (sign * point[1], -point[0]))
+        by = "" if monitor == drawn else f" ({monitor.removeprefix('val_student_')})"
+        label = f"student's best, epoch {epoch}: {value:.3g}{by}"
+        line = metrics.axvline(epoch, color="black", linewidth=0.8)
+        if monitor == drawn:
+            metrics.plot([epoch], [value], "*", color="black", ms=10, label=label)
+        else:
+            line.set_label(label)
     for axes in (losses, metrics):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

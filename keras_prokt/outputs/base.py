@@ -143,6 +143,19 @@ class Output:
             f"{share}; leave it out."
         )
 
+    def best_constant(self, labels: Tensor, width: int) -> Tensor | None:
+        """Outputs of the model that answers all examples alike, as well as can be: what another
+        has to beat.
+
+        Args:
+            labels: Checked labels of a whole data set.
+            width: Width of the outputs.
+
+        Returns:
+            Shape `(width,)`, float32; `None` if the kind does not say, as by default.
+        """
+        return None
+
     # Losses.
 
     def default_loss(self, labels: Tensor, width: int) -> keras.losses.Loss:

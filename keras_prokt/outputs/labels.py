@@ -123,6 +123,11 @@ class Labels(Output):
     def right_answers(self, labels: Tensor, width: int) -> Tensor:
         return ops.cast(labels >= 0.5, "int32")
 
+    def best_constant(self, labels: Tensor, width: int) -> Tensor:
+        shares = ops.mean(ops.reshape(ops.cast(labels, "float32"), (-1, width)), axis=0)
+        shares = ops.clip(shares, 1e-7, 1 - 1e-7)
+        return ops.log(shares) - ops.log(1 - shares)
+
     def smoothed_loss(self, label_smoothing: float) -> keras.losses.Loss:
         # Keras mixes each label with 1/2.
         return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)

@@ -125,6 +125,34 @@ def metrics_of(
     return _metrics_of(labels, ops.convert_to_tensor(logits), metrics, kind)
 
 
+def chance(labels: np.ndarray, width: int, metric: str, output: str = "classes") -> float | None:
+    """A metric of the model that answers all examples alike, as well as can be.
+
+    Args:
+        labels: As in `metrics_of`.
+        width: Width of the outputs.
+        metric: As in `evaluate`.
+        output: As in `evaluate`.
+
+    Returns:
+        Of classes and their accuracy, the share of the most frequent one; `None` for a kind of
+        output that does not say.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_prokt.results.evaluation import chance
+    >>> chance(np.array([0, 1, 1, 1]), 2, "accuracy")
+    0.75
+    """
+    kind = outputs.get(output)
+    constant = kind.best_constant(checked_labels(labels, kind, width), width)
+    if constant is None:
+        return None
+    logits = np.tile(ops.convert_to_numpy(constant), (len(labels), 1))
+    return metrics_of(labels, logits, [metric], output)[metric]
+
+
 def _metrics_of(
     labels: Tensor, logits: Tensor, names: Sequence[str], kind: Output
 ) -> dict[str, float]:

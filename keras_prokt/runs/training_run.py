@@ -25,13 +25,14 @@ from keras_prokt.export import DEFAULT, Description, export_student, get
 from keras_prokt.files import digest_of_file, remove_unfinished, replacing, write_text
 from keras_prokt.front_ends import FrontEnd, TextFrontEnd, from_json
 from keras_prokt.models.loading import load_student
-from keras_prokt.results.evaluation import Evaluation, evaluate
+from keras_prokt.results.evaluation import Evaluation, chance, evaluate
 from keras_prokt.results.metrics import log_name
 from keras_prokt.results.metrics import mode as mode_of
 from keras_prokt.runs.cost import cost_of
 from keras_prokt.runs.determinism import is_deterministic
 from keras_prokt.runs.environment import describe_environment
 from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.known_settings import title_of
 from keras_prokt.runs.plan import Plan, plan_of, schedules_of
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
@@ -341,7 +342,15 @@ def _train(run: Run, plan: Plan) -> int:
             name="first_stage",
             files=[stage / folder.history.name],
         )
-    callbacks = [TrainingDynamics(folder.path), *callbacks, *schedules_of(spec)]
+    dynamics = TrainingDynamics(
+        folder.path,
+        title=_title(spec),
+        chance=_chance(run, plan.distiller.output_width),
+        marks_best=not spec.full_train,
+        monitor=monitor,
+        mode=mode,
+    )
+    callbacks = [dynamics, *callbacks, *schedules_of(spec)]
     files = [folder.history]
     if not spec.full_train:
         files.append(folder.student)
@@ -357,6 +366,21 @@ def _train(run: Run, plan: Plan) -> int:
             plan.distiller.student.save(temporary)
         return spec.epochs
     return best_epoch(folder.history, monitor, mode)
+
+
+def _title(spec: RunSpec) -> str:
+    """What a figure of a run is of."""
+    models = spec.student if spec.teacher is None else f"{spec.teacher} to {spec.student}"
+    names = ("proximal_weight", "proximal_bound", "temperature", "label_weight", "label_noise")
+    given = {name: value for name in names if (value := getattr(spec, name)) is not None}
+    return f"{spec.app} · {spec.method} · {models} · {title_of({**given, 'seed': spec.seed})}"
+
+
+def _chance(run: Run, width: int | None) -> float | None:
+    """What the curves of a figure have to beat; `None` if models are built in the first step."""
+    if width is None:
+        return None
+    return chance(run.task.validation.labels, width, run.output.main_metric, run.output.id)
 
 
 def _best_teacher(run: Run) -> BestModelCheckpoint:

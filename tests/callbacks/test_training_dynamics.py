@@ -134,6 +134,8 @@ def test_the_figure_says_what_it_shows(tmp_path, monkeypatch):
     ]
     others = [line.get_label() for line in drawn[1].axes[1].lines]
     assert others == labels[:3]
+    plot_dynamics(table, tmp_path / "c.png", monitor="gap", mode="min")
+    assert drawn[2].axes[1].lines[-1].get_label() == "student's best, epoch 1: 0.2 (gap)"
 
 
 def test_both_models_are_told_apart_in_grey():

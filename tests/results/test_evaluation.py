@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from keras_prokt.data.batches import Batches
-from keras_prokt.results.evaluation import evaluate, metrics_of
+from keras_prokt.results.evaluation import chance, evaluate, metrics_of
 
 
 def outputs(classes, examples=60, scale=3.0):
@@ -55,3 +55,13 @@ def test_a_model_reads_its_own_part_of_the_inputs_in_the_order_of_the_data(role)
     expected = log_loss(labels, probabilities(parts[role]), labels=range(3))
     assert evaluation.metrics["loss"] == pytest.approx(expected, rel=1e-5)
     assert evaluation.metrics["seconds"] >= 0
+
+
+def test_chance_is_the_best_constant_answer():
+    labels = np.array([2, 0, 2, 1, 2, 1])
+    assert chance(labels, 4, "accuracy") == pytest.approx(3 / 6)
+    several = np.array([[1, 0], [1, 1], [0, 0], [1, 0], [1, 0]])
+    shares = [4 / 5, 4 / 5]  # of ones in the first column, of zeros in the second
+    assert chance(several, 2, "accuracy", "labels") == pytest.approx(np.mean(shares))
+    assert chance(several, 2, "exact_match", "labels") == pytest.approx(3 / 5)
+    assert chance(np.zeros(4, int), 2, "accuracy") == 1.0
