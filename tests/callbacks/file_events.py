@@ -1,9 +1,9 @@
-"""Kills a process at a numbered file event; used by scripts that tests start."""
+"""Does something before each file event, such as a kill; used by scripts that tests start."""
 
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,13 @@ class FileEvents:
 
     Args:
         folder: The folder.
-        kill_at: Number, from 1, of the event at which the process kills itself, before the event
-            happens; `None` for none.
+        before: Called before each event with its number, from 1.
     """
 
-    def __init__(self, folder: Path, kill_at: int | None = None):
+    def __init__(self, folder: Path, before: Callable[[int], None] = lambda number: None):
         self.count = 0
         self._folder = str(folder)
-        self._kill_at = kill_at
+        self._before = before
         self._is_counting = False
         sys.addaudithook(self._on_event)
 
@@ -46,5 +45,16 @@ class FileEvents:
         ):
             return
         self.count += 1
-        if self.count == self._kill_at:
+        self._is_counting = False
+        self._before(self.count)
+        self._is_counting = True
+
+
+def kill_at(number: int | None) -> Callable[[int], None]:
+    """Ends this process at an event, as `FileEvents` calls it; `None` for never."""
+
+    def before(event: int) -> None:
+        if event == number:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    return before

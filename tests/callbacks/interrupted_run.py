@@ -19,7 +19,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from file_events import FileEvents
+from file_events import FileEvents, kill_at
 
 from keras_prokt.callbacks import (
     ProximalSchedule,
@@ -60,9 +60,9 @@ class Announce(keras.callbacks.Callback):
 class KilledBackup(ResumableBackup):
     """Kills its own process at a numbered file event of writing checkpoints."""
 
-    def __init__(self, directory: Path, kill_at: int, **arguments: Any):
+    def __init__(self, directory: Path, number: int | None, **arguments: Any):
         super().__init__(directory, **arguments)
-        self._events = FileEvents(directory, kill_at)
+        self._events = FileEvents(directory, kill_at(number))
 
     def _save(self, epoch: int, batch: int) -> None:
         with self._events.counted():
@@ -88,7 +88,7 @@ def network(units: int) -> keras.Model:
 
 
 def train(
-    folder: Path, seed: int, extra: list[keras.callbacks.Callback], kill_at: int | None = None
+    folder: Path, seed: int, extra: list[keras.callbacks.Callback], event: int | None = None
 ) -> None:
     # Another seed in every process: nothing may depend on how the models were made.
     keras.utils.set_random_seed(seed)
@@ -106,7 +106,7 @@ def train(
 
     backup = KilledBackup(
         folder / "checkpoint",
-        kill_at or 0,
+        event,
         save_freq=5,
         belongs_to={"steps": STEPS},
         files=[folder / "history.csv", folder / "student.keras"],
@@ -162,15 +162,10 @@ def main(folder: Path, seed: int) -> None:
     (folder / "killed").mkdir()
     shutil.copy(folder / "whole" / "initial.weights.h5", folder / "killed")
     # Batches, numbers of file events of writing checkpoints, and seconds.
-    moments: list[Any] = [
-        chance.randrange(1, STEPS),
-        str(chance.randrange(1, 25)),
-        chance.randrange(1, STEPS),
-        chance.uniform(0.0, 1.0),
-    ]
+    moments: list[Any] = [chance.randrange(1, STEPS), str(chance.randrange(1, 50))]
     if keras.backend.backend() == "tensorflow":
         # Files are handled alike on all backends, and JAX is slow to compile.
-        moments += [str(chance.randrange(25, 50)), chance.randrange(1, STEPS)]
+        moments += [chance.randrange(1, STEPS), chance.uniform(0.0, 1.0)]
     for number, moment in enumerate(moments):
         status = start(folder / "killed", number + 1, moment)
         was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL

@@ -1,19 +1,16 @@
-"""Kills a training at every file event of a checkpoint and of going on; run as a script.
+"""Goes on from what a kill at every file event of a checkpoint leaves; run as a script.
 
     python interrupted_save.py FOLDER
 
-Every training that is killed is a process of its own, forked before anything but imports has
-happened; one more goes on in all their folders. Prints the number of events of one checkpoint and
-of taking one up.
+A kill loses what is not yet in the file system. So the folder is copied before every event: while
+a checkpoint is written, and while one is taken up. A training goes on in each copy. Prints the
+number of events of both.
 """
 
-import itertools
 import json
-import os
 import shutil
-import signal
+import subprocess
 import sys
-import traceback
 from pathlib import Path
 
 import keras
@@ -28,13 +25,27 @@ BEST = (0, 1)
 """Epochs with a new best student: its file is new in some checkpoints, and the same in others."""
 
 
-def train(
-    folder: Path,
-    epochs: int = EPOCHS,
-    save_kill_at: int | None = None,
-    begin_kill_at: int | None = None,
-) -> None:
-    """A training whose every epoch follows from all those before, in weights and files."""
+class Copies:
+    """Copies of a folder, one before each event: `FOLDER-NAME-NUMBER`."""
+
+    def __init__(self, folder: Path, name: str):
+        self.folders: list[Path] = []
+        self._folder, self._name = folder, name
+
+    def add(self, number: int) -> None:
+        copy = self._folder.with_name(f"{self._folder.name}-{self._name}-{number}")
+        # Files that are one by links stay one.
+        subprocess.run(["cp", "-a", str(self._folder), str(copy)], check=True)
+        self.folders.append(copy)
+
+
+def train(folder: Path, *, copies: bool = False) -> tuple[list[Path], list[Path]]:
+    """A training whose every epoch follows from all those before, in weights and files.
+
+    Returns:
+        Copies of its folder, if asked for: while it writes its last checkpoint, and while it takes
+        up its first.
+    """
     keras.utils.clear_session()  # names of layers are in the state, and count up
     model = StudentOnly(keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]))
     model.compile(optimizer="sgd")
@@ -44,42 +55,25 @@ def train(
     history, best = folder / "history.csv", folder / "best.txt"
     backup = ResumableBackup(folder / "checkpoint", belongs_to={"a": 1}, files=[history, best])
     backup.set_model(model)
-    begin, save = FileEvents(folder, begin_kill_at), FileEvents(folder, save_kill_at)
-    with begin.counted():
+    of_saving, of_going_on = Copies(folder, "save"), Copies(folder, "begin")
+    if copies:
+        with FileEvents(folder, of_going_on.add).counted():
+            backup.on_train_begin()
+    else:
         backup.on_train_begin()
-    for epoch in range(backup.position()[0], epochs):
+    for epoch in range(backup.position()[0], EPOCHS):
         backup.on_epoch_begin(epoch)
         kernel.assign(kernel * 2 + epoch)
         value = str(keras.ops.convert_to_numpy(kernel).tolist())
         write_text(history, (history.read_text() if epoch else "") + value + "\n")
         if epoch in BEST:
             write_text(best, (best.read_text() if epoch else "") + value + "\n")
-        if epoch == EPOCHS - 1:
-            with save.counted():
+        if copies and epoch == EPOCHS - 1:
+            with FileEvents(folder, of_saving.add).counted():
                 backup.on_epoch_end(epoch)
         else:
             backup.on_epoch_end(epoch)
-    folder.with_suffix(".json").write_text(json.dumps([save.count, begin.count]))
-
-
-def start(folders: list[Path], **arguments: int) -> bool:
-    """Forks a process that trains in one folder after the other; returns whether it was killed."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            for folder in folders:
-                folder.mkdir(exist_ok=True)
-                train(folder, **arguments)
-            status = 0
-        except Exception:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    status = os.waitpid(child, 0)[1]
-    was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    assert was_killed or status == 0, (folders, arguments, status)
-    return was_killed
+    return of_saving.folders, of_going_on.folders
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -91,29 +85,21 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def main(folder: Path) -> None:
     whole = folder / "whole"
-    assert not start([whole])
-    ready = folder / "ready"
-    assert not start([ready], epochs=EPOCHS - 1)
-    saving, _ = json.loads(whole.with_suffix(".json").read_text())
-    killed = [folder / f"save-{event}" for event in range(1, saving + 1)]
-    for event, path in enumerate(killed, 1):
-        shutil.copytree(ready, path)
-        assert start([path], save_kill_at=event), event
-    left = killed[saving // 2]
-    for event in itertools.count(1):
-        path = folder / f"begin-{event}"
-        shutil.copytree(left, path)
-        # Going on puts back what other callbacks read.
-        (path / "history.csv").write_text("damaged")
-        (path / "best.txt").unlink()
-        killed.append(path)
-        if not start([path], begin_kill_at=event):
-            break
-    assert not start(killed)
+    whole.mkdir()
+    killed, _ = train(whole, copies=True)
+    # One of them is taken up, with a kill at any event of that.
+    left = folder / "left"
+    shutil.copytree(killed[len(killed) // 2], left)
+    # Going on puts back what other callbacks read.
+    (left / "history.csv").write_text("damaged")
+    (left / "best.txt").unlink()
+    _, killed_again = train(left, copies=True)
     expected = contents(whole)
-    for path in killed:
+    for path in [left, *killed, *killed_again]:
+        if path != left:
+            train(path)
         assert contents(path) == expected, (path.name, sorted(contents(path)), sorted(expected))
-    print(json.dumps([saving, len(killed) - saving - 1]))
+    print(json.dumps([len(killed), len(killed_again)]))
 
 
 if __name__ == "__main__":
