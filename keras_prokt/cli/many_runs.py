@@ -26,8 +26,13 @@ from keras_prokt.options import (
 )
 from keras_prokt.results.comparison_forms import render
 from keras_prokt.runs.folder import unused_path
+from keras_prokt.runs.method_comparison import (
+    FIGURE,
+    compare_folders,
+    known_baselines,
+    titled_runs,
+)
 from keras_prokt.runs.method_comparison import compare as carry_out_comparison
-from keras_prokt.runs.method_comparison import compare_folders, known_baselines, titled_runs
 from keras_prokt.runs.setting_search import FIGURE_3
 from keras_prokt.runs.setting_search import search as carry_out_search
 from keras_prokt.runs.spec import RunSpec
@@ -181,6 +186,7 @@ def compare(
             )
     if comparison:
         click.echo(render(comparison, form))
+        click.echo(f"picture: {folder / FIGURE}", err=True)
     click.echo(f"runs: {folder}", err=True)
     exit_with_status(done)
 

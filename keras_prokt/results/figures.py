@@ -11,6 +11,9 @@ from typing import Any
 from keras_prokt.files import replacing
 from keras_prokt.results.statistics import mean_interval
 
+COLORS = {"teacher": "#e69f00", "student": "#0072b2", "gap": "#009e73"}
+"""Colours that colour-blind eyes tell apart (Okabe and Ito), light and dark."""
+
 _STYLES = (
     ("#0072b2", "-"),
     ("#d55e00", "--"),

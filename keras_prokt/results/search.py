@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_prokt.files import replacing
+from keras_prokt.results.figures import COLORS
 from keras_prokt.results.statistics import mean_interval, paired_difference
 from keras_prokt.results.tables import format_table, listed
 
@@ -169,13 +170,19 @@ def plot_search(search: Mapping[str, Any], png: str | Path) -> None:
             _draw(grid[row][column], whole, search, name, scale, role)
             if column == 0:
                 grid[row][0].set_ylabel(f"{role}, {search['metric']},\n{EPOCHS[role]} epoch")
-        grid[-1][column].set_xlabel(name)
-    count = len(search["seeds"])
+        grid[-1][column].set_xlabel({"proximal_weight": "λ (proximal_weight)"}.get(name, name))
+    seeds = ", ".join(map(str, search["seeds"]))
+    bars = "" if len(search["seeds"]) == 1 else "; bars: 95 % intervals"
     figure.suptitle(
-        f"{search['app']}, {search['method']}: validation, {count} seed{'s' * (count > 1)}"
+        f"{search['app']}, {search['method']}: validation, seeds {_short(seeds)}{bars}",
+        fontsize="medium",
     )
     with replacing(Path(png)) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 def _draw(
@@ -186,7 +193,7 @@ def _draw(
     scale: str,
     role: str,
 ) -> None:
-    color, marker = {"student": ("tab:blue", "o"), "teacher": ("tab:red", "s")}[role]
+    color, marker = COLORS[role], {"student": "o", "teacher": "s"}[role]
     places = [one["values"][name] for one in whole]
     if any(isinstance(place, str) for place in places):
         scale = "names"  # such as "0.6..0" among numbers
@@ -217,7 +224,9 @@ def _draw(
     )
     for number, one in enumerate(whole):
         if one["title"] == search["chosen"]:
-            axes.plot(places[number], heights[number], "*", color="black", markersize=12, zorder=5)
+            star = {"color": "black", "markersize": 12, "linestyle": "none", "zorder": 5}
+            axes.plot(places[number], heights[number], "*", label=_short(one["title"]), **star)
+            axes.legend(fontsize="small", title="chosen", title_fontsize="small")
     if all(0 <= height <= 1 for height in heights):  # shares; their intervals may reach beyond
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, -0.02), min(high, 1.02))

@@ -15,6 +15,7 @@ from keras_prokt.app import get_app
 from keras_prokt.data.columns import values_in
 from keras_prokt.results.comparison import Measured
 from keras_prokt.results.comparison import compare as compare_measured
+from keras_prokt.results.comparison_figure import plot_comparison
 from keras_prokt.results.tables import shown_value
 from keras_prokt.runs.executor import Execution, check_jobs, execute
 from keras_prokt.runs.folder import RunFolder
@@ -24,6 +25,8 @@ from keras_prokt.runs.run_list import Entry, RunList, folder_name
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop
 from keras_prokt.settings import SettingError, argument
+
+FIGURE = "comparison.png"
 
 _NOT_COMPARED = ("seed", "data_dir")
 """Settings in which runs of one row may differ."""
@@ -48,7 +51,8 @@ def compare(
 
     Args:
         methods: Heading of each row -> its run; the seed is replaced.
-        out: A folder: new, or that of a comparison, whose runs are taken over and added to.
+        out: A folder: new, or that of a comparison, whose runs are taken over and added to;
+            `comparison.png` is drawn in it.
         seeds: Seeds of the runs.
         baselines: Headings with which the others are compared, seed by seed; none for those that
             the folder's comparison had before. They are kept in it with those.
@@ -111,7 +115,14 @@ def compare(
         show=show,
         stream=stream,
     )
-    return _compared(runs, entries, done.completed, list(methods), baselines), done
+    return _drawn(_compared(runs, entries, done.completed, list(methods), baselines), runs), done
+
+
+def _drawn(comparison: dict[str, Any], runs: RunList) -> dict[str, Any]:
+    """The comparison, of which a picture is in its folder; nothing is drawn of no run."""
+    if comparison:
+        plot_comparison(comparison, runs.path / FIGURE)
+    return comparison
 
 
 def _check_different(methods: Mapping[str, RunSpec], seeds: Sequence[int]) -> None:
@@ -147,9 +158,8 @@ def resume_comparison(runs: RunList, **settings: Any) -> tuple[dict[str, Any], E
     done = execute(runs, **settings)
     about = runs.read()["about"]
     baselines = about.get("baselines", [])
-    return _compared(
-        runs, runs.entries(), done.completed, about.get("methods", []), baselines
-    ), done
+    compared = _compared(runs, runs.entries(), done.completed, about.get("methods", []), baselines)
+    return _drawn(compared, runs), done
 
 
 def read_comparison(runs: RunList) -> dict[str, Any]:
