@@ -33,6 +33,7 @@ BESIDE = {
     "typing": set(),
     "keras_internals": set(),
     "files": set(),
+    "pictures": {"files"},
     "settings": {"names", "backends"},
     "methods": {"names", "settings"},
     "app": {"names", "settings", "optimizers", "data", "front_ends"},

@@ -12,14 +12,13 @@ import keras
 
 from keras_prokt.callbacks.event_files import EventFile
 from keras_prokt.files import replacing
+from keras_prokt.pictures import COLORS, new_figure, save
 
 HISTORY = "history.csv"
 FIGURE = "dynamics.png"
 TENSORBOARD = "tensorboard"
 
 _ROLES = ("teacher", "student")
-_COLORS = {"teacher": "#e69f00", "student": "#0072b2", "gap": "#009e73"}
-"""Colours that colour-blind eyes tell apart (Okabe and Ito), light and dark."""
 
 
 class TrainingDynamics(keras.callbacks.Callback):
@@ -165,8 +164,6 @@ def plot_dynamics(
     Raises:
         ValueError: If the table is missing, empty or damaged.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     history_csv = Path(history_csv)
@@ -177,9 +174,7 @@ def plot_dynamics(
             "is missing or empty; train with TrainingDynamics(directory) first."
         )
     has_target = "student_loss" in rows[0]
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize="medium")
+    figure = new_figure(10, 4.2, title)
     losses, metrics = figure.subplots(1, 2)
     words = metric.replace("_", " ")
     losses.set(title="(a) training loss", ylabel="nats" if has_target else "loss")
@@ -194,11 +189,11 @@ def plot_dynamics(
             )
 
     target = r"student's loss, KL($p^+\,\|\,q$)" if has_target else "student's loss"
-    draw(losses, "student_loss" if has_target else "loss", target, _COLORS["student"], "-")
-    draw(losses, "gap", r"gap, KL($q\,\|\,p$)", _COLORS["gap"], "-.")
+    draw(losses, "student_loss" if has_target else "loss", target, COLORS["student"], "-")
+    draw(losses, "gap", r"gap, KL($q\,\|\,p$)", COLORS["gap"], "-.")
     for role in _ROLES:
         for prefix, data, line in (("", "training", "-"), ("val_", "validation", "--")):
-            draw(metrics, f"{prefix}{role}_{metric}", f"{role}, {data}", _COLORS[role], line)
+            draw(metrics, f"{prefix}{role}_{metric}", f"{role}, {data}", COLORS[role], line)
     if chance is not None:
         metrics.axhline(chance, color="black", linestyle=":", label=f"chance, {chance:.3g}")
     drawn = f"val_student_{metric}"
@@ -219,8 +214,7 @@ def plot_dynamics(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
-    with replacing(Path(png)) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+    save(figure, png)
 
 
 def read_history(path: Path) -> list[dict[str, str]]:

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_prokt.files import replacing
-from keras_prokt.results.figures import COLORS
+from keras_prokt.pictures import COLORS, new_figure, save
 
 _LONGEST = 40
 """Characters of a heading that are shown: a longer one leaves no place for the picture."""
@@ -26,24 +25,19 @@ def plot_comparison(comparison: Mapping[str, Any], png: str | Path) -> None:
         comparison: As `keras_prokt.results.comparison.compare` returns.
         png: Image to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     methods, differences = comparison["methods"], comparison["comparisons"]
     panels = 2 if differences else 1
     rows = max(len(methods), len(differences))
-    figure = Figure(figsize=(1 + 6.5 * panels, 1.6 + 0.45 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
     settings = comparison["settings"]
     about = [str(settings[name]) for name in ("app",) if name in settings]
     percent = f"{100 * comparison['confidence']:g} % intervals"
-    figure.suptitle(", ".join([*about, f"{comparison['part']} data, {percent}"]), fontsize="medium")
+    title = ", ".join([*about, f"{comparison['part']} data, {percent}"])
+    figure = new_figure(1 + 6.5 * panels, 1.6 + 0.45 * rows, title)
     grid = figure.subplots(1, panels, squeeze=False)[0]
     _draw_means(grid[0], comparison)
     if differences:
         _draw_differences(grid[1], comparison)
-    with replacing(Path(png)) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+    save(figure, png)
 
 
 def _draw_means(axes: Any, comparison: Mapping[str, Any]) -> None:

@@ -8,11 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_prokt.files import replacing
+from keras_prokt.pictures import new_figure, save
 from keras_prokt.results.statistics import mean_interval
-
-COLORS = {"teacher": "#e69f00", "student": "#0072b2", "gap": "#009e73"}
-"""Colours that colour-blind eyes tell apart (Okabe and Ito), light and dark."""
 
 _STYLES = (
     ("#0072b2", "-"),
@@ -64,7 +61,7 @@ def draw_dynamics(
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    _save(figure, png)
+    save(figure, png)
 
 
 def draw_proximal_weight(
@@ -121,7 +118,7 @@ def draw_proximal_weight(
         axes.set_ylabel(metric)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    _save(figure, png)
+    save(figure, png)
 
 
 def draw_validation(
@@ -173,7 +170,7 @@ def draw_validation(
         axes.set_ylabel(f"student's validation {metric}")
         axes.grid(alpha=0.3)
     whole.legend(fontsize=8)
-    _save(figure, png)
+    save(figure, png)
 
 
 def _standard_error(values: Sequence[float]) -> float:
@@ -189,18 +186,8 @@ FIGURES: dict[str, Callable[..., None]] = {
 
 
 def _panels(title: str) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title)
+    figure = new_figure(10, 4, title)
     return figure, figure.subplots(1, 2)
-
-
-def _save(figure: Any, png: Path) -> None:
-    with replacing(png) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
 
 
 def _by_title(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

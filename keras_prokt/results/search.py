@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_prokt.files import replacing
-from keras_prokt.results.figures import COLORS
+from keras_prokt.pictures import COLORS, new_figure, save
 from keras_prokt.results.statistics import mean_interval, paired_difference
 from keras_prokt.results.tables import format_table, listed
 
@@ -154,16 +153,14 @@ def plot_search(search: Mapping[str, Any], png: str | Path) -> None:
         search: As `keras_prokt.runs.setting_search.search` returns.
         png: Image to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     whole = [one for one in search["configurations"] if one["is_whole"]]
     settings = search["settings"]
     has_teacher = any(run["teacher"] is not None for one in whole for run in one["runs"])
     roles = ["student", "teacher"] if has_teacher else ["student"]
-    size = (1 + 4.5 * len(settings), 0.6 + 2.6 * len(roles))
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    seeds = ", ".join(map(str, search["seeds"]))
+    bars = "" if len(search["seeds"]) == 1 else "; bars: 95 % intervals"
+    title = f"{search['app']}, {search['method']}: validation, seeds {_short(seeds)}{bars}"
+    figure = new_figure(1 + 4.5 * len(settings), 0.6 + 2.6 * len(roles), title)
     grid = figure.subplots(len(roles), len(settings), squeeze=False, sharex="col", sharey="row")
     for column, (name, scale) in enumerate(settings.items()):
         for row, role in enumerate(roles):
@@ -171,14 +168,7 @@ def plot_search(search: Mapping[str, Any], png: str | Path) -> None:
             if column == 0:
                 grid[row][0].set_ylabel(f"{role}, {search['metric']},\n{EPOCHS[role]} epoch")
         grid[-1][column].set_xlabel({"proximal_weight": "λ (proximal_weight)"}.get(name, name))
-    seeds = ", ".join(map(str, search["seeds"]))
-    bars = "" if len(search["seeds"]) == 1 else "; bars: 95 % intervals"
-    figure.suptitle(
-        f"{search['app']}, {search['method']}: validation, seeds {_short(seeds)}{bars}",
-        fontsize="medium",
-    )
-    with replacing(Path(png)) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+    save(figure, png)
 
 
 def _short(text: str) -> str:

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from keras_prokt import StudentOnly
 from keras_prokt.callbacks import TrainingDynamics, plot_dynamics
-from keras_prokt.callbacks.training_dynamics import _COLORS, read_history
+from keras_prokt.callbacks.training_dynamics import read_history
+from keras_prokt.pictures import COLORS
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -140,7 +141,7 @@ def test_the_figure_says_what_it_shows(tmp_path, monkeypatch):
 
 def test_both_models_are_told_apart_in_grey():
     weights = np.array([0.299, 0.587, 0.114])
-    teacher, student = (weights @ to_rgb(_COLORS[role]) for role in ("teacher", "student"))
+    teacher, student = (weights @ to_rgb(COLORS[role]) for role in ("teacher", "student"))
     assert teacher - student > 0.25
 
 
