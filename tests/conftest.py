@@ -14,11 +14,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import keras
 import pytest
 from marks import Guard, skip_without_data
+from served import Server
 from small_glue import write_bert
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(Guard())
+    config.pluginmanager.register(Guard(), "guard")
 
 
 def pytest_runtest_setup(item):
@@ -37,6 +38,21 @@ def real_data_for_its_tests_alone(request, monkeypatch):
 def seeded():
     """The same random numbers in every test, whatever ran before."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def _server():
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def server(_server, request):
+    """Serves SavedModels in another process."""
+    # Only the first test that asks starts it.
+    request.config.pluginmanager.get_plugin("guard").check("process", "asks a process")
+    return _server
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,11 @@ def test_a_process_with_its_mark():
     assert subprocess.run([sys.executable, "-c", ""]).returncode == 0
 
 
+def test_the_process_that_tests_share_needs_the_mark(request):
+    with pytest.raises(pytest.fail.Exception, match="^Expected the mark 'process': "):
+        request.getfixturevalue("server")
+
+
 def test_the_training_of_a_run_needs_its_mark():
     with pytest.raises(pytest.fail.Exception, match="^Expected the mark 'whole_run': "):
         Run.fit(None)

@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -63,22 +61,14 @@ def table(tmp_path):
     return path
 
 
-def serve(folder, name="saved_model", **columns):
-    """The outputs of `serve_text` of a run's SavedModel, in another process."""
-    program = (
-        "import json, sys, tensorflow as tf, tensorflow_text\n"
-        "path, columns = sys.argv[1], json.loads(sys.argv[2])\n"
-        "model = tf.saved_model.load(path)\n"
-        "columns = {name: tf.constant(texts) for name, texts in columns.items()}\n"
-        "served = model.signatures['serve_text'](**columns)\n"
-        "served = {name: values.numpy().tolist() for name, values in served.items()}\n"
-        "served['class_name'] = [name.decode() for name in served['class_name']]\n"
-        "print(json.dumps(served))"
-    )
-    command = [sys.executable, "-c", program, str(folder / name / "1")]
-    result = subprocess.run([*command, json.dumps(columns)], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+@pytest.fixture
+def serve(server):
+    """Gives the outputs of `serve_text` of a run's SavedModel, in another process."""
+
+    def ask(folder, name="saved_model", **columns):
+        return server.ask(folder / name / "1", "serve_text", **columns)
+
+    return ask
 
 
 def test_pairs_are_read_by_both_models(table, bert):
@@ -105,7 +95,7 @@ def test_pairs_are_read_by_both_models(table, bert):
 
 @pytest.mark.process
 @pytest.mark.whole_run
-def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path):
+def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path, serve):
     arguments = ["--app", "text", "--dataset", table.name, "--text", "body", "--label", "stars"]
     arguments += ["--teacher", bert, "--student", "bilstm", "--epochs", "1", "--out", "run"]
     result = keras_prokt("run", *arguments, "--stop-after", "1s", cwd=tmp_path)
@@ -186,7 +176,7 @@ def predictions(path):
 
 @pytest.mark.process
 @pytest.mark.whole_run
-def test_a_run_on_pairs_gives_class_names_for_raw_pairs(bert, tmp_path):
+def test_a_run_on_pairs_gives_class_names_for_raw_pairs(bert, tmp_path, serve):
     path = tmp_path / "pairs.tsv"
     texts = {f"an {word} film": label for label, word in WORDS.items()}
     pairs = [(one, two) for one in texts for two in texts]
@@ -306,7 +296,7 @@ def test_duplicate_texts_are_one_line_of_warning(table, bert, tmp_path):
 
 @pytest.mark.process
 @pytest.mark.whole_run
-def test_a_run_is_exported_without_its_data_and_its_teacher(table, bert, tmp_path):
+def test_a_run_is_exported_without_its_data_and_its_teacher(table, bert, tmp_path, serve):
     workplace = tmp_path / "work"
     workplace.mkdir()
     shutil.copy(table, workplace / "reviews.csv")
@@ -417,7 +407,7 @@ def test_validation_splits_that_are_left_out_are_one_line_of_warning(tmp_path):
 
 @pytest.mark.process
 @pytest.mark.whole_run
-def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch):
+def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch, serve):
     monkeypatch.setenv("KERAS_PROKT_CACHE", str(tmp_path / "cache"))
     columns = {"text_columns": ("body",), "label_column": "stars"}
     spec = RunSpec.resolve(
