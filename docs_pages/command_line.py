@@ -4,6 +4,9 @@ import click
 
 from keras_prokt.cli import main
 
+_WIDTH = 84
+"""Characters of a line, as a page is wide."""
+
 _BEFORE = """# Command line
 
 What `--help` says, of all commands. Options are made from the settings of a run
@@ -15,12 +18,12 @@ SIGTERM, with the state saved.
 
 def pages() -> dict[str, str]:
     """Markdown by path below the folder of the documents."""
-    context = click.Context(main, info_name="keras-prokt", max_content_width=100)
-    context.terminal_width = 100
+    context = click.Context(main, info_name="keras-prokt", max_content_width=_WIDTH)
+    context.terminal_width = _WIDTH
     sections = [_BEFORE, "```text", main.get_help(context), "```"]
     for name in main.list_commands(context):
         command = main.get_command(context, name)
-        inner = click.Context(command, info_name=name, parent=context, max_content_width=100)
-        inner.terminal_width = 100
+        inner = click.Context(command, info_name=name, parent=context, max_content_width=_WIDTH)
+        inner.terminal_width = _WIDTH
         sections += ["", f"## {name}", "", "```text", command.get_help(inner), "```"]
     return {"command_line.md": "\n".join([*sections, ""])}

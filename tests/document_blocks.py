@@ -18,7 +18,7 @@ _FENCE = re.compile(
     r"^```(?P<language>\w+)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_OTHERS = ("bash", "mkdocs", "mypy", "pip", "pytest", "python", "ruff")
+_OTHERS = ("bash", "mkdocs", "mypy", "patch", "pip", "pytest", "python", "ruff")
 """Commands that are not ours, and are tried as a new user would."""
 
 
