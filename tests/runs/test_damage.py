@@ -72,13 +72,16 @@ def stopped(workplace, name, *arguments, epoch):
         return carried_out(workplace, name, *arguments)
 
 
-@pytest.fixture(scope="module", params=["prokt", "ab"])
-def unfinished(request, workplace):
-    """A run with two checkpoints, and an epoch to go; and what it comes to."""
-    method = ["run", "--method", request.param, *SETTINGS, "--no-export"]
-    folder = stopped(workplace, f"{request.param}-1", *method, epoch=1)
+@pytest.fixture(scope="module")
+def unfinished(workplace):
+    """A run with two checkpoints, and an epoch to go; and what it comes to.
+
+    Both models train, after a first stage: it has all the files that a run can have.
+    """
+    method = ["run", "--method", "ab+prokt", *SETTINGS, "--no-export"]
+    folder = stopped(workplace, "unfinished", *method, epoch=1)
     assert RunFolder(folder).read()["status"] == "running"
-    whole = carried_out(workplace, f"{request.param}-2", *method)
+    whole = carried_out(workplace, "whole", *method)
     return folder, damage.outcome_of(whole)
 
 
@@ -128,11 +131,20 @@ def test_of_a_finished_run(finished, workplace, cache, tmp_path, tally):
     tally.check()
 
 
+def is_older(path):
+    """Whether a file is of a checkpoint before the last one of its training."""
+    checkpoint = next((one for one in path.parents if one.name.startswith("epoch-")), None)
+    return checkpoint is not None and checkpoint != max(checkpoint.parent.glob("epoch-*"))
+
+
 def test_of_an_unfinished_run(unfinished, cache, tmp_path, tally):
     folder, whole = unfinished
     original = folder
     files = [*files_of(folder), *sorted((folder / "checkpoint").rglob("*"))]
     files += sorted((folder / "first_stage").glob("*.csv"))
+    if damage.MANY == 1:
+        # Of checkpoints before the last one, which nothing takes up, one file stands for all.
+        files = [path for path in files if path.name == "position.json" or not is_older(path)]
     for path in filter(Path.is_file, files):
         name = str(path.relative_to(original))
         flips, cuts = (12, 4) if name == "run.json" else (1, 1)
@@ -189,13 +201,15 @@ def test_of_a_kept_teacher(finished, tmp_path, tally):
     whole = damage.outcome_of(finished)
     folder = kept_teacher(finished)
     key = read_record(folder / "contents.json")["key"]
-    for path in sorted(folder.iterdir()):
+    for place, path in enumerate(sorted(folder.iterdir())):
+        # A run takes seconds.
+        run_with = (0, 2) if damage.MANY > 1 else ((0, 2)[place % 2],)
         for number, (what, damaged) in enumerate(
             damage.damages(path.read_bytes(), path.name, flips=20, cuts=4)
         ):
             copy = damage.copy_of(folder, tmp_path / "cache" / "teachers")
             damage.put(copy / path.name, damaged)
-            if number in (0, 2):
+            if number in run_with:
                 out = tmp_path / f"{path.name}-{number}"
                 again = ("run", "--method", "kd", *SETTINGS, "--no-export", "--out", out)
                 result = damage.command(*again, cache=tmp_path / "cache")
