@@ -1,15 +1,15 @@
 """App `glue-sst2` on the real data with a real pretrained encoder."""
 
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from marks import MINILM
 
 from keras_prokt.app import TaskRequest, get_app
+from keras_prokt.cli import main
 
 pytestmark = [
     pytest.mark.real_data("minilm", "glue/sst2"),
@@ -47,25 +47,17 @@ def test_unknown_students_are_named():
 
 @pytest.mark.process
 @pytest.mark.whole_run
-def test_a_run_serves_raw_strings(tmp_path):
+def test_a_run_serves_raw_strings(server, tmp_path):
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "keras_prokt.cli", "run", "--app", "glue-sst2"]
-    command += ["--teacher", MINILM, "--limit", "64", "--epochs", "1", "--out", str(folder)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert result.returncode == 0, result.stderr
+    command = ["run", "--app", "glue-sst2", "--teacher", MINILM, "--limit", "64", "--epochs", "1"]
+    result = CliRunner().invoke(main, [*command, "--out", str(folder)])
+    assert result.exit_code == 0, result.output
     record = json.loads((folder / "run.json").read_text())
     assert record["results"]["models"]["student"]["parameters"] == 10_600_202
     assert "test" not in record["results"]["models"]["student"]
 
     texts = ["a gorgeous, witty, seductive movie", "boring"]
-    serve = (
-        "import sys, json, numpy as np, tensorflow as tf, tensorflow_text\n"
-        f"model = tf.saved_model.load({str(folder / 'saved_model' / '1')!r})\n"
-        f"served = model.signatures['serve_text'](text=tf.constant({texts!r}))\n"
-        "print(json.dumps(served['probabilities'].numpy().tolist()))"
-    )
-    served = subprocess.run([sys.executable, "-c", serve], capture_output=True, text=True)
-    assert served.returncode == 0, served.stderr
+    served = server.ask(folder / "saved_model" / "1", "serve_text", text=texts)
 
     from keras_prokt import load_student
     from keras_prokt.data.batches import Batches
@@ -77,4 +69,4 @@ def test_a_run_serves_raw_strings(tmp_path):
     x, _ = Batches(inputs, np.zeros(2), batch_size=2).batch(np.arange(2))
     logits = load_student(folder / "student.keras").predict(x, verbose=0)
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    np.testing.assert_allclose(json.loads(served.stdout), expected, atol=1e-5)
+    np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
