@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         TrainingFault,
     )
     from keras_prokt.export import export_saved_model
+    from keras_prokt.models.as_logits import InexactLogitsWarning, as_logits
     from keras_prokt.models.loading import load_student
     from keras_prokt.models.uniform_start import uniform_start
 
@@ -34,6 +35,7 @@ __version__ = "0.2.0"
 _HOME = {
     "Distiller": "distillers",
     "FrozenTeacherDistiller": "distillers",
+    "InexactLogitsWarning": "models.as_logits",
     "MutualDistiller": "distillers",
     "ObjectiveSchedule": "callbacks",
     "OnOptimizer": "callbacks",
@@ -45,6 +47,7 @@ _HOME = {
     "TeacherRoute": "callbacks",
     "TrainingDynamics": "callbacks",
     "TrainingFault": "distillers",
+    "as_logits": "models.as_logits",
     "export_saved_model": "export",
     "load_student": "models.loading",
     "uniform_start": "models.uniform_start",
@@ -53,6 +56,7 @@ _HOME = {
 __all__ = [
     "Distiller",
     "FrozenTeacherDistiller",
+    "InexactLogitsWarning",
     "MutualDistiller",
     "ObjectiveSchedule",
     "OnOptimizer",
@@ -65,6 +69,7 @@ __all__ = [
     "TrainingDynamics",
     "TrainingFault",
     "__version__",
+    "as_logits",
     "export_saved_model",
     "load_student",
     "uniform_start",

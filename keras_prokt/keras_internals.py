@@ -4,7 +4,7 @@ With `distillers/keras_trainer.py` and the optimizers this is where its private 
 lists all of them, so that an upgrade of Keras shows at once what to look at.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -39,3 +39,46 @@ def inputs_of_operation(tensor: Any) -> list[Any]:
     """The symbolic tensors that `operation_of(tensor)` made it from."""
     history = tensor._keras_history
     return list(history.operation._inbound_nodes[history.node_index].input_tensors)
+
+
+class SymbolicCall(NamedTuple):
+    """The call that a symbolic tensor is an output of."""
+
+    operation: Any
+    """The layer or operation, as of `operation_of`."""
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    index: int
+    """Which of the flat outputs the tensor is."""
+
+
+def call_of(tensor: Any) -> SymbolicCall:
+    """The call that a symbolic tensor is an output of, with all its arguments."""
+    history = tensor._keras_history
+    arguments = history.operation._inbound_nodes[history.node_index].arguments
+    return SymbolicCall(history.operation, arguments.args, arguments.kwargs, history.tensor_index)
+
+
+def copy_sharing_weights(layer: keras.layers.Layer, **attributes: Any) -> keras.layers.Layer:
+    """A second layer of the same class, settings and variables, without the calls of the first.
+
+    What one of the two trains, the other one has.
+
+    Args:
+        layer: A built layer.
+        **attributes: Those that are not as in `layer`.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_prokt.keras_internals import copy_sharing_weights
+    >>> layer = keras.layers.Dense(3)
+    >>> layer.build((None, 4))
+    >>> copy_sharing_weights(layer).kernel is layer.kernel
+    True
+    """
+    # Not copy.copy: Keras would save and load the layer, with variables of its own.
+    copied = object.__new__(type(layer))
+    # Past Keras's tracking and PyTorch's, of which both layers have the same records.
+    copied.__dict__.update(vars(layer), _inbound_nodes=[], _outbound_nodes=[], **attributes)
+    return copied

@@ -27,12 +27,12 @@ FAULTS = {
     "label_rows": "",
     "inputs": "Expected finite inputs, received NaN or infinity; clean the data.",
     "teacher_probabilities": (
-        "Expected logits from the teacher, received probabilities; remove its last softmax "
-        "(activation=None)."
+        "Expected logits from the teacher, received probabilities; convert it: "
+        "keras_prokt.as_logits(teacher) has the same weights."
     ),
     "student_probabilities": (
-        "Expected logits from the student, received probabilities; remove its last softmax "
-        "(activation=None)."
+        "Expected logits from the student, received probabilities; convert it: "
+        "keras_prokt.as_logits(student) has the same weights."
     ),
     "teacher_weights": (
         "Expected finite outputs from the {teacher}, received NaN or infinity; check its weights, "

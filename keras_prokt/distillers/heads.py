@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_prokt import outputs
+from keras_prokt.models.as_logits import ending_of, removed_activation
 from keras_prokt.names import unknown_name
 from keras_prokt.outputs import Output
 from keras_prokt.typing import Tensor
@@ -33,7 +34,7 @@ class Heads:
     def split(self, model: keras.Model, predicted: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """The float32 logits of what a model returned, and its second output as a part `logits`."""
         if self.second is None:
-            return ops.cast(predicted, "float32"), {}
+            return ops.cast(_only(predicted), "float32"), {}
         first, second = self._pair(model, predicted)
         return ops.cast(first, "float32"), {"logits": ops.cast(second, "float32")}
 
@@ -48,9 +49,14 @@ class Heads:
         Raises:
             ValueError: If it is not one tensor of logits, or two of the same width.
         """
+        # Inside a subclassed model it can only be seen now that it is built.
+        check_ends_in_logits(self.role, model, kind)
         if self.second is None:
-            return _width(self.role, predicted, kind)
+            width = _width(self.role, _only(predicted), kind)
+            _check_meaning(self.role, model, width, kind)
+            return width
         first, second = (_width(self.role, p, kind) for p in self._pair(model, predicted))
+        _check_meaning(self.role, model, first, kind)
         if first != second:
             raise ValueError(
                 f"Expected two outputs of the {self.role} of the same width, received {first} and "
@@ -86,6 +92,42 @@ class Heads:
             )
         first = next(value for name, value in named.items() if name != self.second)
         return first, named[self.second]
+
+
+def check_ends_in_logits(role: str, model: keras.Model, kind: Output | None) -> None:
+    """Refuses a model that is known to output probabilities.
+
+    Args:
+        role: "teacher" or "student".
+        model: The model.
+        kind: What its outputs mean, or `None` if their width is to tell.
+
+    Raises:
+        ValueError: If it ends in a softmax or a sigmoid.
+    """
+    ending = ending_of(model)
+    if ending and ending.activation in (kind or Output).activations:
+        raise ValueError(
+            f"Expected a {role} that outputs logits, received probabilities: layer "
+            f"{ending.layer!r} of model {model.name!r} ends in {ending.activation}; take it off: "
+            "keras_prokt.as_logits(model) has the same weights."
+        )
+
+
+def _check_meaning(role: str, model: keras.Model, width: int, kind: Output | None) -> None:
+    """Refuses to take several sigmoids for a softmax because nobody said what the outputs mean."""
+    if kind is None and width > 1 and removed_activation(model) == "sigmoid":
+        raise ValueError(
+            f"Expected output='labels' for a {role} of {width} sigmoids, received no output, which "
+            "is one class an example; say output='labels', or output='classes' if that is meant."
+        )
+
+
+def _only(predicted: Any) -> Any:
+    """The output of a model that returns it in a dict or list of its own."""
+    if isinstance(predicted, Mapping | list | tuple) and len(predicted) == 1:
+        return keras.tree.flatten(predicted)[0]
+    return predicted
 
 
 def _by_name(model: keras.Model, predicted: Any) -> dict[str, Any]:

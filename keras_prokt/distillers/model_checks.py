@@ -1,13 +1,13 @@
 """Checks of two models against each other, before anything is trained."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-from keras_prokt.distillers.heads import Heads
-from keras_prokt.keras_internals import layers_in, operation_of
+from keras_prokt.distillers.heads import Heads, check_ends_in_logits
+from keras_prokt.keras_internals import layers_in
 from keras_prokt.outputs import Output
 
 
@@ -34,16 +34,14 @@ def check_pair(
         del models["teacher"]
     for role, model in models.items():
         if not isinstance(model, keras.Model):
+            # Not its representation: that of a PyTorch module has a line for each layer.
+            received = f"{type(model).__module__}.{type(model).__qualname__}"
             raise ValueError(
-                f"Expected a keras.Model as {role}, received {type(model).__name__}: {model!r}."
+                f"Expected a keras.Model as {role}, received {received}; on the torch backend a "
+                "PyTorch module becomes one as keras.Sequential([keras.Input(shape), "
+                "keras.layers.TorchModuleWrapper(module, output_shape=(None, width))])."
             )
-        if layer := probability_layer(model, (kind or Output).activations):
-            raise ValueError(
-                f"Expected a {role} that outputs logits, received probabilities: layer "
-                f"{layer.name!r} of model {model.name!r} ends in {_activation_name(layer)}; "
-                f"remove it (activation=None), the losses apply the {_activation_name(layer)} "
-                "themselves."
-            )
+        check_ends_in_logits(role, model, kind)
     if teacher is None:
         return
     if teacher is student:
@@ -120,39 +118,6 @@ def check_widths(teacher: int, student: int) -> None:
             "Expected teacher and student with the same number of classes, received outputs of "
             f"width {teacher} (teacher) and {student} (student); give both heads the same units."
         )
-
-
-def probability_layer(
-    model: keras.Model, activations: Sequence[str] = Output.activations
-) -> keras.layers.Layer | None:
-    """The layer after which outputs of a functional or sequential model are no logits any more.
-
-    Args:
-        model: The model.
-        activations: Names of such activations.
-    """
-    is_functional = not isinstance(model, keras.Sequential) and getattr(model, "outputs", None)
-    ends = [operation_of(output) for output in model.outputs] if is_functional else [model]
-    last = (_last_layer(end) for end in ends)
-    return next((layer for layer in last if _activation_name(layer) in activations), None)
-
-
-def _last_layer(layer: Any) -> Any:
-    """The layer that makes the output of a layer or model, `None` where that cannot be seen."""
-    while isinstance(layer, keras.Model):
-        if isinstance(layer, keras.Sequential):
-            layer = layer.layers[-1] if layer.layers else None
-        elif getattr(layer, "outputs", None):
-            layer = operation_of(layer.outputs[0])
-        else:
-            return None
-    return layer
-
-
-def _activation_name(layer: Any) -> str | None:
-    activation = getattr(getattr(layer, "activation", None), "__name__", None)
-    # The layer `Softmax`, or a bare `keras.ops.softmax`.
-    return activation or type(layer).__name__.lower()
 
 
 def is_mode_free(model: keras.Model) -> bool:

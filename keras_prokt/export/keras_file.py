@@ -9,11 +9,12 @@ from keras import ops
 
 from keras_prokt.export.base import Description, Format
 from keras_prokt.files import replacing
+from keras_prokt.models.as_logits import original_outputs
 from keras_prokt.models.loading import load_student
 
 
 class KerasFile(Format):
-    """Form `keras`: what `keras.Model.save` writes."""
+    """Form `keras`: what `keras.Model.save` writes, with the outputs from before `as_logits`."""
 
     def check(self, student: keras.Model, path: Path, description: Description) -> None:
         if path.suffix != ".keras":
@@ -34,7 +35,7 @@ class KerasFile(Format):
 
     def write(self, student: keras.Model, path: Path, description: Description) -> Path:
         with replacing(path) as temporary:
-            student.save(temporary)
+            original_outputs(student).save(temporary)
             # Keras also writes what it refuses to load: code, and layers that are not registered.
             try:
                 load_student(temporary)
@@ -51,6 +52,6 @@ class KerasFile(Format):
     ) -> float:
         theirs, ours = (
             ops.convert_to_numpy(model(inputs, training=False))
-            for model in (load_student(written), student)
+            for model in (load_student(written), original_outputs(student))
         )
         return float(np.max(np.abs(theirs - ours)))

@@ -8,7 +8,9 @@ import keras
 
 from keras_prokt.model_file import check_model_file, code_refusal
 
-_OWN_LAYERS = ("batch_normalization", "bert", "bilstm", "channel_groups", "transformer")
+_OWN_LAYERS = (
+    *("as_logits", "batch_normalization", "bert", "bilstm", "channel_groups", "transformer"),
+)
 """Modules of this package that register layers of their own."""
 
 

@@ -43,6 +43,34 @@ def test_teacher_that_is_the_student():
         ProKTDistiller(model, model)
 
 
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_a_module_of_pytorch_is_refused_in_one_line(role):
+    torch = pytest.importorskip("torch", reason="a module of PyTorch")
+    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    models = {"teacher": network(), "student": network()}
+    with pytest.raises(ValueError, match="received torch.*TorchModuleWrapper") as error:
+        FrozenTeacherDistiller(**{**models, role: module})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="computed by PyTorch alone")
+def test_a_wrapped_module_of_pytorch_is_a_fixed_teacher():
+    import torch
+
+    module = torch.nn.Linear(4, 3)
+    wrapped = layers.TorchModuleWrapper(module, output_shape=(None, 3))
+    distiller = FrozenTeacherDistiller(
+        keras.Sequential([keras.Input((4,)), wrapped]), keras.Sequential([layers.Dense(3)])
+    )
+    distiller.compile("sgd")
+    before = [p.detach().clone() for p in module.parameters()]
+    distiller.fit(X, Y, verbose=0)
+    assert all(map(torch.equal, before, module.parameters()))
+    expected = module(torch.tensor(X)).argmax(-1).numpy() == Y
+    logs = distiller.fit(X, Y, verbose=0, batch_size=32).history
+    np.testing.assert_allclose(logs["teacher_accuracy"], expected.mean(), atol=1e-6)
+
+
 def test_shared_layers():
     body = layers.Dense(5, name="body")
     inputs = keras.Input((4,))
@@ -81,10 +109,36 @@ class Subclassed(keras.Model):
         return self.activation_function(self.dense(inputs))
 
 
-def test_probabilities_of_subclassed_models_are_seen_in_the_first_step():
-    distiller = ProKTDistiller(network(), Subclassed(activation="softmax"))
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_probabilities_inside_subclassed_models_are_seen_when_they_are_built(activation):
+    distiller = ProKTDistiller(network(), Subclassed(activation=activation))
     distiller.compile("sgd")
-    with pytest.raises(TrainingFault, match="Step 1: Expected logits from the student"):
+    with pytest.raises(ValueError, match=f"ends in {activation}; take it off: .*as_logits"):
+        distiller.fit(X, Y, verbose=0)
+    built = Subclassed(activation=activation)
+    built(X)
+    with pytest.raises(ValueError, match=f"ends in {activation}; take it off"):
+        ProKTDistiller(network(), built)
+
+
+class Shy(Subclassed):
+    """A model that shows nothing of its layers: it computes with what is no Keras tensor alone."""
+
+    def call(self, inputs):
+        if isinstance(inputs, keras.KerasTensor):
+            raise NotImplementedError
+        return super().call(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 3)
+
+
+def test_probabilities_of_models_that_show_nothing_are_seen_in_the_first_step():
+    student = Shy(activation="softmax")
+    student(X)
+    distiller = ProKTDistiller(network(), student)
+    distiller.compile("sgd")
+    with pytest.raises(TrainingFault, match="Step 1: Expected logits from the student.*as_logits"):
         distiller.fit(X, Y, verbose=0)
 
 

@@ -1,0 +1,420 @@
+"""Models that end in softmax or sigmoid, as models of logits with the same weights."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from keras_prokt.keras_internals import (
+    call_of,
+    copy_sharing_weights,
+    inputs_of_operation,
+    operation_of,
+)
+from keras_prokt.typing import Tensor
+
+ACTIVATIONS = ("softmax", "sigmoid")
+"""Activations that make probabilities of logits."""
+
+LEAST_PROBABILITY = 1e-7
+"""Probabilities nearer than this to 0, or with sigmoid to 1, count as this far: float32 has
+1 − 6e-8 as the last number below 1."""
+
+# Keras's layers whose `activation` is the last thing that they compute.
+_LINEAR = (
+    *(keras.layers.Dense, keras.layers.EinsumDense),
+    *(keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D),
+    *(keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose),
+    *(keras.layers.SeparableConv1D, keras.layers.SeparableConv2D),
+    *(keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D),
+)
+
+
+class InexactLogitsWarning(UserWarning):
+    """Logits are computed back from probabilities, since the activation cannot be taken off."""
+
+
+class Ending(NamedTuple):
+    """Where a model makes probabilities."""
+
+    activation: str
+    """One of `ACTIVATIONS`."""
+    layer: str
+    """Name of the layer or operation that it is, or is in."""
+    can_be_removed: bool
+    """Whether it can be taken off; not inside a subclass."""
+
+
+def as_logits(model: keras.Model, activation: str | None = None) -> keras.Model:
+    """A model without its last softmax or sigmoid: the same layers and weights, logits as outputs.
+
+    Distillers read logits. Training what this returns trains `model`, whose outputs stay
+    probabilities: `model.predict` and `model.save` serve what was learned. `distiller.export` and
+    `keras_prokt.export.export_student` give the original outputs too.
+
+    The activation is taken off exactly where it can be seen: as `activation` of the last dense or
+    convolutional layer, as a layer (`Softmax`, `Activation`), or as a function
+    (`keras.ops.softmax`), in functional and sequential models and models nested in them. Inside a
+    subclassed layer or model it stays, and the logits are `log p` of softmax or
+    `log p − log(1 − p)` of sigmoid, with `p` clipped by 1e-7; an `InexactLogitsWarning` says so.
+    Values that are no probabilities become NaN there, which the first step of training refuses.
+
+    Args:
+        model: A functional, built sequential, or subclassed model. Of several outputs each that
+            ends in an activation is converted.
+        activation: "softmax" or "sigmoid", of a subclassed model in which it cannot be seen. By
+            default its width decides: sigmoid for one output, softmax for more.
+
+    Returns:
+        The model of logits; `model` itself if it ends in no such activation.
+
+    Raises:
+        ValueError: If it is no Keras model, a sequential model that has not seen its inputs, or
+            its softmax is not over the last axis.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> from keras_prokt import as_logits
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    >>> logits = as_logits(model)(np.ones((2, 4)))
+    >>> bool(np.allclose(keras.ops.softmax(logits), model(np.ones((2, 4))), atol=1e-6))
+    True
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"Expected a keras.Model, received {type(model).__name__}; as_logits converts models "
+            "of Keras."
+        )
+    if activation not in (None, *ACTIVATIONS):
+        raise ValueError(
+            f"Expected activation 'softmax' or 'sigmoid', received {activation!r}; leave it out "
+            "where it can be seen."
+        )
+    if isinstance(model, keras.Sequential) and not _has_graph(model):
+        if ending_of(model) is None:
+            return model
+        raise ValueError(
+            f"Expected a sequential model that knows its inputs, received {model.name!r} without; "
+            "give it keras.Input(shape) as its first layer, or call it on a batch."
+        )
+    if not _has_graph(model):
+        return _subclassed_as_logits(model, activation)
+    endings = [_ending(output) for output in model.outputs]
+    if not any(endings):
+        return model
+    for ending in endings:
+        if ending and not ending.can_be_removed:
+            _warn_inexact(model, ending)
+    return _with_outputs(model, [_marked_logits(output) for output in model.outputs])
+
+
+def original_outputs(model: keras.Model) -> keras.Model:
+    """What `as_logits` made a model of logits from: the same weights, the outputs that it had.
+
+    Args:
+        model: Any model; one that `as_logits` did not make is returned as it is.
+    """
+    if isinstance(model, LogitsOfModel):
+        return model.model
+    if not _has_graph(model):
+        return model
+
+    def original(tensor: Tensor) -> Tensor:
+        operation = operation_of(tensor)
+        if isinstance(operation, RemovedActivation):
+            # What followed the activation, such as a cast, now precedes it.
+            activation = keras.layers.Activation(
+                operation.activation, dtype=operation.dtype_policy, name=operation.name
+            )
+            return activation(inputs_of_operation(tensor)[0])
+        if isinstance(operation, LogitsFromProbabilities):
+            return inputs_of_operation(tensor)[0]
+        return tensor
+
+    outputs = [original(tensor) for tensor in model.outputs]
+    changed = any(new is not old for new, old in zip(outputs, model.outputs, strict=True))
+    return _with_outputs(model, outputs) if changed else model
+
+
+def ending_of(model: keras.Model) -> Ending | None:
+    """Where a model makes probabilities, if one of its outputs is known to be some.
+
+    Inside a subclassed model it is found once that is built, and if it is a layer or an operation
+    of Keras's.
+
+    Args:
+        model: Any model.
+    """
+    if _has_graph(model):
+        endings = (_ending(output) for output in model.outputs)
+        return next((ending for ending in endings if ending), None)
+    if isinstance(model, keras.Sequential):
+        last = model.layers[-1] if model.layers else None
+        if isinstance(last, keras.Model):
+            return ending_of(last)
+        activation = _activation_of(last)
+        return Ending(activation, last.name, False) if activation else None
+    return _ending_of_subclassed(model)[0]
+
+
+def removed_activation(model: keras.Model) -> str | None:
+    """Which activation `as_logits` took off a model's first output, `None` if it did not.
+
+    Args:
+        model: Any model.
+    """
+    if isinstance(model, LogitsOfModel):
+        return model.to_logits.activation
+    operation = operation_of(model.outputs[0]) if _has_graph(model) else None
+    own = isinstance(operation, RemovedActivation | LogitsFromProbabilities)
+    return operation.activation if own else None
+
+
+@keras.saving.register_keras_serializable(package="keras_prokt")
+class RemovedActivation(keras.layers.Layer):
+    """The end of a model of logits: an identity that remembers which activation was there.
+
+    Args:
+        activation: One of `ACTIVATIONS`.
+        **settings: As in `keras.layers.Layer`.
+    """
+
+    def __init__(self, activation: str, **settings: Any):
+        super().__init__(**settings)
+        self.activation = activation
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activation": self.activation}
+
+
+@keras.saving.register_keras_serializable(package="keras_prokt")
+class LogitsFromProbabilities(keras.layers.Layer):
+    """Logits of probabilities: `log p` of softmax, `log p − log(1 − p)` of sigmoid.
+
+    `p` is clipped by `LEAST_PROBABILITY`. The result is float32, and NaN where a value is no
+    probability.
+
+    Args:
+        activation: One of `ACTIVATIONS`; `None` for sigmoid of one output, softmax of more.
+        **settings: As in `keras.layers.Layer`.
+    """
+
+    def __init__(self, activation: str | None = None, **settings: Any):
+        super().__init__(**{"dtype": "float32", **settings})
+        self.activation = activation
+
+    def call(self, probabilities: Tensor) -> Tensor:
+        activation = self.activation or ("softmax" if probabilities.shape[-1] > 1 else "sigmoid")
+        # A softmax in half precision may be above 1 by its rounding.
+        is_valid = ops.logical_and(probabilities > -0.01, probabilities < 1.01)
+        clipped = ops.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+        logits = ops.log(clipped)
+        if activation == "sigmoid":
+            logits = logits - ops.log(1 - clipped)
+        return ops.where(is_valid, logits, float("nan"))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activation": self.activation}
+
+
+@keras.saving.register_keras_serializable(package="keras_prokt")
+class LogitsOfModel(keras.Model):
+    """A subclassed model of probabilities whose logits are computed back from them.
+
+    Args:
+        model: The model.
+        activation: As in `LogitsFromProbabilities`.
+        name: By default that of the model.
+    """
+
+    def __init__(self, model: keras.Model, activation: str | None = None, name: str | None = None):
+        super().__init__(name=name or model.name)
+        self.model = model
+        self.to_logits = LogitsFromProbabilities(activation)
+        self.built = model.built
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return keras.tree.map_structure(self.to_logits, self.model(inputs, training=training))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "model": keras.saving.serialize_keras_object(self.model),
+            "activation": self.to_logits.activation,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "LogitsOfModel":
+        model = keras.saving.deserialize_keras_object(config["model"], custom_objects)
+        return cls(**{**config, "model": model})
+
+
+def _subclassed_as_logits(model: keras.Model, activation: str | None) -> keras.Model:
+    if isinstance(model, LogitsOfModel):
+        return model
+    ending, is_seen = _ending_of_subclassed(model)
+    if is_seen and ending is None:
+        return model
+    _warn_inexact(model, ending)
+    return LogitsOfModel(model, ending.activation if ending else activation)
+
+
+def _warn_inexact(model: keras.Model, ending: Ending | None) -> None:
+    what = f"{ending.activation} inside {ending.layer!r}" if ending else "last activation"
+    warnings.warn(
+        f"The {what} of model {model.name!r} cannot be taken off; its logits are logarithms of "
+        f"its probabilities, clipped at {LEAST_PROBABILITY:g}.",
+        InexactLogitsWarning,
+        stacklevel=4,
+    )
+
+
+# Graphs: functional models, and sequential ones that know their inputs.
+
+
+def _has_graph(model: Any) -> bool:
+    if isinstance(model, keras.Sequential) and not model.built:
+        return False
+    return isinstance(model, keras.Model) and bool(getattr(model, "outputs", None))
+
+
+def _with_outputs(model: keras.Model, outputs: list[Tensor]) -> keras.Model:
+    """A functional model of the same inputs and layers, with other outputs of its graph."""
+    if isinstance(model, keras.Sequential):
+        return keras.Model(model.inputs[0], outputs[0], name=model.name)
+    structure = keras.tree.pack_sequence_as(model.output, outputs)
+    return keras.Model(model.input, structure, name=model.name)
+
+
+def _ending(tensor: Tensor) -> Ending | None:
+    """Where the graph of a symbolic tensor makes probabilities as its last step."""
+    call = call_of(tensor)
+    operation = call.operation
+    if _passes_on(operation):
+        return _ending(inputs_of_operation(tensor)[0])
+    if _has_graph(operation):
+        return _ending(operation.outputs[call.index])
+    if isinstance(operation, keras.layers.Layer) and _is_of_others(operation):
+        ending, _ = _ending_inside(operation, call.args, call.kwargs)
+        return ending and Ending(ending.activation, operation.name, False)
+    if activation := _activation_of(operation):
+        # Of two tensors the second one is a mask.
+        return Ending(activation, operation.name, len(inputs_of_operation(tensor)) == 1)
+    return None
+
+
+def _marked_logits(tensor: Tensor) -> Tensor:
+    """An output of a model of logits, for an output of the model that it is made from."""
+    ending = _ending(tensor)
+    if ending is None:
+        return tensor
+    if not ending.can_be_removed:
+        return LogitsFromProbabilities(ending.activation)(tensor)
+    logits = _without_activation(tensor)
+    # In float32 under mixed precision too: losses read them.
+    return RemovedActivation(ending.activation, dtype="float32")(logits)
+
+
+def _without_activation(tensor: Tensor) -> Tensor:
+    """What the activation reads in which the graph of a symbolic tensor ends."""
+    call = call_of(tensor)
+    operation, inputs = call.operation, inputs_of_operation(tensor)
+    if _passes_on(operation):
+        return operation(_without_activation(inputs[0]))
+    if _has_graph(operation):
+        outputs = list(operation.outputs)
+        outputs[call.index] = _without_activation(outputs[call.index])
+        inner = _with_outputs(operation, outputs)
+        return keras.tree.flatten(inner(*call.args, **call.kwargs))[call.index]
+    if isinstance(operation, _LINEAR):
+        layer = copy_sharing_weights(operation, activation=keras.activations.linear)
+        return layer(*call.args, **call.kwargs)
+    axis = getattr(operation, "axis", -1)
+    if axis not in (-1, len(tensor.shape) - 1):
+        raise ValueError(
+            f"Expected a softmax over the last axis, received {operation.name!r} over axis {axis} "
+            f"of shape {tuple(tensor.shape)}; move the classes to the end (keras.ops.moveaxis)."
+        )
+    return inputs[0]
+
+
+def _passes_on(operation: Any) -> bool:
+    """Whether a layer leaves numbers as they are, but for their precision."""
+    if isinstance(operation, keras.layers.Activation):
+        return operation.activation is keras.activations.linear
+    return isinstance(operation, keras.layers.Identity)
+
+
+def _activation_of(operation: Any) -> str | None:
+    """Which of `ACTIVATIONS` an operation or layer ends in, as far as it says so."""
+    if isinstance(operation, keras.layers.Softmax):
+        return "softmax"
+    if isinstance(operation, keras.layers.RNN):
+        return None  # its activation is that of a state
+    # A function such as `keras.ops.softmax` is an operation of that name.
+    is_layer = isinstance(operation, keras.layers.Layer)
+    function = getattr(operation, "activation", None) if is_layer else operation
+    name = getattr(function, "__name__", type(function).__name__.lower())
+    name = name.removesuffix("_v2")  # TensorFlow's softmax
+    return name if name in ACTIVATIONS else None
+
+
+# Subclasses.
+
+
+def _is_of_others(layer: keras.layers.Layer) -> bool:
+    is_own = isinstance(layer, RemovedActivation | LogitsFromProbabilities)
+    is_keras = type(layer).__module__.partition(".")[0] == "keras"
+    return not is_own and (not is_keras or isinstance(layer, keras.layers.Lambda))
+
+
+def _ending_of_subclassed(model: keras.Model) -> tuple[Ending | None, bool]:
+    """As `_ending_inside`, called as it was built."""
+    shape = (model.get_build_config() or {}).get("input_shape") if model.built else None
+    is_one = isinstance(shape, list | tuple) and all(
+        size is None or isinstance(size, int) for size in shape
+    )
+    if not is_one:
+        return None, False
+    ending, is_seen = _ending_inside(model, (keras.KerasTensor((None, *shape[1:])),), {})
+    return ending and Ending(ending.activation, model.name, False), is_seen
+
+
+def _ending_inside(
+    layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Ending | None, bool]:
+    """Where a subclassed layer or model makes probabilities, and whether its end could be seen.
+
+    Calls it on symbolic tensors, which shows its layers and Keras's operations.
+
+    Args:
+        layer: Built.
+        args: What it is called with; symbolic tensors.
+        kwargs: The same by name.
+    """
+
+    def fresh(value: Any) -> Any:
+        if isinstance(value, keras.KerasTensor):
+            return keras.Input(batch_shape=value.shape, dtype=value.dtype)
+        return value
+
+    args, kwargs = keras.tree.map_structure(fresh, (args, dict(kwargs)))
+    try:
+        outputs = keras.tree.flatten(layer.call(*args, **kwargs))
+        endings = [_ending(output) for output in outputs]
+    except Exception:  # what it does with tensors of the backend is the user's
+        activation = _activation_of(layer)
+        return (Ending(activation, layer.name, False) if activation else None), False
+    return next((ending for ending in endings if ending), None), True
