@@ -127,6 +127,7 @@ class Distiller(KerasTrainer):
         super().__init__(name=name)
         self.output_kind: Output | None = None if output is None else output_kinds.get(output)
         self._given_output = output
+        self._output_width: int | None = None
         heads = {
             "teacher": Heads("teacher", teacher_divergence_output),
             "student": Heads("student", student_divergence_output),
@@ -186,12 +187,13 @@ class Distiller(KerasTrainer):
         return export_student(student, filepath, format, **{**kind, **kwargs})
 
     @property
-    def output_width(self) -> int:
-        """Width of both models' outputs: the number of classes or labels."""
+    def output_width(self) -> int | None:
+        """Width of both models' outputs: the number of classes or labels; `None` before models
+        that do not know it are built."""
         return self._output_width
 
     @property
-    def num_classes(self) -> int:
+    def num_classes(self) -> int | None:
         """Same as `output_width`."""
         return self._output_width
 
