@@ -1,4 +1,4 @@
-"""A `.keras` file seen as a file: what can be refused before Keras is loaded."""
+"""A `.keras` or `.h5` file seen as a file: what can be refused before Keras is loaded."""
 
 import json
 import zipfile
@@ -22,18 +22,24 @@ _UNREADABLE = (
 _CODE = ("__lambda__", "TFSMLayer", "TorchModuleWrapper")
 """Class names in a `config.json` of what Keras would have to run code from elsewhere for."""
 
+HDF5 = (".h5", ".hdf5")
+"""Endings of files in Keras's older format."""
+
+_CODE_OF_HDF5 = (*_CODE, "Lambda", "TFOpLambda", "SlicingOpLambda")
+"""The same of the older format, which has the code of functions in their layer's own settings."""
+
 
 def check_model_file(path: str | Path) -> str:
     """Refuses a file that cannot be a whole Keras model, and one that holds code.
 
-    Every member of the archive is read and compared with its checksum. Whether Keras knows the
-    layers is seen when `load_student` loads the model.
+    Every member of a `.keras` archive is read and compared with its checksum; `.h5` files have
+    none. Whether Keras knows the layers is seen when `load_student` loads the model.
 
     Args:
         path: The file.
 
     Returns:
-        Its `config.json`.
+        The model's configuration, JSON.
 
     Raises:
         ValueError: If there is no such file, it is no model, it is damaged, or it holds code.
@@ -48,6 +54,8 @@ def check_model_file(path: str | Path) -> str:
      give the path of a student.keras in a run folder.
     """
     path = Path(path)
+    if path.suffix in HDF5:
+        return _check_hdf5(path)
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
@@ -69,6 +77,24 @@ def check_model_file(path: str | Path) -> str:
     return config
 
 
+def _check_hdf5(path: Path) -> str:
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            config = str(file.attrs["model_config"])
+        content = json.loads(config)
+    except _UNREADABLE as error:
+        problem = _one_line(error) if path.is_file() else "there is no such file"
+        raise ValueError(
+            f"Expected a model file (.h5), received {str(path)!r}: {problem}; give the path of a "
+            "whole model that model.save wrote, not of its weights."
+        ) from error
+    if code := set(_class_names(content)) & set(_CODE_OF_HDF5):
+        raise ValueError(code_refusal(path, min(code)))
+    return config
+
+
 def code_refusal(path: Path, what: str) -> str:
     """The message for a file that would run code.
 
@@ -77,9 +103,9 @@ def code_refusal(path: Path, what: str) -> str:
         what: What in it is code.
     """
     return (
-        f"Expected a model file (.keras) of layers and weights alone, received {str(path)!r}, "
-        f"which holds code ({what}) and is not loaded; build the model from layers, without "
-        "Lambda, and save it again."
+        f"Expected a model file ({path.suffix}) of layers and weights alone, received "
+        f"{str(path)!r}, which holds code ({what}) and is not loaded; build the model from layers, "
+        "without Lambda, and save it again."
     )
 
 

@@ -81,7 +81,7 @@ _HEAD_START: dict[str, Setting] = {
 
 _TEACHER_INIT: dict[str, Setting] = {
     "teacher_init": Setting(
-        "Start from a trained teacher (.keras). Under prokt it then trains with a smaller step.",
+        "Start from a trained teacher (.keras, .h5); under prokt it trains with a smaller step.",
         metavar="scratch|PATH",
         is_file=True,
         is_listed=False,

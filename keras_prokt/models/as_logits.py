@@ -111,6 +111,17 @@ def as_logits(model: keras.Model, activation: str | None = None) -> keras.Model:
     return _with_outputs(model, [_marked_logits(output) for output in model.outputs])
 
 
+def as_logits_if_seen(model: keras.Model) -> keras.Model:
+    """`as_logits` of a model that is known to end in probabilities, any other one as it is.
+
+    What a subclassed model shows nothing of, the first step of training looks at.
+
+    Args:
+        model: Of whom nobody has said how it ends.
+    """
+    return model if ending_of(model) is None else as_logits(model)
+
+
 def original_outputs(model: keras.Model) -> keras.Model:
     """What `as_logits` made a model of logits from: the same weights, the outputs that it had.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_prokt.models.as_logits import as_logits_if_seen
 from keras_prokt.names import unknown_name
 from keras_prokt.tensorflow_beside import keep_off_gpu
 
@@ -23,7 +24,8 @@ def builder_from(name: str) -> Builder:
     Returns:
         A function of `num_classes` and `input_shape` that returns a model with logits. Those of
         `keras.applications` start with fresh weights and without the preprocessing that some
-        have built in; those of keras-hub have their pretrained weights.
+        have built in; those of keras-hub have their pretrained weights. A function's model that
+        ends in softmax or sigmoid is converted (`as_logits`).
 
     Raises:
         ValueError: If there is nothing of that name.
@@ -137,6 +139,6 @@ def _from_function(module: str, function: str) -> Builder:
                 f"Expected {module}:{function} to return a keras.Model, received a "
                 f"{type(model).__name__}."
             )
-        return model
+        return as_logits_if_seen(model)
 
     return checked

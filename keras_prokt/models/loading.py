@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_prokt.model_file import check_model_file, code_refusal
+from keras_prokt.models.as_logits import as_logits_if_seen
 
 _OWN_LAYERS = (
     *("as_logits", "batch_normalization", "bert", "bilstm", "channel_groups", "transformer"),
@@ -15,7 +16,7 @@ _OWN_LAYERS = (
 
 
 def load_student(path: str | Path) -> keras.Model:
-    """Loads a `.keras` file that this package wrote.
+    """Loads a `.keras` file that this package wrote, or another model's, also in the older `.h5`.
 
     Registers the package's own layers first, those that the file names and no others, and loads
     with `safe_mode=True`: no pickles, no code from the file.
@@ -51,9 +52,9 @@ def load_student(path: str | Path) -> keras.Model:
             raise ValueError(code_refusal(path, "Keras refuses it")) from None
         problem = (str(error).strip().splitlines() or [""])[0][:300]
         raise ValueError(
-            f"Expected a model file (.keras) whose layers are known, received {str(path)!r}: "
-            f"{type(error).__name__}: {problem} Import the module that registers its custom layers "
-            "(keras.saving.register_keras_serializable) first."
+            f"Expected a model file ({path.suffix}) whose layers are known, received "
+            f"{str(path)!r}: {type(error).__name__}: {problem} Import the module that registers "
+            "its custom layers (keras.saving.register_keras_serializable) first."
         ) from error
     if not isinstance(model, keras.Model):
         raise ValueError(
@@ -61,3 +62,15 @@ def load_student(path: str | Path) -> keras.Model:
             f"{type(model).__name__}; give the path of a student.keras in a run folder."
         )
     return model
+
+
+def load_teacher(path: str | Path) -> keras.Model:
+    """Loads any model to learn from: as `load_student`, as logits if it ends in probabilities.
+
+    Args:
+        path: A `.keras` or `.h5` file.
+
+    Raises:
+        ValueError: As `load_student`, or if its probabilities cannot be converted.
+    """
+    return as_logits_if_seen(load_student(path))

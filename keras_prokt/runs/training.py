@@ -13,7 +13,7 @@ from keras_prokt.callbacks import ResumableBackup
 from keras_prokt.distillers import Distiller
 from keras_prokt.files import cache_folder
 from keras_prokt.methods import REGIMES, Method, parse_method
-from keras_prokt.models.loading import load_student
+from keras_prokt.models.loading import load_teacher
 from keras_prokt.models.uniform_start import uniform_start
 from keras_prokt.outputs import Output
 from keras_prokt.runs.folder import RunFolder
@@ -79,7 +79,7 @@ class Run:
         if self._parent is not None:
             return self._parent.teacher
         if self.spec.teacher_init is not None:
-            return load_student(self.spec.teacher_init)
+            return load_teacher(self.spec.teacher_init)
         other = OTHER_SEED if REGIMES[self.method.regime].starts_untrained else 0
         return uniform_start(seeded(self.task.build_teacher, self.spec.seed + other))
 
@@ -90,7 +90,7 @@ class Run:
         if not REGIMES[self.method.regime].trains_teacher_along:
             return self.teacher
         if self.spec.teacher_init is not None:
-            return load_student(self.spec.teacher_init)
+            return load_teacher(self.spec.teacher_init)
         return uniform_start(seeded(self.task.build_teacher, self.spec.seed))
 
     @property

@@ -36,6 +36,25 @@ def test_a_users_own_function(monkeypatch):
         models.get("nowhere_at_all:small")
 
 
+@pytest.mark.parametrize("last", [{"activation": "softmax"}, {}])
+def test_a_users_own_function_may_build_a_model_of_probabilities(monkeypatch, last):
+    module = types.ModuleType("my_networks")
+    module.built = []
+
+    def small(num_classes, input_shape):
+        head = keras.layers.Dense(num_classes, **last)
+        module.built.append(keras.Sequential([keras.Input(input_shape), head]))
+        return module.built[-1]
+
+    module.small = small
+    monkeypatch.setitem(sys.modules, "my_networks", module)
+    model = models.get("my_networks:small")(3, (4,))
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    expected = x @ module.built[0].get_weights()[0]
+    np.testing.assert_allclose(ops.convert_to_numpy(model(x)), expected, atol=1e-5)
+    assert {id(v) for v in model.variables} == {id(v) for v in module.built[0].variables}
+
+
 def test_names_may_be_spelled_as_papers_do():
     for name in ("MobileNetV2", "WRN-16-2", "ResNet8x4", "shufflenet_v1"):
         assert models.get(name)(10, (32, 32, 3)).output_shape == (None, 10)

@@ -5,19 +5,28 @@ import subprocess
 import sys
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
 from keras_prokt.model_file import check_model_file
+from keras_prokt.models.as_logits import InexactLogitsWarning, as_logits
 from keras_prokt.models.bilstm import bilstm
-from keras_prokt.models.loading import load_student
+from keras_prokt.models.loading import load_student, load_teacher
 
 
 @pytest.mark.process
-def test_a_student_with_own_layers_loads_in_a_fresh_process(tmp_path):
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: bilstm(2, vocabulary_size=30, embedding_dim=4, units=3),
+        lambda: as_logits(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])),
+    ],
+)
+def test_a_student_with_own_layers_loads_in_a_fresh_process(build, tmp_path):
     path = tmp_path / "student.keras"
-    bilstm(2, vocabulary_size=30, embedding_dim=4, units=3).save(path)
+    build().save(path)
     code = f"import keras_prokt; print(keras_prokt.load_student({str(path)!r}).output_shape)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "(None, 2)", result.stderr
@@ -134,6 +143,93 @@ def test_keras_own_refusal_of_code_is_said_in_the_same_words(saved, monkeypatch)
     monkeypatch.setattr(keras.saving, "load_model", refuse)
     message = refusal(saved)
     assert "which holds code" in message and "safe_mode" not in message
+
+
+@keras.saving.register_keras_serializable("test_loading")
+class Subclassed(keras.Model):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.dense = keras.layers.Dense(3)
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+
+    def call(self, inputs):
+        return keras.ops.sigmoid(self.dense(inputs))
+
+
+def classifier(activation):
+    """A compiled model, as people have them."""
+    dense = keras.layers.Dense(3, activation)
+    model = keras.Sequential([keras.Input((4,)), dense])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+X = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+
+
+@pytest.mark.parametrize("name", ["teacher.keras", "teacher.h5", "teacher.hdf5"])
+@pytest.mark.parametrize("activation", ["softmax", None])
+def test_a_teacher_is_loaded_as_logits(name, activation, tmp_path):
+    model = classifier(activation)
+    model.save(tmp_path / name)
+    logits = load_teacher(tmp_path / name).predict(X, verbose=0)
+    expected = X @ model.get_weights()[0]
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_a_subclassed_teacher_is_loaded_as_logits_and_it_is_said(tmp_path):
+    model = Subclassed()
+    model.build((None, 4))
+    model(X)
+    model.save(tmp_path / "teacher.keras")
+    with pytest.warns(InexactLogitsWarning, match="The sigmoid inside"):
+        teacher = load_teacher(tmp_path / "teacher.keras")
+    expected = X @ model.get_weights()[0]
+    np.testing.assert_allclose(teacher.predict(X, verbose=0), expected, atol=1e-4)
+
+
+def with_config(path, config):
+    with h5py.File(path, "a") as file:
+        file.attrs["model_config"] = json.dumps(config)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "there is no such file"),
+        (lambda path: path.write_bytes(b"none"), "file signature not found"),
+        (lambda path: path.write_bytes(path.read_bytes()[:3000]), "truncated file"),
+        (lambda path: with_config(path, [1]), "layers are known"),
+        (
+            lambda path: with_config(
+                path, {"module": "builtins", "class_name": "print", "config": {}}
+            ),
+            "layers are known",
+        ),
+    ],
+)
+def test_older_files_that_hold_no_model(damage, message, tmp_path):
+    path = tmp_path / "teacher.h5"
+    classifier("softmax").save(path)
+    damage(path)
+    assert message in refusal(path)
+
+
+def test_an_older_file_of_weights_alone(tmp_path):
+    path = tmp_path / "teacher.weights.h5"
+    classifier("softmax").save_weights(path)
+    for function in (load_student, check_model_file):
+        assert "not of its weights" in refusal(path, function)
+
+
+def test_an_older_file_with_code_is_refused(tmp_path):
+    path = tmp_path / "teacher.h5"
+    x = keras.Input((3,))
+    keras.Model(x, keras.layers.Lambda(lambda x: 2 * x)(x)).save(path)
+    for function in (load_student, check_model_file):
+        assert "which holds code (Lambda) and is not loaded" in refusal(path, function)
 
 
 @pytest.mark.process

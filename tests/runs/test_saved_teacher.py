@@ -221,3 +221,32 @@ def test_a_big_model_is_distilled_from_a_small_one_on_the_command_line(tmp_path)
     assert exported.stdout == "run/teacher_saved_model/2\n"
     wrong = keras_prokt("export", "run", "--model", "techer", cwd=tmp_path)
     assert wrong.exit_code == 2 and "did you mean 'teacher'" in wrong.stderr
+
+
+@pytest.mark.whole_run
+@pytest.mark.parametrize("method", ["kd", "prokt"])
+def test_a_given_teacher_may_end_in_softmax(method, tmp_path, cache):
+    def teacher(activation):
+        model = keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                keras.layers.Flatten(),
+                keras.layers.Dense(
+                    10, activation, kernel_initializer=keras.initializers.HeNormal(0)
+                ),
+            ]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    teacher("softmax").save(tmp_path / "softmax.h5")
+    teacher(None).save(tmp_path / "logits.keras")
+    settings = {"limit": 128, "epochs": 2, "batch_size": 32}
+    losses = []
+    for name in ("softmax.h5", "logits.keras"):
+        spec = RunSpec.resolve("digits", method, **settings, teacher_init=str(tmp_path / name))
+        record = run(spec, tmp_path / name[:3], save_teacher=True, cache=cache)
+        losses.append(record["results"]["models"]["student"]["test"]["loss"])
+        saved = load_student(tmp_path / name[:3] / "teacher.keras")
+        assert saved.predict(np.zeros((1, 8, 8, 1)), verbose=0).shape == (1, 10)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
