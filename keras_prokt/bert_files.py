@@ -13,7 +13,12 @@ SMALLEST_SHARE = 0.9
 """Word pieces over embeddings. Checkpoints round the embeddings up, or count added pieces; by less
 than that."""
 
+MODEL_TYPES = ("bert", "distilbert")
+"""Families of checkpoints in Hugging Face's form that can be read, by their `model_type`."""
+
 HUGGING_FACE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+HUGGING_FACE_VOCABULARIES = ("vocab.txt", "tokenizer.json")
+"""Where word pieces are; the first that is there counts."""
 KERAS_HUB_WEIGHTS = ("model.weights.h5", "model.weights.json")
 
 
@@ -25,7 +30,7 @@ class BertSizes(NamedTuple):
     max_length: int
     """Positions of its longest sequence."""
     num_segments: int
-    """Segments it tells apart: 2 where it can read pairs."""
+    """Segments it tells apart: 2 where it can read pairs, which DistilBERT does without any."""
 
 
 def check_preset(preset: str, *, with_weights: bool) -> BertSizes | None:
@@ -75,11 +80,13 @@ def check_preset(preset: str, *, with_weights: bool) -> BertSizes | None:
 
 
 def _check_directory(folder: Path, with_weights: bool) -> BertSizes:
-    config = _read_config(folder)
+    config = read_config(folder)
     is_keras_hub = "registered_name" in config
-    vocabulary_file = "assets/tokenizer/vocabulary.txt" if is_keras_hub else "vocab.txt"
+    vocabularies = (
+        ("assets/tokenizer/vocabulary.txt",) if is_keras_hub else HUGGING_FACE_VOCABULARIES
+    )
     weights = KERAS_HUB_WEIGHTS if is_keras_hub else HUGGING_FACE_WEIGHTS
-    needed = [(vocabulary_file,), *([weights] if with_weights else [])]
+    needed = [vocabularies, *([weights] if with_weights else [])]
     for names in needed:
         if not any((folder / name).is_file() for name in names):
             found = ", ".join(sorted(path.name for path in folder.iterdir()))
@@ -89,11 +96,20 @@ def _check_directory(folder: Path, with_weights: bool) -> BertSizes:
                 "`model.save_pretrained(directory, safe_serialization=True)` of transformers."
             )
     sizes = _sizes(folder, config)
-    _check_vocabulary(folder / vocabulary_file, sizes.embeddings)
+    [vocabulary, *_] = [folder / name for name in vocabularies if (folder / name).is_file()]
+    _check_vocabulary(vocabulary, sizes.embeddings)
     return sizes
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a directory of a BERT.
+
+    Args:
+        folder: The directory, in Hugging Face's form or keras-hub's.
+
+    Raises:
+        ValueError: If it cannot be read, or is of another family.
+    """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -102,13 +118,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"{type(error).__name__}: {str(error)[:300]}; give the directory of a BERT."
         ) from error
     is_bert = isinstance(config, dict) and (
-        "registered_name" in config or config.get("model_type") == "bert"
+        "registered_name" in config or config.get("model_type") in MODEL_TYPES
     )
     if not is_bert:
         found = config.get("model_type") if isinstance(config, dict) else type(config).__name__
         raise ValueError(
-            f"Expected model_type 'bert' in the config.json of {str(folder)!r}, received "
-            f"{found!r}; choose a BERT checkpoint."
+            f"Expected model_type {' or '.join(map(repr, MODEL_TYPES))} in the config.json of "
+            f"{str(folder)!r}, received {found!r}; choose a checkpoint of BERT or DistilBERT."
         )
     return config
 
@@ -119,6 +135,8 @@ def _sizes(folder: Path, config: Mapping[str, Any]) -> BertSizes:
         keys: dict[str, int | None] = dict.fromkeys(
             ("vocabulary_size", "max_sequence_length", "num_segments")
         )
+        if "DistilBert" in str(config["registered_name"]):
+            keys["num_segments"] = 2
     else:
         settings = config
         keys = {"vocab_size": None, "max_position_embeddings": 512, "type_vocab_size": 2}
@@ -156,7 +174,7 @@ def _check_vocabulary(path: Path, embeddings: int) -> None:
 
 
 def read_vocabulary(path: str | Path) -> list[str]:
-    """The word pieces of a `vocab.txt`, one a line.
+    """The word pieces of a `vocab.txt`, one a line, or of a `tokenizer.json`.
 
     Args:
         path: The file, in UTF-8.
@@ -167,10 +185,47 @@ def read_vocabulary(path: str | Path) -> list[str]:
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is not UTF-8.
+        ValueError: If it is not UTF-8, or as `read_tokenizer_json`.
     """
+    if Path(path).suffix == ".json":
+        return read_tokenizer_json(path)[0]
     with open(path, encoding="utf-8") as file:
         return [line.rstrip("\n") for line in file]
+
+
+def read_tokenizer_json(path: str | Path) -> tuple[list[str], dict[str, Any]]:
+    """What a `tokenizer.json` of Hugging Face's says of BERT's tokenisation.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The word pieces in the order of their ids, and the settings that a `tokenizer_config.json`
+        has: `do_lower_case`, `strip_accents`, `tokenize_chinese_chars`.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no such file, or of another tokenisation than BERT's.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        saved = json.loads(text)
+        model, normalizer = saved["model"], saved["normalizer"]
+        kinds = model["type"], normalizer["type"]
+        pieces = sorted(model["vocab"], key=model["vocab"].__getitem__)
+        ids = sorted(model["vocab"].values())
+        settings = {
+            "do_lower_case": normalizer["lowercase"],
+            "strip_accents": normalizer["strip_accents"],
+            "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
+        }
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no tokenizer.json of BERT ({type(error).__name__}: {error})") from error
+    if kinds != ("WordPiece", "BertNormalizer"):
+        raise ValueError(f"a tokenizer.json of {' and '.join(map(str, kinds))}")
+    if ids != list(range(len(ids))):
+        raise ValueError("a tokenizer.json whose ids are not 0, 1, 2, ...")
+    return pieces, settings
 
 
 def check_vocabulary(vocabulary: Sequence[str], source: str) -> None:

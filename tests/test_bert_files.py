@@ -89,7 +89,7 @@ def test_missing_files_of_keras_hub(bert, tmp_path, missing, message):
         (b"{", "Expected a readable config.json in directory"),
         (b"\xff", "Expected a readable config.json in directory"),
         (b"[]", "Expected model_type 'bert'"),
-        (b'{"model_type": "gpt2"}', "received 'gpt2'; choose a BERT checkpoint"),
+        (b'{"model_type": "gpt2"}', "received 'gpt2'; choose a checkpoint of BERT or"),
         (b'{"model_type": "bert"}', "at least 1 for vocab_size .*received None"),
         (b'{"registered_name": "x", "config": []}', "at least 1 for vocabulary_size"),
     ],

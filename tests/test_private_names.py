@@ -25,7 +25,11 @@ PRIVATE_NAMES = {
     "distillers/joint_optimizer.py": {"_variables", "_iterations"},
     "distillers/keras_trainer.py": {"_assert_compile_called", "_compile_metrics", "_loss_tracker"},
     "keras_internals.py": {"_flatten_layers", "_inbound_nodes", "_keras_history"},
-    "models/bert.py": {"_feedforward_intermediate_dense", "keras_hub.src.utils.preset_utils"},
+    "models/bert.py": {
+        "_feedforward_intermediate_dense",
+        "keras_hub.src.utils.preset_utils",
+        "keras_hub.src.utils.transformers.safetensor_utils",
+    },
     "models/wordpiece.py": {"_check_vocabulary", "keras_hub.src.utils.tensor_utils"},
     "runs/training.py": {"_model"},
     "optimizers/coupled_sgd.py": {"_get_variable_index"},

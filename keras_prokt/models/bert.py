@@ -1,15 +1,19 @@
-"""BERT classifiers and their tokenizer, from any keras-hub preset or Hugging Face directory."""
+"""BERT classifiers and their tokenizer, from any keras-hub preset or Hugging Face directory.
+
+A DistilBERT takes the place of a BERT wherever its checkpoint is in Hugging Face's form.
+"""
 
 import difflib
 import importlib.util
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
-from keras_hub.models import BertBackbone
+from keras_hub.models import BertBackbone, DistilBertBackbone
 
 # keras-hub has no public way to read one file of a preset; these functions resolve built-in
 # names, hf:// and kaggle:// handles and directories alike, with keras-hub's own cache.
@@ -19,13 +23,16 @@ from keras_hub.src.utils.preset_utils import (
     get_preset_loader,
     load_json,
 )
-from safetensors import SafetensorError
+from keras_hub.src.utils.transformers.safetensor_utils import SafetensorLoader
+from safetensors import SafetensorError, safe_open
 
 from keras_prokt import backends
 from keras_prokt.bert_files import (
     HUGGING_FACE_WEIGHTS,
     KERAS_HUB_WEIGHTS,
+    MODEL_TYPES,
     check_vocabulary,
+    read_tokenizer_json,
     read_vocabulary,
 )
 from keras_prokt.models.wordpiece import ExactBertTokenizer
@@ -33,6 +40,8 @@ from keras_prokt.typing import Tensor
 
 # Which GELU a checkpoint means by `hidden_act` in its config.json, True for the exact one.
 _EXACT_GELU = {"gelu": True, "gelu_new": False, "gelu_pytorch_tanh": False}
+# keras-hub's DistilBERT has the exact one.
+_GELUS_OF_DISTILBERT = ["gelu"]
 # What keras-hub's BertBackbone hard-codes: a checkpoint that says otherwise would load without
 # an error and compute something else.
 _FIXED_SETTINGS = {
@@ -40,7 +49,9 @@ _FIXED_SETTINGS = {
     "position_embedding_type": "absolute",
     "is_decoder": False,
 }
-_LOAD_ERRORS = (OSError, ValueError, KeyError, SafetensorError)
+Encoder = BertBackbone | DistilBertBackbone
+# TypeError: a size that is no number, or weights in a type that NumPy has not.
+_LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, SafetensorError)
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -118,10 +129,15 @@ def bert_classifier(
     activation (exact or tanh GELU, from `hidden_act` of a Hugging Face `config.json`; keras-hub
     presets are tanh) and its own dropout (`hidden_dropout_prob`, for attention as well).
 
+    A DistilBERT (Sanh et al. 2019, arXiv 1910.01108) has no pooler: its [CLS] state goes through a
+    linear layer `"pre_classifier"` and ReLU. It reads no `segment_ids`, which are inputs all the
+    same, so that both families read the same batches.
+
     Args:
         preset: A keras-hub preset name (`"bert_base_en_uncased"`), a handle (`"hf://org/model"`),
-            or a directory: Hugging Face (`config.json`, `model.safetensors`, `vocab.txt`) or
-            written by `save_to_preset`.
+            or a directory: Hugging Face (`config.json`, `model.safetensors`, `vocab.txt` or
+            `tokenizer.json`) or written by `save_to_preset`. A head that it has is left out; see
+            `keras_prokt.models.fine_tuned_bert`.
         num_classes: Width of the logits, at least 2.
         layers: Which transformer layers to keep, for students such as BERT-6. `None`: all. An
             integer k: k evenly spaced ones that end with the last (`evenly_spaced_layers`; 6 of
@@ -140,8 +156,8 @@ def bert_classifier(
         `(batch, num_classes)`, of the layer `"logits"`. The encoder is the layer `"backbone"`.
 
     Raises:
-        ValueError: If the preset is unknown, incomplete, unreadable or not BERT, or an argument
-            is out of its range.
+        ValueError: If the preset is unknown, incomplete, unreadable or neither BERT nor
+            DistilBERT, or an argument is out of its range.
 
     Example:
 
@@ -175,16 +191,34 @@ def bert_classifier(
         key: keras.Input((None,), dtype="int32", name=key)
         for key in ("token_ids", "padding_mask", "segment_ids")
     }
-    pooled = backbone(inputs)["pooled_output"]
+    pooled = _pooled(backbone, inputs)
     pooled = keras.layers.Dropout(dropout, name="pooled_dropout")(pooled)
     # Logits stay in float32 under mixed precision: every loss here reads them.
     logits = keras.layers.Dense(
         num_classes,
-        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+        kernel_initializer=_initializer(),
         dtype="float32",
         name="logits",
     )(pooled)
     return keras.Model(inputs, logits, name=name)
+
+
+def _pooled(backbone: keras.Model, inputs: Mapping[str, Tensor]) -> Tensor:
+    """What the classifier reads of an encoder."""
+    states = backbone({name: inputs[name] for name in backbone.input})
+    if isinstance(states, dict):
+        return states["pooled_output"]
+    pre_classifier = keras.layers.Dense(
+        backbone.hidden_dim,
+        activation="relu",
+        kernel_initializer=_initializer(),
+        name="pre_classifier",
+    )
+    return pre_classifier(states[:, 0, :])
+
+
+def _initializer() -> keras.initializers.Initializer:
+    return keras.initializers.TruncatedNormal(stddev=0.02)
 
 
 def bert_tokenizer(preset: str) -> ExactBertTokenizer:
@@ -196,7 +230,7 @@ def bert_tokenizer(preset: str) -> ExactBertTokenizer:
 
     Args:
         preset: As for `bert_classifier`; a Hugging Face directory needs `config.json` and
-            `vocab.txt`.
+            `vocab.txt` or `tokenizer.json`.
 
     Returns:
         A `keras_hub.models.BertTokenizer`: strings in, int32 ids without [CLS] and [SEP] out.
@@ -228,8 +262,11 @@ def bert_tokenizer(preset: str) -> ExactBertTokenizer:
             # directories have none, and Hugging Face then lower-cases.
             file, embeddings = "vocab.txt", config["vocab_size"]
             settings = {}
+            if not check_file_exists(preset, file) and check_file_exists(preset, "tokenizer.json"):
+                file = "tokenizer.json"
+                _, settings = read_tokenizer_json(get_file(preset, file))
             if check_file_exists(preset, "tokenizer_config.json"):
-                settings = load_json(preset, "tokenizer_config.json")
+                settings |= load_json(preset, "tokenizer_config.json")
         vocabulary = read_vocabulary(get_file(preset, file))
     except _LOAD_ERRORS as error:
         raise ValueError(
@@ -261,7 +298,7 @@ class BertLimits(NamedTuple):
     max_length: int
     """Positions of its longest sequence."""
     num_segments: int
-    """Segments it tells apart: 2 where it can read pairs."""
+    """Segments it tells apart: 2 where it can read pairs, which DistilBERT does without any."""
 
 
 def bert_limits(preset: str) -> BertLimits:
@@ -282,7 +319,7 @@ def bert_limits(preset: str) -> BertLimits:
     _, config = _read_config(preset)
     if "registered_name" in config:
         settings = config["config"]
-        return BertLimits(settings["max_sequence_length"], settings["num_segments"])
+        return BertLimits(settings["max_sequence_length"], settings.get("num_segments", 2))
     return BertLimits(config.get("max_position_embeddings", 512), config.get("type_vocab_size", 2))
 
 
@@ -329,7 +366,7 @@ def _layer_indices(layers: Sequence[int] | int, num_layers: int) -> list[int]:
     return indices
 
 
-def _of_width(backbone: BertBackbone, width: int) -> BertBackbone:
+def _of_width(backbone: Encoder, width: int) -> Encoder:
     """The same architecture at another width, with fresh weights."""
     heads = backbone.num_heads
     if width < 1 or width % heads:
@@ -341,30 +378,32 @@ def _of_width(backbone: BertBackbone, width: int) -> BertBackbone:
     return type(backbone).from_config({**backbone.get_config(), **changes})
 
 
-def _keep_layers(backbone: BertBackbone, indices: list[int]) -> BertBackbone:
+def _keep_layers(backbone: Encoder, indices: list[int]) -> Encoder:
     smaller = type(backbone).from_config({**backbone.get_config(), "num_layers": len(indices)})
-    shared = (
-        "token_embedding",
-        "position_embedding",
-        "segment_embedding",
-        "embeddings_layer_norm",
-        "pooled_dense",
-    )
-    for layer_name in shared:
-        smaller.get_layer(layer_name).set_weights(backbone.get_layer(layer_name).get_weights())
+    for layer in backbone.layers:
+        if layer.weights and layer not in backbone.transformer_layers:
+            smaller.get_layer(layer.name).set_weights(layer.get_weights())
     for layer, index in zip(smaller.transformer_layers, indices, strict=True):
         layer.set_weights(backbone.transformer_layers[index].get_weights())
     return smaller
 
 
-def _load_backbone(preset: str, load_weights: bool) -> BertBackbone:
+def _load_backbone(preset: str, load_weights: bool) -> Encoder:
     preset, config = _read_config(preset)
     if load_weights:
         _check_weights_exist(preset, config)
     try:
         loader = get_preset_loader(preset)
         if "registered_name" in config:
-            return loader.load_backbone(BertBackbone, load_weights, name="backbone")
+            return loader.load_backbone(_registered(config), load_weights, name="backbone")
+        if load_weights:
+            _check_sizes(preset, config)
+        if config["model_type"] == "distilbert":
+            backbone = loader.load_backbone(DistilBertBackbone, False, name="backbone")
+            if load_weights:
+                with _WithoutPrefix(preset) as tensors:
+                    loader.converter.convert_weights(backbone, tensors, config)
+            return backbone
         exact = _EXACT_GELU[config.get("hidden_act", "gelu")]
         return loader.load_backbone(
             ExactGeluBertBackbone if exact else BertBackbone,
@@ -381,6 +420,44 @@ def _load_backbone(preset: str, load_weights: bool) -> BertBackbone:
         ) from error
 
 
+class _WithoutPrefix(SafetensorLoader):
+    """Weights of a DistilBERT, whether it was saved with a head or alone.
+
+    keras-hub knows the names that they have beside a head.
+    """
+
+    def get_tensor(self, hf_weight_key: str) -> Any:
+        return super().get_tensor(hf_weight_key.removeprefix("distilbert."))
+
+
+def _check_sizes(preset: str, config: Mapping[str, Any]) -> None:
+    """Refuses a config.json of a model far larger than its weights, before it takes the memory.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    is_bert = config["model_type"] == "bert"
+    keys = (
+        ("hidden_size", "num_hidden_layers", "intermediate_size")
+        if is_bert
+        else ("dim", "n_layers", "hidden_dim")
+    )
+    width, layers, inner = (config[key] for key in keys)
+    tables = config["vocab_size"] + config.get("max_position_embeddings", 512)
+    needed = width * tables + layers * (4 * width * width + 2 * width * inner)
+    there = 0
+    for path in Path(preset).glob("*.safetensors"):
+        with safe_open(path, framework="np") as file:
+            names = file.keys()
+            there += sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+    if os.path.isdir(preset) and needed > there:
+        raise ValueError(f"{there:,} numbers for a config.json of {needed:,}")
+
+
+def _registered(config: Mapping[str, Any]) -> Any:
+    return keras.saving.get_registered_object(config["registered_name"])
+
+
 def _read_config(preset: str) -> tuple[str, dict[str, Any]]:
     """The preset in the form keras-hub wants, and its config.json, checked to be BERT."""
     preset = _resolve_preset(preset)
@@ -393,22 +470,27 @@ def _read_config(preset: str) -> tuple[str, dict[str, Any]]:
             "check the name, the files and the network connection."
         ) from error
     if "registered_name" in config:
-        registered = keras.saving.get_registered_object(config["registered_name"])
-        if not (isinstance(registered, type) and issubclass(registered, BertBackbone)):
+        registered = _registered(config)
+        if not (isinstance(registered, type) and issubclass(registered, Encoder)):
             raise ValueError(
                 f"Expected a BERT preset, received {preset!r} of class "
                 f"{config['registered_name']!r}; choose one whose backbone is BertBackbone."
             )
         return preset, config
-    if config.get("model_type") != "bert":
+    if config.get("model_type") not in MODEL_TYPES:
         raise ValueError(
-            f"Expected model_type 'bert' in the config.json of {preset!r}, received "
-            f"{config.get('model_type')!r}; choose a BERT checkpoint."
+            f"Expected model_type {' or '.join(map(repr, MODEL_TYPES))} in the config.json of "
+            f"{preset!r}, received {config.get('model_type')!r}; choose a checkpoint of BERT or "
+            "DistilBERT."
         )
-    if config.get("hidden_act", "gelu") not in _EXACT_GELU:
+    is_bert = config["model_type"] == "bert"
+    key, known = (
+        ("hidden_act", sorted(_EXACT_GELU)) if is_bert else ("activation", _GELUS_OF_DISTILBERT)
+    )
+    if config.get(key, "gelu") not in known:
         raise ValueError(
-            f"Expected hidden_act among {sorted(_EXACT_GELU)} in the config.json of {preset!r}, "
-            f"received {config['hidden_act']!r}; choose a checkpoint with a GELU."
+            f"Expected {key} among {known} in the config.json of {preset!r}, received "
+            f"{config[key]!r}; choose a checkpoint with a GELU."
         )
     for key, supported in _FIXED_SETTINGS.items():
         if config.get(key, supported) != supported:
