@@ -22,10 +22,10 @@ def _kd(**settings: Any) -> Row:
     return row("kd", 0.6, **settings)
 
 
-def _labels(rate: float, epochs: int | None = None) -> Row:
+def _labels(rate: float, epochs: int | None = None, **settings: Any) -> Row:
     longer = {} if epochs is None else {"epochs": epochs}
     minutes = 0.3 * (epochs or _EPOCHS) / _EPOCHS
-    return row("student", minutes, student_learning_rate=rate, **longer)
+    return row("student", minutes, student_learning_rate=rate, **longer, **settings)
 
 
 _RATES = (1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 1.5e-2, 2e-2, 3e-2)
@@ -111,6 +111,24 @@ _SECOND_TUNING = (
 without labels; the labels at their longest."""
 
 
+_THIRD_TUNING = (
+    _prokt(proximal_weight=0.0, label_weight=0.0, student_learning_rate=2e-2, temperature=8.0),
+    _prokt(proximal_weight=0.1, label_weight=0.0, student_learning_rate=2e-2, temperature=8.0),
+    _prokt(proximal_weight="0.6..0", label_weight=0.0, student_learning_rate=2e-2, temperature=8.0),
+    _prokt(proximal_weight=0.1, label_weight=0.0, student_learning_rate=2e-2, temperature=4.0),
+    _kd(temperature=8.0, label_weight=0.0, student_learning_rate=2e-2, teacher_keep="best"),
+    _kd(temperature=6.0, label_weight=0.0, student_learning_rate=2e-2),
+    _kd(temperature=12.0, label_weight=0.0, student_learning_rate=2e-2),
+    _kd(temperature=8.0, label_weight=0.25, student_learning_rate=2e-2),
+    _labels(1e-2, 1800),
+    _labels(7e-3, 1200),
+    _labels(1.5e-2, 1200),
+    _labels(1e-2, 1200, label_smoothing=0.1),
+)
+"""What the second left open: ProKT at kd's temperature with a teacher that is hardly held, since
+held it was worse the higher T is; kd between its temperatures; the labels still longer."""
+
+
 def _trials(
     name: str,
     summary: str,
@@ -159,6 +177,15 @@ PROTOCOLS = (
         10,
         None,
         ("digits-tuning", "digits-first-look"),
+        trials=4,
+    ),
+    _trials(
+        "digits-third-tuning",
+        "more trials of each method on digits: temperatures, and a teacher that is hardly held",
+        _THIRD_TUNING,
+        10,
+        None,
+        ("digits-second-tuning", "digits-tuning", "digits-first-look"),
         trials=4,
     ),
     _trials(
