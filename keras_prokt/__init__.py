@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from keras_prokt.export import export_saved_model
     from keras_prokt.models.as_logits import InexactLogitsWarning, as_logits
     from keras_prokt.models.loading import load_student
-    from keras_prokt.models.uniform_start import uniform_start
+    from keras_prokt.models.uniform_start import ConstantOutputWarning, uniform_start
 
 __version__ = "0.2.0"
 
 _HOME = {
+    "ConstantOutputWarning": "models.uniform_start",
     "Distiller": "distillers",
     "FrozenTeacherDistiller": "distillers",
     "InexactLogitsWarning": "models.as_logits",
@@ -54,6 +55,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ConstantOutputWarning",
     "Distiller",
     "FrozenTeacherDistiller",
     "InexactLogitsWarning",

@@ -23,7 +23,9 @@ PRIVATE_NAMES = {
     "callbacks/resumable_backup.py": {"_model", "_initial_epoch"},
     "callbacks/teacher_route.py": {"_model"},
     "distillers/joint_optimizer.py": {"_variables", "_iterations"},
-    "distillers/keras_trainer.py": {"_assert_compile_called", "_compile_metrics", "_loss_tracker"},
+    "distillers/keras_trainer.py": {
+        *("_assert_compile_called", "_compile_metrics", "_loss_tracker", "_trainable_variables"),
+    },
     "keras_internals.py": {"_flatten_layers", "_inbound_nodes", "_keras_history"},
     "models/bert.py": {
         "_feedforward_intermediate_dense",

@@ -1,7 +1,9 @@
 """Keeps the best student, alone."""
 
+import glob
 import json
 import re
+import string
 import zipfile
 import zlib
 from pathlib import Path
@@ -40,7 +42,9 @@ class StudentCheckpoint(keras.callbacks.Callback):
     `initial_epoch` above 0) goes on comparing with the best of its earlier epochs.
 
     Args:
-        filepath: Where to save, ending in `.keras`.
+        filepath: Where to save, ending in `.keras`. As in Keras it may hold the epoch, counted from
+            1, and values of its logs: `"student-{epoch:02d}-{val_student_accuracy:.3f}.keras"`;
+            then every student is kept that was the best one of its time.
         monitor: Name in the epoch's logs; by default the student's main metric on the
             validation data, such as `val_student_accuracy`.
         mode: "max" or "min": whether higher or lower is better. "auto" takes "max" for names of
@@ -54,7 +58,8 @@ class StudentCheckpoint(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `filepath` or `mode` is not as above, or, after the first epoch, the logs
-            lack `monitor`; when a run is continued, if `filepath` is damaged.
+            lack `monitor` or what `filepath` names; when a run is continued, if `filepath` is
+            damaged.
 
     Example:
 
@@ -133,7 +138,8 @@ class StudentCheckpoint(keras.callbacks.Callback):
         value = float(logs[self.monitor])
         if not self._is_better(value):
             return
-        with replacing(self.filepath) as temporary:
+        filepath = self._path_of(epoch, logs)
+        with replacing(filepath) as temporary:
             self.model.student.save(temporary)
             record = {"monitor": self.monitor, "value": value, "epoch": epoch}
             with zipfile.ZipFile(temporary, "a") as archive:
@@ -142,9 +148,26 @@ class StudentCheckpoint(keras.callbacks.Callback):
             before = "none" if self.best is None else f"{self.best:.5g}"
             print(
                 f"\nEpoch {epoch + 1}: {self.monitor} improved from {before} to {value:.5g}; "
-                f"student saved to {self.filepath}"
+                f"student saved to {filepath}"
             )
         self.best, self.best_epoch = value, epoch
+
+    def _path_of(self, epoch: int, logs: dict[str, Any]) -> Path:
+        """Where the student of an epoch is saved."""
+        try:
+            return Path(str(self.filepath).format(**{**logs, "epoch": epoch + 1}))
+        except (LookupError, ValueError) as error:
+            raise ValueError(
+                f"Expected a filepath with fields among {', '.join(['epoch', *logs])}, received "
+                f"{str(self.filepath)!r} and {type(error).__name__}: {error}; a brace is {{{{."
+            ) from error
+
+    def _written(self) -> list[Path]:
+        """Files that are there of this name, whatever stands in its fields."""
+        name = ""
+        for text, field, *_ in string.Formatter().parse(self.filepath.name):
+            name += glob.escape(text) + ("*" if field is not None else "")
+        return sorted(self.filepath.parent.glob(name))
 
     def _is_better(self, value: float) -> bool:
         # False for NaN as well.
@@ -154,13 +177,12 @@ class StudentCheckpoint(keras.callbacks.Callback):
 
     def _recall(self) -> None:
         """Takes over the value of the student that is in the file already."""
-        if not self.filepath.is_file():
-            return
-        record = _record_of(self.filepath)
-        if record is None or record["monitor"] != self.monitor:
-            return
-        if self._is_better(record["value"]):
-            self.best, self.best_epoch = record["value"], record["epoch"]
+        for path in self._written():
+            record = _record_of(path)
+            if record is None or record["monitor"] != self.monitor:
+                continue
+            if self._is_better(record["value"]):
+                self.best, self.best_epoch = record["value"], record["epoch"]
 
 
 def _record_of(path: Path) -> dict[str, Any] | None:

@@ -1,9 +1,13 @@
 """Knowledge distillation from a fixed, trained teacher (Hinton et al. 2015)."""
 
+import warnings
+from typing import Any
+
 import keras
 
 from keras_prokt.distillers.base import Distiller, Step
 from keras_prokt.distillers.batch import Batch
+from keras_prokt.models.uniform_start import ConstantOutputWarning, has_constant_output
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -34,6 +38,17 @@ class FrozenTeacherDistiller(Distiller):
     @property
     def forwards_per_example(self) -> dict[str, int]:
         return {"teacher": 1, "student": self._student_step_forwards}
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains as `keras.Model.fit` does; see `Distiller.fit`."""
+        if has_constant_output(self.teacher):
+            warnings.warn(
+                f"The fixed teacher {self.teacher.name!r} answers all examples alike, since its "
+                "last layer is zero; train it first, without uniform_start.",
+                ConstantOutputWarning,
+                stacklevel=2,
+            )
+        return super().fit(x, y, *args, **kwargs)
 
     def update_models(self, batch: Batch) -> Step:
         target = self.target_outputs(self.teacher, batch.teacher_inputs)

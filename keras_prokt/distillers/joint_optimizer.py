@@ -1,6 +1,6 @@
 """One optimizer object that holds the teacher's and the student's optimizers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, ValuesView
 from typing import Any
 
 import keras
@@ -79,6 +79,14 @@ class JointOptimizer(keras.optimizers.Optimizer):
         if before > 0:
             rate = float(keras.ops.convert_to_numpy(self.teacher.learning_rate))
             self.teacher.learning_rate = rate * after / before
+
+    @property
+    def optimizers(self) -> ValuesView[keras.optimizers.Optimizer]:
+        """Both, without their loss scaling: where `keras.callbacks.SwapEMAWeights` finds averages.
+
+        A view and not a list, which Keras would save besides `teacher` and `student`.
+        """
+        return {"teacher": _inner(self.teacher), "student": _inner(self.student)}.values()
 
     def count_step(self) -> None:
         """Adds one to `iterations`, the number of joint steps."""

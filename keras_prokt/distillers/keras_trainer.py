@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_prokt import backends
+from keras_prokt.distillers.monitors import set_modes
 from keras_prokt.typing import Tensor
 
 Logs = dict[str, Any]
@@ -83,8 +84,28 @@ class KerasTrainer(keras.Model):
     # What Keras calls.
 
     def compile(self, **arguments: Any) -> None:
+        self._check_optimizer(arguments["optimizer"])
         self._test_functions.clear()
         super().compile(**arguments)
+
+    def _check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Refuses an optimizer that was built for other variables; its state is of those."""
+        variables = {id(variable) for variable in self.variables}
+        for part in getattr(optimizer, "optimizers", [optimizer]):
+            inner = getattr(part, "inner_optimizer", part)
+            built_for = inner._trainable_variables if inner.built else []
+            if self.built and not all(id(variable) in variables for variable in built_for):
+                raise ValueError(
+                    f"Expected an optimizer of this distiller's own, received {inner.name!r} that "
+                    f"was built for another model (it has {built_for[0].path!r}); make a new one, "
+                    "such as type(optimizer).from_config(optimizer.get_config())."
+                )
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *arguments: Any, **named: Any) -> Any:
+        callbacks = named.get("callbacks") or []
+        set_modes(getattr(callbacks, "callbacks", callbacks), self)  # Keras's list, or a plain one
+        return super().fit(*arguments, **named)
 
     def train_step(self, *arguments: Any) -> Any:
         """One step; the signature is that of the backend's trainer."""

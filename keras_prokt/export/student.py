@@ -21,6 +21,7 @@ def export_student(
     front_end: FrontEnd | None = None,
     class_names: Sequence[str] | None = None,
     output: str | None = None,
+    verbose: bool | None = None,
 ) -> Path:
     """Writes the student alone, in one of the forms of `keras_prokt.export.FORMATS`.
 
@@ -40,6 +41,7 @@ def export_student(
         front_end: How raw input becomes the student's inputs, for forms that hold it.
         class_names: Names of the classes or labels, for forms that hold them.
         output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`; as in a distiller.
+        verbose: Whether to print what was written, as in `keras.Model.export`; by default not.
 
     Returns:
         What was written: `path`, or what is new below it.
@@ -79,6 +81,10 @@ def export_student(
             f"Expected {', '.join(missing)} for format {format!r}, received an environment "
             "without; export where it is installed, on any backend."
         )
-    if card.backend not in (None, backends.current().name):
-        return write_in_process(card.backend, student, path, format, description)
-    return form.write(student, path, description)
+    if card.backend in (None, backends.current().name):
+        written = form.write(student, path, description)
+    else:
+        written = write_in_process(card.backend, student, path, format, description)
+    if verbose:
+        print(f"{card.title} of {student.name!r} written to {written}")
+    return written

@@ -1,5 +1,6 @@
 """The common start of teacher and student: both predict the uniform distribution."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -8,13 +9,18 @@ from keras import ops
 from keras_prokt.keras_internals import inputs_of_operation, operation_of
 
 
+class ConstantOutputWarning(UserWarning):
+    """A model that has been trained, or is to teach, answers all examples alike."""
+
+
 def uniform_start(model: keras.Model) -> keras.Model:
     """Zeroes the last linear layer, so that the model starts as the uniform distribution.
 
     The paper (section 3.3) starts teacher and student at the same distribution,
     `q(y|x) = p(y|x) = 1/K`. With kernel and bias of the last linear layer at zero all logits
     are zero; the first gradient reaches that layer, the following ones all others. Independent
-    yes-or-no labels start at ½ each. Of a model with several outputs all are changed.
+    yes-or-no labels start at ½ each. Of a model with several outputs all are changed. What a
+    trained model has learned there is lost, of which a `ConstantOutputWarning` warns.
 
     Args:
         model: A built functional, sequential or subclassed model that outputs logits. The last
@@ -45,11 +51,41 @@ def uniform_start(model: keras.Model) -> keras.Model:
             f"Expected a model that ends in a linear layer, received {model.name!r}, in which none "
             "was found; zero the layer that makes the logits yourself."
         )
+    if _is_trained(model, layers):
+        warnings.warn(
+            f"uniform_start has set the last layer of {model.name!r} to zero, which has been "
+            "trained; leave uniform_start out for a trained model.",
+            ConstantOutputWarning,
+            stacklevel=2,
+        )
     for layer in layers:
         layer.kernel.assign(ops.zeros(layer.kernel.shape, layer.kernel.dtype))
         if getattr(layer, "bias", None) is not None:
             layer.bias.assign(ops.zeros(layer.bias.shape, layer.bias.dtype))
     return model
+
+
+def has_constant_output(model: keras.Model) -> bool:
+    """Whether a model is as `uniform_start` leaves it, so that all examples have one answer.
+
+    Args:
+        model: Any model; of one that is not built nothing is known.
+    """
+    layers = _last_linear_layers(model) if model.built else [None]
+    return None not in layers and not any(ops.any(layer.kernel != 0) for layer in layers)
+
+
+def _is_trained(model: keras.Model, layers: list[Any]) -> bool:
+    """Whether a model shows that it was trained, by its optimizer or biases that started at 0."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and int(ops.convert_to_numpy(optimizer.iterations)) > 0:
+        return True
+    biases = [layer.bias for layer in layers if getattr(layer, "bias", None) is not None]
+    zeros = keras.initializers.Zeros
+    starts_at_zero = all(
+        isinstance(getattr(layer, "bias_initializer", None), zeros) for layer in layers
+    )
+    return starts_at_zero and any(bool(ops.any(bias != 0)) for bias in biases)
 
 
 def _last_linear_layers(model: keras.Model) -> list[Any]:

@@ -47,6 +47,22 @@ def test_the_best_student_is_saved_alone_in_fit(make_distiller, data, tmp_path):
         np.testing.assert_array_equal(weight, other)
 
 
+def test_the_name_is_formatted_as_keras_does(distiller, tmp_path):
+    name = tmp_path / "s[1]-{epoch:02d}-{val_student_accuracy:.2f}.keras"
+    checkpoint = StudentCheckpoint(name)
+    replay(checkpoint, distiller, [0.2, 0.1, 0.5])
+    names = ["s[1]-01-0.20.keras", "s[1]-03-0.50.keras"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert [saved_epoch(tmp_path / name) for name in names] == [0, 2]
+    # A continued run knows the best of its earlier epochs.
+    again = StudentCheckpoint(name)
+    replay(again, distiller, [0.4, 0.6], first_epoch=3)
+    assert (again.best, again.best_epoch) == (0.6, 4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*names, "s[1]-05-0.60.keras"]
+    with pytest.raises(ValueError, match="with fields among epoch, loss, .*KeyError: 'nothing'"):
+        replay(StudentCheckpoint(tmp_path / "{nothing}.keras"), distiller, [0.2])
+
+
 def test_only_an_improvement_is_saved(distiller, tmp_path, capsys):
     checkpoint = StudentCheckpoint(tmp_path / "best.keras", verbose=1)
     replay(checkpoint, distiller, [0.2, 0.5, 0.5, float("nan")])

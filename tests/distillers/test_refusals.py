@@ -345,6 +345,40 @@ def test_one_optimizer_for_both():
         ProKTDistiller(network(), network()).compile(optimizer, teacher_optimizer=optimizer)
 
 
+@pytest.mark.parametrize("which", ["optimizer", "teacher_optimizer"])
+def test_an_optimizer_of_another_model(which):
+    used = keras.optimizers.Adam()
+    used.build(network().trainable_variables)
+    distiller = ProKTDistiller(network(), network(4))
+    with pytest.raises(ValueError, match="own, received 'adam.*built for another model") as error:
+        distiller.compile(**{"optimizer": "sgd", "teacher_optimizer": "sgd", which: used})
+    assert "\n" not in str(error.value)
+    fixed = FrozenTeacherDistiller(network(), network(4))
+    with pytest.raises(ValueError, match="built for another model"):
+        fixed.compile(used)
+    own = keras.optimizers.Adam()
+    fixed.compile(own)
+    fixed.fit(X, Y, verbose=0)
+    fixed.compile(own)  # goes on with its state
+    fixed.fit(X, Y, verbose=0)
+
+
+def test_the_only_output_may_stand_in_a_dict():
+    inputs = keras.Input((4,))
+    student = keras.Model(inputs, {"logits": layers.Dense(3)(inputs)})
+    plain = keras.Model(inputs, student(inputs)["logits"])
+    for model in (student, plain):
+        model.set_weights([np.ones((4, 3)), np.zeros(3)])
+        distiller = ProKTDistiller(keras.models.clone_model(plain), model)
+        distiller.teacher.set_weights([np.eye(4, 3), np.zeros(3)])
+        distiller.compile("sgd")
+        distiller.fit(X, Y, shuffle=False, verbose=0)
+        logits = distiller.predict(X, verbose=0)
+        if model is student:
+            expected = logits
+    np.testing.assert_allclose(logits, expected, atol=1e-6)
+
+
 def test_different_gradient_accumulation():
     with pytest.raises(ValueError, match="same gradient_accumulation_steps"):
         ProKTDistiller(network(), network()).compile(

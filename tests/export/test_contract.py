@@ -94,6 +94,13 @@ def test_probabilities_and_missing_packages_are_refused(tmp_path, name, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_was_written_is_printed_where_keras_prints_it(tmp_path, name, capsys):
+    student = pair_student()
+    for verbose in (False, True):
+        written = export_student(student, tmp_path / FORMATS[name].place, name, verbose=verbose)
+        assert (str(written) in capsys.readouterr().out) == verbose
+
+
 def test_names_aliases_and_places_are_each_of_one_form():
     words = [word for name, card in FORMATS.items() for word in (name, *card.aliases)]
     places = [card.place for card in FORMATS.values()]

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_prokt import ProKTDistiller, uniform_start
+from keras_prokt import (
+    ConstantOutputWarning,
+    FrozenTeacherDistiller,
+    ProKTDistiller,
+    uniform_start,
+)
 
 X = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
 
@@ -57,6 +62,29 @@ def test_models_learn_from_there():
     distiller.compile(keras.optimizers.Adam(0.05))
     distiller.fit(X, y, epochs=60, verbose=0)
     assert distiller.evaluate(X, y, verbose=0, return_dict=True)["student_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("trained_by", ["fit", "loading"])
+def test_a_trained_model_is_warned_of(trained_by):
+    model = sequential()
+    if trained_by == "fit":
+        model.compile("sgd", "mse")
+        model.fit(X, np.zeros((4, 3)), verbose=0)
+        model.layers[-1].bias.assign(np.zeros(3))
+    else:
+        model.layers[-1].bias.assign([0.0, 1.0, 0.0])
+    with pytest.warns(ConstantOutputWarning, match="to zero, which has been trained; leave"):
+        uniform_start(model)
+
+
+def test_a_fixed_teacher_that_answers_all_alike_is_warned_of():
+    distiller = FrozenTeacherDistiller(uniform_start(sequential()), sequential())
+    distiller.compile("sgd")
+    with pytest.warns(ConstantOutputWarning, match="answers all examples alike.*train it first"):
+        distiller.fit(X, np.array([0, 1, 2, 0]), verbose=0)
+    other = FrozenTeacherDistiller(sequential(), uniform_start(sequential()))
+    other.compile("sgd")
+    other.fit(X, np.array([0, 1, 2, 0]), verbose=0)  # warnings are errors
 
 
 def test_refusals():
