@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
 from keras_prokt.bert_files import check_preset
+from keras_prokt.bert_heads import trained_files
 from keras_prokt.data.prepared import check_prepared
 from keras_prokt.data.prepared_folder import PreparedFolder
 from keras_prokt.data.vocabulary import check_size
@@ -34,7 +35,8 @@ Fewer where a BERT has fewer positions; another number by `max_length`.
 TEACHERS = {
     "bert_base_en_uncased": "BERT-base, 12 layers; any other keras-hub BERT preset",
     "hf://...": "a checkpoint of the Hugging Face hub",
-    "DIRECTORY": "a local Hugging Face or keras-hub directory",
+    "DIRECTORY": "a local Hugging Face or keras-hub directory; of a fine-tuned BERT or DistilBERT "
+    "with its head",
 }
 BILSTM = "one bidirectional LSTM, embeddings and units 300; 10.60 M parameters"
 BILSTM_PAIR = (
@@ -382,7 +384,8 @@ def text_task(
         validation=batches.pop("validation"),
         test=batches.pop("test", None),
         class_names=class_names,
-        build_teacher=lambda: _bert(request.teacher, len(class_names)),
+        build_teacher=lambda: _teacher(request.teacher, class_names),
+        teacher_files=lambda: trained_files(request.teacher),
         build_student=lambda: student.build(len(class_names), vocabulary_size),
         front_end=front_ends["student"],
         teacher_front_end=front_ends["teacher"],
@@ -461,7 +464,8 @@ def prepared_text_task(request: TaskRequest, *, is_pair: bool) -> Task:
 
     return Task(
         **data,
-        build_teacher=lambda: _bert(folder.checkpoint(request.teacher), classes),
+        build_teacher=lambda: _teacher(folder.checkpoint(request.teacher), data["class_names"]),
+        teacher_files=lambda: trained_files(folder.checkpoint(request.teacher)),
         build_student=build_student,
         front_end=front_end,
         teacher_front_end=front_ends["teacher"],
@@ -537,6 +541,14 @@ def _own_tokenizer(columns: Sequence[Sequence[str]], pieces: int) -> Any:
     # Of all training texts, whatever --limit leaves of them.
     texts = [text for column in columns for text in column]
     return ExactBertTokenizer(learn_vocabulary(texts, pieces))
+
+
+def _teacher(preset: str, class_names: list[str]) -> Any:
+    if not trained_files(preset):
+        return _bert(preset, len(class_names))
+    from keras_prokt.models.fine_tuned_bert import fine_tuned_classifier
+
+    return fine_tuned_classifier(preset, class_names)
 
 
 def _bert(

@@ -5,10 +5,11 @@ This module imports no Keras, so that apps can be listed at once.
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_prokt.names import unknown_name
@@ -162,6 +163,8 @@ class Task:
         teacher_front_end: As `front_end`, of the teacher.
         presets: Names of the checkpoints that the models start from.
         output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`.
+        teacher_files: Gives the files of a teacher that is trained for the task already, its last
+            layer included; none where `build_teacher` makes one whose last layer is untrained.
     """
 
     train: "Batches"
@@ -177,6 +180,7 @@ class Task:
     teacher_front_end: "FrontEnd | None" = None
     presets: tuple[str, ...] = ()
     output: str = "classes"
+    teacher_files: Callable[[], Sequence[Path]] = tuple
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def write_classifier(
 def logits_of(model: Any, folder: str | Path, *columns: Sequence[str]) -> np.ndarray:
     """What transformers answers to texts, or pairs of them."""
     tokenizer = transformers.BertTokenizerFast.from_pretrained(folder)
-    batch = tokenizer(*map(list, columns), padding=True, truncation=True, return_tensors="pt")
+    batch = tokenizer(*map(list, columns), padding=True, return_tensors="pt")
     if model.config.model_type == "distilbert":
         del batch["token_type_ids"]
     with torch.no_grad():

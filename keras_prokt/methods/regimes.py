@@ -48,10 +48,10 @@ DISTILLATION: dict[str, Setting] = {
 
 TEACHER_EPOCHS: dict[str, Setting] = {
     "teacher_epochs": Setting(
-        "Epochs of kd's teacher, trained before. [default: the recipe's, in proportion to "
-        "--epochs]",
+        "Epochs of kd's teacher, trained before; 0 for one that is trained already. [default: the "
+        "recipe's, in proportion to --epochs]",
         int,
-        at_least=1,
+        at_least=0,
     ),
     "teacher_keep": Setting(
         "Which epoch of that teacher teaches: its last, or its best on validation. [default: last]",

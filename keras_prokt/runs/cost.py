@@ -102,7 +102,8 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
     plan, steps = plan_of(run), len(run.task.train)
     models, _ = _models_and_forwards(plan)
     phases: dict[str, tuple[Distiller, int, Batches]] = {}
-    if run.method.trains_teacher_before and spec.teacher_init is None:
+    is_trained = spec.teacher_init is not None or spec.teacher_epochs == 0
+    if run.method.trains_teacher_before and not is_trained:
         trainer = trainer_of_teacher(run, run.fixed_teacher)
         trainer.compile(optimizer=optimizer_recipe(spec.optimizers["teacher"]).build(steps))
         phases["teacher, if it is not there yet"] = (

@@ -31,7 +31,7 @@ from keras_prokt.runs.teachers import (
     trainer_of_teacher,
 )
 from keras_prokt.runs.training import Run
-from keras_prokt.settings import ends_of
+from keras_prokt.settings import SettingError, argument, ends_of
 
 
 @dataclass
@@ -103,6 +103,7 @@ def plan_of(run: Run) -> Plan:
         ValueError: If the models do not fit each other or the data, or cannot be saved.
     """
     spec, method = run.spec, run.method
+    _check_trained(run)
     assistant = None if run.assistant is None else plan_of(run.assistant)
     student = run.student
     teachers = _teachers(run)
@@ -157,6 +158,15 @@ def plan_of(run: Run) -> Plan:
     if distiller.output_width is not None:  # otherwise the first step checks them
         check_labels(run.task, distiller.output_width)
     return Plan(run, distiller, first_stage, teachers, assistant, key, head_start)
+
+
+def _check_trained(run: Run) -> None:
+    if run.spec.teacher_epochs == 0 and not run.has_trained_teacher:
+        raise SettingError(
+            f"Expected {argument('teacher_epochs')} of at least 1 for a teacher that is not "
+            f"trained yet, received 0; give a trained one: {argument('teacher_init')}, or on text "
+            "the directory of a fine-tuned BERT."
+        )
 
 
 def _assistant_key(run: Run) -> dict[str, Any]:

@@ -170,18 +170,22 @@ def check_names(app: App, method: Method, given: Mapping[str, Any]) -> None:
 
 def check_combinations(app: App, method: Method, given: Mapping[str, Any]) -> None:
     """Refuses settings that exclude each other, and half a description of a table."""
-    if "teacher_init" in given and REGIMES[method.regime].trains_teacher_before:
+    is_trained = "teacher_init" in given or given.get("teacher_epochs") == 0
+    if is_trained and REGIMES[method.regime].trains_teacher_before:
+        reason = argument("teacher_init")
+        if "teacher_init" not in given:
+            reason = f"{argument('teacher_epochs')} 0"
         for name in ("teacher_epochs", *(name_of_role("teacher", n) for n in _optimizer_names())):
-            if name in given:
+            if given.get(name, 0) != 0:
                 raise SettingError(
-                    f"Expected no {argument(name)} with {argument('teacher_init')} and method "
+                    f"Expected no {argument(name)} with {reason} and method "
                     f"{method.name!r}, received {given[name]!r}; that teacher is not trained."
                 )
         weight = given.get("label_weight", _label_weight(method, app.recipe))
         if given.get("label_smoothing") and not any(ends_of(weight)):
             raise SettingError(
-                f"Expected no {argument('label_smoothing')} with {argument('teacher_init')}, "
-                f"method {method.name!r} and {argument('label_weight')} 0, received "
+                f"Expected no {argument('label_smoothing')} with {reason}, method "
+                f"{method.name!r} and {argument('label_weight')} 0, received "
                 f"{given['label_smoothing']!r}; nothing learns labels there."
             )
     if app.reads_table:

@@ -82,10 +82,13 @@ def check_values(spec: Any) -> None:
             )
     if spec.teacher_keep == "best":
         other = next((n for n in ("anchors", "teacher_init") if getattr(spec, n) is not None), None)
-        if other is not None:
+        reason = None if other is None else argument(other)
+        if spec.teacher_epochs == 0:
+            reason = f"{argument('teacher_epochs')} 0"
+        if reason is not None:
             raise SettingError(
-                f"Expected {argument('teacher_keep')} last with {argument(other)}, received 'best';"
-                " no single epoch of one training teaches there."
+                f"Expected {argument('teacher_keep')} last with {reason}, received 'best'; no "
+                "single epoch of one training teaches there."
             )
     if (check := REGIMES[method.regime].check) is not None:
         check(spec)

@@ -1,6 +1,7 @@
 """The data and models of a run, as its app prepares them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,12 +10,15 @@ from keras_prokt import losses, outputs
 from keras_prokt.app import Task, get_app
 from keras_prokt.data.batches import Batches, inputs_of
 from keras_prokt.data.prepared_folder import PreparedFolder
-from keras_prokt.files import digest_of_file
-from keras_prokt.methods import parse_method
+from keras_prokt.files import digest_of_file, digest_of_json
+from keras_prokt.methods import REGIMES, parse_method
 from keras_prokt.results.evaluation import checked_labels
 from keras_prokt.results.metrics import get as get_metrics
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import SettingError, argument
+
+_TEACHER = "teacher"
+"""Name of the digest of a trained teacher's files, which is that of its setting."""
 
 
 def prepare(spec: RunSpec) -> Task:
@@ -121,7 +125,7 @@ def check_same_task(spec: RunSpec, task: Task, record: Mapping[str, Any]) -> Non
         record: As in `run.json`.
 
     Raises:
-        ValueError: If the data, a given teacher or the kind of output has changed since.
+        ValueError: If the data, a trained teacher or the kind of output has changed since.
     """
     check_same_data(spec, task, record["data"])
     if (output := record.get("output", task.output)) != task.output:
@@ -132,7 +136,7 @@ def check_same_task(spec: RunSpec, task: Task, record: Mapping[str, Any]) -> Non
 
 
 def check_same_data(spec: RunSpec, task: Task, started_with: Mapping[str, str]) -> None:
-    """Refuses to go on with other data, or another given teacher, than a run was started with.
+    """Refuses to go on with other data, or another trained teacher, than a run was started with.
 
     Args:
         spec: The run.
@@ -148,7 +152,7 @@ def check_same_data(spec: RunSpec, task: Task, started_with: Mapping[str, str]) 
                 f"Expected the {name} with which the run was started, received "
                 + (
                     f"another file at {getattr(spec, name)!r}; restore it, or start a new run."
-                    if name in spec.files()
+                    if name in (*spec.files(), _TEACHER)
                     else f"other data; restore it ({argument('data_dir')}, TFDS_DATA_DIR), or "
                     "start a new run."
                 )
@@ -156,14 +160,26 @@ def check_same_data(spec: RunSpec, task: Task, started_with: Mapping[str, str]) 
 
 
 def digests(spec: RunSpec, task: Task) -> dict[str, str]:
-    """SHA-256 of the user's own files, by the name of their setting, and of the data."""
+    """SHA-256 of the user's own files, by the name of their setting, and of the data.
+
+    The files of a trained teacher have one between them.
+    """
     prepared = {} if spec.prepared is None else PreparedFolder(spec.prepared).digests
     file_digests = {
         name: prepared[name] if name in prepared else digest_of_file(path)
         for name, path in spec.files().items()
     }
+    if files := teacher_files(spec, task):
+        of_teacher = {path.name: digest_of_file(path) for path in files}
+        file_digests[_TEACHER] = digest_of_json(of_teacher)
     parts = {f"{name} data": batches for name, batches in all_batches(task).items()}
     return {**file_digests, **{name: batches.digest() for name, batches in parts.items()}}
+
+
+def teacher_files(spec: RunSpec, task: Task) -> Sequence[Path]:
+    """The files of a teacher that the run finds trained already, and does not get as a `.keras`."""
+    has_teacher = REGIMES[parse_method(spec.method).regime].trains_teacher is not None
+    return task.teacher_files() if has_teacher and spec.teacher_init is None else ()
 
 
 def all_batches(task: Task) -> dict[str, Batches]:

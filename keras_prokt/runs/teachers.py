@@ -45,7 +45,7 @@ def ready_teacher(run: Run) -> Best | None:
     Returns:
         That teacher after its best epoch on validation, where it is kept.
     """
-    if run.spec.teacher_init is not None:
+    if run.spec.teacher_init is not None or run.spec.teacher_epochs == 0:
         return None
     key = teacher_key(run)
     folder = kept_folder(run, key)
@@ -245,10 +245,13 @@ def teacher_key(run: Run) -> dict[str, Any]:
     Ask for it before the teacher is trained.
     """
     given = run.spec.teacher_init
+    weights = digest_of_weights(run.fixed_teacher) if given is None else digest_of_file(given)
+    if run.spec.teacher_epochs == 0:
+        return {"weights": weights}
     return {
         "spec": run.spec.teacher_run().to_json(),
         "data": run.task.train.digest("teacher"),
-        "weights": digest_of_weights(run.fixed_teacher) if given is None else digest_of_file(given),
+        "weights": weights,
         **({"keep": _BEST} if run.spec.teacher_keep == _BEST else {}),
         # The same rows may be one class an example, or labels of their own.
         **({"output": run.output.id} if run.output.id != Task.output else {}),

@@ -20,7 +20,7 @@ from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.progress import Progress
 from keras_prokt.runs.spec import RunSpec, without_places
 from keras_prokt.runs.stopping import Stop, Stopped
-from keras_prokt.runs.task import digests, prepare, seeded
+from keras_prokt.runs.task import digests, prepare, seeded, teacher_files
 
 OTHER_SEED = 1_000_003
 """Added to the seed of a network that must not start like another of the same architecture."""
@@ -81,7 +81,7 @@ class Run:
         if self.spec.teacher_init is not None:
             return load_teacher(self.spec.teacher_init)
         other = OTHER_SEED if REGIMES[self.method.regime].starts_untrained else 0
-        return uniform_start(seeded(self.task.build_teacher, self.spec.seed + other))
+        return self._made_teacher(self.spec.seed + other)
 
     @functools.cached_property
     def fixed_teacher(self) -> keras.Model:
@@ -91,7 +91,17 @@ class Run:
             return self.teacher
         if self.spec.teacher_init is not None:
             return load_teacher(self.spec.teacher_init)
-        return uniform_start(seeded(self.task.build_teacher, self.spec.seed))
+        return self._made_teacher(self.spec.seed)
+
+    def _made_teacher(self, seed: int) -> keras.Model:
+        """A teacher as the app has it; what it has learnt of the task already, it keeps."""
+        teacher = seeded(self.task.build_teacher, seed)
+        return teacher if self.has_trained_teacher else uniform_start(teacher)
+
+    @functools.cached_property
+    def has_trained_teacher(self) -> bool:
+        """Whether its teacher is trained for the task before anything is."""
+        return self.spec.teacher_init is not None or bool(teacher_files(self.spec, self.task))
 
     @property
     def is_of_assistant(self) -> bool:
