@@ -1,5 +1,6 @@
 """What all pictures of the package share; Matplotlib is imported only where one is drawn."""
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,10 @@ def new_figure(width: float, height: float, title: str) -> "Figure":
 
 
 def save(figure: "Figure", png: str | Path) -> None:
-    """Writes a figure, whole or not at all."""
-    with replacing(Path(png)) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
+    """Writes a figure, whole or not at all; a file that shows it already is left as it is."""
+    drawn, png = io.BytesIO(), Path(png)
+    figure.savefig(drawn, dpi=120, format="png")
+    if png.is_file() and png.read_bytes() == drawn.getvalue():
+        return
+    with replacing(png) as temporary:
+        temporary.write_bytes(drawn.getvalue())

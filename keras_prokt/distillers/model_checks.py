@@ -35,10 +35,16 @@ def check_pair(
     for role, model in models.items():
         if not isinstance(model, keras.Model):
             # Not its representation: that of a PyTorch module has a line for each layer.
-            received = f"{type(model).__module__}.{type(model).__qualname__}"
+            is_module = any(one.__module__.startswith("torch.") for one in type(model).__mro__)
+            if not is_module:
+                raise ValueError(
+                    f"Expected a keras.Model as {role}, received {type(model).__name__}; give the "
+                    "model itself."
+                )
             raise ValueError(
-                f"Expected a keras.Model as {role}, received {received}; on the torch backend a "
-                "PyTorch module becomes one as keras.Sequential([keras.Input(shape), "
+                f"Expected a keras.Model as {role}, received the PyTorch module "
+                f"{type(model).__name__}; on the torch backend a module becomes one as "
+                "keras.Sequential([keras.Input(shape), "
                 "keras.layers.TorchModuleWrapper(module, output_shape=(None, width))])."
             )
         check_ends_in_logits(role, model, kind)

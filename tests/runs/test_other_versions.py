@@ -8,6 +8,7 @@ from pieces import StopLater
 from keras_prokt.callbacks import resumable_backup
 from keras_prokt.files import read_record, write_record
 from keras_prokt.runs import RunSpec, resume, run
+from keras_prokt.runs.environment import describe_environment
 from keras_prokt.runs.training_run import OtherVersions
 
 pytestmark = pytest.mark.whole_run
@@ -60,7 +61,11 @@ def test_a_checkpoint_from_before_a_setting_goes_on(stopped, tmp_path):
 def test_a_checkpoint_that_does_not_fit_is_refused_with_its_version(
     commit, stopped, tmp_path, monkeypatch
 ):
-    folder = begun_with(stopped, tmp_path, package={} if commit is None else {"git": commit})
+    folder = begun_with(
+        stopped,
+        tmp_path,
+        package=describe_environment()["package"] if commit is None else {"git": commit},
+    )
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.h5")}
     assert before
     arrays = iter([{"faults": ((9,), "float32")}, {}])
