@@ -48,7 +48,9 @@ def test_a_module_of_pytorch_is_refused_in_one_line(role):
     torch = pytest.importorskip("torch", reason="a module of PyTorch")
     module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
     models = {"teacher": network(), "student": network()}
-    with pytest.raises(ValueError, match="received the PyTorch module.*TorchModuleWrapper") as error:
+    with pytest.raises(
+        ValueError, match="received the PyTorch module.*TorchModuleWrapper"
+    ) as error:
         FrozenTeacherDistiller(**{**models, role: module})
     assert "\n" not in str(error.value)
 
