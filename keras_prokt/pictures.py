@@ -26,8 +26,13 @@ def new_figure(width: float, height: float, title: str) -> "Figure":
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize="medium")
+    figure.suptitle(literal(title), fontsize="medium")
     return figure
+
+
+def literal(text: str) -> str:
+    """A text of a user's in which Matplotlib finds no formula: names of files may hold dollars."""
+    return text.replace("$", r"\$")
 
 
 def save(figure: "Figure", png: str | Path) -> None:

@@ -18,7 +18,7 @@ _FENCE = re.compile(
     r"^```(?P<language>\w+)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_OTHERS = ("bash", "mkdocs", "mypy", "patch", "pip", "pytest", "python", "ruff")
+_EXTERNAL = ("bash", "mkdocs", "mypy", "patch", "pip", "pytest", "python", "ruff")
 """Commands that are not ours, and are tried as a new user would."""
 
 
@@ -70,9 +70,9 @@ def _without_environment(words: list[str]) -> list[str]:
     return words
 
 
-def is_of_others(words: list[str]) -> bool:
+def is_external(words: list[str]) -> bool:
     """Whether a command is not ours to parse."""
-    return words[0] in _OTHERS
+    return words[0] in _EXTERNAL
 
 
 def count() -> Counter:

@@ -3,9 +3,32 @@
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop
 from keras_prokt.runs.training_run import resume, run
+
+
+class Killed(Exception):
+    """What `KillAt` ends a training with."""
+
+
+class KillAt(keras.callbacks.Callback):
+    """Ends training after a number of batches with no state saved for it, as a kill would.
+
+    Args:
+        batches: How many.
+    """
+
+    def __init__(self, batches: int):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Killed
 
 
 class StopLater(Stop):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras_prokt.methods.objectives import OBJECTIVES
 from keras_prokt.methods.paper import Paper
 from keras_prokt.settings import (
     OptimizerSettings,
@@ -219,13 +220,7 @@ REGIMES: dict[str, Regime] = {
     ),
     FIXED: Regime(
         "a teacher trained first, then fixed (the default where a method names no regime)",
-        Paper(
-            ("Hinton", "Vinyals", "Dean"),
-            "Distilling the Knowledge in a Neural Network",
-            None,
-            2015,
-            "1503.02531",
-        ),
+        OBJECTIVES["kd"].paper,
         "frozen:FrozenTeacherDistiller",
         {**_TEACHER_INIT, **_TARGETS},
         "before",

@@ -317,7 +317,7 @@ def _ending(tensor: Tensor) -> Ending | None:
         return _ending(inputs_of_operation(tensor)[0])
     if _has_graph(operation):
         return _ending(operation.outputs[call.index])
-    if isinstance(operation, keras.layers.Layer) and _is_of_others(operation):
+    if isinstance(operation, keras.layers.Layer) and _is_custom(operation):
         ending, _ = _ending_inside(operation, call.args, call.kwargs)
         return ending and Ending(ending.activation, operation.name, False)
     if activation := _activation_of(operation):
@@ -385,7 +385,7 @@ def _activation_of(operation: Any) -> str | None:
 # Subclasses.
 
 
-def _is_of_others(layer: keras.layers.Layer) -> bool:
+def _is_custom(layer: keras.layers.Layer) -> bool:
     is_own = isinstance(layer, RemovedActivation | LogitsFromProbabilities)
     is_keras = type(layer).__module__.partition(".")[0] == "keras"
     return not is_own and (not is_keras or isinstance(layer, keras.layers.Lambda))

@@ -320,12 +320,12 @@ class MeanOf(keras.metrics.Mean):
         super().__init__(name=name)
         self._function = function
 
-    def of_examples(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    def example_values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The function's values, `(batch,)`."""
         return self._function(y_true, y_pred)
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
-        super().update_state(self.of_examples(y_true, y_pred), sample_weight=sample_weight)
+        super().update_state(self.example_values(y_true, y_pred), sample_weight=sample_weight)
 
 
 class LossOf(keras.losses.Loss):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_prokt.pictures import COLORS, new_figure, save
+from keras_prokt.pictures import COLORS, literal, new_figure, save
 
 _LONGEST = 40
 """Characters of a heading that are shown: a longer one leaves no place for the picture."""
@@ -83,7 +83,7 @@ def _draw_differences(axes: Any, comparison: Mapping[str, Any]) -> None:
     direction = "left" if comparison["mode"] == "min" else "right"
     level = f"{comparison['level']:g}"
     axes.set(
-        title=f"(b) differences{to}",
+        title=literal(f"(b) differences{to}"),
         xlabel=f"better to the {direction}; full where Holm's p < {level}",
     )
 
@@ -98,7 +98,7 @@ def _errors(rows: Sequence[tuple[float, Sequence[float] | None]]) -> list[list[f
 
 
 def _name_rows(axes: Any, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names, fontsize="small")
+    axes.set_yticks(range(len(names)), list(map(literal, names)), fontsize="small")
     axes.set_ylim(len(names) - 0.5, -0.5)  # from above, as in the table
     axes.grid(alpha=0.3)
 

@@ -174,7 +174,7 @@ def _metrics_of(
 
 def _value(metric: keras.metrics.Metric, labels: Tensor, predictions: Tensor) -> float:
     if isinstance(metric, MeanOf):  # its own sums are float32
-        return float(_array(metric.of_examples(labels, predictions)).mean(dtype="float64"))
+        return float(_array(metric.example_values(labels, predictions)).mean(dtype="float64"))
     metric.update_state(labels, predictions)
     return float(ops.convert_to_numpy(metric.result()))
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_prokt.pictures import COLORS, new_figure, save
+from keras_prokt.pictures import COLORS, literal, new_figure, save
 from keras_prokt.results.statistics import mean_interval, paired_difference
 from keras_prokt.results.tables import format_table, listed
 
@@ -191,7 +191,8 @@ def _draw(
         names = list(dict.fromkeys(map(str, places)))
         places = [names.index(str(place)) for place in places]
         # Of a directory the name alone: a whole path leaves no place for the picture.
-        axes.set_xticks(range(len(names)), [Path(n).name[-30:] for n in names], rotation=20)
+        shown = [literal(Path(name).name[-30:]) for name in names]
+        axes.set_xticks(range(len(names)), shown, rotation=20)
     elif scale == "log" and len(set(places)) > 1:
         axes.set_xscale("log")
     means = [mean_interval([run[role] for run in one["runs"]]) for one in whole]
@@ -215,7 +216,8 @@ def _draw(
     for number, one in enumerate(whole):
         if one["title"] == search["chosen"]:
             star = {"color": "black", "markersize": 12, "linestyle": "none", "zorder": 5}
-            axes.plot(places[number], heights[number], "*", label=_short(one["title"]), **star)
+            label = literal(_short(one["title"]))
+            axes.plot(places[number], heights[number], "*", label=label, **star)
             axes.legend(fontsize="small", title="chosen", title_fontsize="small")
     if all(0 <= height <= 1 for height in heights):  # shares; their intervals may reach beyond
         low, high = axes.get_ylim()

@@ -253,12 +253,15 @@ def _changed_versions(record: Mapping[str, Any]) -> str:
 
 
 def _with_versions(error: ValueError, then: Mapping[str, Any]) -> ValueError:
-    """The error; if another version began the run, which one: it may be why."""
+    """The error; if another version began the run, with that version, which may be the reason."""
     now = describe_environment()["package"]
     if then == now:
         return error
     old, new = (f"keras_prokt {one['version']} ({one['git']})" for one in (then, now))
-    return ValueError(f"{error} The run was begun with {old}, which can resume it; this is {new}.")
+    return ValueError(
+        f"{error} The run was begun with {old}, and this is {new}; if that is the reason, resume "
+        "it with the former."
+    )
 
 
 def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
@@ -370,9 +373,11 @@ def _train(run: Run, plan: Plan) -> int:
 
 def _title(spec: RunSpec) -> str:
     """What a figure of a run is of."""
-    models = spec.student if spec.teacher is None else f"{spec.teacher} to {spec.student}"
-    names = ("proximal_weight", "proximal_bound", "temperature", "label_weight", "label_noise")
-    given = {name: value for name in names if (value := getattr(spec, name)) is not None}
+    # Of a directory the name alone: a whole path leaves no place for the rest.
+    names = [Path(name).name for name in (spec.teacher, spec.student) if name is not None]
+    models = " to ".join(names)
+    shown = ("proximal_weight", "proximal_bound", "temperature", "label_weight", "label_noise")
+    given = {name: value for name in shown if (value := getattr(spec, name)) is not None}
     return f"{spec.app} · {spec.method} · {models} · {title_of({**given, 'seed': spec.seed})}"
 
 

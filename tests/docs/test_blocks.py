@@ -4,7 +4,7 @@ import click
 import keras
 import matplotlib
 import pytest
-from document_blocks import PAGES, blocks_of, commands_of, is_of_others
+from document_blocks import PAGES, blocks_of, commands_of, is_external
 
 from keras_prokt.cli import main
 
@@ -40,7 +40,7 @@ def test_commands_are_commands(page):
         if block.language != "bash" or block.reason:
             continue
         for words in commands_of(block):
-            if is_of_others(words):
+            if is_external(words):
                 continue
             assert words[0] == "keras-prokt", f"{page}:{block.line}: {words[0]}"
             parse(words[1:])

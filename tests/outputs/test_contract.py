@@ -94,6 +94,6 @@ def test_a_mean_over_examples_is_that_of_its_values(kind):
     for metric in kind.metrics(3):
         if isinstance(metric, MeanOf):
             metric.update_state(labels, OUTPUTS_OF_A)
-            values = ops.convert_to_numpy(metric.of_examples(labels, OUTPUTS_OF_A))
+            values = ops.convert_to_numpy(metric.example_values(labels, OUTPUTS_OF_A))
             assert values.shape == (2,)
             np.testing.assert_allclose(float(metric.result()), values.mean(), rtol=1e-6)

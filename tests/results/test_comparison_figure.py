@@ -3,6 +3,7 @@
 import pytest
 from matplotlib.figure import Figure
 
+from keras_prokt import pictures
 from keras_prokt.results.comparison import Measured, compare
 from keras_prokt.results.comparison_figure import plot_comparison
 
@@ -62,3 +63,12 @@ def test_several_baselines_are_named_and_long_headings_cut(drawn, tmp_path):
     names = [label.get_text() for label in drawn[0].axes[1].get_yticklabels()]
     assert names[0] == "student − kd (n = 2)" and all(len(name) < 90 for name in names)
     assert drawn[0].axes[1].get_xlabel().startswith("better to the left")
+
+
+def test_dollars_in_names_are_dollars(drawn, tmp_path):
+    name = r"prokt student=$\foo$"  # no formula that Matplotlib knows
+    runs = [Measured(m, s, 0.1 * s, None, None, 1.0) for m in (name, "kd") for s in range(2)]
+    found = compare(runs, metric="accuracy", part="test", baselines=[name])
+    plot_comparison(found, tmp_path / "comparison.png")
+    pictures.save(pictures.new_figure(4, 3, name), tmp_path / "title.png")
+    assert (tmp_path / "title.png").is_file() and (tmp_path / "comparison.png").is_file()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from pieces import stopped_run
+from pieces import KillAt, Killed, stopped_run
 
 from keras_prokt.data import digits
 from keras_prokt.methods import known_methods, parse_method
@@ -109,23 +109,6 @@ def test_a_run_builds_its_teacher_once(method, count, tmp_path, cache, monkeypat
     assert len(built) == count
 
 
-class _Killed(Exception):
-    pass
-
-
-class _KillAt(keras.callbacks.Callback):
-    """Ends the process's part of a run after a number of batches, as a kill would."""
-
-    def __init__(self, batches):
-        super().__init__()
-        self.left = batches
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
-            raise _Killed
-
-
 @pytest.mark.parametrize(("method", "batches"), [("ft", 6), ("ft", 11), ("crd+prokt", 6)])
 def test_runs_with_adapters_and_two_stages_resume_exactly(
     method, batches, tmp_path, cache, monkeypatch
@@ -135,11 +118,11 @@ def test_runs_with_adapters_and_two_stages_resume_exactly(
         spec = RunSpec.resolve("digits", method, **SMALL, teacher_epochs=2, first_stage_epochs=2)
     run(spec, tmp_path / "whole", export=False, cache=cache)
 
-    kill = _KillAt(batches)
+    kill = KillAt(batches)
     with monkeypatch.context() as patched:
         # The last callback: what it sees has been saved where the one before it saves.
         patched.setattr(training, "Progress", lambda title: kill)
-        with pytest.raises(_Killed):
+        with pytest.raises(Killed):
             run(spec, tmp_path / "killed", export=False, cache=cache)
     resume(tmp_path / "killed", cache=cache)
     students = [load_student(tmp_path / name / "student.keras") for name in ("whole", "killed")]

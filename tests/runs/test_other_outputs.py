@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from command_line import keras_prokt
 from digits_by_output import QUESTIONS, answers_to_questions, app_of, is_even, registered
+from pieces import KillAt, Killed
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from keras_prokt import load_student
@@ -159,31 +160,16 @@ class TestFinished:
         assert path.endswith("/2") and first == second
 
 
-class _Killed(Exception):
-    pass
-
-
-class _KillAt(keras.callbacks.Callback):
-    def __init__(self, batches):
-        super().__init__()
-        self.left = batches
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
-            raise _Killed
-
-
 @pytest.mark.whole_run
 @pytest.mark.parametrize("method", ["prokt", "kd"])
 def test_a_killed_run_goes_on_exactly(method, tmp_path, monkeypatch):
-    spec = spec_of(method)
     with registered(APPS["several"]):
+        spec = spec_of(method)
         run(spec, tmp_path / "whole", export=False, cache=tmp_path / "one")
-        kill = _KillAt(7)
+        kill = KillAt(7)
         with monkeypatch.context() as patched:
             patched.setattr(training, "Progress", lambda title: kill)
-            with pytest.raises(_Killed):
+            with pytest.raises(Killed):
                 run(spec, tmp_path / "killed", export=False, cache=tmp_path / "other")
         resume(tmp_path / "killed", cache=tmp_path / "other")
     students = [load_student(tmp_path / name / "student.keras") for name in ("whole", "killed")]

@@ -70,9 +70,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_its_version(
     assert before
     arrays = iter([{"faults": ((9,), "float32")}, {}])
     monkeypatch.setattr(resumable_backup, "_arrays_of", lambda state: next(arrays))
-    begun = (
-        "" if commit is None else rf".* begun with keras_prokt \S+ \({commit}\), which can resume"
-    )
+    begun = "" if commit is None else rf".* begun with keras_prokt \S+ \({commit}\), and this is"
     expected = f"of another architecture{begun}"
     with pytest.raises(ValueError, match=expected) as refusal:
         resume(folder)
