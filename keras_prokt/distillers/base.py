@@ -10,7 +10,8 @@ from keras import ops
 from keras_prokt import backends
 from keras_prokt import outputs as output_kinds
 from keras_prokt.backends.base import Recording
-from keras_prokt.distillers import data_checks, model_checks
+from keras_prokt.data.parts import TARGET, beside_inputs
+from keras_prokt.distillers import data_checks, model_checks, targets
 from keras_prokt.distillers.batch import Batch, BatchReader
 from keras_prokt.distillers.faults import (
     FAULTS,
@@ -66,7 +67,8 @@ class Distiller(KerasTrainer):
     extends `track_step` if it reports more.
 
     Args:
-        teacher: Model that gives the targets, or `None`.
+        teacher: Model that gives the targets, or `None`: the regime has none, or the batches have
+            its stored outputs.
         student: Model to train. Both output logits of the same width.
         output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`: "classes", one class
             an example, or "labels", independent yes-or-no labels, one or several an example. By
@@ -91,9 +93,9 @@ class Distiller(KerasTrainer):
             Neither changes moving statistics or random seeds.
         teacher_inputs: Function of the batch's `x` that gives the teacher's inputs.
         student_inputs: The same for the student. Without functions, a batch whose `x` is a dict
-            with the keys `"teacher"` and `"student"` (and `"index"`, the positions of the examples
-            in the training data, for objectives with a memory) is taken apart by name, and any
-            other `x` goes to both.
+            with the keys `"teacher"` and `"student"` is taken apart by name, and any other `x` goes
+            to both. Besides, such a batch may have `"index"`, the positions of the examples in the
+            training data, for objectives with a memory, and `"target"`, stored logits of a teacher.
         name: Name of the distiller.
 
     Raises:
@@ -104,6 +106,12 @@ class Distiller(KerasTrainer):
 
     trains_teacher = False
     """Whether `fit` changes the teacher."""
+
+    takes_targets = False
+    """Whether batches may have stored outputs of a teacher, the part `target`."""
+
+    needs_targets = False
+    """Whether stored outputs are all that teaches."""
 
     def __init__(
         self,
@@ -144,6 +152,14 @@ class Distiller(KerasTrainer):
             label_weight,
             needs_labels=student_divergence_output is not None,
         )
+        if teacher is None:
+            targets.check_without_teacher(
+                self.student_loss,
+                target_mode,
+                teacher_taps=teacher_taps,
+                teacher_divergence_output=teacher_divergence_output,
+                teacher_inputs=teacher_inputs,
+            )
         self.objectives = self.student_loss.objectives
         self.label_weight = self.student_loss.label_weight
         self.target_mode = target_mode
@@ -405,8 +421,12 @@ class Distiller(KerasTrainer):
     def train_on_data(self, data: Any) -> dict[str, Any]:
         kind = self.output_kind
         batch, flags = self._read(data)
+        self._check_has_target(batch.target is not None)
         step = self.update_models(batch)
         flags.update(self._faults_of(step))
+        if batch.target is not None:
+            is_first = ops.cast(ops.equal(self.optimizer.iterations, 1), "float32")
+            flags["target_probabilities"] = is_first * kind.are_probabilities(batch.target)
         self._note_faults(flags)
         trained = {
             "teacher": step.teacher_logits if self.trains_teacher else None,
@@ -494,19 +514,24 @@ class Distiller(KerasTrainer):
         return scale / backends.current().number_of_replicas()
 
     def evaluate_on_data(self, data: Any) -> dict[str, Any]:
-        jointly = self.validates and self.teacher is not None
-        batch, flags = self._read(data, with_teacher=jointly)
+        batch, flags = self._read(data, with_teacher=self.validates)
         self._note_faults(flags)
-        student = self.forwards["student"](batch.student_inputs, False, with_parts=jointly)
+        student = self.forwards["student"](batch.student_inputs, False, with_parts=self.validates)
         loss = self.label_loss(batch.labels, student.logits, batch.sample_weight)
         loss = loss + student.regularization
         self.track_loss(_poisoned(loss, flags), batch.size)
         self._track_student(batch, student.logits)
         reported = set(self.tracker.student_metrics)
-        if jointly:
-            teacher = self.forwards["teacher"](batch.teacher_inputs, False)
+        teacher = self.outputs_of_teacher(batch) if self.validates else None
+        if teacher is not None:
             reported |= self.track_teacher_evaluation(batch, teacher, student)
         return self.logs_of(reported)
+
+    def outputs_of_teacher(self, batch: Batch) -> Outputs | None:
+        """What teaches, in inference mode; `None` where nothing does."""
+        if self.teacher is None:
+            return None
+        return self.forwards["teacher"](batch.teacher_inputs, False)
 
     def track_teacher_evaluation(self, batch: Batch, teacher: Outputs, student: Outputs) -> set:
         """Updates the metrics of validation that need both models; returns them."""
@@ -614,6 +639,11 @@ class Distiller(KerasTrainer):
             inputs, x = data_checks.first_inputs(x)
             self._build_from(inputs)
         self._check_shapes(x, roles)
+        visible = data_checks.visible_inputs(x)
+        if "teacher" in roles and visible is not None:
+            self._check_has_target(beside_inputs(visible, TARGET) is not None)
+            roles = self._models()
+            targets.check_target(visible, self.output_kind, self.output_width, roles)
         return data_checks.check_data(x, y, sample_weight, self.output_width, self.label_loss)
 
     def _check_shapes(
@@ -630,6 +660,14 @@ class Distiller(KerasTrainer):
             ):
                 expected = _symbolic_inputs(model)
                 model_checks.check_input_shapes(role, expected, self.reader.inputs(role, x), which)
+
+    def _check_has_target(self, has_target: bool) -> None:
+        targets.check_has_target(
+            has_target,
+            takes=self.takes_targets,
+            needs=self.needs_targets,
+            regime=type(self).__name__,
+        )
 
     def check_inputs(self, x: Any) -> None:
         """Refuses a batch of another shape than the models read, before any training.
@@ -650,6 +688,9 @@ class Distiller(KerasTrainer):
         which = "validation "
         data_checks.check_readable(x, which)
         self._check_shapes(x, which=which)
+        visible = data_checks.visible_inputs(x)
+        roles = self._models()
+        targets.check_target(visible, self.output_kind, self.output_width, roles, which)
         loss = self.label_loss
         x = data_checks.check_data(x, y, sample_weight, self.output_width, loss, which)
         return data if is_arrays else x
@@ -700,7 +741,10 @@ class Distiller(KerasTrainer):
         self._output_width = widths["student"]
         self.output_kind = self.output_kind or output_kinds.infer(self._output_width)
         self.tracker = Tracker(
-            self.output_kind, self._output_width, self.objectives, self.teacher is not None
+            self.output_kind,
+            self._output_width,
+            self.objectives,
+            has_teacher=self.teacher is not None or self.needs_targets,
         )
         self.tracked_metrics = self.tracker.metrics
         if self.compiled:
@@ -714,7 +758,7 @@ class Distiller(KerasTrainer):
         for objective in self.objectives:
             objective.set_output(self.output_kind)
         parts = self.student_loss.parts()
-        shapes = {}
+        shapes = {"teacher": {"logits": (None, self.output_width)}}  # where they are stored
         for role, forward in self.forwards.items():
             found = forward.find_taps(inputs[role], parts, self.student_loss.named_taps(role))
             shapes[role] = {"logits": (None, self.output_width), **found}
@@ -730,6 +774,7 @@ class Distiller(KerasTrainer):
         forwards = self.forwards.items()
         return {
             "name": self.name,
+            "teacher": None,
             **{role: serialize(model) for role, model in self._models().items()},
             "objectives": [serialize(objective) for objective in self.objectives],
             **self.student_loss.weight_config(),

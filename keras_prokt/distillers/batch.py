@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_prokt.data.parts import names_parts, part_of
+from keras_prokt.data.parts import INDEX, TARGET, beside_inputs, part_of
 from keras_prokt.distillers.faults import any_not_finite
 from keras_prokt.typing import Tensor
 
@@ -25,6 +25,8 @@ class Batch(NamedTuple):
     size: int | Tensor
     index: Tensor | None = None
     """Position of each example in the training data, `(batch,)`, if the batch has it."""
+    target: Tensor | None = None
+    """Stored logits of a teacher, float32 `(batch, width)`, if the batch has them."""
 
 
 class BatchReader:
@@ -73,5 +75,9 @@ class BatchReader:
         labels, flags = check_labels(y)
         flags["inputs"] = any_not_finite([teacher_inputs, student_inputs, sample_weight])
         size = ops.shape(labels)[0]
-        index = x["index"] if names_parts(x) and "index" in x else None
-        return Batch(teacher_inputs, student_inputs, labels, sample_weight, size, index), flags
+        index, target = (beside_inputs(x, part) for part in (INDEX, TARGET))
+        if target is not None:
+            target = ops.cast(target, "float32")
+            flags["targets"] = any_not_finite(target)
+        batch = Batch(teacher_inputs, student_inputs, labels, sample_weight, size, index, target)
+        return batch, flags

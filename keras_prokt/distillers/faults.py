@@ -26,6 +26,13 @@ FAULTS = {
     "labels": "",
     "label_rows": "",
     "inputs": "Expected finite inputs, received NaN or infinity; clean the data.",
+    "targets": (
+        "Expected finite target, received NaN or infinity; of probabilities of 0 clip the "
+        "logarithm: log(clip(p, 1e-7, 1))."
+    ),
+    "target_probabilities": (
+        "Expected logits as target, received probabilities; give their logarithms."
+    ),
     "teacher_probabilities": (
         "Expected logits from the teacher, received probabilities; convert it: "
         "keras_prokt.as_logits(teacher) has the same weights."

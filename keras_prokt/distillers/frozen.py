@@ -7,6 +7,8 @@ import keras
 
 from keras_prokt.distillers.base import Distiller, Step
 from keras_prokt.distillers.batch import Batch
+from keras_prokt.distillers.forward import Outputs
+from keras_prokt.distillers.targets import stored_outputs
 from keras_prokt.models.uniform_start import ConstantOutputWarning, has_constant_output
 
 
@@ -18,6 +20,11 @@ class FrozenTeacherDistiller(Distiller):
     `w = student_loss_weight` (the paper's 1 − α). One step costs one teacher forward and three
     student forwards, a backward counted as two (`forwards_per_example`). The teacher's weights,
     moving statistics and `trainable` flags are never changed.
+
+    Without a teacher (`None`), its stored logits are the part `target` of the batches,
+    `x={"student": inputs, "target": logits}`: of whatever model, in any framework, and at the cost
+    of the student alone. Objectives then read outputs, and no features. Validation data may have a
+    `target` too; without, it reports the student.
 
     Args: as in `Distiller`.
 
@@ -33,15 +40,28 @@ class FrozenTeacherDistiller(Distiller):
     >>> distiller.compile(optimizer="adam")
     >>> x, y = np.random.rand(64, 4).astype("float32"), np.random.randint(0, 3, 64)
     >>> history = distiller.fit(x, y, verbose=0)
+    >>> logits = distiller.teacher.predict(x, verbose=0)
+    >>> stored = FrozenTeacherDistiller(None, network(4), temperature=4.0)
+    >>> stored.compile(optimizer="adam")
+    >>> history = stored.fit({"student": x, "target": logits}, y, verbose=0)
     """
 
     @property
+    def takes_targets(self) -> bool:
+        return self.teacher is None
+
+    @property
+    def needs_targets(self) -> bool:
+        return self.teacher is None
+
+    @property
     def forwards_per_example(self) -> dict[str, int]:
-        return {"teacher": 1, "student": self._student_step_forwards}
+        student = {"student": self._student_step_forwards}
+        return student if self.teacher is None else {"teacher": 1, **student}
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Trains as `keras.Model.fit` does; see `Distiller.fit`."""
-        if has_constant_output(self.teacher):
+        if self.teacher is not None and has_constant_output(self.teacher):
             warnings.warn(
                 f"The fixed teacher {self.teacher.name!r} answers all examples alike, since its "
                 "last layer is zero; train it first, without uniform_start.",
@@ -51,9 +71,17 @@ class FrozenTeacherDistiller(Distiller):
         return super().fit(x, y, *args, **kwargs)
 
     def update_models(self, batch: Batch) -> Step:
-        target = self.target_outputs(self.teacher, batch.teacher_inputs)
+        if self.teacher is None:
+            target = stored_outputs(batch.target)
+        else:
+            target = self.target_outputs(self.teacher, batch.teacher_inputs)
         recording = self.record_forward(self.student, batch.student_inputs)
         loss, matched = self.update_student(batch, recording, target)
         gap = self.gap(batch, recording.outputs, target)
         logits = recording.outputs.logits
         return Step(loss, matched, logits, target.logits, target.matched_logits, gap)
+
+    def outputs_of_teacher(self, batch: Batch) -> Outputs | None:
+        if self.teacher is None:
+            return None if batch.target is None else stored_outputs(batch.target)
+        return super().outputs_of_teacher(batch)

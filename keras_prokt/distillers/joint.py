@@ -31,6 +31,11 @@ class JointDistiller(Distiller):
     """Whether the teacher's loss holds KL(q ‖ p); then the student runs before the teacher."""
 
     def __init__(self, teacher: keras.Model, student: keras.Model, **settings: Any):
+        if teacher is None:
+            raise ValueError(
+                f"Expected a keras.Model as teacher of {type(self).__name__}, received None; of "
+                "stored outputs alone a student learns in FrozenTeacherDistiller(None, student)."
+            )
         super().__init__(teacher, student, **settings)
         self.teacher_loss_tracker = keras.metrics.Mean(name="teacher_loss")
 
@@ -42,6 +47,15 @@ class JointDistiller(Distiller):
             gap: KL(q ‖ p), a scalar.
         """
         raise NotImplementedError
+
+    def teacher_label_loss(self, batch: Batch, logits: Tensor) -> Tensor:
+        """The part of the teacher's loss that says what is right, a scalar.
+
+        The loss on the labels, or `KL(target ‖ p)` where stored outputs stand in their place.
+        """
+        if batch.target is None:
+            return self.label_loss(batch.labels, logits, batch.sample_weight)
+        return self.divergence(batch.target, logits, batch)
 
     def after_teacher_update(self, gap: Tensor | None) -> None:
         """Called after the teacher's update with the gap before it; by default does nothing."""
@@ -148,7 +162,7 @@ class JointDistiller(Distiller):
         scale = self.loss_scale(self.optimizer.teacher)
 
         def loss_function(outputs: Outputs) -> tuple[Tensor, Any]:
-            loss = self.label_loss(batch.labels, outputs.logits, batch.sample_weight)
+            loss = self.teacher_label_loss(batch, outputs.logits)
             gap = None
             if student_target is not None:
                 gap = self.divergence(student_target, outputs.matched_logits, batch)
@@ -167,7 +181,7 @@ class JointDistiller(Distiller):
 
     def track_teacher_evaluation(self, batch: Batch, teacher: Outputs, student: Outputs) -> set:
         reported = super().track_teacher_evaluation(batch, teacher, student)
-        loss = self.label_loss(batch.labels, teacher.logits, batch.sample_weight)
+        loss = self.teacher_label_loss(batch, teacher.logits)
         gap = self.gap(batch, student, teacher)
         self.teacher_loss_tracker.update_state(self.combine(loss, gap), sample_weight=batch.size)
         return reported | {self.teacher_loss_tracker}

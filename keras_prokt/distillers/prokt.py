@@ -28,6 +28,11 @@ class ProKTDistiller(JointDistiller):
     In the bounded form (Eq. 6) the teacher minimises CE subject to `KL(q ‖ p) ≤ ε`, by dual
     ascent: its loss is `CE + β (KL − ε)`, and then `β ← max(0, β + ρ (KL − ε))`.
 
+    Where batches have a part `target`, stored logits of another teacher's distribution `r`, it
+    stands where the labels stand: `KL(r ‖ p)`, the cross entropy up to the entropy of `r`, in
+    place of CE, whatever `loss` is. The labels then are for metrics, and for their weight in the
+    student's loss.
+
     One step costs 4 teacher and 3 student forwards (a backward counted as two) where the
     student computes the same in training and inference mode, or `target_mode="training"`;
     otherwise 4 and 4 (`forwards_per_example`). At λ = 0 the student's extra forward is never run.
@@ -170,6 +175,8 @@ class ProKTDistiller(JointDistiller):
             )
             self.strength_tracker = keras.metrics.Mean(name="dual_variable")
             self._is_proximal = True
+
+    takes_targets = True
 
     def set_proximal_weight(self, value: float) -> None:
         """Sets λ for the steps to come.
