@@ -30,7 +30,18 @@ SCRATCH = "scratch"
 _OTHERS = {
     name: f"--{name.replace('_', '-')}"
     for name in (
-        *("app", "jobs", "method", "out", "overwrite", "pair", "recipe", "retry_failed", "seeds"),
+        *(
+            "app",
+            "jobs",
+            "method",
+            "metric",
+            "out",
+            "overwrite",
+            "pair",
+            "recipe",
+            "retry_failed",
+            "seeds",
+        ),
         *("part_size", "save_teacher", "state_size", "stop_after", "threads", "trials"),
     )
 }

@@ -15,7 +15,12 @@ from keras_prokt.data.table import parse_text_columns
 from keras_prokt.export import DEFAULT, FORMATS, get
 from keras_prokt.names import unknown_name
 from keras_prokt.results.comparison_forms import render
-from keras_prokt.results.tables import format_table, results_table
+from keras_prokt.results.tables import (
+    CONSTANT,
+    format_table,
+    no_better_than_constant,
+    results_table,
+)
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import describe
 from keras_prokt.runs.method_comparison import read_comparison
@@ -104,14 +109,24 @@ def evaluate(run: str, model: str) -> None:
         folder = RunFolder.existing(run)
         folder.check_has_model(model)
         use_backend_of(folder.spec())
-        from keras_prokt.runs.training_run import evaluate_run
+        from keras_prokt.runs.training_run import evaluations_of
 
-        results = evaluate_run(run, model)
+        found = evaluations_of(run, model)
+    parts = {
+        part: {CONSTANT: one.best_constant, **one.metrics, **one.scores}
+        for part, one in found.items()
+    }
+    main, *others = found["validation"].metrics
+    names = [main, CONSTANT, *others, *found["validation"].scores]
     rows = [
-        [name, *(f"{value:.{3 if key == 'seconds' else 4}f}" for key, value in measured.items())]
-        for name, measured in results.items()
+        [part, *(_shown(values.get(name), 3 if name == "seconds" else 4) for name in names)]
+        for part, values in parts.items()
     ]
-    click.echo(format_table([f"{model} on", *results["validation"]], rows))
+    click.echo(format_table([f"{model} on", *names], rows))
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 @click.command()
@@ -226,7 +241,9 @@ def export(run: str, model: str, format: str) -> None:
     with problems_in_one_line():
         folder = RunFolder.existing(run)
         folder.check_has_model(model)
-        spec = folder.spec()
+        spec, record = folder.spec(), folder.read()
+        if model == "student" and (warning := no_better_than_constant(record)):
+            click.echo(f"keras-prokt: {warning}", err=True)
         # The model of any backend; the one that trained it may be missing here.
         use_backend_of(spec.replacing(backend=get(format).backend or spec.backend))
         from keras_prokt.runs.training_run import export_run

@@ -120,6 +120,11 @@ def search(
     multiple=True,
     help="A row that the others are compared with, seed by seed; may be given for several.",
 )
+@click.option(
+    "--metric",
+    help="What is compared, such as macro_f1, balanced_accuracy, auc, expected_calibration_error, "
+    "loss. [default: that which chose the best epochs]",
+)
 @form_option
 @click.option(
     "--out",
@@ -132,6 +137,7 @@ def compare(
     methods: tuple[str, ...],
     seeds: str,
     baselines: tuple[str, ...],
+    metric: str | None,
     form: str,
     out: str | None,
     jobs: int,
@@ -151,6 +157,7 @@ def compare(
       keras-prokt compare --method student --method kd --method 'prokt lambda=.3' \\
         --seeds 0-4 --baseline kd --jobs 2 --out comparisons/digits
       keras-prokt compare comparisons/digits --baseline kd --format markdown
+      keras-prokt compare comparisons/digits --metric balanced_accuracy
       keras-prokt compare runs/digits-kd-1 runs/digits-prokt-1
     """
     with problems_in_one_line():
@@ -166,7 +173,7 @@ def compare(
             }
             options |= {"threads": threads, "stop_after": stop_after, "retry_failed": retry_failed}
             _refuse_settings_of_new_runs({**given, **options}, out)
-            _print_comparison_of(runs, baselines, form)
+            _print_comparison_of(runs, baselines, form, metric)
             return
         stop = Stop(seconds(stop_after))
         rows = comparison_rows(methods, given)
@@ -178,6 +185,7 @@ def compare(
                 folder,
                 seeds=parsed_seeds(seeds),
                 baselines=[" ".join(one.split()) for one in baselines],
+                metric=metric,
                 jobs=jobs,
                 threads=threads,
                 stop=stop,
@@ -191,13 +199,15 @@ def compare(
     exit_with_status(done)
 
 
-def _print_comparison_of(runs: tuple[str, ...], baselines: tuple[str, ...], form: str) -> None:
+def _print_comparison_of(
+    runs: tuple[str, ...], baselines: tuple[str, ...], form: str, metric: str | None
+) -> None:
     """Compares runs that are there."""
     titled, left_out = titled_runs(runs)
     baselines = baselines or known_baselines(runs, [title for title, _ in titled])
     for path in left_out:
         click.echo(f"keras-prokt: {path} is not completed and left out", err=True)
-    click.echo(render(compare_folders(titled, baselines), form))
+    click.echo(render(compare_folders(titled, baselines, metric), form))
 
 
 def comparison_rows(methods: tuple[str, ...], given: dict[str, Any]) -> dict[str, RunSpec]:

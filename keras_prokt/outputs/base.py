@@ -257,6 +257,18 @@ class Output:
         """
         found = self.predictions(outputs)
         return [
+    def scores(self, labels: Tensor, outputs: Tensor) -> dict[str, float]:
+        """What a run reports of a whole data set beside its metrics; by default nothing.
+
+        Args:
+            labels: Checked labels.
+            outputs: Logits.
+
+        Returns:
+            By name; of `keras_prokt.outputs.scores.LOWER_IS_BETTER` lower values are better.
+        """
+        return {}
+
             column
             for name, values in found.items()
             for column in columns_of(name, ops.convert_to_numpy(values))

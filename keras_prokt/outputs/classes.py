@@ -19,6 +19,13 @@ from keras_prokt.outputs.divergence import (
 from keras_prokt.outputs.f1 import F1
 from keras_prokt.outputs.keras_losses import both_forms, configuration, is_one_of
 from keras_prokt.outputs.label_arrays import as_numpy, check_numbers
+from keras_prokt.outputs.scores import (
+    area_under_curves,
+    balanced_accuracy,
+    expected_calibration_error,
+    macro_f1,
+    softmax,
+)
 from keras_prokt.outputs.smoothing import SmoothedCrossEntropy
 from keras_prokt.typing import Tensor
 
@@ -196,6 +203,21 @@ class Classes(Output):
 
     def metrics(self, width: int, prefix: str = "") -> list[keras.metrics.Metric]:
         return [MeanOf(are_correct, f"{prefix}accuracy")]
+
+    def scores(self, labels: Tensor, outputs: Tensor) -> dict[str, float]:
+        """Macro F1, balanced accuracy, area under the ROC curves (one-vs-rest), calibration."""
+        right = as_numpy(self.right_answers(labels, outputs.shape[-1]))
+        answers = as_numpy(self.answers(outputs))
+        probabilities = softmax(as_numpy(outputs))
+        auc = area_under_curves(right, probabilities)
+        return {
+            "macro_f1": macro_f1(right, answers),
+            "balanced_accuracy": balanced_accuracy(right, answers),
+            **({} if auc is None else {"auc": auc}),
+            "expected_calibration_error": expected_calibration_error(
+                right == answers, probabilities.max(axis=-1)
+            ),
+        }
 
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """`probabilities`, float32 `(batch, classes)`, and `label`, int64 `(batch,)`."""

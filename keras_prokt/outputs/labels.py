@@ -11,6 +11,12 @@ from keras_prokt.data.columns import Column
 from keras_prokt.outputs.base import KerasLosses, MeanOf, Output, check_strings, named_columns
 from keras_prokt.outputs.keras_losses import both_forms, name_of
 from keras_prokt.outputs.label_arrays import as_numpy, check_numbers
+from keras_prokt.outputs.scores import (
+    area_under_curve,
+    balanced_accuracy,
+    expected_calibration_error,
+    sigmoid,
+)
 from keras_prokt.outputs.smoothing import SmoothedCrossEntropy
 from keras_prokt.typing import Tensor
 
@@ -171,6 +177,25 @@ class Labels(Output):
             MeanOf(lambda y, z: ops.min(_are_correct(y, z), axis=-1), f"{prefix}exact_match"),
             MacroF1(width, f"{prefix}macro_f1"),
         ]
+
+    def scores(self, labels: Tensor, outputs: Tensor) -> dict[str, float]:
+        """Means over labels of balanced accuracy, area under the ROC curve and calibration."""
+        right = as_numpy(self.right_answers(labels, outputs.shape[-1])).T
+        answers = as_numpy(self.answers(outputs)).T
+        yes = sigmoid(as_numpy(outputs)).T
+        areas = [area_under_curve(*one) for one in zip(right == 1, yes, strict=True)]
+        known = [area for area in areas if area is not None]
+        accuracies = [balanced_accuracy(*one) for one in zip(right, answers, strict=True)]
+        confidence = np.maximum(yes, 1 - yes)
+        errors = [
+            expected_calibration_error(*one)
+            for one in zip(right == answers, confidence, strict=True)
+        ]
+        return {
+            "balanced_accuracy": float(np.mean(accuracies)),
+            **({"auc": float(np.mean(known))} if known else {}),
+            "expected_calibration_error": float(np.mean(errors)),
+        }
 
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """`probabilities`, float32, and `label`, int64 0 or 1, both `(batch, labels)`."""

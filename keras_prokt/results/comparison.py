@@ -60,6 +60,7 @@ def compare(
     confidence: float = 0.95,
     settings: Mapping[str, Any] | None = None,
     own_settings: Mapping[str, Mapping[str, Any]] | None = None,
+    best_constant: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Statistics of methods over seeds, and of their differences to some of them.
 
@@ -72,11 +73,14 @@ def compare(
         confidence: Of the intervals, between 0 and 1.
         settings: What all runs have in common, by name as it is shown, such as `batch-size`.
         own_settings: Method -> what its runs have and not all others.
+        best_constant: What the same answer to all examples has at best on the data of each run; of
+            accuracy, the share of the largest class.
 
     Returns:
         A JSON object, the same for the same runs:
 
         - `metric`, `part`, `mode`, `confidence`, `level`, `settings`;
+        - `best_constant`, its lowest and its highest value, or `None`;
         - `methods`, in the order of their first run: `method`, `settings`, `seeds`, `n`, `student`
           (`mean`, `interval` by Student's t, `bootstrap` interval over seeds and examples),
           `teacher` (`n`, `mean`, `interval`) or `None`, `examples` and `examples_standard_error`
@@ -133,6 +137,7 @@ def compare(
         "confidence": confidence,
         "level": LEVEL,
         "settings": dict(settings or {}),
+        "best_constant": [min(best_constant), max(best_constant)] if best_constant else None,
         "methods": [
             _summary(method_runs, metric, confidence, (own_settings or {}).get(method, {}))
             for method, method_runs in methods.items()

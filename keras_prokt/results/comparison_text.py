@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from keras_prokt.results.tables import listed
+from keras_prokt.results.tables import CONSTANT, listed
 
 
 class Grid(NamedTuple):
@@ -127,7 +127,18 @@ def measure(comparison: Mapping[str, Any]) -> str:
 
 
 def headings(comparison: Mapping[str, Any]) -> list[str]:
-    """What all runs have in common, if that is known, and what was measured: a line each."""
+    """What all runs have in common, if that is known, and what was measured: a line each; there
+    too what the best constant answer has."""
     settings = one_line(listed(comparison.get("settings", {})))
     better = "lower" if comparison.get("mode") == "min" else "higher"
-    return [*([settings] if settings else []), f"{measure(comparison)}, {better} is better"]
+    lines = [settings] if settings else []
+    lines.append(f"{measure(comparison)}, {better} is better{_constant(comparison)}")
+    return lines
+
+
+def _constant(comparison: Mapping[str, Any]) -> str:
+    """What the best constant answer has, if that is known."""
+    if (found := comparison.get("best_constant")) is None:
+        return ""
+    low, high = (f"{value:.4f}" for value in found)
+    return f"; {CONSTANT} {low}" if low == high else f"; {CONSTANT} {low} to {high}"

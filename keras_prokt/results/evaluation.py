@@ -3,7 +3,7 @@
 import functools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -29,11 +29,17 @@ class Evaluation:
         answers: `Output.answers` of each example, shape `(examples,)` or `(examples, width)`, in
             the order of the data: of classes their indices.
         right_answers: The labels in the same form.
+        scores: `Output.scores` that are no `metrics`, by name.
+        best_constant: The first of the metrics, of the model that answers all examples alike, as
+            well as can be; of accuracy the share of the largest class. `None` for a kind of output
+            that does not say.
     """
 
     metrics: dict[str, float]
     answers: np.ndarray
     right_answers: np.ndarray
+    scores: dict[str, float] = field(default_factory=dict)
+    best_constant: float | None = None
 
 
 def evaluate(
@@ -72,10 +78,16 @@ def evaluate(
         logits = wrapper.predict(data, verbose=0)
         seconds = time.perf_counter() - started
         labels = checked_labels(batches.labels, kind, logits.shape[-1], f"{part} ")
-        values = _metrics_of(labels, ops.convert_to_tensor(logits), metrics, kind)
+        outputs_of_part = ops.cast(ops.convert_to_tensor(logits), "float32")
+        values = _metrics_of(labels, outputs_of_part, metrics, kind)
         right = kind.right_answers(labels, logits.shape[-1])
-        answers = kind.answers(ops.convert_to_tensor(logits))
-        measured[part] = Evaluation({**values, "seconds": seconds}, *map(_array, (answers, right)))
+        answers = kind.answers(outputs_of_part)
+        measured[part] = Evaluation(
+            {**values, "seconds": seconds},
+            *map(_array, (answers, right)),
+            {k: v for k, v in kind.scores(labels, outputs_of_part).items() if k not in values},
+            chance(batches.labels, logits.shape[-1], next(iter(values)), output),
+        )
     return measured
 
 

@@ -6,6 +6,7 @@ import keras
 
 from keras_prokt.names import unknown_name
 from keras_prokt.outputs import Output
+from keras_prokt.outputs.scores import LOWER_IS_BETTER
 
 
 def log_name(name: str) -> str:
@@ -36,4 +37,9 @@ def get(names: Sequence[str], kind: Output) -> list[keras.metrics.Metric]:
 
 def mode(name: str, kind: Output) -> str:
     """ "min" if a lower value of a metric is better, otherwise "max"."""
-    return "min" if name in kind.lower_is_better else "max"
+    return "min" if name in lower_is_better(kind) else "max"
+
+
+def lower_is_better(kind: Output) -> frozenset[str]:
+    """Names of all that an evaluation measures of which a lower value is better."""
+    return kind.lower_is_better | LOWER_IS_BETTER | {"loss"}

@@ -17,6 +17,10 @@ from keras_prokt.settings import Setting
 _IN_HEAD = ("seed", "epochs", "batch-size", "lambda", "epsilon", "temperature")
 """Settings that stand in the first line of a run's results."""
 
+CONSTANT = "best constant answer"
+"""How the model is called that answers all examples alike, as well as can be: what another has to
+beat. Its accuracy is the share of the largest class."""
+
 
 class _Column(NamedTuple):
     """A metric on a held-out part of the data."""
@@ -66,12 +70,16 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
         rows.append(
             [
                 name,
-                *("–" if value is None else f"{value:.4f}" for value in values),
+                *map(_number, values),
                 f"{model['parameters']:,}",
                 f"{model['bytes']:,}",
                 f"{sum(part['seconds'] for part in model.values() if isinstance(part, dict)):.3f}",
             ]
         )
+    if constants := results.get("best_constant"):
+        metric = results.get("metric")
+        known = [constants.get(c.part) if c.metric == metric else None for c in measured]
+        rows.append([CONSTANT, *map(_number, known), "–", "–", "–"])
     headings = [column.heading for column in measured]
     columns = ["model", *headings, "parameters", "bytes", "seconds"]
     models = spec["models"]
@@ -94,10 +102,57 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
             *_lengths(record.get("lengths")),
             "",
             format_table(columns, rows),
+            *_scores(results.get("scores", {})),
             "",
             f"trained in {record['training_seconds']:.1f} s",
+            *([fault] if (fault := no_better_than_constant(record)) else []),
         ]
     )
+
+
+def no_better_than_constant(record: Mapping[str, Any]) -> str | None:
+    """A line that says so of a student that one answer to all examples equals.
+
+    Args:
+        record: As in `run.json`, of a completed run.
+
+    Returns:
+        The line, of test data if it was measured; `None` of a student that is better, and where
+        the best constant answer is unknown.
+    """
+    results = record["results"]
+    student, constants = results["models"].get("student", {}), results.get("best_constant", {})
+    part = next((p for p in ("test", "validation") if p in student and p in constants), None)
+    metric = results.get("metric")
+    value = None if part is None else student[part].get(metric)
+    if value is None:
+        return None
+    constant = constants[part]
+    if (value < constant) if results.get("mode") == "min" else (value > constant):
+        return None
+    return (
+        f"warning: the student ({part} {metric} {value:.4f}) is no better than the same answer to "
+        f"all examples ({constant:.4f}); try more epochs, another learning rate, or, if its "
+        "classes are of unequal size, class weights"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _scores(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """A table of what the two models have beside the metrics of the app: a row a model and part."""
+    measured = {
+        f"{model} on {part}": one
+        for model in ("teacher", "student")
+        for part, one in scores.get(model, {}).items()
+    }
+    names = dict.fromkeys(name for one in measured.values() for name in one)
+    if not names:
+        return []
+    rows = [[row, *(_number(one.get(n)) for n in names)] for row, one in measured.items()]
+    return ["", format_table(["scores of", *names], rows)]
 
 
 def listed(settings: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 
 from keras_prokt.app import get_app
 from keras_prokt.data.columns import values_in
+from keras_prokt.names import unknown_name
 from keras_prokt.results.comparison import Measured
 from keras_prokt.results.comparison import compare as compare_measured
 from keras_prokt.results.comparison_figure import plot_comparison
@@ -20,7 +21,7 @@ from keras_prokt.results.tables import shown_value
 from keras_prokt.runs.executor import Execution, check_jobs, execute
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.known_settings import all_settings
-from keras_prokt.runs.records import measured
+from keras_prokt.runs.records import measured, values_of
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop
@@ -38,6 +39,7 @@ def compare(
     *,
     seeds: Sequence[int],
     baselines: Sequence[str] = (),
+    metric: str | None = None,
     jobs: int = 1,
     threads: int | None = None,
     stop: Stop | None = None,
@@ -56,6 +58,7 @@ def compare(
         seeds: Seeds of the runs.
         baselines: Headings with which the others are compared, seed by seed; none for those that
             the folder's comparison had before. They are kept in it with those.
+        metric: As in `compare_folders`.
         jobs: Processes at once; with `threads` as in `keras_prokt.runs.executor.execute`.
         threads: Threads of each.
         stop: When to stop.
@@ -115,7 +118,8 @@ def compare(
         show=show,
         stream=stream,
     )
-    return _drawn(_compared(runs, entries, done.completed, list(methods), baselines), runs), done
+    compared = _compared(runs, entries, done.completed, list(methods), baselines, metric)
+    return _drawn(compared, runs), done
 
 
 def _drawn(comparison: dict[str, Any], runs: RunList) -> dict[str, Any]:
@@ -180,6 +184,7 @@ def _compared(
     names: Iterable[str],
     methods: Sequence[str],
     baselines: Sequence[str],
+    metric: str | None = None,
 ) -> dict[str, Any]:
     """Compares the completed runs of some names, in the order of the methods."""
     names = set(names)
@@ -191,25 +196,29 @@ def _compared(
     completed.sort(key=lambda entry: order[entry.title])
     there = {entry.title for entry in completed}
     baselines = [one for one in baselines if one in there]
-    return compare_folders([(e.title, runs.folder(e.name)) for e in completed], baselines)
+    return compare_folders([(e.title, runs.folder(e.name)) for e in completed], baselines, metric)
 
 
 def compare_folders(
-    runs: Sequence[tuple[str, RunFolder]], baselines: Sequence[str] = ()
+    runs: Sequence[tuple[str, RunFolder]],
+    baselines: Sequence[str] = (),
+    metric: str | None = None,
 ) -> dict[str, Any]:
     """Compares completed runs.
 
     Args:
         runs: Heading and folder of each.
         baselines: Headings with which the others are compared.
+        metric: A metric or score that all runs have measured; `None`: the one by which they chose
+            their best epoch, or accuracy where those differ.
 
     Returns:
         As `keras_prokt.results.comparison.compare`: on test data where all runs have measured it,
         otherwise on validation.
 
     Raises:
-        ValueError: If a run is not completed, a file of it was changed, or two runs of one seed
-            were measured on different data.
+        ValueError: If a run is not completed, a file of it was changed, two runs of one seed
+            were measured on different data, or a run has not measured the metric.
     """
     records = [(title, folder, _completed(folder)) for title, folder in runs]
     apps = sorted({record["spec"]["app"] for _, _, record in records})
@@ -220,13 +229,12 @@ def compare_folders(
         )
     students = [record["results"]["models"]["student"] for _, _, record in records]
     part = "test" if all("test" in student for student in students) else "validation"
-    metrics = {_metric(record) for _, _, record in records}
-    metric = metrics.pop() if len(metrics) == 1 else "accuracy"
-    modes = {
-        record["results"].get("mode", "max")
-        for _, _, record in records
-        if _metric(record) == metric
-    }
+    if metric is None:
+        metrics = {_metric(record) for _, _, record in records}
+        metric = metrics.pop() if len(metrics) == 1 else "accuracy"
+    else:
+        _check_measured(records, part, metric)
+    modes = {_mode(record, metric) for _, _, record in records} - {None}
     rows = [_measured(title, folder, record, part, metric) for title, folder, record in records]
     _check_baselines(baselines, dict.fromkeys(one.method for one in rows))
     all_data = [
@@ -235,8 +243,15 @@ def compare_folders(
     ]
     _check_same_data(all_data, part)
     shared, own = _settings_of_rows([row.method for row in rows], all_data)
+    results = [record["results"] for _, _, record in records]
+    if not all(metric in one["models"]["student"][part] for one in results):
+        # A bootstrap knows metrics by name, and the score of classes is not that of labels.
+        rows = [replace(row, predicted=None) for row in rows]
+    constants = [one.get("best_constant", {}).get(part) for one in results]
+    are_known = all(one.get("metric") == metric for one in results) and None not in constants
     return compare_measured(
         rows,
+        best_constant=constants if are_known else (),
         metric=metric,
         part=part,
         mode="min" if modes == {"min"} else "max",
@@ -387,8 +402,6 @@ def _given_settings(spec: RunSpec) -> dict[str, Any]:
 
 
 def _check_baselines(baselines: Sequence[str], methods: Iterable[str]) -> None:
-    from keras_prokt.names import unknown_name
-
     for baseline in baselines:
         if baseline not in methods:
             raise SettingError(unknown_name("a baseline", baseline, methods))
@@ -412,12 +425,38 @@ def _metric(record: Mapping[str, Any]) -> str:
     return next((name for name in student if name not in ("loss", "seconds")), "accuracy")
 
 
+def _mode(record: Mapping[str, Any], metric: str) -> str | None:
+    """Which values of a metric are better, as far as a run says."""
+    results = record["results"]
+    if metric == _metric(record):
+        return results.get("mode", "max")
+    if "lower_is_better" not in results:
+        return None
+    return "min" if metric in results["lower_is_better"] else "max"
+
+
+def _check_measured(
+    records: Sequence[tuple[str, RunFolder, Mapping[str, Any]]], part: str, metric: str
+) -> None:
+    """Refuses a metric that not all runs have measured."""
+    names = [set(values_of(record, "student", part)) - {"seconds"} for _, _, record in records]
+    common = set.intersection(*names)
+    if metric in common:
+        return
+    for (_, folder, _), known in zip(records, names, strict=True):
+        if metric not in known and any(metric in other for other in names):
+            raise SettingError(
+                f"Expected {argument('metric')} that all runs have measured, received {metric!r}, "
+                f"which {str(folder.path)!r} has not; choose one of {', '.join(sorted(common))}."
+            )
+    raise SettingError(unknown_name(argument("metric"), metric, common))
+
+
 def _measured(
     title: str, folder: RunFolder, record: Mapping[str, Any], part: str, metric: str
 ) -> Measured:
-    models = record["results"]["models"]
     labels, answers = kept_predictions(folder, record, part)
-    teacher = models.get("teacher", {}).get(part, {}).get(metric)
+    teacher = values_of(record, "teacher", part).get(metric)
     return Measured(
         method=title,
         seed=record["spec"]["training"]["seed"],

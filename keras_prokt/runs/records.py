@@ -60,6 +60,9 @@ _SHAPE = {
         "teacher_best_epoch?": int,
         "metric?": str,
         "mode?": ("max", "min"),
+        "lower_is_better?": [str],
+        "best_constant?": {"*": _NUMBER},
+        "scores?": {"*": {"*": {"*": _NUMBER}}},
         "models": {"student": _MODEL, "*": _MODEL},
     },
 }
@@ -122,18 +125,31 @@ def measured(record: Mapping[str, Any], path: Path, part: str, metric: str) -> f
         record: The run's record.
         path: Its folder, for messages.
         part: Of the data.
-        metric: What is measured.
+        metric: What is measured, a metric or a score.
 
     Raises:
         ValueError: If the record does not say.
     """
-    value = record["results"]["models"]["student"].get(part, {}).get(metric)
+    value = values_of(record, "student", part).get(metric)
     if value is None:
         raise ValueError(
             f"Expected a run whose {metric!r} on {part} data is known, received {str(path)!r}; "
             "restore its run.json from a copy, or repeat the run."
         )
     return value
+
+
+def values_of(record: Mapping[str, Any], model: str, part: str) -> dict[str, float]:
+    """All that a completed run has measured of a model on a part of the data, by name.
+
+    Args:
+        record: The run's record.
+        model: Such as "student".
+        part: Of the data, such as "test".
+    """
+    results = record["results"]
+    metrics = results["models"].get(model, {}).get(part, {})
+    return {**metrics, **results.get("scores", {}).get(model, {}).get(part, {})}
 
 
 def check_shape(value: Any, shape: Any, place: str) -> None:

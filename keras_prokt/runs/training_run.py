@@ -26,7 +26,7 @@ from keras_prokt.files import digest_of_file, remove_unfinished, replacing, writ
 from keras_prokt.front_ends import FrontEnd, TextFrontEnd, from_json
 from keras_prokt.models.loading import load_student
 from keras_prokt.results.evaluation import Evaluation, chance, evaluate
-from keras_prokt.results.metrics import log_name
+from keras_prokt.results.metrics import log_name, lower_is_better
 from keras_prokt.results.metrics import mode as mode_of
 from keras_prokt.runs.cost import cost_of
 from keras_prokt.runs.determinism import is_deterministic
@@ -485,8 +485,20 @@ def _measured(run: Run, plan: Plan, best_epoch: int, *, measures_test: bool) -> 
         **of_teacher,
         "metric": run.task.metrics[0],
         "mode": mode_of(run.task.metrics[0], run.output),
+        "lower_is_better": sorted(lower_is_better(run.output)),
+        "best_constant": _best_constants(all_evaluations["student"]),
+        "scores": {
+            name: {part: one.scores for part, one in evaluations.items()}
+            for name, evaluations in all_evaluations.items()
+        },
         "models": measured,
     }
+
+
+def _best_constants(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+    """What the best constant answer has on each part, where the kind of output says it."""
+    known = {part: one.best_constant for part, one in evaluations.items()}
+    return {part: value for part, value in known.items() if value is not None}
 
 
 def _size(model: keras.Model) -> dict[str, int]:
@@ -531,7 +543,13 @@ def _write_export(
 
 
 def evaluate_run(out: str | Path, model: str = "student") -> dict[str, dict[str, float]]:
-    """Metrics of a saved model of a run on all held-out data.
+    """Metrics and scores of a saved model of a run on all held-out data; as `evaluations_of`."""
+    found = evaluations_of(out, model)
+    return {part: {**one.metrics, **one.scores} for part, one in found.items()}
+
+
+def evaluations_of(out: str | Path, model: str = "student") -> dict[str, Evaluation]:
+    """What a saved model of a run does on all held-out data.
 
     Args:
         out: The run folder.
@@ -545,8 +563,7 @@ def evaluate_run(out: str | Path, model: str = "student") -> dict[str, dict[str,
     saved = saved_model(folder, model)
     task = prepare(spec)
     check_same_task(spec, task, record)
-    evaluations = evaluate(saved, held_out(task), model, task.metrics, task.output)
-    return {part: evaluation.metrics for part, evaluation in evaluations.items()}
+    return evaluate(saved, held_out(task), model, task.metrics, task.output)
 
 
 def add_test(folder: RunFolder) -> dict[str, float] | None:
@@ -571,6 +588,10 @@ def add_test(folder: RunFolder) -> dict[str, float] | None:
             [evaluation] = evaluate(model, parts, "student", task.metrics, task.output).values()
             path = write_predictions(folder, "test", {"student": evaluation})
             student["test"] = evaluation.metrics
+            results = record["results"]
+            results.setdefault("scores", {}).setdefault("student", {})["test"] = evaluation.scores
+            constants = _best_constants({"test": evaluation})
+            results["best_constant"] = {**results.get("best_constant", {}), **constants}
             # The other files as they were: one that was changed since is to be seen.
             name = path.relative_to(folder.path).as_posix()
             files = {**record.get("files", {}), name: digest_of_file(path)}

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss
 
 from keras_prokt.data.batches import Batches
 from keras_prokt.results.evaluation import chance, evaluate, metrics_of
@@ -65,3 +65,22 @@ def test_chance_is_the_best_constant_answer():
     assert chance(several, 2, "accuracy", "labels") == pytest.approx(np.mean(shares))
     assert chance(several, 2, "exact_match", "labels") == pytest.approx(3 / 5)
     assert chance(np.zeros(4, int), 2, "accuracy") == 1.0
+
+
+@pytest.mark.parametrize("output", ["classes", "labels"])
+def test_an_evaluation_has_the_scores_and_what_a_constant_answer_has(output):
+    labels, logits = outputs(2, examples=40)
+    labels[:30] = 1
+    if output == "labels":
+        logits = logits[:, 1:]
+    layer = keras.layers.Dense(logits.shape[1], use_bias=False, kernel_initializer="identity")
+    model = keras.Sequential([keras.Input(logits.shape[1:]), layer])
+    parts = {"test": Batches(logits, labels, batch_size=16)}
+    [evaluation] = evaluate(model, parts, "student", output=output).values()
+    assert evaluation.best_constant == pytest.approx(labels.mean())
+    answers = logits.argmax(-1) if output == "classes" else logits[:, 0] > 0
+    expected = balanced_accuracy_score(labels, answers)
+    assert evaluation.scores["balanced_accuracy"] == pytest.approx(expected)
+    assert not set(evaluation.scores) & set(evaluation.metrics)
+    name = "macro_f1"
+    assert (name in evaluation.metrics) == (output == "labels") == (name not in evaluation.scores)

@@ -11,7 +11,7 @@ from keras_prokt.outputs.f1 import F1
 from keras_prokt.results import evaluation
 from keras_prokt.results.evaluation import evaluate
 from keras_prokt.results.metrics import get
-from keras_prokt.results.tables import results_table
+from keras_prokt.results.tables import no_better_than_constant, results_table
 from keras_prokt.runs.spec import RunSpec
 
 
@@ -171,3 +171,47 @@ def test_a_column_a_part_in_the_results_table():
     header, row = ([cell.strip() for cell in cells if cell] for cells in rows_of(table))
     assert header[1:4] == list(accuracies)
     assert row[1:4] == ["0.5000", "0.2500", "0.1250"] and row[-1] == "3.000"
+
+
+def of_student(accuracy, constant, mode="max", part="test", **results):
+    """The record of a run whose student and whose best constant answer are so good."""
+    measured = {"error" if mode == "min" else "accuracy": accuracy, "loss": 1.0, "seconds": 1.0}
+    one = record()
+    one["results"] |= {"metric": next(iter(measured)), "mode": mode, **results}
+    one["results"]["models"] = {"student": {"parameters": 1, "bytes": 4, part: measured}}
+    one["results"]["best_constant"] = {part: constant}
+    return one
+
+
+def test_the_best_constant_answer_and_the_scores_in_the_results_table():
+    scores = {"student": {"test": {"macro_f1": 0.25, "auc": 0.5}, "validation": {"auc": 0.75}}}
+    table = results_table(of_student(0.99, 0.9876, scores=scores)).splitlines()
+    assert any(line.startswith("best constant answer") and " 0.9876 " in line for line in table)
+    [head] = [line.split() for line in table if line.startswith("scores of")]
+    assert head[2:] == ["macro_f1", "auc"]
+    rows = [line.split()[2:] for line in table if line.startswith("student on ")]
+    assert rows == [["test", "0.2500", "0.5000"], ["validation", "–", "0.7500"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "constant", "mode", "is_said"),
+    [(0.5, 0.5, "max", True), (0.4, 0.5, "max", True), (0.51, 0.5, "max", False)]
+    + [(0.5, 0.5, "min", True), (0.6, 0.5, "min", True), (0.4, 0.5, "min", False)],
+)
+def test_a_student_that_a_constant_answer_equals_is_said_so(value, constant, mode, is_said):
+    one = of_student(value, constant, mode)
+    line = no_better_than_constant(one)
+    assert (line is not None) == is_said
+    assert (line in results_table(one).splitlines()) if is_said else True
+    if is_said:
+        assert (
+            f"{value:.4f}) is no better than the same answer to all examples ({constant:.4f})"
+            in (line)
+        )
+
+
+def test_validation_says_it_where_no_test_data_was_measured():
+    assert "validation accuracy" in no_better_than_constant(of_student(0.1, 0.2, part="validation"))
+    unknown = of_student(0.1, 0.2)
+    del unknown["results"]["best_constant"]  # of an older version
+    assert no_better_than_constant(unknown) is None

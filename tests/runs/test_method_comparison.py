@@ -504,3 +504,64 @@ def test_every_form_shows_every_row(form, pretended, tmp_path):
     shown = render(comparison, form)
     for word in ("student", "kd", "0.7"):
         assert word in shown
+
+
+def scored(path, method, seed, area, constant, **measured):
+    """A finished run that has measured scores too."""
+    write_run(path, spec_of(method).replacing(seed=seed), 0.7)
+    record = RunFolder(path).read()
+    results = record["results"]
+    results["models"]["student"]["test"] |= measured
+    results["models"]["teacher"] = results["models"]["student"]
+    scores = {"auc": area, "expected_calibration_error": 1 - area}
+    results["scores"] = {"student": {"test": scores}, "teacher": {"test": {"auc": 0.99}}}
+    results["best_constant"] = {"test": constant}
+    results["lower_is_better"] = ["expected_calibration_error", "loss"]
+    RunFolder(path).write(record)
+    return method, RunFolder(path)
+
+
+def test_any_metric_or_score_that_all_runs_have_measured_is_compared(tmp_path):
+    runs = [
+        scored(tmp_path / f"{method}-{seed}", method, seed, area + seed / 100, 0.6)
+        for method, area in (("student", 0.8), ("kd", 0.9))
+        for seed in range(2)
+    ]
+    usual = compare_folders(runs)
+    assert (usual["metric"], usual["best_constant"]) == ("accuracy", [0.6, 0.6])
+    assert "higher is better; best constant answer 0.6000\n" in render(usual, "table")
+    found = compare_folders(runs, ["student"], "auc")
+    assert found["mode"] == "max" and found["best_constant"] is None
+    assert row_of(found, "kd")["student"]["mean"] == pytest.approx(0.905)
+    assert row_of(found, "kd")["teacher"]["mean"] == pytest.approx(0.99)
+    assert found["comparisons"][0]["difference"] == pytest.approx(0.1)
+    for name in ("expected_calibration_error", "loss"):
+        assert compare_folders(runs, (), name)["mode"] == "min"
+    with pytest.raises(
+        ValueError, match="Expected metric among .*; received 'aux'; did you mean 'auc'"
+    ):
+        compare_folders(runs, (), "aux")
+    write_run(tmp_path / "old", spec_of("prokt"), 0.7)
+    old = ("prokt", RunFolder(tmp_path / "old"))
+    with pytest.raises(
+        ValueError, match="metric that all runs have measured, received 'auc', which"
+    ):
+        compare_folders([*runs, old], (), "auc")
+    assert compare_folders([*runs, old])["best_constant"] is None
+
+
+def test_parts_of_their_own_have_constants_of_their_own(tmp_path):
+    runs = [scored(tmp_path / f"{seed}", "kd", seed, 0.8, 0.5 + seed / 10) for seed in range(2)]
+    assert "best constant answer 0.5000 to 0.6000" in render(compare_folders(runs), "table")
+
+
+def test_the_score_of_classes_has_no_bootstrap_that_is_meant_for_labels(tmp_path, monkeypatch):
+    runs = [scored(tmp_path / f"{seed}", "kd", seed, 0.8, 0.5) for seed in range(2)]
+    for _, folder in runs:
+        record = folder.read()
+        record["results"]["scores"]["student"]["test"]["macro_f1"] = 0.7
+        folder.write(record)
+    module = "keras_prokt.runs.method_comparison.kept_predictions"
+    monkeypatch.setattr(module, lambda *_: ([0, 1, 2], [0, 1, 1]))
+    assert row_of(compare_folders(runs), "kd")["student"]["bootstrap"] is not None
+    assert row_of(compare_folders(runs, (), "macro_f1"), "kd")["student"]["bootstrap"] is None
