@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_prokt.losses.base import Objective
+from keras_prokt.outputs import Output
 from keras_prokt.outputs.divergence import kl_divergence
 from keras_prokt.typing import Tensor
 
@@ -42,7 +43,8 @@ class SoftTargets(Objective):
     """Objective `kd`: the softened output distribution of the teacher.
 
     `T² · KL(p_T ‖ q_T)`: of distributions over classes (`soft_target_loss`), or the mean over
-    labels of that of Bernoulli distributions, as the distiller's `output` says.
+    labels of that of Bernoulli distributions, as the distiller's `output` says; of values half the
+    mean squared difference, which has no temperature but 1.
 
     Args:
         temperature: `T > 0`; 1 in the paper's text experiments, 4 in the CIFAR-100 recipe.
@@ -69,6 +71,10 @@ class SoftTargets(Objective):
                 "1 leaves the distributions as they are, 4 is usual for images."
             )
         self.temperature = float(temperature)
+
+    def set_output(self, output: Output) -> None:
+        output.check_temperature(self.temperature)
+        super().set_output(output)
 
     def call(self, teacher: Mapping[str, Tensor], student: Mapping[str, Tensor]) -> Tensor:
         divergence = self.output_kind.divergence(

@@ -13,24 +13,28 @@ class ConstantOutputWarning(UserWarning):
     """A model that has been trained, or is to teach, answers all examples alike."""
 
 
-def uniform_start(model: keras.Model) -> keras.Model:
+def uniform_start(model: keras.Model, outputs: Any = None) -> keras.Model:
     """Zeroes the last linear layer, so that the model starts as the uniform distribution.
 
     The paper (section 3.3) starts teacher and student at the same distribution,
     `q(y|x) = p(y|x) = 1/K`. With kernel and bias of the last linear layer at zero all logits
     are zero; the first gradient reaches that layer, the following ones all others. Independent
-    yes-or-no labels start at ½ each. Of a model with several outputs all are changed. What a
-    trained model has learned there is lost, of which a `ConstantOutputWarning` warns.
+    yes-or-no labels start at ½ each, and values (regression) at `outputs`, the mean of the training
+    labels, in the bias. Of a model with several outputs all are changed. What a trained model has
+    learned there is lost, of which a `ConstantOutputWarning` warns.
 
     Args:
         model: A built functional, sequential or subclassed model that outputs logits. The last
             linear layer may be followed by layers without weights (a cast, a reshape).
+        outputs: What the model is to answer all examples with, shape `(width,)`, such as
+            `y.mean(axis=0)`; zeros by default.
 
     Returns:
         The model, changed in place.
 
     Raises:
-        ValueError: If the model is not built or no last linear layer is found.
+        ValueError: If the model is not built, no last linear layer is found, or it cannot answer
+            with `outputs`: for want of a bias, or since an activation follows.
 
     Example:
 
@@ -51,6 +55,7 @@ def uniform_start(model: keras.Model) -> keras.Model:
             f"Expected a model that ends in a linear layer, received {model.name!r}, in which none "
             "was found; zero the layer that makes the logits yourself."
         )
+    biases = [_bias_for(layer, outputs) for layer in layers]
     if _is_trained(model, layers):
         warnings.warn(
             f"uniform_start has set the last layer of {model.name!r} to zero, which has been "
@@ -58,10 +63,10 @@ def uniform_start(model: keras.Model) -> keras.Model:
             ConstantOutputWarning,
             stacklevel=2,
         )
-    for layer in layers:
+    for layer, bias in zip(layers, biases, strict=True):
         layer.kernel.assign(ops.zeros(layer.kernel.shape, layer.kernel.dtype))
-        if getattr(layer, "bias", None) is not None:
-            layer.bias.assign(ops.zeros(layer.bias.shape, layer.bias.dtype))
+        if bias is not None:
+            layer.bias.assign(bias)
     return model
 
 
@@ -73,6 +78,25 @@ def has_constant_output(model: keras.Model) -> bool:
     """
     layers = _last_linear_layers(model) if model.built else [None]
     return None not in layers and not any(ops.any(layer.kernel != 0) for layer in layers)
+
+
+def _bias_for(layer: Any, outputs: Any) -> Any:
+    """The bias with which a layer whose kernel is zero gives outputs; `None` if it has none."""
+    bias = getattr(layer, "bias", None)
+    if outputs is None:
+        return None if bias is None else ops.zeros(bias.shape, bias.dtype)
+    if bias is None or getattr(layer, "activation", None) not in (None, keras.activations.linear):
+        raise ValueError(
+            f"Expected a last layer with a bias and without activation, to start at given outputs, "
+            f"received {layer.name!r}; leave outputs out, or make it keras.layers.Dense(width)."
+        )
+    values = ops.cast(ops.convert_to_tensor(outputs), bias.dtype)
+    if tuple(values.shape) not in ((), tuple(bias.shape)):
+        raise ValueError(
+            f"Expected outputs of shape {tuple(bias.shape)}, received {tuple(values.shape)}; give "
+            "one value for each output, such as y.mean(axis=0)."
+        )
+    return ops.broadcast_to(values, bias.shape)
 
 
 def _is_trained(model: keras.Model, layers: list[Any]) -> bool:

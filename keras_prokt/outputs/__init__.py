@@ -4,9 +4,11 @@ from keras_prokt.names import unknown_name
 from keras_prokt.outputs.base import Output
 from keras_prokt.outputs.classes import Classes
 from keras_prokt.outputs.labels import Labels
+from keras_prokt.outputs.values import Values
 
-OUTPUTS: dict[str, Output] = {kind.id: kind for kind in (Classes(), Labels())}
-"""Kind of output by the name that users type; the first that is wide enough is the default."""
+OUTPUTS: dict[str, Output] = {kind.id: kind for kind in (Classes(), Labels(), Values())}
+"""Kind of output by the name that users type; of those that need no name (`is_inferred`) the first
+that is wide enough is the default."""
 
 
 def get(name: str) -> Output:
@@ -40,7 +42,8 @@ def infer(width: int) -> Output:
     >>> outputs.infer(1).id, outputs.infer(10).id
     ('labels', 'classes')
     """
-    return next(kind for kind in OUTPUTS.values() if width >= kind.least_width)
+    inferred = (kind for kind in OUTPUTS.values() if kind.is_inferred)
+    return next(kind for kind in inferred if width >= kind.least_width)
 
 
-__all__ = ["OUTPUTS", "Classes", "Labels", "Output", "get", "infer"]
+__all__ = ["OUTPUTS", "Classes", "Labels", "Output", "Values", "get", "infer"]

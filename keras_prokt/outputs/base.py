@@ -53,6 +53,9 @@ class Output:
     too_narrow: ClassVar[str]
     """What to do with a model that has fewer."""
 
+    is_inferred: ClassVar[bool] = True
+    """Whether outputs that can be of this kind are taken for it where nobody says it."""
+
     activations: ClassVar[tuple[str, ...]] = ("softmax", "sigmoid")
     """Activations after which outputs are no logits any more."""
 
@@ -107,6 +110,13 @@ class Output:
             ValueError: With what to do instead.
         """
 
+    def check_temperature(self, temperature: float) -> None:
+        """Refuses a temperature of soft targets that means nothing; by default none.
+
+        Raises:
+            ValueError: With what to do instead.
+        """
+
     def checked(self, labels: Tensor, width: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Labels of a batch inside the step, with what is wrong with them.
 
@@ -153,6 +163,17 @@ class Output:
 
         Returns:
             Shape `(width,)`, float32; `None` if the kind does not say, as by default.
+        """
+        return None
+
+    def start(self, labels: Any) -> Tensor | None:
+        """The argument `outputs` of `keras_prokt.uniform_start`; by default zeros.
+
+        Args:
+            labels: Labels of the training data, an array.
+
+        Returns:
+            Shape `(width,)`, float32, or `None` for zeros.
         """
         return None
 
@@ -236,6 +257,18 @@ class Output:
         """Names of `metrics`, without prefix."""
         return [metric.name for metric in self.metrics(self.least_width)]
 
+    def scores(self, labels: Tensor, outputs: Tensor) -> dict[str, float]:
+        """What a run reports of a whole data set beside its metrics; by default nothing.
+
+        Args:
+            labels: Checked labels.
+            outputs: Logits.
+
+        Returns:
+            By name; of `keras_prokt.outputs.scores.LOWER_IS_BETTER` lower values are better.
+        """
+        return {}
+
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """What a served model returns, by name."""
         raise NotImplementedError
@@ -257,18 +290,6 @@ class Output:
         """
         found = self.predictions(outputs)
         return [
-    def scores(self, labels: Tensor, outputs: Tensor) -> dict[str, float]:
-        """What a run reports of a whole data set beside its metrics; by default nothing.
-
-        Args:
-            labels: Checked labels.
-            outputs: Logits.
-
-        Returns:
-            By name; of `keras_prokt.outputs.scores.LOWER_IS_BETTER` lower values are better.
-        """
-        return {}
-
             column
             for name, values in found.items()
             for column in columns_of(name, ops.convert_to_numpy(values))

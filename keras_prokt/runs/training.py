@@ -96,7 +96,11 @@ class Run:
     def _made_teacher(self, seed: int) -> keras.Model:
         """A teacher as the app has it; what it has learnt of the task already, it keeps."""
         teacher = seeded(self.task.build_teacher, seed)
-        return teacher if self.has_trained_teacher else uniform_start(teacher)
+        return teacher if self.has_trained_teacher else self._neutral(teacher)
+
+    def _neutral(self, model: keras.Model) -> keras.Model:
+        """A model with the neutral start of its kind of output."""
+        return uniform_start(model, self.output.start(self.task.train.labels))
 
     @functools.cached_property
     def has_trained_teacher(self) -> bool:
@@ -111,7 +115,7 @@ class Run:
     @functools.cached_property
     def student(self) -> keras.Model:
         """The student, as it starts until it is trained."""
-        return uniform_start(seeded(self.task.build_student, self.spec.seed))
+        return self._neutral(seeded(self.task.build_student, self.spec.seed))
 
     @functools.cached_property
     def assistant(self) -> "Run | None":

@@ -92,3 +92,27 @@ def test_refusals():
         uniform_start(Subclassed())
     with pytest.raises(ValueError, match="ends in a linear layer"):
         uniform_start(keras.Sequential([keras.Input((6,)), layers.LayerNormalization()]))
+
+
+def test_given_outputs_go_to_the_bias():
+    model = uniform_start(sequential(), [1.0, -2.0, 0.5])
+    np.testing.assert_allclose(model.predict(X, verbose=0), [[1.0, -2.0, 0.5]] * 4)
+    np.testing.assert_allclose(uniform_start(nested(), 3.0).predict(X, verbose=0), 3.0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "values", "message"),
+    [
+        (layers.Dense(3, use_bias=False), 1.0, "with a bias and without activation"),
+        (layers.Dense(3, "softplus"), 1.0, "with a bias and without activation"),
+        (layers.Dense(3), [1.0, 2.0], r"outputs of shape \(3,\), received \(2,\)"),
+        (layers.Dense(3), [1.0], r"outputs of shape \(3,\), received \(1,\)"),
+    ],
+)
+def test_outputs_that_it_cannot_give_are_refused(layer, values, message):
+    model = keras.Sequential([keras.Input((6,)), layer])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message):
+        uniform_start(model, values)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
