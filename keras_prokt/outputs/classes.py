@@ -10,6 +10,7 @@ from keras import ops
 from keras_prokt.data.columns import Column
 from keras_prokt.data.noise import wrong_labels
 from keras_prokt.outputs.base import KerasLosses, MeanOf, Output, named_columns
+from keras_prokt.outputs.class_weights import ClassWeightedLoss
 from keras_prokt.outputs.divergence import (
     are_distributions,
     class_indices,
@@ -174,6 +175,25 @@ class Classes(Output):
         if is_one_of(loss, self.losses.of_rows) and not rows:
             smoothing = configuration(loss).get("label_smoothing")
             smoothed = f"keras_prokt.losses.SmoothedCrossEntropy({smoothing})"
+    def class_counts(self, labels: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise ValueError(
+                "Expected class indices of shape (examples,) for class weights, received "
+                f"{labels.dtype} of shape {labels.shape}; use labels.argmax(-1) of one-hot labels."
+            )
+        counts = np.bincount(labels[labels >= 0], minlength=len(names)).tolist()
+        # More labels than names are refused elsewhere.
+        return dict(zip(names or map(str, range(len(counts))), counts, strict=False))
+
+    def class_weighted_loss(
+        self, weights: Sequence[float], label_smoothing: float = 0.0
+    ) -> keras.losses.Loss:
+        sparse, *_ = _SPARSE
+        loss = sparse(from_logits=True)
+        return ClassWeightedLoss(
+            SmoothedCrossEntropy(label_smoothing) if label_smoothing else loss, weights
+        )
+
             raise ValueError(
                 f"Expected one-hot labels of shape (batch, {width}) for the loss {name}, "
                 f"received {which}labels that are integers; "

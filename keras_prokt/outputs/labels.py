@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_prokt.data.columns import Column
 from keras_prokt.outputs.base import KerasLosses, MeanOf, Output, check_strings, named_columns
+from keras_prokt.outputs.class_weights import ClassWeightedLoss
 from keras_prokt.outputs.keras_losses import both_forms, name_of
 from keras_prokt.outputs.label_arrays import as_numpy, check_numbers
 from keras_prokt.outputs.scores import (
@@ -147,6 +148,25 @@ class Labels(Output):
         # log σ(z) and log (1 − σ(z)) = log σ(−z): no probability is ever clipped.
         yes = ops.sigmoid(target) * (ops.log_sigmoid(target) - ops.log_sigmoid(other))
         no = ops.sigmoid(-target) * (ops.log_sigmoid(-target) - ops.log_sigmoid(-other))
+    def class_counts(self, labels: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+        """Those with no and those with yes, of one label."""
+        if labels.ndim == 2 and labels.shape[1] != 1:
+            raise ValueError(
+                "Expected no class weights for several labels an example, received some; classes "
+                "are what an example has one of."
+            )
+        if not np.isin(labels, (0, 1)).all():
+            raise ValueError(
+                "Expected labels 0 or 1 for class weights, received probabilities; leave them out."
+            )
+        yes = int(labels.sum())
+        return dict(zip(names or ("0", "1"), (len(labels) - yes, yes), strict=True))
+
+    def class_weighted_loss(
+        self, weights: Sequence[float], label_smoothing: float = 0.0
+    ) -> keras.losses.Loss:
+        return ClassWeightedLoss(self.smoothed_loss(label_smoothing), weights)
+
         return ops.mean(yes + no, axis=-1)
 
     def negative_log_likelihood(self, labels: Tensor, outputs: Tensor) -> Tensor:

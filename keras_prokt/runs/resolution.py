@@ -182,12 +182,13 @@ def check_combinations(app: App, method: Method, given: Mapping[str, Any]) -> No
                     f"{method.name!r}, received {given[name]!r}; that teacher is not trained."
                 )
         weight = given.get("label_weight", _label_weight(method, app.recipe))
-        if given.get("label_smoothing") and not any(ends_of(weight)):
-            raise SettingError(
-                f"Expected no {argument('label_smoothing')} with {reason}, method "
-                f"{method.name!r} and {argument('label_weight')} 0, received "
-                f"{given['label_smoothing']!r}; nothing learns labels there."
-            )
+        for name in ("label_smoothing", "class_weight"):
+            if given.get(name) and not any(ends_of(weight)):
+                raise SettingError(
+                    f"Expected no {argument(name)} with {reason}, method {method.name!r} and "
+                    f"{argument('label_weight')} 0, received {given[name]!r}; nothing learns "
+                    "labels there."
+                )
     if app.reads_table:
         needed = ("dataset", "text_columns", "label_column")
         missing = [name for name in needed if name not in given]

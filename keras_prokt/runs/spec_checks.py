@@ -6,6 +6,7 @@ from typing import Any
 from keras_prokt.backends import BACKENDS
 from keras_prokt.methods import OBJECTIVES, REGIMES, parse_method
 from keras_prokt.names import unknown_name
+from keras_prokt.runs.class_weights import parsed_class_weights
 from keras_prokt.settings import (
     MOMENTUM_OPTIMIZERS,
     Setting,
@@ -92,6 +93,8 @@ def check_values(spec: Any) -> None:
             )
     if (check := REGIMES[method.regime].check) is not None:
         check(spec)
+    if spec.class_weight is not None:
+        parsed_class_weights(spec.class_weight)
     if spec.text_columns is not None:
         _check_columns(spec.text_columns, spec.label_column)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_prokt import outputs
 from keras_prokt.app import App, Task, get_app
@@ -16,6 +17,7 @@ from keras_prokt.methods import REGIMES, Method, parse_method
 from keras_prokt.models.loading import load_teacher
 from keras_prokt.models.uniform_start import uniform_start
 from keras_prokt.outputs import Output
+from keras_prokt.runs.class_weights import weights_of
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.progress import Progress
 from keras_prokt.runs.spec import RunSpec, without_places
@@ -125,10 +127,27 @@ class Run:
         spec = self.spec.assistant_run()
         return Run(spec, self.folder, cache=self._cache, stop=self.stop, parent=self)
 
+    @functools.cached_property
+    def class_weights(self) -> dict[str, float] | None:
+        """The weight of each class in the loss on labels, by name; `None` where all count one.
+
+        Raises:
+            ValueError: If the labels have no classes, or the spec does not fit them.
+        """
+        if self.spec.class_weight is None:
+            return None
+        labels, names = self.task.train.labels, self.task.class_names
+        counts = self.output.class_counts(np.asarray(labels), names)
+        weights = weights_of(self.spec.class_weight, np.array([*counts.values()]), [*counts])
+        return dict(zip(counts, weights.tolist(), strict=True))
+
     @property
     def label_loss(self) -> keras.losses.Loss | None:
         """The loss on labels of all that the run trains; `None` for the usual one."""
         smoothing = self.spec.label_smoothing
+        if self.class_weights is not None:
+            weights = list(self.class_weights.values())
+            return self.output.class_weighted_loss(weights, smoothing or 0.0)
         return self.output.smoothed_loss(smoothing) if smoothing else None
 
     @functools.cached_property
