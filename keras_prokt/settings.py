@@ -445,6 +445,12 @@ class TrainingSettings:
         at_least=0,
         below=1,
     )
+    patience: int | None = setting(
+        "Stop when the student has not been better on validation for so many epochs; schedules "
+        "stay those of --epochs. [default: all epochs]",
+        int,
+        at_least=1,
+    )
     class_weight: str | None = setting(
         "Weight of each class wherever a model learns labels, student or teacher: balanced, which "
         "is n / (K · n_k), or such as spam=5,ham=1. [default: 1 each]",

@@ -98,6 +98,7 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
                 if spec["data"]["full_train"]
                 else "the best on validation"
             ),
+            *_stopped(results, training["epochs"]),
             f"examples: {examples}; seconds: one pass over the held-out data",
             *_lengths(record.get("lengths")),
             "",
@@ -153,6 +154,18 @@ def _scores(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str
         return []
     rows = [[row, *(_number(one.get(n)) for n in names)] for row, one in measured.items()]
     return ["", format_table(["scores of", *names], rows)]
+
+
+def _stopped(results: Mapping[str, Any], epochs: int) -> list[str]:
+    """That a run ended before its time, and why."""
+    best, last = results["best_epoch"], results["last_epoch"]
+    if last >= epochs:
+        return []
+    waited = last - best
+    return [
+        f"stopped after epoch {last} of {epochs}: no better than epoch {best} for {waited} "
+        f"epoch{'s' * (waited != 1)}"
+    ]
 
 
 def listed(settings: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ FORWARDS_OF_TRAINING = 3
 """A forward, and a backward that costs as much as two."""
 
 
-def cost_of(plan: Plan) -> dict[str, Any]:
+def cost_of(plan: Plan, epochs: int | None = None) -> dict[str, Any]:
     """What the training of a run costs, with everything that is trained before it.
 
     A teacher or an assistant that was read from the cache counts as if it had been trained.
@@ -38,12 +38,13 @@ def cost_of(plan: Plan) -> dict[str, Any]:
 
     Args:
         plan: The plan of the run.
+        epochs: Of the distillation that were trained; `None`: those of the spec.
 
     Returns:
         `forwards`: forwards of one example by model, a backward counted as two; and `flops`: the
         floating-point operations of one forward of each, `None` where the backend cannot count.
     """
-    models, forwards = _models_and_forwards(plan)
+    models, forwards = _models_and_forwards(plan, epochs)
     example = plan.run.task.validation.batch(np.arange(1))[0]
     flops = {name: forward_flops(m, _inputs_for(name, example)) for name, m in models.items()}
     return {"forwards": {name: forwards[name] for name in models}, "flops": flops}
@@ -53,7 +54,9 @@ def _inputs_for(name: str, example: Any) -> Any:
     return inputs_of(example, "student" if name == "student" else "teacher")
 
 
-def _models_and_forwards(plan: Plan) -> tuple[dict[str, keras.Model], Counter[str]]:
+def _models_and_forwards(
+    plan: Plan, epochs: int | None = None
+) -> tuple[dict[str, keras.Model], Counter[str]]:
     run, spec = plan.run, plan.run.spec
     examples = run.task.train.num_examples
     models: dict[str, keras.Model] = {}
@@ -72,12 +75,12 @@ def _models_and_forwards(plan: Plan) -> tuple[dict[str, keras.Model], Counter[st
         if plan.head_start is not None:
             forwards["teacher"] += FORWARDS_OF_TRAINING * examples * spec.teacher_head_start
     models["student"] = plan.distiller.student
-    stages = [(plan.distiller, spec.epochs)]
+    stages = [(plan.distiller, spec.epochs if epochs is None else epochs)]
     if plan.first_stage is not None:
         stages.append((plan.first_stage, spec.first_stage_epochs))
-    for distiller, epochs in stages:
+    for distiller, stage_epochs in stages:
         for role, count in distiller.forwards_per_example.items():
-            forwards[own if role == "teacher" else "student"] += count * examples * epochs
+            forwards[own if role == "teacher" else "student"] += count * examples * stage_epochs
     return models, forwards
 
 

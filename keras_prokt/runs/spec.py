@@ -264,7 +264,7 @@ class RunSpec:
             method="student",
             method_settings={},
             models=ModelSettings(student=self.models.teacher),
-            training=replace(self.training, epochs=self.teacher_epochs),
+            training=replace(self.training, epochs=self.teacher_epochs, patience=None),
             optimizers={"student": self.optimizers["teacher"]},
         )
 
@@ -307,6 +307,7 @@ class RunSpec:
         """
         _check_keys(cls, values)
         if unnamed := [key for key in ("app", "method") if not isinstance(values.get(key), str)]:
+            training=replace(self.training, patience=None),
             raise ValueError(f"Expected a whole run spec, received one without {unnamed[0]!r}.")
         parts: dict[str, Any] = dict(values)
         for name, part in PARTS.items():

@@ -19,6 +19,7 @@ from keras_prokt.models.uniform_start import uniform_start
 from keras_prokt.outputs import Output
 from keras_prokt.runs.class_weights import weights_of
 from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.patience import Patience
 from keras_prokt.runs.progress import Progress
 from keras_prokt.runs.spec import RunSpec, without_places
 from keras_prokt.runs.stopping import Stop, Stopped
@@ -165,6 +166,7 @@ class Run:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         name: str = "",
         files: Sequence[Path] = (),
+        patience: Patience | None = None,
     ) -> None:
         """Trains from the last checkpoint of this training, if there is one, and keeps more.
 
@@ -175,6 +177,7 @@ class Run:
             callbacks: Callbacks, before the one that keeps checkpoints.
             name: Name of the training within the run; "" for the distillation itself.
             files: Files that belong to the state of this training.
+            patience: What may end it before.
 
         Raises:
             Stopped: If the run has to stop; then the state has been saved.
@@ -184,6 +187,9 @@ class Run:
         backup = TimedBackup(folder, self.stop, belongs_to=identity, files=files)
         backup.restore_files()
         first_epoch, _ = backup.position()
+        callbacks = [*callbacks, *([] if patience is None else [patience])]
+        if patience is not None and patience.is_over():
+            epochs = first_epoch  # it was killed after its last epoch
         # The same random numbers, whatever was trained or read before.
         keras.utils.set_random_seed(self.spec.seed)
         with self.stop.training():

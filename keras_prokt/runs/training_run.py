@@ -1,7 +1,6 @@
 """Carries out a run: data, models, training, evaluation, export, and the record of it."""
 
 import contextlib
-import csv
 import errno
 import os
 import shutil
@@ -10,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -33,6 +32,7 @@ from keras_prokt.runs.determinism import is_deterministic
 from keras_prokt.runs.environment import describe_environment
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.known_settings import title_of
+from keras_prokt.runs.patience import Patience, best_epoch, epochs_done
 from keras_prokt.runs.plan import Plan, plan_of, schedules_of
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
@@ -275,12 +275,12 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
     measures_test = record.get("measures_test", True)
     try:
         with _file_errors_as_python_has_them():
-            best_epoch = _train(run, plan)
+            epochs = _train(run, plan)
             roles = ["student"]
             if record.get("save_teacher", False):
                 roles.append("teacher")
                 _save_teacher(run, plan)
-            results = _measured(run, plan, best_epoch, measures_test=measures_test)
+            results = _measured(run, plan, epochs, measures_test=measures_test)
             if record["export"] and not get(DEFAULT).missing():
                 for role in roles:
                     _export(run, role)
@@ -301,7 +301,7 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
         "training_seconds": round(training_seconds, 2),
         "examples": {name: b.num_examples for name, b in all_batches(run.task).items()},
         "lengths": run.task.train.lengths(),
-        "cost": cost_of(plan),
+        "cost": cost_of(plan, epochs.last),
         "results": results,
         "files": folder.digests(),
     }
@@ -326,8 +326,17 @@ def _file_errors_as_python_has_them() -> Iterator[None]:
         raise
 
 
-def _train(run: Run, plan: Plan) -> int:
-    """Trains all stages from where they are; returns the best epoch on validation, from 1."""
+class _Epochs(NamedTuple):
+    """Epochs of the distillation, from 1."""
+
+    best: int
+    """The best on validation, which the student is of."""
+    last: int
+    """The last that was trained."""
+
+
+def _train(run: Run, plan: Plan) -> _Epochs:
+    """Trains all stages from where they are."""
     folder, spec = run.folder, run.spec
     metric = run.task.metrics[0]
     monitor, mode = f"val_{log_name(metric)}", mode_of(metric, run.output)
@@ -362,13 +371,23 @@ def _train(run: Run, plan: Plan) -> int:
             files.append(best_teacher.pointer)
             callbacks.insert(0, best_teacher)
         callbacks.insert(0, StudentCheckpoint(folder.student, monitor=monitor, mode=mode))
-    run.fit(plan.distiller, spec.epochs, spec.method, callbacks=callbacks, files=files)
+    patience = None
+    if spec.patience is not None:
+        patience = Patience(folder.history, monitor, mode, spec.patience)
+    run.fit(
+        plan.distiller,
+        spec.epochs,
+        spec.method,
+        callbacks=callbacks,
+        files=files,
+        patience=patience,
+    )
     if spec.full_train:
         # The paper's protocol: validation was trained on, so it chooses nothing.
         with replacing(folder.student) as temporary:
             plan.distiller.student.save(temporary)
-        return spec.epochs
-    return best_epoch(folder.history, monitor, mode)
+        return _Epochs(spec.epochs, spec.epochs)
+    return _Epochs(best_epoch(folder.history, monitor, mode), epochs_done(folder.history))
 
 
 def _title(spec: RunSpec) -> str:
@@ -418,7 +437,7 @@ def _save_teacher(run: Run, plan: Plan) -> None:
             plan.teachers["teacher"].save(temporary)
 
 
-def _best_of_teacher(run: Run, plan: Plan) -> tuple[Best, bool] | None:
+def _best_of_teacher(run: Run, plan: Plan, last_epoch: int) -> tuple[Best, bool] | None:
     """The teacher after its best epoch, where that is known, and whether it is the one here."""
     if not plan.distiller.trains_teacher:
         best, is_last = plan.best_fixed, run.spec.teacher_epochs
@@ -426,29 +445,16 @@ def _best_of_teacher(run: Run, plan: Plan) -> tuple[Best, bool] | None:
     if run.spec.full_train:
         return None
     best = read_best(run.folder.best_teacher)
-    return best, best.epoch + 1 == run.spec.epochs
+    return best, best.epoch + 1 == last_epoch
 
 
-def best_epoch(history: Path, monitor: str, mode: str) -> int:
-    """The first epoch, from 1, with the best value of a metric.
-
-    Args:
-        history: The `history.csv`.
-        monitor: Name of its column.
-        mode: "max" or "min": whether the highest or the lowest value is best.
-    """
-    with history.open(newline="", encoding="utf-8") as file:
-        values = [float(row[monitor]) for row in csv.DictReader(file)]
-    return 1 + values.index(max(values) if mode == "max" else min(values))
-
-
-def _measured(run: Run, plan: Plan, best_epoch: int, *, measures_test: bool) -> dict[str, Any]:
+def _measured(run: Run, plan: Plan, epochs: _Epochs, *, measures_test: bool) -> dict[str, Any]:
     """All models on all held-out data, and their size; keeps the answer to every example."""
     parts = held_out(run.task)
     if not measures_test:
         parts.pop("test", None)
     roles = {"student": (load_student(run.folder.student), "student")}
-    if best_epoch != run.spec.epochs:
+    if epochs.best != epochs.last:
         roles["student (last epoch)"] = (plan.distiller.student, "student")
     roles |= {name: (model, "teacher") for name, model in plan.teachers.items()}
     measured, all_evaluations = {}, {}
@@ -463,10 +469,10 @@ def _measured(run: Run, plan: Plan, best_epoch: int, *, measures_test: bool) -> 
 
     for name, (model, role) in roles.items():
         measure(name, model, role)
-    if best_epoch == run.spec.epochs:
+    if epochs.best == epochs.last:
         is_same("student (last epoch)", "student")
     of_teacher: dict[str, int] = {}
-    if (found := _best_of_teacher(run, plan)) is not None:
+    if (found := _best_of_teacher(run, plan, epochs.last)) is not None:
         best, is_measured = found
         teacher = plan.teachers["teacher"]
         # What it has of another epoch is not needed any more: no second one in memory.
@@ -480,8 +486,8 @@ def _measured(run: Run, plan: Plan, best_epoch: int, *, measures_test: bool) -> 
         of_part = {name: evaluations[part] for name, evaluations in all_evaluations.items()}
         write_predictions(run.folder, part, of_part)
     return {
-        "best_epoch": best_epoch,
-        "last_epoch": run.spec.epochs,
+        "best_epoch": epochs.best,
+        "last_epoch": epochs.last,
         **of_teacher,
         "metric": run.task.metrics[0],
         "mode": mode_of(run.task.metrics[0], run.output),

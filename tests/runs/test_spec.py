@@ -51,6 +51,7 @@ EXAMPLES = {
     "split_seed": (3, "digits", "prokt", {}),
     "hold_out": (100, "glue-sst2", "prokt", {}),
     "label_smoothing": (0.25, "digits", "student", {}),
+    "patience": (3, "digits", "prokt", {}),
     "class_weight": ("balanced", "digits", "prokt", {}),
     "label_noise": (0.25, "digits", "prokt", {}),
 }
