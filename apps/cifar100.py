@@ -71,7 +71,7 @@ def _load(request: TaskRequest) -> dict[str, Any]:
     import numpy as np
 
     from keras_prokt.data import cifar
-    from keras_prokt.data.batches import Batches
+    from keras_prokt.data.batches import Batches, Origin
 
     official, test = (
         cifar.load_cifar100(split, data_dir=request.data_dir) for split in ("train", "test")
@@ -86,7 +86,8 @@ def _load(request: TaskRequest) -> dict[str, Any]:
 
     def batches(source: cifar.Images, keep: np.ndarray | None, *, shuffle: bool) -> Batches:
         # All of them stay in the file that they are mapped from.
-        is_all = keep is None or len(keep) == len(source.labels)
+        count = len(source.labels)
+        is_all = keep is None or len(keep) == count
         return Batches(
             source.images if is_all else source.images[keep],
             source.labels if is_all else source.labels[keep],
@@ -95,6 +96,7 @@ def _load(request: TaskRequest) -> dict[str, Any]:
             shuffle=shuffle,
             transform=cifar.Augmentation(),
             on_device=True,
+            origin=Origin(np.arange(count) if is_all else keep, count),
         )
 
     return {

@@ -48,10 +48,11 @@ def prepare(request: TaskRequest) -> Task:
 
 def _load(request: TaskRequest) -> dict[str, Any]:
     """The fields of the task that are data."""
-    from keras_prokt.data.batches import Batches
+    from keras_prokt.data.batches import Batches, Origin
     from keras_prokt.data.digits import load_digits
 
     splits = load_digits(request.split_seed)
+    count = sum(len(split.labels) for split in splits.values())
     batches = {
         name: Batches(
             {"teacher": split.images, "student": split.images},
@@ -59,6 +60,7 @@ def _load(request: TaskRequest) -> dict[str, Any]:
             batch_size=request.batch_size,
             seed=request.seed,
             shuffle=name == "train",
+            origin=Origin(split.positions, count),
         )
         for name, split in splits.items()
     }

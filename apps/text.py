@@ -46,6 +46,7 @@ def prepare(request: TaskRequest) -> Task:
     data = _texts(request)
     _read.cache_clear()  # it has been read for `check` and for this; training needs the memory
     parts = {name: TextPart(table.texts, data.labels(name)) for name, table in data.parts.items()}
+    parts["train"] = parts["train"]._replace(origin=(data.positions, data.count))
     return text_task(request, student, data.class_names, parts)
 
 

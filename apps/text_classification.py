@@ -216,6 +216,7 @@ def _held_out(train: "TextPart", request: TaskRequest) -> "tuple[TextPart, TextP
         TextPart(
             [[column[i] for i in rows] for column in train.columns],
             np.asarray(train.labels)[rows],
+            (rows, count),
         )
         for rows in parts
     ]
@@ -314,6 +315,9 @@ class TextPart(NamedTuple):
 
     columns: Sequence[Sequence[str]]
     labels: Sequence[int]
+    origin: tuple[Sequence[int], int] | None = None
+    """Position of each row in the data as its user has it, and how many rows that has; by default
+    all in order."""
 
 
 class TextStudent(NamedTuple):
@@ -572,9 +576,10 @@ def _batches(
 ) -> "Batches":
     import numpy as np
 
-    from keras_prokt.data.batches import Batches
+    from keras_prokt.data.batches import Batches, Origin
 
     keep = np.arange(len(part.labels))
+    positions, count = part.origin or (keep, len(keep))
     if shuffle and request.limit is not None:
         # Before tokenising: the rest would be tokenised for nothing.
         keep = np.sort(np.random.default_rng([request.seed, 1]).permutation(keep)[: request.limit])
@@ -591,6 +596,7 @@ def _batches(
         seed=request.seed,
         shuffle=shuffle,
         max_length=readers["teacher"].max_length,
+        origin=Origin(np.asarray(positions)[keep], count),
     )
     return batches if shuffle else batches.longest_first()
 

@@ -6,13 +6,13 @@ uninterrupted run saw.
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
 
 from keras_prokt import backends
-from keras_prokt.data.parts import part_of
+from keras_prokt.data.parts import INDEX, TARGET, names_parts, part_of
 
 LENGTH_STEP = 8
 """Where XLA compiles every shape anew, ragged inputs are padded to a multiple of this.
@@ -26,8 +26,13 @@ SORTED_BATCHES = 50
 """Examples of this many batches are sorted by length together."""
 
 
-INDEX = "index"
-"""Key of the examples' positions among the inputs."""
+class Origin(NamedTuple):
+    """Where the examples of a data set come from."""
+
+    positions: np.ndarray
+    """Position of each example in the data as its user has it, from 0."""
+    count: int
+    """How many rows that data has."""
 
 
 class Transform(Protocol):
@@ -68,6 +73,9 @@ class Batches:
             batches there (XLA), so that a step sends positions and random numbers alone. It must
             fit there beside the models. Without effect on other backends, without a `transform`,
             and under a `keras.distribution`.
+        origin: Which rows of the user's data these are, before it was divided; by default all of
+            it in its order.
+        targets: Stored outputs of a teacher, float32 `(n, width)`, the part `target` of a batch.
 
     Raises:
         ValueError: If lengths differ, the batch size is not positive, or nothing is there.
@@ -95,6 +103,8 @@ class Batches:
         transform: Transform | None = None,
         max_length: int | None = None,
         on_device: bool = False,
+        origin: Origin | None = None,
+        targets: np.ndarray | None = None,
     ):
         if batch_size < 1:
             raise ValueError(f"Expected a batch size of at least 1, received {batch_size!r}.")
@@ -115,6 +125,9 @@ class Batches:
                 "Expected inputs and labels of one length above 0, received lengths "
                 f"{sorted(lengths)}."
             )
+        count = len(self.labels)
+        self.origin = Origin(np.arange(count), count) if origin is None else origin
+        self.targets = targets
         ragged = [leaf for leaf in leaves if isinstance(leaf, list)]
         self._lengths = (
             np.max([[len(row) for row in leaf] for leaf in ragged], axis=0) if ragged else None
@@ -154,6 +167,14 @@ class Batches:
         inputs = {**inputs, INDEX: np.arange(self.num_examples, dtype="int32")}
         return self._like(inputs, self.labels, self.sample_weight)
 
+    def with_targets(self, targets: np.ndarray) -> "Batches":
+        """The same batches with stored outputs of a teacher, under `target`.
+
+        Args:
+            targets: Float32, shape `(n, width)`, in the order of this data set.
+        """
+        return self._like(self.inputs, self.labels, self.sample_weight, targets=targets)
+
     def with_labels(self, labels: np.ndarray) -> "Batches":
         """The same examples with other labels."""
         return self._like(self.inputs, labels, self.sample_weight)
@@ -163,9 +184,17 @@ class Batches:
             _map(self.inputs, _once(lambda leaf: _rows(leaf, indices))),
             self.labels[indices],
             None if self.sample_weight is None else self.sample_weight[indices],
+            origin=self.origin._replace(positions=self.origin.positions[indices]),
+            targets=None if self.targets is None else self.targets[indices],
         )
 
-    def _like(self, inputs: Any, labels: np.ndarray, sample_weight: np.ndarray | None) -> "Batches":
+    def _like(
+        self,
+        inputs: Any,
+        labels: np.ndarray,
+        sample_weight: np.ndarray | None,
+        **changed: Any,
+    ) -> "Batches":
         return Batches(
             inputs,
             labels,
@@ -176,6 +205,7 @@ class Batches:
             transform=self.transform,
             max_length=self.max_length,
             on_device=self.on_device,
+            **{"origin": self.origin, "targets": self.targets, **changed},
         )
 
     def batch_indices(self, epoch: int) -> list[np.ndarray]:
@@ -242,6 +272,14 @@ class Batches:
         self, indices: np.ndarray, generator: np.random.Generator | None = None
     ) -> tuple[Any, ...]:
         """The batch of the given examples, padded: `(inputs, labels[, sample_weight])`."""
+        target = None if self.targets is None else self.targets[indices]
+        inputs = self._with_target(self._inputs(indices, generator), target)
+        if self.sample_weight is None:
+            return inputs, self.labels[indices]
+        return inputs, self.labels[indices], self.sample_weight[indices]
+
+    def _inputs(self, indices: np.ndarray, generator: np.random.Generator | None = None) -> Any:
+        """What the models read of the given examples, and their index."""
 
         def of_leaf(leaf: Any) -> Any:
             if self.transform is None or leaf is index:
@@ -252,10 +290,7 @@ class Batches:
             return self.transform.apply(self._padded(_rows(leaf, indices)), drawn, np)
 
         index = self.inputs.get(INDEX) if isinstance(self.inputs, dict) else None
-        inputs = _map(self.inputs, _once(of_leaf))
-        if self.sample_weight is None:
-            return inputs, self.labels[indices]
-        return inputs, self.labels[indices], self.sample_weight[indices]
+        return _map(self.inputs, _once(of_leaf))
 
     def epoch(self, epoch: int = 0) -> Iterator[tuple[Any, ...]]:
         """The batches of one epoch."""
@@ -286,6 +321,13 @@ class Batches:
         """What `validation_data=`, `evaluate` and `predict` take, as often as wanted."""
         data_set = backends.current().data_set(self.epoch, self._signature, len(self))
         return _EvaluationBatches(self) if data_set is None else data_set
+
+    def _with_target(self, inputs: Any, target: Any) -> Any:
+        """The inputs of a batch, with the stored outputs of its examples if there are any."""
+        if target is None:
+            return inputs
+        named = inputs if names_parts(inputs) else {"teacher": inputs, "student": inputs}
+        return {**named, TARGET: target}
 
     def _padded(self, rows: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         if isinstance(rows, np.ndarray):
@@ -323,16 +365,17 @@ class Batches:
 
     def _signature(self) -> tuple[Any, ...]:
         """Shapes and dtypes of a batch."""
-        first = self.batch(np.arange(1))
+        one = np.arange(1)
         ragged = [isinstance(leaf, list) for leaf in _leaves(self.inputs)]
         specs = [
             keras.KerasTensor(
                 (None, None) if is_ragged else (None, *leaf.shape[1:]), _dtype_of(leaf)
             )
-            for is_ragged, leaf in zip(ragged, _leaves(first[0]), strict=True)
+            for is_ragged, leaf in zip(ragged, _leaves(self._inputs(one)), strict=True)
         ]
         inputs = _map(self.inputs, lambda leaf: specs.pop(0))
-        return (inputs, *(keras.KerasTensor((None, *a.shape[1:]), _dtype_of(a)) for a in first[1:]))
+        target = None if self.targets is None else _spec(self.targets)
+        return (self._with_target(inputs, target), *map(_spec, self.batch(one)[1:]))
 
 
 class _EvaluationBatches(keras.utils.PyDataset):
@@ -384,6 +427,10 @@ def _map(inputs: Any, function: Any) -> Any:
 
 def _rows(leaf: Any, indices: np.ndarray) -> Any:
     return [leaf[i] for i in indices] if isinstance(leaf, list) else leaf[indices]
+
+
+def _spec(array: Any) -> keras.KerasTensor:
+    return keras.KerasTensor((None, *array.shape[1:]), _dtype_of(array))
 
 
 def _dtype_of(array: Any) -> str:

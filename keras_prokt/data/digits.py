@@ -16,6 +16,8 @@ class Split(NamedTuple):
 
     images: np.ndarray
     labels: np.ndarray
+    positions: np.ndarray
+    """Position of each among all 1,797, as scikit-learn has them, `(n,)`."""
 
 
 TEST_SEED = 1_000
@@ -51,4 +53,4 @@ def load_digits(split_seed: int | None = None) -> dict[str, Split]:
         order = np.concatenate([order[:TEST_EXAMPLES], others])
     ends = np.cumsum([TEST_EXAMPLES, VALIDATION_EXAMPLES])
     parts = zip(("test", "validation", "train"), np.split(order, ends), strict=True)
-    return {name: Split(images[part], labels[part]) for name, part in parts}
+    return {name: Split(images[part], labels[part], part) for name, part in parts}

@@ -45,10 +45,14 @@ class LabelledTexts:
     Args:
         class_names: Names of the classes, in the order of their numbers.
         parts: "train", "validation" and, unless there is none, "test".
+        positions: Of each training row among those of the data set before it was divided, from 0.
+        count: How many those are.
     """
 
     class_names: list[str]
     parts: Mapping[str, TextTable]
+    positions: list[int]
+    count: int
 
     def labels(self, part: str) -> list[int]:
         """The number of each row's class."""
@@ -125,7 +129,9 @@ def load_texts(
     if "validation" not in parts:
         parts |= split_table(train, [name for name in held_out if name not in parts])
     _warn_of_duplicates(parts)
-    return LabelledTexts(class_names, parts)
+    position_of = {number: position for position, number in enumerate(train.numbers)}
+    positions = [position_of[number] for number in parts["train"].numbers]
+    return LabelledTexts(class_names, parts, positions, len(train))
 
 
 def check_set(

@@ -89,6 +89,21 @@ _TEACHER_INIT: dict[str, Setting] = {
     )
 }
 
+_TEACHER_OUTPUTS: dict[str, Setting] = {
+    "teacher_outputs": Setting(
+        "Stored outputs of a teacher, a row for each row of the training data: .npz, or a table "
+        "with columns p(NAME) or logit(NAME). Under prokt in place of the labels.",
+        metavar="FILE",
+        is_file=True,
+        is_listed=False,
+    ),
+    "teacher_columns": Setting(
+        "Other columns of that table, in the order of the classes.",
+        metavar="probabilities|logits=A,B",
+        is_listed=False,
+    ),
+}
+
 TEACHER_OPTIMIZER: dict[str, Setting] = {
     name_of_role("teacher", name): row for name, row in settings_of(OptimizerSettings).items()
 }
@@ -192,6 +207,7 @@ REGIMES: dict[str, Regime] = {
         "prokt:ProKTDistiller",
         {
             **_TEACHER_INIT,
+            **_TEACHER_OUTPUTS,
             **_TARGETS,
             **_HEAD_START,
             "proximal_weight": Setting(
@@ -222,7 +238,7 @@ REGIMES: dict[str, Regime] = {
         "a teacher trained first, then fixed (the default where a method names no regime)",
         OBJECTIVES["kd"].paper,
         "frozen:FrozenTeacherDistiller",
-        {**_TEACHER_INIT, **_TARGETS},
+        {**_TEACHER_INIT, **_TEACHER_OUTPUTS, **_TARGETS},
         "before",
         adds_soft_targets=False,
         label_weight=None,

@@ -234,6 +234,20 @@ class Output:
         """The labels' means under the model, the shape of `outputs`: of classes, probabilities."""
         raise NotImplementedError
 
+    def outputs_of_means(self, means: np.ndarray) -> np.ndarray:
+        """Outputs whose `means` are given, which are clipped by 1e-7; by default there are none.
+
+        Args:
+            means: Probabilities, shape `(rows, width)`.
+
+        Raises:
+            ValueError: If they are none, with the first such row, or outputs have no probabilities.
+        """
+        raise ValueError(
+            f"Expected outputs themselves of the kind {self.id!r}, received probabilities; it has "
+            "none."
+        )
+
     def for_metrics(self, outputs: Tensor) -> Tensor:
         """What the metrics given to `compile` receive; by default the logits."""
         return outputs

@@ -221,6 +221,18 @@ class Classes(Output):
         # entropy would take their sigmoid instead.
         return ops.exp(ops.log_softmax(outputs, axis=-1))
 
+    def outputs_of_means(self, means: np.ndarray) -> np.ndarray:
+        sums = means.sum(axis=-1, dtype="float64")
+        bad = ~((means >= 0).all(axis=-1) & (np.abs(sums - 1) <= ROW_TOLERANCE))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(
+                "Expected probabilities that are non-negative and sum to 1, one distribution over "
+                f"the classes a row, received {_described(means[row])} in row {row}; divide each "
+                "row by its sum, or store logits as what they are."
+            )
+        return np.log(np.maximum(means, 1e-7))
+
     def metrics(self, width: int, prefix: str = "") -> list[keras.metrics.Metric]:
         return [MeanOf(are_correct, f"{prefix}accuracy")]
 

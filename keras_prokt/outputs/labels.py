@@ -177,6 +177,17 @@ class Labels(Output):
         # Not Keras's sigmoid, whose result TensorFlow marks with its logits.
         return ops.exp(ops.log_sigmoid(outputs))
 
+    def outputs_of_means(self, means: np.ndarray) -> np.ndarray:
+        bad = ~((means >= 0) & (means <= 1)).all(axis=-1)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(
+                f"Expected probabilities in [0, 1], received {means[row].tolist()} in row {row}; "
+                "store logits as what they are."
+            )
+        yes = np.clip(means, 1e-7, 1 - 1e-7)
+        return np.log(yes) - np.log(1 - yes)
+
     def for_metrics(self, outputs: Tensor) -> Tensor:
         """Probabilities, with which Keras's metrics of yes and no compare a threshold of ½."""
         return self.means(outputs)

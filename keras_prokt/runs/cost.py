@@ -106,6 +106,7 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
     models, _ = _models_and_forwards(plan)
     phases: dict[str, tuple[Distiller, int, Batches]] = {}
     is_trained = spec.teacher_init is not None or spec.teacher_epochs == 0
+    is_trained = is_trained or spec.teacher_is_stored
     if run.method.trains_teacher_before and not is_trained:
         trainer = trainer_of_teacher(run, run.fixed_teacher)
         trainer.compile(optimizer=optimizer_recipe(spec.optimizers["teacher"]).build(steps))

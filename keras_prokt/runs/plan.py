@@ -66,7 +66,7 @@ class Plan:
             Callbacks that the distillation needs.
         """
         run = self.run
-        if not run.method.trains_teacher_before:
+        if not run.method.trains_teacher_before or run.spec.teacher_is_stored:
             return []
         if run.spec.anchors is not None:
             route, self.best_fixed = ready_route(run)
@@ -196,7 +196,7 @@ def _straight(value: str, epochs: int) -> Callable[[int], float]:
 
 
 def _teachers(run: Run) -> dict[str, keras.Model]:
-    if REGIMES[run.method.regime].trains_teacher is None:
+    if REGIMES[run.method.regime].trains_teacher is None or run.spec.teacher_is_stored:
         return {}
     teachers = {"teacher": run.teacher}
     if run.assistant is not None:

@@ -60,3 +60,8 @@ class Progress(keras.callbacks.Callback):
     def _write(self, text: str, end: str = "\n") -> None:
         clear = "\x1b[2K\r" if self._live else ""
         print(f"{clear}{text}", end=end, file=self._stream, flush=True)
+
+
+def say(text: str) -> None:
+    """One line about what a run does, where its progress is shown."""
+    print(text, file=sys.stderr, flush=True)

@@ -18,6 +18,7 @@ from keras_prokt.methods import (
 from keras_prokt.names import known_spelling, unknown_name
 from keras_prokt.runs.known_settings import all_settings
 from keras_prokt.runs.optimizers import optimizer_settings
+from keras_prokt.runs.stored_outputs import OF_A_TEACHER, are_the_teacher, check_given
 from keras_prokt.settings import (
     PARTS,
     ComputingSettings,
@@ -93,7 +94,8 @@ class ResolvedParts:
         recipe, method = self._app.recipe, self._method
         recipes = {"student": recipe.student_optimizer(self._student)}
         goes_on = given.get("teacher_init") and REGIMES[method.regime].trains_teacher_along
-        if "teacher_learning_rate" in method.settings:
+        is_stored = are_the_teacher(method, given.get("teacher_outputs"))
+        if "teacher_learning_rate" in method.settings and not is_stored:
             recipes["teacher"] = recipe.teacher
             if goes_on and recipe.trained_teacher_learning_rate:
                 rate = recipe.trained_teacher_learning_rate
@@ -126,11 +128,13 @@ class ResolvedParts:
             known = self._app.students
             own["assistants"] = tuple(model_name(name, known) for name in own["assistants"])
         values = {**defaults, **own}
-        optimizer_rows = {name_of_role("teacher", name) for name in settings_of(OptimizerSettings)}
+        left_out = {name_of_role("teacher", name) for name in settings_of(OptimizerSettings)}
+        if are_the_teacher(method, given.get("teacher_outputs")):
+            left_out |= {*OF_A_TEACHER}
         return {
             name: values[name]
             for name in method.settings
-            if values.get(name) is not None and name not in optimizer_rows
+            if values.get(name) is not None and name not in left_out
         }
 
 
@@ -170,6 +174,7 @@ def check_names(app: App, method: Method, given: Mapping[str, Any]) -> None:
 
 def check_combinations(app: App, method: Method, given: Mapping[str, Any]) -> None:
     """Refuses settings that exclude each other, and half a description of a table."""
+    check_given(method, given)
     is_trained = "teacher_init" in given or given.get("teacher_epochs") == 0
     if is_trained and REGIMES[method.regime].trains_teacher_before:
         reason = argument("teacher_init")

@@ -12,6 +12,7 @@ from typing import Any, Self
 from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.data.prepared_folder import settings_from
 from keras_prokt.data.table import TFDS
+from keras_prokt.data.teacher_outputs import check_file
 from keras_prokt.methods import REGIMES, TEACHER_OPTIMIZER, method_settings, parse_method
 from keras_prokt.model_file import check_model_file
 from keras_prokt.names import unknown_name
@@ -25,6 +26,7 @@ from keras_prokt.runs.resolution import (
     found_recipe,
 )
 from keras_prokt.runs.spec_checks import check_values, checked_method_setting, checked_part
+from keras_prokt.runs.stored_outputs import are_the_teacher
 from keras_prokt.settings import (
     PARTS,
     ROLES,
@@ -39,6 +41,7 @@ from keras_prokt.settings import (
 )
 
 _NOT_GIVEN = (None, (), {})
+_STORED = ("teacher_outputs", "teacher_columns")
 
 
 def without_places(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,6 +183,8 @@ class RunSpec:
             app.check(self.request())
         if self.teacher_init is not None:
             check_model_file(self.teacher_init)
+        if self.teacher_outputs is not None:
+            check_file(self.teacher_outputs)
         if self.assistants is not None:
             self.assistant_run().check_without_keras()
 
@@ -189,11 +194,22 @@ class RunSpec:
         Raises:
             SettingError: If it has none.
         """
-        if REGIMES[parse_method(self.method).regime].trains_teacher is None:
+        is_none = REGIMES[parse_method(self.method).regime].trains_teacher is None
+        if is_none or self.teacher_is_stored:
+            with_outputs = f" and {argument('teacher_outputs')}" if self.teacher_is_stored else ""
             raise SettingError(
-                f"Expected no {argument('save_teacher')} with method {self.method!r}, received "
-                "True; it has no teacher."
+                f"Expected no {argument('save_teacher')} with method {self.method!r}"
+                f"{with_outputs}, received True; it has no teacher."
             )
+
+    @property
+    def teacher_is_stored(self) -> bool:
+        """Whether stored outputs are all that teaches: then the run has no teacher of its own."""
+        return are_the_teacher(parse_method(self.method), self.teacher_outputs)
+
+    def without_stored_outputs(self) -> Self:
+        """The same run for what is done with its student, which needs no file of them."""
+        return self.replacing(**{k: None for k in self.method_settings if k in _STORED})
 
     def changed_settings(self) -> dict[str, Any]:
         """Settings that are not as the app's recipe has them for these models and epochs.

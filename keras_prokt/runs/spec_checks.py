@@ -7,6 +7,7 @@ from keras_prokt.backends import BACKENDS
 from keras_prokt.methods import OBJECTIVES, REGIMES, parse_method
 from keras_prokt.names import unknown_name
 from keras_prokt.runs.class_weights import parsed_class_weights
+from keras_prokt.runs.stored_outputs import check_stored_outputs
 from keras_prokt.settings import (
     MOMENTUM_OPTIMIZERS,
     Setting,
@@ -91,6 +92,7 @@ def check_values(spec: Any) -> None:
                 f"Expected {argument('teacher_keep')} last with {reason}, received 'best'; no "
                 "single epoch of one training teaches there."
             )
+    check_stored_outputs(spec, method)
     if (check := REGIMES[method.regime].check) is not None:
         check(spec)
     if spec.class_weight is not None:

@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_prokt import losses, outputs
 from keras_prokt.app import Task, get_app
 from keras_prokt.data.batches import Batches, inputs_of
 from keras_prokt.data.prepared_folder import PreparedFolder
+from keras_prokt.data.teacher_outputs import PROBABILITIES, read_teacher_outputs
 from keras_prokt.files import digest_of_file, digest_of_json
 from keras_prokt.methods import REGIMES, parse_method
 from keras_prokt.results.evaluation import checked_labels
 from keras_prokt.results.metrics import get as get_metrics
+from keras_prokt.runs.progress import say
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import SettingError, argument
 
@@ -33,6 +36,8 @@ def prepare(spec: RunSpec) -> Task:
     get_metrics(task.metrics, kind)
     if spec.label_noise is not None:
         _make_labels_wrong(task, spec)
+    if spec.teacher_outputs is not None:
+        _add_teacher_outputs(task, spec)
     if len(task.train) % spec.steps_per_execution:
         divisors = [n for n in range(1, len(task.train) + 1) if len(task.train) % n == 0]
         raise SettingError(
@@ -73,8 +78,32 @@ def _make_labels_wrong(task: Task, spec: RunSpec) -> None:
         task.validation = wrong(task.validation, spec.seed + 1)
 
 
+def _add_teacher_outputs(task: Task, spec: RunSpec) -> None:
+    """Gives each training example the stored outputs of its row in the user's data."""
+    transform = task.train.transform
+    if spec.teacher_is_stored and transform and transform.draw(1, np.random.default_rng(0)):
+        raise SettingError(
+            f"Expected no {argument('teacher_outputs')} with app {spec.app!r} and method "
+            f"{spec.method!r}, received {spec.teacher_outputs!r}; it crops and mirrors each input "
+            "at random, of which stored outputs know nothing: give the teacher itself "
+            f"({argument('teacher_init')}), or use prokt, under which they stand for labels."
+        )
+    stored = read_teacher_outputs(spec.teacher_outputs, spec.teacher_columns, task.class_names)
+    values = stored.values
+    if stored.form == PROBABILITIES:
+        try:
+            values = outputs.get(task.output).outputs_of_means(values)
+        except ValueError as error:
+            raise SettingError(f"{stored.source}: {error}") from error
+    say(f"teacher outputs: {stored.form} of {len(values):,} rows in {stored.source}")
+    rows = stored.rows_of(task.train.origin)
+    task.train = task.train.with_targets(values[rows].astype("float32"))
+
+
 def check_labels(task: Task, width: int) -> None:
     """Refuses labels, and names of them, that do not fit the models, before anything is trained.
+
+    Stored outputs of a teacher are looked at too.
 
     Args:
         task: The data.
@@ -88,6 +117,11 @@ def check_labels(task: Task, width: int) -> None:
         checked_labels(batches.labels, kind, width, f"{part} ")
     if task.class_names:
         kind.check_names(task.class_names, width)
+    if (targets := task.train.targets) is not None and targets.shape[-1] != width:
+        raise SettingError(
+            f"Expected {argument('teacher_outputs')} with {width} columns, one for each output of "
+            f"the student, received {targets.shape[-1]}; store them in the order of the classes."
+        )
 
 
 def _check_same_positions(task: Task, spec: RunSpec) -> None:
@@ -179,7 +213,8 @@ def digests(spec: RunSpec, task: Task) -> dict[str, str]:
 def teacher_files(spec: RunSpec, task: Task) -> Sequence[Path]:
     """The files of a teacher that the run finds trained already, and does not get as a `.keras`."""
     has_teacher = REGIMES[parse_method(spec.method).regime].trains_teacher is not None
-    return task.teacher_files() if has_teacher and spec.teacher_init is None else ()
+    is_given = spec.teacher_init is not None or spec.teacher_is_stored
+    return task.teacher_files() if has_teacher and not is_given else ()
 
 
 def all_batches(task: Task) -> dict[str, Batches]:

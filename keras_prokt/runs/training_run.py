@@ -565,7 +565,7 @@ def evaluations_of(out: str | Path, model: str = "student") -> dict[str, Evaluat
         ValueError: If the run has no such model yet, or its data has changed.
     """
     folder = RunFolder.existing(out)
-    record, spec = folder.read(), folder.spec()
+    record, spec = folder.read(), folder.spec().without_stored_outputs()
     saved = saved_model(folder, model)
     task = prepare(spec)
     check_same_task(spec, task, record)
@@ -582,7 +582,7 @@ def add_test(folder: RunFolder) -> dict[str, float] | None:
         The metrics, measured once: what is in the record already stays. `None` without test data.
     """
     with folder.locked():
-        record, spec = folder.read(), folder.spec()
+        record, spec = folder.read(), folder.spec().without_stored_outputs()
         student = record["results"]["models"]["student"]
         if "test" not in student:
             task = prepare(spec)

@@ -34,6 +34,8 @@ EXAMPLES = {
     "deterministic": (True, "digits", "prokt", {}),
     "temperature": (2.0, "digits", "kd", {}),
     "teacher_init": ("/t.keras", "digits", "kd", {}),
+    "teacher_outputs": ("/o.npz", "digits", "prokt", {}),
+    "teacher_columns": ("logits=a,b", "digits", "prokt", {"teacher_outputs": "/o.csv"}),
     "proximal_weight": (0.0, "digits", "prokt", {}),
     "proximal_bound": (0.5, "digits", "prokt", {}),
     "dual_step_size": (0.5, "digits", "prokt", {"proximal_bound": 0.5}),
