@@ -6,28 +6,57 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from keras_prokt.cli.backend import installed_backend
 from keras_prokt.cli.problems import UsageProblem
 from keras_prokt.export import DEFAULT, FORMATS
 from keras_prokt.names import unknown_name
-from keras_prokt.options import option_names, parsed
+from keras_prokt.options import RECIPE, SCRATCH, option_names, parsed
 from keras_prokt.results.comparison_forms import FORMS
 from keras_prokt.results.search import search_table
 from keras_prokt.results.tables import results_table
 from keras_prokt.runs.executor import Execution
 from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.likeness import differences, spec_like
 from keras_prokt.runs.setting_search import FIGURE
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import parse_duration
 from keras_prokt.settings import SettingError
 
+_TYPED = ParameterSource.COMMANDLINE
 
-def spec_of_options(given: dict[str, Any]) -> RunSpec:
-    """The spec of the options of a command."""
+
+def spec_of_options(given: dict[str, Any], like: str | None = None) -> RunSpec:
+    """The spec of the options of a command.
+
+    Args:
+        given: The options.
+        like: Folder of a run whose settings hold where none were typed.
+    """
     app, method = given.pop("app"), given.pop("method")
+    if like is not None:
+        return _spec_like(like, given, app=app, method=method)
     given["backend"] = installed_backend(given["backend"])
     return RunSpec.resolve(app, method, **parsed(given))
+
+
+def _spec_like(like: str, given: dict[str, Any], **names: str) -> RunSpec:
+    """The spec of a run with what was typed, and a line that says what differs."""
+    for name in ("pair", RECIPE):
+        if given.pop(name) is not None:
+            raise UsageProblem(
+                f"Expected no --{name} with --like, received one; type the settings themselves."
+            )
+    context = click.get_current_context()
+    typed = {k: v for k, v in names.items() if context.get_parameter_source(k) is _TYPED}
+    values = parsed(given)
+    if given["teacher_init"] == SCRATCH:
+        values["teacher_init"] = None
+    spec = spec_like(like, **typed, **values)
+    installed_backend(spec.backend)
+    click.echo(f"keras-prokt: {differences(like, spec)}", err=True)
+    return spec
 
 
 def options_of_many_runs(command: Any) -> Any:

@@ -27,6 +27,7 @@ from keras_prokt.settings import SettingError, argument
 
 @click.command(cls=GroupedCommand)
 @with_settings()
+@click.option("--like", metavar="RUN", help="Take what is not typed from that run's settings.")
 @click.option("--out", help="The run folder. [default: runs/APP-METHOD-N]")
 @click.option("--export/--no-export", default=True, help="Write the student as a SavedModel.")
 @click.option(
@@ -43,6 +44,7 @@ from keras_prokt.settings import SettingError, argument
     "--threads", type=click.IntRange(1), help="Threads to compute with. [default: one a core]"
 )
 def run(
+    like: str | None,
     out: str | None,
     export: bool,
     save_teacher: bool,
@@ -54,12 +56,12 @@ def run(
 ) -> None:
     """Distil a student, and keep everything in a run folder.
 
-    Settings that are not given come from the app's recipe. A run that was stopped goes on with
-    `keras-prokt resume`.
+    Settings that are not given come from the app's recipe, or from another run (--like). A run
+    that was stopped goes on with `keras-prokt resume`.
     """
     with problems_in_one_line():
         stop = Stop(seconds(stop_after))
-        spec = spec_of_options(given)
+        spec = spec_of_options(given, like)
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), spec.app, spec.method)
         folder.check_free(overwrite)
         if save_teacher:
