@@ -200,6 +200,41 @@ class Output:
             f"{label_smoothing}; leave it out."
         )
 
+    def class_counts(self, labels: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+        """How many examples of a data set each class has; by default there are no classes.
+
+        Args:
+            labels: Of the whole set.
+            names: Of the classes in their order, or nothing, in place of which numbers stand.
+
+        Returns:
+            By name, in the order of `class_weighted_loss`.
+
+        Raises:
+            ValueError: If examples do not have one class each.
+        """
+        raise ValueError(
+            f"Expected no class weights for outputs of the kind {self.id!r}, received some; leave "
+            "them out."
+        )
+
+    def class_weighted_loss(
+        self, weights: Sequence[float], label_smoothing: float = 0.0
+    ) -> keras.losses.Loss:
+        """The loss on labels in which classes count differently, from logits.
+
+        Args:
+            weights: Of each class, in the order of `class_counts`.
+            label_smoothing: As in `smoothed_loss`, or 0.
+
+        Raises:
+            ValueError: If the kind has no classes.
+        """
+        raise ValueError(
+            f"Expected no class weights for outputs of the kind {self.id!r}, received some; leave "
+            "them out."
+        )
+
     def check_loss(self, loss: Any, name: str, labels: Any, width: int, which: str = "") -> None:
         """Refuses labels in a form that a loss of Keras does not take; by default none.
 
@@ -265,41 +300,6 @@ class Output:
             prefix: Beginning of their names, such as `"student_"`.
         """
         raise NotImplementedError
-    def class_counts(self, labels: np.ndarray, names: Sequence[str]) -> dict[str, int]:
-        """How many examples of a data set each class has; by default there are no classes.
-
-        Args:
-            labels: Of the whole set.
-            names: Of the classes in their order, or nothing, in place of which numbers stand.
-
-        Returns:
-            By name, in the order of `class_weighted_loss`.
-
-        Raises:
-            ValueError: If examples do not have one class each.
-        """
-        raise ValueError(
-            f"Expected no class weights for outputs of the kind {self.id!r}, received some; leave "
-            "them out."
-        )
-
-    def class_weighted_loss(
-        self, weights: Sequence[float], label_smoothing: float = 0.0
-    ) -> keras.losses.Loss:
-        """The loss on labels in which classes count differently, from logits.
-
-        Args:
-            weights: Of each class, in the order of `class_counts`.
-            label_smoothing: As in `smoothed_loss`, or 0.
-
-        Raises:
-            ValueError: If the kind has no classes.
-        """
-        raise ValueError(
-            f"Expected no class weights for outputs of the kind {self.id!r}, received some; leave "
-            "them out."
-        )
-
 
     @property
     def metric_names(self) -> list[str]:

@@ -307,6 +307,7 @@ class RunSpec:
             method="ta" if before else "kd",
             method_settings={k: v for k, v in settings.items() if v is not None},
             models=replace(self.models, student=assistant),
+            training=replace(self.training, patience=None),
             optimizers={**self.optimizers, "student": optimizer},
         )
 
@@ -323,7 +324,6 @@ class RunSpec:
         """
         _check_keys(cls, values)
         if unnamed := [key for key in ("app", "method") if not isinstance(values.get(key), str)]:
-            training=replace(self.training, patience=None),
             raise ValueError(f"Expected a whole run spec, received one without {unnamed[0]!r}.")
         parts: dict[str, Any] = dict(values)
         for name, part in PARTS.items():

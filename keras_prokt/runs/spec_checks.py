@@ -95,13 +95,13 @@ def check_values(spec: Any) -> None:
     check_stored_outputs(spec, method)
     if (check := REGIMES[method.regime].check) is not None:
         check(spec)
-    if spec.class_weight is not None:
-        parsed_class_weights(spec.class_weight)
     if spec.patience is not None and spec.full_train:
         raise SettingError(
             f"Expected no {argument('patience')} with {argument('full_train')}, received "
             f"{spec.patience}; validation is trained on there, and chooses nothing."
         )
+    if spec.class_weight is not None:
+        parsed_class_weights(spec.class_weight)
     if spec.text_columns is not None:
         _check_columns(spec.text_columns, spec.label_column)
 
