@@ -166,15 +166,6 @@ class Classes(Output):
     def smoothed_loss(self, label_smoothing: float) -> keras.losses.Loss:
         return SmoothedCrossEntropy(label_smoothing)
 
-    def default_loss(self, labels: Tensor, width: int) -> keras.losses.Loss:
-        loss, *_ = _CATEGORICAL if are_distributions(labels, width) else _SPARSE
-        return loss(from_logits=True)
-
-    def check_loss(self, loss: Any, name: str, labels: Any, width: int, which: str = "") -> None:
-        rows = are_distributions(labels, width)
-        if is_one_of(loss, self.losses.of_rows) and not rows:
-            smoothing = configuration(loss).get("label_smoothing")
-            smoothed = f"keras_prokt.losses.SmoothedCrossEntropy({smoothing})"
     def class_counts(self, labels: np.ndarray, names: Sequence[str]) -> dict[str, int]:
         if labels.ndim != 1 or labels.dtype.kind not in "iu":
             raise ValueError(
@@ -194,6 +185,15 @@ class Classes(Output):
             SmoothedCrossEntropy(label_smoothing) if label_smoothing else loss, weights
         )
 
+    def default_loss(self, labels: Tensor, width: int) -> keras.losses.Loss:
+        loss, *_ = _CATEGORICAL if are_distributions(labels, width) else _SPARSE
+        return loss(from_logits=True)
+
+    def check_loss(self, loss: Any, name: str, labels: Any, width: int, which: str = "") -> None:
+        rows = are_distributions(labels, width)
+        if is_one_of(loss, self.losses.of_rows) and not rows:
+            smoothing = configuration(loss).get("label_smoothing")
+            smoothed = f"keras_prokt.losses.SmoothedCrossEntropy({smoothing})"
             raise ValueError(
                 f"Expected one-hot labels of shape (batch, {width}) for the loss {name}, "
                 f"received {which}labels that are integers; "

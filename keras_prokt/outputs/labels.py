@@ -139,15 +139,6 @@ class Labels(Output):
         # Keras mixes each label with 1/2.
         return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)
 
-    def default_loss(self, labels: Tensor, width: int) -> keras.losses.Loss:
-        return keras.losses.BinaryCrossentropy(from_logits=True)
-
-    def divergence(self, target: Tensor, outputs: Tensor, temperature: float = 1.0) -> Tensor:
-        target = ops.cast(target, "float32") / temperature
-        other = ops.cast(outputs, "float32") / temperature
-        # log σ(z) and log (1 − σ(z)) = log σ(−z): no probability is ever clipped.
-        yes = ops.sigmoid(target) * (ops.log_sigmoid(target) - ops.log_sigmoid(other))
-        no = ops.sigmoid(-target) * (ops.log_sigmoid(-target) - ops.log_sigmoid(-other))
     def class_counts(self, labels: np.ndarray, names: Sequence[str]) -> dict[str, int]:
         """Those with no and those with yes, of one label."""
         if labels.ndim == 2 and labels.shape[1] != 1:
@@ -167,6 +158,15 @@ class Labels(Output):
     ) -> keras.losses.Loss:
         return ClassWeightedLoss(self.smoothed_loss(label_smoothing), weights)
 
+    def default_loss(self, labels: Tensor, width: int) -> keras.losses.Loss:
+        return keras.losses.BinaryCrossentropy(from_logits=True)
+
+    def divergence(self, target: Tensor, outputs: Tensor, temperature: float = 1.0) -> Tensor:
+        target = ops.cast(target, "float32") / temperature
+        other = ops.cast(outputs, "float32") / temperature
+        # log σ(z) and log (1 − σ(z)) = log σ(−z): no probability is ever clipped.
+        yes = ops.sigmoid(target) * (ops.log_sigmoid(target) - ops.log_sigmoid(other))
+        no = ops.sigmoid(-target) * (ops.log_sigmoid(-target) - ops.log_sigmoid(-other))
         return ops.mean(yes + no, axis=-1)
 
     def negative_log_likelihood(self, labels: Tensor, outputs: Tensor) -> Tensor:
