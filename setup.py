@@ -89,6 +89,7 @@ setup(
         "docs": ["mkdocs<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=1"],
         "hf": ["huggingface_hub"],  # presets hf://org/model
         "jax": ["jax"],
+        "onnx": ["onnxruntime"],  # teachers of `keras-prokt record`
         "search": ["optuna>=4"],  # ranges of numbers in `keras-prokt search`
         "torch": ["torch"],
         "test": ["pytest>=8", "pytest-xdist"],

@@ -42,7 +42,15 @@ _OTHERS = {
             "retry_failed",
             "seeds",
         ),
-        *("part_size", "save_teacher", "state_size", "stop_after", "threads", "trials"),
+        *(
+            "class_order",
+            "part_size",
+            "save_teacher",
+            "state_size",
+            "stop_after",
+            "threads",
+            "trials",
+        ),
     )
 }
 

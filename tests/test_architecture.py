@@ -26,7 +26,7 @@ ORDER = [
     "callbacks",
     "export",
 ]
-ORDER += ["results", "runs", "options", "cli"]
+ORDER += ["results", "recorders", "runs", "options", "cli"]
 # What all may import; each has all that it imports itself.
 BESIDE = {
     "names": set(),
@@ -41,6 +41,8 @@ BESIDE = {
 FRAMEWORKS = {*BACKENDS, "tensorflow_datasets", "tensorflow_text"}
 # What computes, and the graphs that are served.
 MAY_IMPORT_A_FRAMEWORK = ("keras_prokt.backends.", "keras_prokt.export.", "keras_prokt.front_ends.")
+# Teachers of other frameworks.
+MAY_IMPORT_A_FRAMEWORK += ("keras_prokt.recorders.",)
 # Modules of the package and the apps by name, but for those that are run by `python -m`.
 MODULES = {
     ".".join([top, *path.relative_to(folder).with_suffix("").parts]).removesuffix(".__init__"): path

@@ -10,6 +10,7 @@ from keras_prokt.cli.finished_runs import evaluate, export, info, predict
 from keras_prokt.cli.many_runs import compare, search
 from keras_prokt.cli.preparation import prepare
 from keras_prokt.cli.problems import SuggestingGroup
+from keras_prokt.cli.recording import record
 from keras_prokt.cli.reproduction import reproduce
 from keras_prokt.cli.single_runs import resume, run
 from keras_prokt.cli.tables import apps, methods
@@ -38,6 +39,7 @@ for command in (
     methods,
     predict,
     prepare,
+    record,
     reproduce,
     resume,
     run,

@@ -159,6 +159,10 @@ class Batches:
             raise ValueError("Expected ragged inputs, received arrays; they have one length.")
         return self._taking(np.argsort(-self._lengths, kind="stable"))
 
+    def in_order(self) -> "Batches":
+        """The same examples in the order of the data, without anything random about them."""
+        return self._like(self.inputs, self.labels, self.sample_weight, shuffle=False)
+
     def with_index(self) -> "Batches":
         """The same batches with each example's position in this data set, under `index`."""
         inputs = self.inputs
@@ -200,12 +204,16 @@ class Batches:
             labels,
             batch_size=self.batch_size,
             seed=self.seed,
-            shuffle=self.shuffle,
             sample_weight=sample_weight,
             transform=self.transform,
             max_length=self.max_length,
             on_device=self.on_device,
-            **{"origin": self.origin, "targets": self.targets, **changed},
+            **{
+                "shuffle": self.shuffle,
+                "origin": self.origin,
+                "targets": self.targets,
+                **changed,
+            },
         )
 
     def batch_indices(self, epoch: int) -> list[np.ndarray]:

@@ -130,7 +130,8 @@ def read_teacher_outputs(
 
     Args:
         path: A `.npz` with an array `logits` or `probabilities` of shape `(rows, width)` and, if
-            its rows are not all of the training data in its order, `index`, their positions in it;
+            its rows are not all of the training data in its order, `index`, their positions in it,
+            and, to be compared with the task's, `class_names`, as `keras-prokt record` writes them;
             or a table, as `keras_prokt.data.table.read_table` reads it, a row for each row of the
             training data: with columns `logit(NAME)` or `p(NAME)` for each class, or `columns`.
         columns: Other columns of a table, in the order of the classes: `probabilities=A,B,...`.
@@ -151,7 +152,7 @@ def read_teacher_outputs(
                 "its arrays have names of their own."
             )
         form = _form_of_archive(path)
-        values, index = _arrays(path, form)
+        values, index = _arrays(path, form, class_names)
     else:
         form, values = _table(path, columns, class_names)
     with np.errstate(over="ignore"):
@@ -183,13 +184,16 @@ def _form_of_archive(path: str) -> str:
     return forms.pop()
 
 
-def _arrays(path: str, form: str) -> "tuple[np.ndarray, np.ndarray | None]":
+def _arrays(
+    path: str, form: str, class_names: Sequence[str]
+) -> "tuple[np.ndarray, np.ndarray | None]":
     import numpy as np
 
     try:
         with np.load(path, allow_pickle=False) as archive:
             values = archive[form]
             index = archive.get("index")
+            names = archive["class_names"].tolist() if "class_names" in archive else []
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise SettingError(
             f"Expected numbers in {argument('teacher_outputs')}, received {path!r} with "
@@ -205,6 +209,11 @@ def _arrays(path: str, form: str) -> "tuple[np.ndarray, np.ndarray | None]":
             f"Expected an index of {len(values):,} integers in {argument('teacher_outputs')}, "
             f"received {index.dtype} of shape {index.shape} in {path!r}; store the position of "
             "each row, from 0."
+        )
+    if names and class_names and names != list(class_names):
+        raise SettingError(
+            f"Expected {argument('teacher_outputs')} of the classes {list(class_names)}, received "
+            f"{names} in {path!r}; record the teacher on this data."
         )
     return values.astype("float64"), None if index is None else index.astype("int64")
 
