@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_prokt.app_file import is_app_file, values_in_file
 from keras_prokt.names import unknown_name
 from keras_prokt.settings import DataSettings
 
@@ -243,15 +244,35 @@ def list_apps() -> list[App]:
 
 
 def get_app(name: str) -> App:
-    """The app of a name.
+    """The app of a name, or of a file.
+
+    Args:
+        name: Its name, or the path of a Python file (`.py`) that defines `APP`, or another single
+            `App`. The file is run.
 
     Raises:
-        ValueError: If there is none; the message lists the known ones.
+        ValueError: If there is none; the message lists the known ones, or names the line.
     """
+    if is_app_file(name):
+        return _app_of_file(name)
     apps = {app.name: app for app in list_apps()}
     if name not in apps:
         raise ValueError(unknown_name("an app", name, apps))
     return apps[name]
+
+
+def _app_of_file(path: str) -> App:
+    found = values_in_file(path, App)
+    if "APP" in found:
+        return found["APP"]
+    different = {id(app): app for app in found.values()}
+    if len(different) != 1:
+        received = ", ".join(found) or "none"
+        raise ValueError(
+            f"Expected one App in {path!r}, received {received}; assign the one that is meant to "
+            "APP, such as APP = App(...)."
+        )
+    return next(iter(different.values()))
 
 
 def _load_apps() -> list[App]:

@@ -95,7 +95,12 @@ def with_settings(
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         own = [
-            ("app", "Models", Setting("Which app; see `keras-prokt apps`."), "digits"),
+            (
+                "app",
+                "Models",
+                Setting("Which app, see `keras-prokt apps`; or a file of yours, ./my_app.py."),
+                "digits",
+            ),
             ("method", "Method", Setting(METHOD_HELP), "prokt"),
         ]
         pair = Setting("A named pair of the app, such as vgg13-mobilenetv2 of cifar100.")

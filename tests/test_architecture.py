@@ -36,7 +36,8 @@ BESIDE = {
     "pictures": {"files"},
     "settings": {"names", "backends"},
     "methods": {"names", "settings"},
-    "app": {"names", "settings", "optimizers", "data", "front_ends"},
+    "app": {"names", "settings", "optimizers", "data", "front_ends", "app_file"},
+    "app_file": set(),
 }
 FRAMEWORKS = {*BACKENDS, "tensorflow_datasets", "tensorflow_text"}
 # What computes, and the graphs that are served.

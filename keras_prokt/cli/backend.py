@@ -31,10 +31,15 @@ def installed_backend(name: str | None) -> str:
     return name
 
 
+def choose_backend(name: str) -> None:
+    """Says which backend Keras is to have when it is imported, as a user's app may do."""
+    os.environ["KERAS_BACKEND"] = installed_backend(name)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def use_backend_of(spec: RunSpec, threads: int | None = None) -> None:
     """Imports Keras with the backend of a run, held to what the run says."""
-    os.environ["KERAS_BACKEND"] = installed_backend(spec.backend)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    choose_backend(spec.backend)
     for variable, value in BACKENDS[spec.backend].environment.items():
         os.environ.setdefault(variable, value)
     use_threads(threads)

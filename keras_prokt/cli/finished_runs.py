@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keras_prokt.app import App, get_app, list_apps
-from keras_prokt.cli.backend import use_backend_of
+from keras_prokt.cli.backend import choose_backend, use_backend_of
 from keras_prokt.cli.problems import UsageProblem, problems_in_one_line
 from keras_prokt.cli.shared import print_search
 from keras_prokt.data.table import parse_text_columns
@@ -176,6 +176,7 @@ def predict(
                 raise UsageProblem(
                     f"Expected no {option} with {kind}, received {value!r}; leave it out."
                 )
+        choose_backend(folder.spec().backend)
         app = get_app(folder.spec().app)
         _check_predicts(app, dataset, glue)
         if model == "teacher":

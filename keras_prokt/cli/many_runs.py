@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from keras_prokt.app_file import app_title
 from keras_prokt.cli.backend import installed_backend
 from keras_prokt.cli.problems import UsageProblem, problems_in_one_line, stopping
 from keras_prokt.cli.shared import (
@@ -82,7 +83,7 @@ def search(
         has_weight = "proximal_weight" in single or "proximal_bound" in single
         if not over and not has_weight and "proximal_weight" in parse_method(method).settings:
             over["proximal_weight"] = list(FIGURE_3)
-        folder = Path(out) if out else unused_path(Path("searches") / f"{app}-{method}")
+        folder = Path(out) if out else unused_path(Path("searches") / f"{app_title(app)}-{method}")
         with stopping(folder, stop):
             found, done = carry_out_search(
                 app,
@@ -178,7 +179,7 @@ def compare(
         stop = Stop(seconds(stop_after))
         rows = comparison_rows(methods, given)
         app = next(iter(rows.values())).app
-        folder = Path(out) if out else unused_path(Path("comparisons") / app)
+        folder = Path(out) if out else unused_path(Path("comparisons") / app_title(app))
         with stopping(folder, stop):
             comparison, done = carry_out_comparison(
                 rows,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from keras_prokt.cli.backend import installed_backend
+from keras_prokt.cli.backend import choose_backend, installed_backend
 from keras_prokt.cli.problems import UsageProblem
 from keras_prokt.export import DEFAULT, FORMATS
 from keras_prokt.names import unknown_name
@@ -38,6 +38,7 @@ def spec_of_options(given: dict[str, Any], like: str | None = None) -> RunSpec:
     if like is not None:
         return _spec_like(like, given, app=app, method=method)
     given["backend"] = installed_backend(given["backend"])
+    choose_backend(given["backend"])
     return RunSpec.resolve(app, method, **parsed(given))
 
 

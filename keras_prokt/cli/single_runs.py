@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from keras_prokt.cli.backend import use_backend_of
+from keras_prokt.cli.backend import choose_backend, use_backend_of
 from keras_prokt.cli.problems import problems_in_one_line, stopping
 from keras_prokt.cli.shared import (
     as_typed,
@@ -114,6 +114,7 @@ def resume(
         record, spec = folder.read(), folder.spec()
         folder.tidy(record)
         if record["status"] != "completed":
+            choose_backend(spec.backend)
             spec.check_without_keras()
             with stopping(folder.path, stop):
                 use_backend_of(spec, record.get("threads"))

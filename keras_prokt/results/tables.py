@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from keras_prokt.app_file import app_title
 from keras_prokt.methods import (
     DISTILLATION,
     OBJECTIVES,
@@ -48,7 +49,7 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
     """
     spec = record["spec"]
     training, own_settings = spec["training"], spec["method_settings"]
-    setting = [f"{spec['app']}", f"method {spec['method']}", f"seed {training['seed']}"]
+    setting = [app_title(spec["app"]), f"method {spec['method']}", f"seed {training['seed']}"]
     for label, key in (("λ", "proximal_weight"), ("ε", "proximal_bound"), ("T", "temperature")):
         if own_settings.get(key) is not None:
             value = own_settings[key]

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from keras_prokt.app_file import app_title
 from keras_prokt.export import DEFAULT, FORMATS, get
 from keras_prokt.files import (
     CHECKSUM,
@@ -81,7 +82,7 @@ class RunFolder:
     def unused(cls, root: Path, app: str, method: str) -> Self:
         """The first folder `root/app-method-N` that does not exist yet."""
         while True:
-            folder = cls(unused_path(root / f"{app}-{method}"))
+            folder = cls(unused_path(root / f"{app_title(app)}-{method}"))
             folder.recover()
             if not folder.path.exists():
                 return folder

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_prokt.app import get_app
+from keras_prokt.app_file import absolute_app
 from keras_prokt.files import digest_of_file
 from keras_prokt.methods import parse_method
 from keras_prokt.results.tables import shown_value
@@ -42,7 +43,7 @@ def spec_like(
     ```
     """
     spec = RunFolder.existing(run).spec()
-    app, method = app or spec.app, method or spec.method
+    app, method = absolute_app(app or spec.app), method or spec.method
     if (app, method) == (spec.app, spec.method):
         like = spec.replacing(**_as_resolved(app, given))
     else:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from keras_prokt.app import get_app
+from keras_prokt.app_file import app_title
 from keras_prokt.data.columns import values_in
 from keras_prokt.names import unknown_name
 from keras_prokt.results.comparison import Measured
@@ -393,7 +394,7 @@ def shared_settings(specs: Sequence[RunSpec]) -> dict[str, Any]:
 
 def _given_settings(spec: RunSpec) -> dict[str, Any]:
     """App, method and all settings that have a value and are on."""
-    settings = {"app": spec.app, **_settings_by_option(spec)}
+    settings = {"app": app_title(spec.app), **_settings_by_option(spec)}
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in settings.items()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from keras_prokt.app import get_app
+from keras_prokt.app_file import absolute_app
 from keras_prokt.methods import OBJECTIVES
 from keras_prokt.names import unknown_name
 from keras_prokt.results.search import choose, plot_search
@@ -109,6 +110,7 @@ def search(
     ```
     """
     check_jobs(jobs, threads)
+    app = absolute_app(app)
     about = _about(app, method, over, seeds, trials, given)
     is_grid = about["trials"] is None
     configurations = _grid(about) if is_grid else []

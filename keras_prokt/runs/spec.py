@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from keras_prokt.app import TaskRequest, get_app
+from keras_prokt.app_file import absolute_app, is_app_file
 from keras_prokt.data.prepared_folder import settings_from
 from keras_prokt.data.table import TFDS
 from keras_prokt.data.teacher_outputs import check_file
@@ -70,7 +71,7 @@ class RunSpec:
     `spec.epochs` is `spec.training.epochs`; one that the method does not have is `None`.
 
     Attributes:
-        app: Name of the app.
+        app: Name of the app, or path of its file.
         method: Objectives and a regime, as `keras_prokt.methods.parse_method` reads them.
         models: Which models.
         training: How long, in which pieces, from which random numbers.
@@ -111,7 +112,7 @@ class RunSpec:
         """A spec from an app's recipe and what the user gives (`None`: not given).
 
         Args:
-            app: Name of the app.
+            app: Name of the app, or path of its file, as `keras_prokt.app.get_app` takes them.
             method: As above.
             **given: Settings by name, and `pair`, a named pair of models, and `recipe`, one of
                 `RECIPES`.
@@ -139,7 +140,8 @@ class RunSpec:
         for name, row in all_settings().items():
             if row.is_file and name in given:
                 given[name] = absolute_path(given[name])
-        return cls(**ResolvedParts(description, parsed, pair, given, found).parts())
+        parts = ResolvedParts(description, parsed, pair, given, found).parts()
+        return cls(**{**parts, "app": absolute_app(app)})
 
     def __post_init__(self) -> None:
         method = parse_method(self.method)
@@ -243,6 +245,8 @@ class RunSpec:
         files = {
             name: getattr(self, name) for name, row in rows if row.is_file and not row.is_place
         }
+        if is_app_file(self.app):
+            files = {"app": self.app, **files}
         return {k: v for k, v in files.items() if v is not None and not v.startswith(TFDS)}
 
     def replacing(self, **settings: Any) -> Self:

@@ -31,6 +31,11 @@ def prepare(spec: RunSpec) -> Task:
         ValueError: As the app, or if the kind of output, a metric or a setting does not fit it.
     """
     task = get_app(spec.app).prepare(spec.request())
+    if not isinstance(task, Task):
+        raise ValueError(
+            f"Expected a Task of `prepare` of app {spec.app!r}, received a {type(task).__name__}; "
+            "return one."
+        )
     kind = outputs.get(task.output)
     task.metrics = tuple(task.metrics or kind.metric_names)
     get_metrics(task.metrics, kind)
@@ -166,6 +171,27 @@ def check_same_task(spec: RunSpec, task: Task, record: Mapping[str, Any]) -> Non
         raise ValueError(
             f"Expected outputs of the kind {output!r}, with which the run was started, received "
             f"{task.output!r} from app {spec.app!r}; restore the app, or start a new run."
+        )
+
+
+def check_same_app(spec: RunSpec, started_with: Mapping[str, str]) -> None:
+    """Refuses another file of an app than a run was started with, before it is run.
+
+    Args:
+        spec: The run.
+        started_with: The digests in its record.
+
+    Raises:
+        ValueError: If it has changed, or is gone.
+    """
+    if "app" not in spec.files() or "app" not in started_with:
+        return
+    path = Path(spec.app)
+    if not path.is_file() or digest_of_file(path) != started_with["app"]:
+        raise ValueError(
+            f"Expected the app with which the run was started, received "
+            f"{'another file' if path.is_file() else 'none'} at {spec.app!r}; restore it, or start "
+            "a new run."
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_prokt.app import Task
+from keras_prokt.app_file import app_title
 from keras_prokt.callbacks.best_model_checkpoint import BEST, Best, BestModelCheckpoint
 from keras_prokt.data.batches import teacher_part
 from keras_prokt.distillers import StudentOnly
@@ -269,4 +270,4 @@ def digest_of_weights(model: keras.Model) -> str:
 
 def kept_folder(run: Run, key: dict[str, Any]) -> Path:
     """The folder of the cache in which a teacher is kept."""
-    return run.teacher_cache / f"{run.spec.app}-{digest_of_json(key)[:16]}"
+    return run.teacher_cache / f"{app_title(run.spec.app)}-{digest_of_json(key)[:16]}"

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_prokt import backends, models, outputs
+from keras_prokt.app_file import app_title
 from keras_prokt.callbacks import StudentCheckpoint, TrainingDynamics
 from keras_prokt.callbacks.best_model_checkpoint import Best, BestModelCheckpoint, read_best
 from keras_prokt.callbacks.training_dynamics import read_history
@@ -36,7 +37,14 @@ from keras_prokt.runs.patience import Patience, best_epoch, epochs_done
 from keras_prokt.runs.plan import Plan, plan_of, schedules_of
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
-from keras_prokt.runs.task import all_batches, check_same_task, digests, held_out, prepare
+from keras_prokt.runs.task import (
+    all_batches,
+    check_same_app,
+    check_same_task,
+    digests,
+    held_out,
+    prepare,
+)
 from keras_prokt.runs.teachers import loads_weights
 from keras_prokt.runs.threads import threads_in_use
 from keras_prokt.runs.training import Run
@@ -230,6 +238,7 @@ def resume(
         if record["status"] == "completed":  # by another process, meanwhile
             return record
         this = Run(spec, folder, cache=cache, stop=Stop(stop_after) if stop is None else stop)
+        check_same_app(spec, record["data"])
         check_same_task(spec, this.task, record)
         folder.write_front_end(_as_json(this.task.front_end))
         record = {k: v for k, v in record.items() if k != "failure"} | {"status": "running"}
@@ -397,7 +406,8 @@ def _title(spec: RunSpec) -> str:
     models = " to ".join(names)
     shown = ("proximal_weight", "proximal_bound", "temperature", "label_weight", "label_noise")
     given = {name: value for name in shown if (value := getattr(spec, name)) is not None}
-    return f"{spec.app} · {spec.method} · {models} · {title_of({**given, 'seed': spec.seed})}"
+    settings = title_of({**given, "seed": spec.seed})
+    return f"{app_title(spec.app)} · {spec.method} · {models} · {settings}"
 
 
 def _chance(run: Run, width: int | None) -> float | None:
@@ -567,6 +577,7 @@ def evaluations_of(out: str | Path, model: str = "student") -> dict[str, Evaluat
     folder = RunFolder.existing(out)
     record, spec = folder.read(), folder.spec().without_stored_outputs()
     saved = saved_model(folder, model)
+    check_same_app(spec, record["data"])
     task = prepare(spec)
     check_same_task(spec, task, record)
     return evaluate(saved, held_out(task), model, task.metrics, task.output)
