@@ -30,6 +30,11 @@ def layers_in(
     return list(model._flatten_layers(include_self=include_self, recursive=recursive))
 
 
+def is_output_of_operation(tensor: Any) -> bool:
+    """Whether it is known where a symbolic tensor comes from."""
+    return hasattr(tensor, "_keras_history")
+
+
 def operation_of(tensor: Any) -> Any:
     """The layer or operation that a symbolic tensor is an output of."""
     return tensor._keras_history.operation

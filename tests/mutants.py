@@ -691,7 +691,6 @@ MUTANTS = [
         "export/student.py",
         "export/test_contract.py",
         ("parts that are left out unsaid", "value is not None and name", "not value and name"),
-        ("outputs that are no logits", "    check_pair(None, student, kind)\n", ""),
     ),
     *of(
         "runs/folder.py",

@@ -69,10 +69,12 @@ class Distiller(KerasTrainer):
     Args:
         teacher: Model that gives the targets, or `None`: the regime has none, or the batches have
             its stored outputs.
-        student: Model to train. Both output logits of the same width.
+        student: Model to train. Both have outputs of the same width: logits, or probabilities of
+            which the logits are taken (`keras_prokt.as_logits`: the same weights). `predict` and
+            `export` give what the student's own model does.
         output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`: "classes", one class
             an example, or "labels", independent yes-or-no labels, one or several an example. By
-            default "classes" from two logits on, and "labels" of one.
+            default "classes" from two logits on, and "labels" of one, or of sigmoids.
         temperature: `T` of the default objective, soft targets, from 0.01 to 1e4. `None` for 1.
         student_loss_weight: Weight `w` of the labels in the student's loss, in [0, 1]:
             `w · CE + (1 − w) · Σ objectives`; the paper's 1 − α.
@@ -92,16 +94,18 @@ class Distiller(KerasTrainer):
         target_mode: Mode of the forwards that only make a target, "inference" or "training".
             Neither changes moving statistics or random seeds.
         teacher_inputs: Function of the batch's `x` that gives the teacher's inputs.
-        student_inputs: The same for the student. Without functions, a batch whose `x` is a dict
-            with the keys `"teacher"` and `"student"` is taken apart by name, and any other `x` goes
-            to both. Besides, such a batch may have `"index"`, the positions of the examples in the
-            training data, for objectives with a memory, and `"target"`, stored logits of a teacher.
+        student_inputs: The same for the student; `predict` takes such an `x`, or what is plainly
+            the student's own inputs: of their structure and shape, which batches do not have.
+            Without functions, a batch whose `x` is a dict with the keys `"teacher"` and `"student"`
+            is taken apart by name, and any other `x` goes to both. Besides, such a batch may have
+            `"index"`, the positions of the examples in the training data, for objectives with a
+            memory, and `"target"`, stored logits of a teacher.
         name: Name of the distiller.
 
     Raises:
         ValueError: On models that cannot be distilled into each other (different widths,
-            shared layers, one object twice, probabilities as outputs), on settings out of
-            range, and where neither objectives nor labels train anything.
+            shared layers, one object twice, a softmax over another axis than the last one), on
+            settings out of range, and where neither objectives nor labels train anything.
     """
 
     trains_teacher = False
@@ -165,7 +169,7 @@ class Distiller(KerasTrainer):
         self.target_mode = target_mode
         given_taps = {"teacher": teacher_taps, "student": student_taps}
         self.forwards = {
-            role: Forward(role, model, heads[role], given_taps[role])
+            role: Forward(role, model, heads[role], given_taps[role], self.output_kind)
             for role, model in (("teacher", teacher), ("student", student))
             if model is not None
         }
@@ -181,8 +185,8 @@ class Distiller(KerasTrainer):
     # What Keras asks of a model: the student answers.
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
-        """The student's logits, shape `(batch, width)`."""
-        predicted = self.student(self.reader.inputs("student", inputs), training=training)
+        """The student's outputs as its model gives them, shape `(batch, width)`, float32."""
+        predicted = self.student(self.reader.own_inputs("student", inputs), training=training)
         return self.forwards["student"].heads.split(self.student, predicted)[0]
 
     def export(self, filepath: Any, format: str = "saved_model", **kwargs: Any) -> Any:
@@ -199,7 +203,10 @@ class Distiller(KerasTrainer):
         from keras_prokt.export import export_student
 
         kind = {} if self.output_kind is None else {"output": self.output_kind.id}
-        student = self.forwards["student"].heads.without_second(self.student)
+        student = self.student
+        if not getattr(student, "inputs", None) and "student" in self.reader.own_forms:
+            student = model_checks.with_inputs(student, self.reader.own_forms["student"])
+        student = self.forwards["student"].heads.without_second(student)
         return export_student(student, filepath, format, **{**kind, **kwargs})
 
     @property
@@ -285,8 +292,8 @@ class Distiller(KerasTrainer):
                 probabilities softmax(logits) or sigmoid(logits), the cross entropies and hinge
                 losses the logits. One of your own receives the logits, or probabilities if its
                 `from_logits` is `False` (`keras_prokt.losses.LabelLossOnLogits`).
-            metrics: Metrics of the student's logits against the labels; with `output="labels"` of
-                sigmoid(logits).
+            metrics: Metrics of the student's logits against the labels; of the probabilities with
+                `output="labels"`, and where these are what the student's model gives.
             weighted_metrics: The same, weighted by `sample_weight` or `class_weight`.
             run_eagerly: As in Keras.
             steps_per_execution: Steps that are sent to the device at once, as in Keras; on JAX in
@@ -415,7 +422,7 @@ class Distiller(KerasTrainer):
 
     def build_metrics_for(self, data: Any) -> None:
         _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        outputs = self.output_kind.for_metrics(ops.zeros((1, self.output_width)))
+        outputs = self._for_metrics(ops.zeros((1, self.output_width)))
         self.build_compiled_metrics(lambda: self._checked_labels(y)[0], outputs)
 
     def train_on_data(self, data: Any) -> dict[str, Any]:
@@ -465,13 +472,23 @@ class Distiller(KerasTrainer):
             "student_outputs": bad_student,
             "student_loss": any_not_finite(step.loss),
             "teacher_loss": any_not_finite([step.teacher_loss, step.target_logits]),
-            "student_probabilities": is_first * kind.are_probabilities(step.student_logits),
+            "student_probabilities": is_first
+            * self._are_probabilities("student", step.student_logits),
         }
         if step.teacher_logits is not None:
             as_given = is_first if self.trains_teacher else 1.0
             flags["teacher_weights"] = as_given * any_not_finite(step.teacher_logits)
-            flags["teacher_probabilities"] = is_first * kind.are_probabilities(step.teacher_logits)
+            flags["teacher_probabilities"] = is_first * self._are_probabilities(
+                "teacher", step.teacher_logits
+            )
         return flags
+
+    def _are_probabilities(self, role: str, outputs: Tensor) -> Tensor:
+        certain = self.output_kind.are_probabilities(outputs)
+        forward = self.forwards.get(role)  # of stored outputs there is none
+        if forward is None or forward.shows_its_end:
+            return certain
+        return ops.maximum(certain, self.output_kind.may_be_probabilities(outputs))
 
     def update_models(self, batch: Batch) -> Step:
         """One step of training on one batch: who trains when."""
@@ -552,8 +569,14 @@ class Distiller(KerasTrainer):
 
     def _track_student(self, batch: Batch, logits: Tensor) -> None:
         self.tracker.track_student(batch, logits)
-        predicted = self.output_kind.for_metrics(logits)
+        predicted = self._for_metrics(logits)
         self.track_compiled_metrics(batch.labels, predicted, batch.sample_weight)
+
+    def _for_metrics(self, logits: Tensor) -> Tensor:
+        """What metrics given to `compile` read: outputs as the student's own model has them."""
+        kind = self.output_kind
+        is_converted = self.forwards["student"].is_converted
+        return kind.means(logits) if is_converted else kind.for_metrics(logits)
 
     def _track_objectives(self, batch: Batch, matched: list[Tensor]) -> None:
         self.tracker.track_objectives(batch, self.student_loss.weighted_sum(matched), matched)
@@ -638,6 +661,8 @@ class Distiller(KerasTrainer):
         if not self.built:
             inputs, x = data_checks.first_inputs(x)
             self._build_from(inputs)
+        elif self.reader.batch_form is None:
+            self.reader.batch_form = data_checks.visible_form(x)
         self._check_shapes(x, roles)
         visible = data_checks.visible_inputs(x)
         if "teacher" in roles and visible is not None:
@@ -696,6 +721,7 @@ class Distiller(KerasTrainer):
         return data if is_arrays else x
 
     def _build_from(self, inputs: Any) -> None:
+        self.reader.batch_form = inputs
         widths = {}
         by_role = {role: self.reader.inputs(role, inputs) for role in self._models()}
         for role, model in self._models().items():
@@ -711,6 +737,8 @@ class Distiller(KerasTrainer):
                     "student_inputs=)."
                 ) from error
             widths[role] = self.forwards[role].heads.check(model, predicted, self.output_kind)
+            # Inside a subclassed model it can only be seen now that it is built.
+            self.forwards[role].take_off_activation(received)
         self._finish_building(widths, by_role)
 
     def _note_built(self) -> None:
@@ -739,7 +767,12 @@ class Distiller(KerasTrainer):
                 "with none; set student.trainable = True."
             )
         self._output_width = widths["student"]
-        self.output_kind = self.output_kind or output_kinds.infer(self._output_width)
+        endings = {role: forward.removed_activation for role, forward in self.forwards.items()}
+        self.output_kind = (
+            self.output_kind
+            or output_kinds.told_by(endings)
+            or output_kinds.infer(self._output_width)
+        )
         self.tracker = Tracker(
             self.output_kind,
             self._output_width,
@@ -749,6 +782,7 @@ class Distiller(KerasTrainer):
         self.tracked_metrics = self.tracker.metrics
         if self.compiled:
             self._make_label_loss()
+        self.reader.know_forms(inputs)
         self._build_objectives(inputs)
         self.built = True
         self._build_optimizer()
@@ -765,7 +799,7 @@ class Distiller(KerasTrainer):
         self.student_loss.build(shapes)
 
     def _models(self) -> dict[str, keras.Model]:
-        return {role: forward.model for role, forward in self.forwards.items()}
+        return {role: forward.given for role, forward in self.forwards.items()}
 
     # Serialization.
 
@@ -819,8 +853,29 @@ class Distiller(KerasTrainer):
         # A distiller made with γ = 0 has to take up the label loss.
         self.set_label_weight(float(ops.convert_to_numpy(self.label_weight)))
 
+    def get_build_config(self) -> dict[str, Any] | None:
+        """What a batch is like, from which models are built that do not know it themselves."""
+        if self.reader.batch_form is None:
+            return None
+        # Not the tensors themselves: Keras would look for the layer that each comes from.
+        specs = keras.tree.map_structure(
+            lambda tensor: keras.InputSpec(tensor.dtype, tuple(tensor.shape)),
+            self.reader.batch_form,
+        )
+        return {"inputs": keras.saving.serialize_keras_object(specs)}
+
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Does nothing: both models arrive built."""
+        """Builds what needs a batch to be built; the models' weights come after."""
+        if "inputs" not in config:  # of an earlier version
+            return
+        specs = keras.saving.deserialize_keras_object(config["inputs"])
+        form = keras.tree.map_structure(
+            lambda spec: keras.KerasTensor(tuple(spec.shape), dtype=spec.dtype), specs
+        )
+        if self.built:
+            self.reader.batch_form = form
+        else:
+            self._build_from(form)
 
 
 def _symbolic_inputs(model: keras.Model) -> Any:

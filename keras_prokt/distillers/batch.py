@@ -1,6 +1,6 @@
 """A batch of training data, taken apart for the two models."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_prokt.data.parts import INDEX, TARGET, beside_inputs, part_of
 from keras_prokt.distillers.faults import any_not_finite
+from keras_prokt.distillers.model_checks import fits
 from keras_prokt.typing import Tensor
 
 LabelCheck = Callable[[Any], tuple[Tensor, dict[str, Tensor]]]
@@ -40,6 +41,38 @@ class BatchReader:
 
     def __init__(self, **functions: Callable[[Any], Any] | None):
         self.functions = functions
+        self.batch_form: Any = None
+        """Symbolic inputs of a batch; `None` before one has been seen."""
+        self.own_forms: dict[str, Any] = {}
+        """Those of each model."""
+
+    def know_forms(self, own_forms: Mapping[str, Any]) -> None:
+        """Takes note of the models' symbolic inputs.
+
+        Args:
+            own_forms: By role.
+        """
+        self.own_forms = dict(own_forms)
+        for role, form in own_forms.items():
+            # A model without a function reads all of the batch.
+            if self.functions[role] is None and self.batch_form is None:
+                self.batch_form = form
+
+    def own_inputs(self, role: str, x: Any) -> Any:
+        """The inputs of one of the models, out of a batch's or given by themselves.
+
+        What has the form of the model's own inputs is taken for them, if a batch does not have it.
+
+        Args:
+            role: "teacher" or "student".
+            x: Inputs of a batch, or of the model alone.
+        """
+        form = self.own_forms.get(role)
+        is_known = form is not None and self.batch_form is not None
+        if self.functions[role] is None or not is_known:
+            return self.inputs(role, x)
+        is_own = fits(form, x) and not fits(form, self.batch_form)
+        return x if is_own else self.inputs(role, x)
 
     def inputs(self, role: str, x: Any) -> Any:
         """The inputs of one of the models.

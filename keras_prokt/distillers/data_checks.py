@@ -49,6 +49,14 @@ def visible_inputs(data: Any) -> Any:
     return data if _is_structure_of_arrays(data) else None
 
 
+def visible_form(data: Any) -> Any:
+    """Shapes and dtypes of `visible_inputs`, as of `first_inputs`, or `None`."""
+    inputs = visible_inputs(data)
+    # A data frame has many.
+    has_dtypes = all(hasattr(leaf, "dtype") for leaf in keras.tree.flatten(inputs))
+    return keras.tree.map_structure(_symbolic, inputs) if has_dtypes else None
+
+
 def has_own_order(data: Any) -> bool:
     """Whether data comes in batches of its own, which Keras cannot shuffle."""
     return hasattr(data, "element_spec") or isinstance(data, types.GeneratorType)

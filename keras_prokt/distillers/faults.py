@@ -34,12 +34,12 @@ FAULTS = {
         "Expected logits as target, received probabilities; give their logarithms."
     ),
     "teacher_probabilities": (
-        "Expected logits from the teacher, received probabilities; convert it: "
-        "keras_prokt.as_logits(teacher) has the same weights."
+        "Expected logits from the teacher, received probabilities; say what makes them: "
+        "keras_prokt.as_logits(teacher, 'softmax') or 'sigmoid' has the same weights."
     ),
     "student_probabilities": (
-        "Expected logits from the student, received probabilities; convert it: "
-        "keras_prokt.as_logits(student) has the same weights."
+        "Expected logits from the student, received probabilities; say what makes them: "
+        "keras_prokt.as_logits(student, 'softmax') or 'sigmoid' has the same weights."
     ),
     "teacher_weights": (
         "Expected finite outputs from the {teacher}, received NaN or infinity; check its weights, "

@@ -16,6 +16,7 @@ from keras import ops
 from keras_prokt import backends
 from keras_prokt.keras_internals import layers_in
 from keras_prokt.losses.base import PARTS
+from keras_prokt.models.as_logits import LogitsOfModel
 from keras_prokt.names import unknown_name
 from keras_prokt.typing import Tensor
 
@@ -113,7 +114,8 @@ def layers_by_path(model: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
             found[path] = child
             walk(child, f"{path}/")
 
-    walk(model, "")
+    # What computes logits back is no part of the network that a user names layers of.
+    walk(model.model if isinstance(model, LogitsOfModel) else model, "")
     return found
 
 

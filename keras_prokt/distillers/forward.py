@@ -8,6 +8,8 @@ from keras import ops
 
 from keras_prokt.distillers import features
 from keras_prokt.distillers.heads import Heads
+from keras_prokt.models.as_logits import as_logits, ending_of, removed_activation, shows_its_end
+from keras_prokt.outputs import Output
 from keras_prokt.typing import Tensor
 
 
@@ -33,22 +35,59 @@ class Forward:
 
     Args:
         role: "teacher" or "student".
-        model: The model.
+        given: The model as the user gave it.
         heads: Which of its outputs are read.
         given_taps: Where the parts are that the objectives read, as far as the user said it.
+        kind: What its outputs mean, or `None` if they are to tell.
+
+    Attributes:
+        model: The model of logits: `given` itself, or that without its last activation.
+        shows_its_end: Whether it is known that these are logits.
 
     Raises:
-        ValueError: On taps that the model does not have.
+        ValueError: On taps that the model does not have, or an activation that cannot be converted.
     """
 
     def __init__(
-        self, role: str, model: keras.Model, heads: Heads, given_taps: Mapping[str, Any] | None
+        self,
+        role: str,
+        given: keras.Model,
+        heads: Heads,
+        given_taps: Mapping[str, Any] | None,
+        kind: Output | None = None,
     ):
         self.role = role
-        self.model = model
+        self.given = given
         self.heads = heads
-        self.given_taps = features.check_taps(given_taps or {}, model, role)
+        self._probabilities = (kind or Output).activations
+        self.model = given
+        self.shows_its_end = False
+        self.take_off_activation()
+        self.given_taps = features.check_taps(given_taps or {}, self.model, role)
         self.taps: features.Taps = {}
+
+    def take_off_activation(self, inputs: Any = None) -> None:
+        """Sets `model`, as far as it can be seen how the given one ends.
+
+        Args:
+            inputs: Symbolic inputs of a model that had to be built from the data.
+        """
+        if not self.given.built or self.is_converted:
+            return
+        ending = ending_of(self.given, inputs)
+        if ending and ending.activation in self._probabilities:
+            self.model = as_logits(self.given, ending.activation)
+        self.shows_its_end = self.is_converted or shows_its_end(self.given, inputs)
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the given model has probabilities as outputs."""
+        return self.model is not self.given
+
+    @property
+    def removed_activation(self) -> str | None:
+        """The activation that made probabilities of its logits, if that is known."""
+        return removed_activation(self.model)
 
     def find_taps(self, inputs: Any, parts: Sequence[str], named: features.Taps) -> dict[str, Any]:
         """Finds the parts that objectives read; returns their shapes.
@@ -75,9 +114,9 @@ class Forward:
         """One pass, without the model's own losses; see `Outputs`."""
         model = self.model
         if not (self.taps and with_parts):
-            return self.heads.split(model, model(inputs, training=training))
+            return self.heads.split(self.given, model(inputs, training=training))
         with features.recording_calls(features.tapped_layers(model, self.taps)) as calls:
-            logits, second = self.heads.split(model, model(inputs, training=training))
+            logits, second = self.heads.split(self.given, model(inputs, training=training))
         return logits, {**features.read_parts(calls, self.taps, model), **second}
 
     def __call__(self, inputs: Any, training: bool, with_parts: bool = True) -> Outputs:

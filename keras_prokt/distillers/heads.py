@@ -8,7 +8,6 @@ import keras
 from keras import ops
 
 from keras_prokt import outputs
-from keras_prokt.models.as_logits import ending_of, removed_activation
 from keras_prokt.names import unknown_name
 from keras_prokt.outputs import Output
 from keras_prokt.typing import Tensor
@@ -32,7 +31,7 @@ class Heads:
     second: str | None = None
 
     def split(self, model: keras.Model, predicted: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """The float32 logits of what a model returned, and its second output as a part `logits`."""
+        """What a model returned in float32, and its second output as a part `logits`."""
         if self.second is None:
             return ops.cast(_only(predicted), "float32"), {}
         first, second = self._pair(model, predicted)
@@ -47,16 +46,11 @@ class Heads:
             kind: What it means, or `None` if the width is to tell.
 
         Raises:
-            ValueError: If it is not one tensor of logits, or two of the same width.
+            ValueError: If it is not one tensor, or two of the same width.
         """
-        # Inside a subclassed model it can only be seen now that it is built.
-        check_ends_in_logits(self.role, model, kind)
         if self.second is None:
-            width = _width(self.role, _only(predicted), kind)
-            _check_meaning(self.role, model, width, kind)
-            return width
+            return _width(self.role, _only(predicted), kind)
         first, second = (_width(self.role, p, kind) for p in self._pair(model, predicted))
-        _check_meaning(self.role, model, first, kind)
         if first != second:
             raise ValueError(
                 f"Expected two outputs of the {self.role} of the same width, received {first} and "
@@ -92,35 +86,6 @@ class Heads:
             )
         first = next(value for name, value in named.items() if name != self.second)
         return first, named[self.second]
-
-
-def check_ends_in_logits(role: str, model: keras.Model, kind: Output | None) -> None:
-    """Refuses a model that is known to output probabilities.
-
-    Args:
-        role: "teacher" or "student".
-        model: The model.
-        kind: What its outputs mean, or `None` if their width is to tell.
-
-    Raises:
-        ValueError: If it ends in a softmax or a sigmoid.
-    """
-    ending = ending_of(model)
-    if ending and ending.activation in (kind or Output).activations:
-        raise ValueError(
-            f"Expected a {role} that outputs logits, received probabilities: layer "
-            f"{ending.layer!r} of model {model.name!r} ends in {ending.activation}; take it off: "
-            "keras_prokt.as_logits(model) has the same weights."
-        )
-
-
-def _check_meaning(role: str, model: keras.Model, width: int, kind: Output | None) -> None:
-    """Refuses to take several sigmoids for a softmax because nobody said what the outputs mean."""
-    if kind is None and width > 1 and removed_activation(model) == "sigmoid":
-        raise ValueError(
-            f"Expected output='labels' for a {role} of {width} sigmoids, received no output, which "
-            "is one class an example; say output='labels', or output='classes' if that is meant."
-        )
 
 
 def _only(predicted: Any) -> Any:

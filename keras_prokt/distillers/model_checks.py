@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_prokt.distillers.heads import Heads, check_ends_in_logits
+from keras_prokt.distillers.heads import Heads
 from keras_prokt.keras_internals import layers_in
 from keras_prokt.outputs import Output
 
@@ -26,28 +26,14 @@ def check_pair(
         heads: Which outputs of each are read; by default each has one.
 
     Raises:
-        ValueError: If one is not a Keras model, both are one object or share layers, their
-            output widths differ, or one ends in a softmax or a sigmoid.
+        ValueError: If one is not a Keras model, both are one object or share layers, or their
+            output widths differ.
     """
     models = {"teacher": teacher, "student": student}
     if teacher is None:
         del models["teacher"]
     for role, model in models.items():
-        if not isinstance(model, keras.Model):
-            # Not its representation: that of a PyTorch module has a line for each layer.
-            is_module = any(one.__module__.startswith("torch.") for one in type(model).__mro__)
-            if not is_module:
-                raise ValueError(
-                    f"Expected a keras.Model as {role}, received {type(model).__name__}; give the "
-                    "model itself."
-                )
-            raise ValueError(
-                f"Expected a keras.Model as {role}, received the PyTorch module "
-                f"{type(model).__name__}; on the torch backend a module becomes one as "
-                "keras.Sequential([keras.Input(shape), "
-                "keras.layers.TorchModuleWrapper(module, output_shape=(None, width))])."
-            )
-        check_ends_in_logits(role, model, kind)
+        check_is_model(role, model)
     if teacher is None:
         return
     if teacher is student:
@@ -71,6 +57,52 @@ def check_pair(
     widths = {role: heads[role].known_width(model, kind) for role, model in models.items()}
     if None not in widths.values():
         check_widths(**widths)
+
+
+def check_is_model(role: str, model: Any) -> None:
+    """Refuses what is no model of Keras.
+
+    Args:
+        role: "teacher" or "student".
+        model: What the user gave.
+
+    Raises:
+        ValueError: With its type and, of a PyTorch module, how it becomes a model of Keras.
+    """
+    if isinstance(model, keras.Model):
+        return
+    # Not its representation: that of a PyTorch module has a line for each layer.
+    is_module = any(one.__module__.startswith("torch.") for one in type(model).__mro__)
+    if not is_module:
+        raise ValueError(
+            f"Expected a keras.Model as {role}, received {type(model).__name__}; give the model "
+            "itself."
+        )
+    raise ValueError(
+        f"Expected a keras.Model as {role}, received the PyTorch module {type(model).__name__}; on "
+        "the torch backend a module becomes one as keras.Sequential([keras.Input(shape), "
+        "keras.layers.TorchModuleWrapper(module, output_shape=(None, width))])."
+    )
+
+
+def with_inputs(model: keras.Model, inputs: Any) -> keras.Model:
+    """A functional model of a subclassed one, which does not keep what its inputs are like.
+
+    Args:
+        model: Built.
+        inputs: Structure of symbolic tensors that it was called with. The inputs get the names of
+            their places in it.
+    """
+
+    def named(path: tuple[Any, ...], tensor: Any) -> Any:
+        name = "_".join(map(str, path)) or None
+        if name is not None and not name[0].isalpha():
+            name = f"input_{name}"
+        return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
+
+    places = keras.tree.flatten_with_path(inputs)
+    symbolic = keras.tree.pack_sequence_as(inputs, [named(*place) for place in places])
+    return keras.Model(symbolic, model(symbolic), name=model.name)
 
 
 def check_input_shapes(role: str, expected: Any, received: Any, which: str = "") -> None:
@@ -104,6 +136,24 @@ def check_input_shapes(role: str, expected: Any, received: Any, which: str = "")
                 f"{tuple(shape)}; reshape or batch the data, or name the {role}'s part of it "
                 f"({role}_inputs=)."
             )
+
+
+def fits(expected: Any, received: Any) -> bool:
+    """Whether what a model is called with has the structure and the shapes that it reads.
+
+    Args:
+        expected: Its symbolic inputs.
+        received: Tensors, arrays or specs of them.
+    """
+    if isinstance(expected, Mapping):
+        is_alike = isinstance(received, Mapping) and expected.keys() == received.keys()
+        return is_alike and all(fits(expected[name], received[name]) for name in expected)
+    if isinstance(expected, list | tuple):
+        is_alike = isinstance(received, list | tuple) and len(expected) == len(received)
+        return is_alike and all(map(fits, expected, received))
+    shape = getattr(received, "shape", None)
+    is_known = shape is not None and getattr(shape, "rank", 0) is not None
+    return is_known and _is_fitting(tuple(expected.shape), tuple(shape))
 
 
 def _is_fitting(expected: tuple[int | None, ...], received: tuple[int | None, ...]) -> bool:

@@ -41,7 +41,8 @@ class Format(abc.ABC):
     def check(self, student: "keras.Model", path: Path, description: Description) -> None:
         """Refuses what cannot be written, before anything is.
 
-        It is called on every backend. That the student ends in logits has been seen to.
+        It is called on every backend. The student outputs logits: what ended in
+        probabilities comes without its last activation (`keras_prokt.as_logits`).
 
         Args:
             student: What is to be exported.

@@ -1,16 +1,19 @@
 """Exports a student, in any form and from any backend."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 
 from keras_prokt import backends, outputs
-from keras_prokt.distillers.model_checks import check_pair
+from keras_prokt.distillers.model_checks import check_is_model
 from keras_prokt.export import DEFAULT, FORMATS, get
 from keras_prokt.export.base import Description
 from keras_prokt.export.process import write_in_process
 from keras_prokt.front_ends import FrontEnd
+from keras_prokt.models.as_logits import InexactLogitsWarning, as_logits_if_seen
+from keras_prokt.outputs import Output
 
 
 def export_student(
@@ -35,7 +38,7 @@ def export_student(
     (`keras.saving.register_keras_serializable`) in an importable module.
 
     Args:
-        student: A model whose output is logits, shape `(batch, width)`.
+        student: A model whose output is logits or probabilities, shape `(batch, width)`.
         path: Where to; folders are made.
         format: A name of `FORMATS` or an alias.
         front_end: How raw input becomes the student's inputs, for forms that hold it.
@@ -72,7 +75,8 @@ def export_student(
                 f"or take a form that holds it: {others}."
             )
     kind = None if output is None else outputs.get(output)
-    check_pair(None, student, kind)
+    check_is_model("student", student)
+    student = _of_logits(student, kind)
     description = Description(front_end, class_names, kind)
     form = card.load()
     form.check(student, path, description)
@@ -88,3 +92,10 @@ def export_student(
     if verbose:
         print(f"{card.title} of {student.name!r} written to {written}")
     return written
+
+
+def _of_logits(student: keras.Model, kind: Output | None) -> keras.Model:
+    with warnings.catch_warnings():
+        # The probabilities that leave are those of the student, however their logits are taken.
+        warnings.simplefilter("ignore", InexactLogitsWarning)
+        return as_logits_if_seen(student, (kind or Output).activations)

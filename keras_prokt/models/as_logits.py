@@ -1,7 +1,7 @@
 """Models that end in softmax or sigmoid, as models of logits with the same weights."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -11,6 +11,7 @@ from keras_prokt.keras_internals import (
     call_of,
     copy_sharing_weights,
     inputs_of_operation,
+    is_output_of_operation,
     operation_of,
 )
 from keras_prokt.typing import Tensor
@@ -32,6 +33,10 @@ _LINEAR = (
 )
 
 
+# What a softmax or a sigmoid ends in that is written by hand, or something near it.
+_BY_HAND = ("divide", "truedivide", "exp", "reciprocal", "hard_sigmoid", "hardsigmoid", "<lambda>")
+
+
 class InexactLogitsWarning(UserWarning):
     """Logits are computed back from probabilities, since the activation cannot be taken off."""
 
@@ -50,9 +55,10 @@ class Ending(NamedTuple):
 def as_logits(model: keras.Model, activation: str | None = None) -> keras.Model:
     """A model without its last softmax or sigmoid: the same layers and weights, logits as outputs.
 
-    Distillers read logits. Training what this returns trains `model`, whose outputs stay
-    probabilities: `model.predict` and `model.save` serve what was learned. `distiller.export` and
-    `keras_prokt.export.export_student` give the original outputs too.
+    Training what this returns trains `model`, whose outputs stay probabilities: `model.predict` and
+    `model.save` serve what was learned. Distillers, which read logits, convert what they are given
+    by themselves; where the activation cannot be seen it has to be named here. `export` of a
+    distiller and `keras_prokt.export.export_student` give the original outputs.
 
     The activation is taken off exactly where it can be seen: as `activation` of the last dense or
     convolutional layer, as a layer (`Softmax`, `Activation`), or as a function
@@ -64,15 +70,16 @@ def as_logits(model: keras.Model, activation: str | None = None) -> keras.Model:
     Args:
         model: A functional, built sequential, or subclassed model. Of several outputs each that
             ends in an activation is converted.
-        activation: "softmax" or "sigmoid", of a subclassed model in which it cannot be seen. By
-            default its width decides: sigmoid for one output, softmax for more.
+        activation: "softmax" or "sigmoid", of a model in which it cannot be seen, such as one that
+            calls functions of TensorFlow or PyTorch; its logits are computed back. Of a subclassed
+            model the width decides by default: sigmoid for one output, softmax for more.
 
     Returns:
         The model of logits; `model` itself if it ends in no such activation.
 
     Raises:
         ValueError: If it is no Keras model, a sequential model that has not seen its inputs, or
-            its softmax is not over the last axis.
+            its softmax is not over the last axis, or over one output.
 
     Example:
 
@@ -104,22 +111,30 @@ def as_logits(model: keras.Model, activation: str | None = None) -> keras.Model:
         return _subclassed_as_logits(model, activation)
     endings = [_ending(output) for output in model.outputs]
     if not any(endings):
-        return model
+        if activation is None or removed_activation(model):
+            return model
+        _warn_inexact(model, None)
+        to_logits = LogitsFromProbabilities(activation)
+        return _with_outputs(model, [to_logits(output) for output in model.outputs])
     for ending in endings:
         if ending and not ending.can_be_removed:
             _warn_inexact(model, ending)
     return _with_outputs(model, [_marked_logits(output) for output in model.outputs])
 
 
-def as_logits_if_seen(model: keras.Model) -> keras.Model:
+def as_logits_if_seen(
+    model: keras.Model, activations: Collection[str] = ACTIVATIONS
+) -> keras.Model:
     """`as_logits` of a model that is known to end in probabilities, any other one as it is.
 
     What a subclassed model shows nothing of, the first step of training looks at.
 
     Args:
         model: Of whom nobody has said how it ends.
+        activations: Those after which its outputs are no logits.
     """
-    return model if ending_of(model) is None else as_logits(model)
+    ending = ending_of(model)
+    return as_logits(model) if ending and ending.activation in activations else model
 
 
 def original_outputs(model: keras.Model) -> keras.Model:
@@ -143,6 +158,9 @@ def original_outputs(model: keras.Model) -> keras.Model:
             return activation(inputs_of_operation(tensor)[0])
         if isinstance(operation, LogitsFromProbabilities):
             return inputs_of_operation(tensor)[0]
+        if isinstance(operation, LogitsOfModel):
+            call = call_of(tensor)
+            return keras.tree.flatten(operation.model(*call.args, **call.kwargs))[call.index]
         return tensor
 
     outputs = [original(tensor) for tensor in model.outputs]
@@ -150,7 +168,7 @@ def original_outputs(model: keras.Model) -> keras.Model:
     return _with_outputs(model, outputs) if changed else model
 
 
-def ending_of(model: keras.Model) -> Ending | None:
+def ending_of(model: keras.Model, inputs: Any = None) -> Ending | None:
     """Where a model makes probabilities, if one of its outputs is known to be some.
 
     Inside a subclassed model it is found once that is built, and if it is a layer or an operation
@@ -158,6 +176,7 @@ def ending_of(model: keras.Model) -> Ending | None:
 
     Args:
         model: Any model.
+        inputs: Symbolic inputs of a subclassed model, where it has more than one.
     """
     if _has_graph(model):
         endings = (_ending(output) for output in model.outputs)
@@ -168,7 +187,23 @@ def ending_of(model: keras.Model) -> Ending | None:
             return ending_of(last)
         activation = _activation_of(last)
         return Ending(activation, last.name, False) if activation else None
-    return _ending_of_subclassed(model)[0]
+    return _ending_of_subclassed(model, inputs)[0]
+
+
+def shows_its_end(model: keras.Model, inputs: Any = None) -> bool:
+    """Whether it is known what a model's outputs are, once `ending_of` has found no activation.
+
+    Not behind functions of the user's or the backend's own, and not where a softmax or a sigmoid
+    may be written by hand.
+
+    Args:
+        model: A built model.
+        inputs: As in `ending_of`.
+    """
+    if _has_graph(model):
+        return all(_shows_its_end(output) for output in model.outputs)
+    args = _arguments_of(model) if inputs is None else (inputs,)
+    return args is not None and _shows_its_end_inside(model, args, {})
 
 
 def removed_activation(model: keras.Model) -> str | None:
@@ -224,6 +259,7 @@ class LogitsFromProbabilities(keras.layers.Layer):
         self.activation = activation
 
     def call(self, probabilities: Tensor) -> Tensor:
+        _check_width(self.activation, probabilities)
         activation = self.activation or ("softmax" if probabilities.shape[-1] > 1 else "sigmoid")
         # A softmax in half precision may be above 1 by its rounding.
         is_valid = ops.logical_and(probabilities > -0.01, probabilities < 1.01)
@@ -276,7 +312,7 @@ def _subclassed_as_logits(model: keras.Model, activation: str | None) -> keras.M
     if isinstance(model, LogitsOfModel):
         return model
     ending, is_seen = _ending_of_subclassed(model)
-    if is_seen and ending is None:
+    if is_seen and ending is None and activation is None:
         return model
     _warn_inexact(model, ending)
     return LogitsOfModel(model, ending.activation if ending else activation)
@@ -290,6 +326,14 @@ def _warn_inexact(model: keras.Model, ending: Ending | None) -> None:
         InexactLogitsWarning,
         stacklevel=4,
     )
+
+
+def _check_width(activation: str | None, probabilities: Tensor) -> None:
+    if activation == "softmax" and probabilities.shape[-1] == 1:
+        raise ValueError(
+            "Expected a softmax over two outputs or more, received one output, which is always 1; "
+            "a yes-or-no answer of one output is a sigmoid."
+        )
 
 
 # Graphs: functional models, and sequential ones that know their inputs.
@@ -326,6 +370,25 @@ def _ending(tensor: Tensor) -> Ending | None:
     return None
 
 
+def _shows_its_end(tensor: Tensor) -> bool:
+    call = call_of(tensor)
+    operation = call.operation
+    if _passes_on(operation):
+        return _shows_its_end(inputs_of_operation(tensor)[0])
+    if _has_graph(operation):
+        return _shows_its_end(operation.outputs[call.index])
+    if isinstance(operation, keras.layers.Layer) and _is_custom(operation):
+        return _shows_its_end_inside(operation, call.args, call.kwargs)
+    return _function_name(operation) not in _BY_HAND
+
+
+def _shows_its_end_inside(
+    layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> bool:
+    outputs = _outputs_inside(layer, args, kwargs)
+    return outputs is not None and all(_shows_its_end(output) for output in outputs)
+
+
 def _marked_logits(tensor: Tensor) -> Tensor:
     """An output of a model of logits, for an output of the model that it is made from."""
     ending = _ending(tensor)
@@ -334,6 +397,7 @@ def _marked_logits(tensor: Tensor) -> Tensor:
     if not ending.can_be_removed:
         return LogitsFromProbabilities(ending.activation)(tensor)
     logits = _without_activation(tensor)
+    _check_width(ending.activation, tensor)
     # In float32 under mixed precision too: losses read them.
     return RemovedActivation(ending.activation, dtype="float32")(logits)
 
@@ -374,12 +438,17 @@ def _activation_of(operation: Any) -> str | None:
         return "softmax"
     if isinstance(operation, keras.layers.RNN):
         return None  # its activation is that of a state
+    name = _function_name(operation)
+    return name if name in ACTIVATIONS else None
+
+
+def _function_name(operation: Any) -> str:
+    """Name of the function that an operation is, or that a layer has as its activation."""
     # A function such as `keras.ops.softmax` is an operation of that name.
     is_layer = isinstance(operation, keras.layers.Layer)
     function = getattr(operation, "activation", None) if is_layer else operation
     name = getattr(function, "__name__", type(function).__name__.lower())
-    name = name.removesuffix("_v2")  # TensorFlow's softmax
-    return name if name in ACTIVATIONS else None
+    return name.removesuffix("_v2")  # TensorFlow's softmax
 
 
 # Subclasses.
@@ -391,29 +460,47 @@ def _is_custom(layer: keras.layers.Layer) -> bool:
     return not is_own and (not is_keras or isinstance(layer, keras.layers.Lambda))
 
 
-def _ending_of_subclassed(model: keras.Model) -> tuple[Ending | None, bool]:
-    """As `_ending_inside`, called as it was built."""
+def _ending_of_subclassed(model: keras.Model, inputs: Any = None) -> tuple[Ending | None, bool]:
+    """As `_ending_inside`, called as it was built, or on symbolic inputs."""
+    args = _arguments_of(model) if inputs is None else (inputs,)
+    if args is None:
+        return None, False
+    ending, is_seen = _ending_inside(model, args, {})
+    return ending and Ending(ending.activation, model.name, False), is_seen
+
+
+def _arguments_of(model: keras.Model) -> tuple[Any, ...] | None:
+    """What a subclassed model was built with, if that is one tensor."""
     shape = (model.get_build_config() or {}).get("input_shape") if model.built else None
     is_one = isinstance(shape, list | tuple) and all(
         size is None or isinstance(size, int) for size in shape
     )
-    if not is_one:
-        return None, False
-    ending, is_seen = _ending_inside(model, (keras.KerasTensor((None, *shape[1:])),), {})
-    return ending and Ending(ending.activation, model.name, False), is_seen
+    return (keras.KerasTensor((None, *shape[1:])),) if is_one else None
 
 
 def _ending_inside(
     layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Ending | None, bool]:
-    """Where a subclassed layer or model makes probabilities, and whether its end could be seen.
+    """Where a subclassed layer or model makes probabilities, and whether its end could be seen."""
+    outputs = _outputs_inside(layer, args, kwargs)
+    if outputs is None:
+        activation = _activation_of(layer)
+        return (Ending(activation, layer.name, False) if activation else None), False
+    return next((ending for ending in map(_ending, outputs) if ending), None), True
 
-    Calls it on symbolic tensors, which shows its layers and Keras's operations.
+
+def _outputs_inside(
+    layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[Tensor] | None:
+    """Outputs of a subclassed layer or model on symbolic tensors: its layers and operations.
 
     Args:
         layer: Built.
         args: What it is called with; symbolic tensors.
         kwargs: The same by name.
+
+    Returns:
+        `None` if it does what symbolic tensors cannot.
     """
 
     def fresh(value: Any) -> Any:
@@ -424,8 +511,7 @@ def _ending_inside(
     args, kwargs = keras.tree.map_structure(fresh, (args, dict(kwargs)))
     try:
         outputs = keras.tree.flatten(layer.call(*args, **kwargs))
-        endings = [_ending(output) for output in outputs]
     except Exception:  # what it does with tensors of the backend is the user's
-        activation = _activation_of(layer)
-        return (Ending(activation, layer.name, False) if activation else None), False
-    return next((ending for ending in endings if ending), None), True
+        return None
+    # A spec that the user computes comes from nowhere.
+    return outputs if all(is_output_of_operation(output) for output in outputs) else None

@@ -1,5 +1,7 @@
 """What a model's outputs mean: one file a kind, `OUTPUTS` lists them."""
 
+from collections.abc import Mapping
+
 from keras_prokt.names import unknown_name
 from keras_prokt.outputs.base import Output
 from keras_prokt.outputs.classes import Classes
@@ -46,4 +48,33 @@ def infer(width: int) -> Output:
     return next(kind for kind in inferred if width >= kind.least_width)
 
 
-__all__ = ["OUTPUTS", "Classes", "Labels", "Output", "Values", "get", "infer"]
+def told_by(activations: Mapping[str, str | None]) -> Output | None:
+    """The kind of output that the models' own last activations tell: sigmoids are labels.
+
+    Args:
+        activations: Role of a model -> the activation that makes probabilities of its logits,
+            `None` if there is none.
+
+    Returns:
+        `None` where the shape of the outputs is to tell.
+
+    Raises:
+        ValueError: If one model's activation says otherwise than the other's.
+
+    Example:
+
+    >>> from keras_prokt import outputs
+    >>> outputs.told_by({"teacher": None, "student": "sigmoid"}).id
+    'labels'
+    """
+    said = {role: activation for role, activation in activations.items() if activation}
+    if len(set(said.values())) > 1:
+        received = " and ".join(f"{activation} ({role})" for role, activation in said.items())
+        raise ValueError(
+            f"Expected teacher and student that end alike, received {received}; say what the "
+            "outputs mean: output='classes', or output='labels'."
+        )
+    return next((kind for kind in OUTPUTS.values() if kind.activation in said.values()), None)
+
+
+__all__ = ["OUTPUTS", "Classes", "Labels", "Output", "Values", "get", "infer", "told_by"]

@@ -59,6 +59,9 @@ class Output:
     activations: ClassVar[tuple[str, ...]] = ("softmax", "sigmoid")
     """Activations after which outputs are no logits any more."""
 
+    activation: ClassVar[str | None] = None
+    """That of `activations` which only models of this kind end in."""
+
     losses: ClassVar[KerasLosses]
     """What it makes of Keras's losses."""
 
@@ -363,6 +366,17 @@ class Output:
     def are_finite(self, outputs: Tensor) -> Tensor:
         """Whether every probability has a finite logarithm, as a boolean."""
         return ops.all(ops.isfinite(outputs))
+
+    def may_be_probabilities(self, outputs: Tensor) -> Tensor:
+        """Whether all outputs lie in [0, 1] and are not all equal, as a float32 0 or 1.
+
+        Logits may lie there too, so that only models are asked of which nothing else is known.
+        """
+        if not self.activations:
+            return ops.zeros(())
+        least, most = ops.min(outputs), ops.max(outputs)
+        is_within = ops.logical_and(least >= 0, most <= 1)
+        return ops.cast(ops.logical_and(is_within, most > least), "float32")
 
     def are_probabilities(self, outputs: Tensor) -> Tensor:
         """Whether outputs certainly are no logits but probabilities, as a float32 0 or 1."""

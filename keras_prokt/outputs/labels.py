@@ -53,6 +53,7 @@ class Labels(Output):
     unit = "labels"
     least_width = 1
     too_narrow = "give it a logit for each label"
+    activation = "sigmoid"
     losses = KerasLosses(
         from_logits=(_BINARY, _FOCAL),
         of_means=_OF_PROBABILITIES,

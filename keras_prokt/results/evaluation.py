@@ -12,6 +12,7 @@ from keras import ops
 from keras_prokt import backends, outputs
 from keras_prokt.data.batches import Batches, inputs_of
 from keras_prokt.distillers import StudentOnly
+from keras_prokt.models.as_logits import as_logits_if_seen
 from keras_prokt.outputs import Output
 from keras_prokt.outputs.base import MeanOf
 from keras_prokt.results.metrics import get as get_metrics
@@ -52,7 +53,7 @@ def evaluate(
     """One model on held-out data, in one pass over each part.
 
     Args:
-        model: A model that outputs logits.
+        model: A model that outputs logits or probabilities.
         parts: The data by name.
         role: "teacher" or "student": which part of the inputs the model reads.
         metrics: As in `keras_prokt.results.metrics.get`; none: all that the kind of output reports.
@@ -66,7 +67,9 @@ def evaluate(
     """
     kind = outputs.get(output)
     wrapper = StudentOnly(
-        model, output=output, student_inputs=functools.partial(inputs_of, role=role)
+        as_logits_if_seen(model, kind.activations),
+        output=output,
+        student_inputs=functools.partial(inputs_of, role=role),
     )
     wrapper.compile()
     measured = {}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_prokt import FrozenTeacherDistiller, ProKTDistiller, StudentOnly, TrainingFault
+from keras_prokt import FrozenTeacherDistiller, ProKTDistiller, TrainingFault
 from keras_prokt.losses import SoftTargets
 
 RNG = np.random.default_rng(0)
@@ -82,25 +82,6 @@ def test_shared_layers():
         ProKTDistiller(teacher, student)
 
 
-@pytest.mark.parametrize("role", ["teacher", "student"])
-def test_probabilities_seen_in_the_layers(role):
-    models = {"teacher": network(), "student": network()}
-    models[role] = network(activation="softmax")
-    with pytest.raises(ValueError, match=f"{role} that outputs logits, received probabilities"):
-        ProKTDistiller(**models)
-
-
-def test_probabilities_of_nested_models_and_softmax_layers():
-    inner = network(activation="softmax")
-    inputs = keras.Input((4,))
-    with pytest.raises(ValueError, match="received probabilities"):
-        ProKTDistiller(network(), keras.Model(inputs, inner(inputs)))
-    with pytest.raises(ValueError, match="received probabilities"):
-        StudentOnly(keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Softmax()]))
-    with pytest.raises(ValueError, match="received probabilities"):
-        StudentOnly(keras.Model(inputs, keras.ops.softmax(layers.Dense(3)(inputs))))
-
-
 class Subclassed(keras.Model):
     def __init__(self, classes=3, activation=None):
         super().__init__()
@@ -109,18 +90,6 @@ class Subclassed(keras.Model):
 
     def call(self, inputs):
         return self.activation_function(self.dense(inputs))
-
-
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_probabilities_inside_subclassed_models_are_seen_when_they_are_built(activation):
-    distiller = ProKTDistiller(network(), Subclassed(activation=activation))
-    distiller.compile("sgd")
-    with pytest.raises(ValueError, match=f"ends in {activation}; take it off: .*as_logits"):
-        distiller.fit(X, Y, verbose=0)
-    built = Subclassed(activation=activation)
-    built(X)
-    with pytest.raises(ValueError, match=f"ends in {activation}; take it off"):
-        ProKTDistiller(network(), built)
 
 
 class Shy(Subclassed):

@@ -456,11 +456,6 @@ def test_the_command_reports_one_line(tmp_path):
     assert everything_below(tmp_path) == []
 
 
-def probability_student():
-    inputs = keras.Input((4,), name="features")
-    return keras.Model(inputs, layers.Dense(3, activation="softmax")(inputs))
-
-
 class WithoutInputs(keras.Model):
     def call(self, inputs):
         return inputs
@@ -469,7 +464,6 @@ class WithoutInputs(keras.Model):
 @pytest.mark.parametrize(
     ("student", "match"),
     [
-        (probability_student, "logits, received probabilities: layer .* softmax"),
         (lambda: keras.Sequential([layers.Dense(3)]), "without known inputs"),
         (WithoutInputs, "without known inputs"),
         (lambda: "student.keras", "Expected a keras.Model as student, received str"),

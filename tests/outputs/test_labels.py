@@ -308,16 +308,6 @@ def test_metrics_of_logits_are_refused():
         compiled(ProKTDistiller(dense(8), dense(4)), metrics=[keras.metrics.AUC(from_logits=True)])
 
 
-def test_models_that_end_in_a_sigmoid():
-    model = keras.Sequential([keras.Input((30,)), layers.Dense(1, activation="sigmoid")])
-    with pytest.raises(ValueError, match=r"ends in sigmoid; take it off: keras_prokt\.as_logits"):
-        ProKTDistiller(dense(8), model)
-    inputs = keras.Input((30,))
-    bare = keras.Model(inputs, keras.ops.sigmoid(layers.Dense(1)(inputs)))
-    with pytest.raises(ValueError, match="ends in sigmoid"):
-        ProKTDistiller(dense(8), bare)
-
-
 # Losses.
 
 LABELS = np.array([[1.0, 0.0], [0.25, 1.0]], "float32")

@@ -112,8 +112,15 @@ def test_either_head_that_ends_in_a_softmax(head):
         name: layers.Dense(3, activation="softmax" if name == head else None, name=name)(inputs)
         for name in ("logits", "distillation")
     }
-    with pytest.raises(ValueError, match=f"received probabilities: layer '{head}'"):
-        distillers(keras.Model(inputs, heads))["prokt"]()
+    for given in (heads, list(heads.values())):
+        distiller = distillers(keras.Model(inputs, given))["prokt"]()
+        distiller.compile("sgd")
+        distiller.fit(X, Y, verbose=0)
+        first, second = distiller.forwards["student"].logits_and_parts(X, training=False)
+        for name, logits in (("logits", first), ("distillation", second["logits"])):
+            layer = distiller.student.get_layer(name)
+            expected = X @ layer.kernel.numpy() + layer.bias.numpy()
+            np.testing.assert_allclose(ops.convert_to_numpy(logits), expected, atol=1e-5)
 
 
 def test_two_outputs_without_a_word_about_them():
