@@ -107,6 +107,8 @@ def write_folder(folder: str | Path, contents: Contents, *, part_size: int = 16_
                 "shuffle": batches.shuffle,
                 "max_length": batches.max_length,
                 "on_device": batches.on_device,
+                "positions": writer.add(batches.origin.positions),
+                "count": batches.origin.count,
             }
             for name, batches in contents.parts.items()
         }
@@ -209,6 +211,11 @@ class PreparedFolder:
         return self.record["digests"]
 
     @property
+    def knows_rows(self) -> bool:
+        """Whether it says which rows of the user's data its examples are; older ones do not."""
+        return all("positions" in part for part in self.record["parts"].values())
+
+    @property
     def size(self) -> int:
         """Bytes of all its files."""
         return sum(file.stat().st_size for file in self.path.iterdir())
@@ -285,7 +292,7 @@ class PreparedFolder:
         Raises:
             ValueError: If a part was changed since it was written.
         """
-        from keras_prokt.data.batches import Batches
+        from keras_prokt.data.batches import Batches, Origin
 
         described = {
             name: {**part, "inputs": inputs(part["inputs"])}
@@ -294,9 +301,13 @@ class PreparedFolder:
         needed = set()
         for part in described.values():
             needed |= {part["labels"], part["sample_weight"], *_leaves(part["inputs"])}
+            needed |= {part.get("positions")}
         read = self._read(needed - {None})
         data = {}
         for name, part in described.items():
+            origin = None
+            if self.knows_rows:
+                origin = Origin(read[part["positions"]], part["count"])
             data[name] = Batches(
                 _mapped(part["inputs"], read.__getitem__),
                 read[part["labels"]],
@@ -307,6 +318,7 @@ class PreparedFolder:
                 transform=transform,
                 max_length=part["max_length"],
                 on_device=part["on_device"],
+                origin=origin,
             )
         if limit is not None and self.record["data"]["limit"] is None:
             data["train"] = data["train"].limited(limit)

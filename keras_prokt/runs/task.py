@@ -93,6 +93,12 @@ def _add_teacher_outputs(task: Task, spec: RunSpec) -> None:
             "at random, of which stored outputs know nothing: give the teacher itself "
             f"({argument('teacher_init')}), or use prokt, under which they stand for labels."
         )
+    if spec.prepared is not None and not PreparedFolder(spec.prepared).knows_rows:
+        raise SettingError(
+            f"Expected {argument('prepared')} that says which rows of the data it has, with "
+            f"{argument('teacher_outputs')}, received the older {spec.prepared!r}; prepare it "
+            "again."
+        )
     stored = read_teacher_outputs(spec.teacher_outputs, spec.teacher_columns, task.class_names)
     values = stored.values
     if stored.form == PROBABILITIES:

@@ -11,6 +11,7 @@ from small_glue import LABELS, WORDS, write_glue
 
 from keras_prokt.data.prepared_folder import PreparedFolder
 from keras_prokt.export import FormatCard
+from keras_prokt.files import write_record
 from keras_prokt.runs import preparation
 from keras_prokt.runs.preparation import prepare_folder
 from keras_prokt.runs.spec import RunSpec
@@ -41,6 +42,8 @@ def weights_of(build):
 def assert_same_task(usual_spec, spec):
     usual, task = prepare(usual_spec), prepare(spec)
     assert digests(spec, task) == digests(usual_spec, usual)
+    assert task.train.origin.count == usual.train.origin.count
+    np.testing.assert_array_equal(task.train.origin.positions, usual.train.origin.positions)
     for field in (
         "class_names",
         "metrics",
@@ -188,3 +191,19 @@ def test_apps_that_cannot_take_data_from_a_folder_say_so(tmp_path, monkeypatch):
     monkeypatch.setattr("keras_prokt.runs.spec.get_app", lambda name: app)
     with pytest.raises(SettingError, match="Expected no prepared with app 'digits', received"):
         RunSpec.resolve("digits", "prokt", prepared=str(tmp_path))
+
+
+def test_stored_outputs_find_their_rows_in_a_folder(tmp_path):
+    np.savez(tmp_path / "outputs.npz", logits=np.random.default_rng(0).normal(size=(1797, 10)))
+    spec = RunSpec.resolve("digits", "kd", limit=50, seed=3)
+    folder = prepare_folder(spec, tmp_path / "new", weights=False)
+    stored = {"teacher_outputs": str(tmp_path / "outputs.npz"), "limit": 50, "seed": 3}
+    from_folder = RunSpec.resolve("digits", "kd", prepared=str(folder.path), **stored)
+    usual = prepare(RunSpec.resolve("digits", "kd", **stored)).train
+    np.testing.assert_array_equal(prepare(from_folder).train.targets, usual.targets)
+    record = dict(folder.record)
+    for part in record["parts"].values():
+        del part["positions"]
+    write_record(folder.path / "prepared.json", record)
+    with pytest.raises(SettingError, match="prepared that says which rows of the data it has, wit"):
+        prepare(from_folder)

@@ -170,6 +170,10 @@ def test_rows_held_out_choose_and_public_validation_is_test(bert, tmp_path):
     assert (held.train.num_examples, held.validation.num_examples) == (7, 5)
     assert sorted(texts_of(held.train) + texts_of(held.validation)) == texts_of(usual.train)
     assert held.validates_on_training_set
+    whole, some = (batches.train.inputs["teacher"]["token_ids"] for batches in (usual, held))
+    assert held.train.origin.count == 12
+    for position, row in zip(held.train.origin.positions, some, strict=True):
+        np.testing.assert_array_equal(whole[position], row)
     others = [texts_of(prepared(hold_out=5, split_seed=seed).validation) for seed in (0, 1, 2)]
     assert others[0] == texts_of(held.validation) and len(set(map(str, others))) > 1
     with pytest.raises(ValueError, match="Expected hold_out below the 12 rows"):
