@@ -203,10 +203,10 @@ def test_files_that_cannot_be_written(out, message, tmp_path):
 
 
 def test_outputs_in_another_order_of_the_classes(expected, tmp_path):
-    order = [str(digit) for digit in reversed(range(10))]
+    order = [str((digit + 3) % 10) for digit in range(10)]
     recorded = record(spec_of(), ["own_teachers:network"], tmp_path / "out.npz", class_order=order)
     np.testing.assert_allclose(
-        softmax(recorded.logits), expected[recorded.index][:, ::-1], atol=1e-5
+        softmax(recorded.logits), np.roll(expected[recorded.index], 3, axis=1), atol=1e-5
     )
     with pytest.raises(ValueError, match="Expected class_order to be the classes .*name each once"):
         record(spec_of(), ["own_teachers:network"], tmp_path / "no.npz", class_order=order[1:])

@@ -8,8 +8,9 @@ import own_teachers
 import pytest
 from command_line import keras_prokt
 
+from keras_prokt import load_student
 from keras_prokt.data.teacher_outputs import read_teacher_outputs
-from keras_prokt.runs import RunSpec
+from keras_prokt.runs import RunSpec, run
 from keras_prokt.runs.recording import record
 
 fine_tuned = pytest.importorskip("fine_tuned", reason="needs transformers and torch")
@@ -38,9 +39,9 @@ def teacher(tmp_path_factory, texts):
     return folder, model, fine_tuned.logits_of(model, folder / "bert", texts)
 
 
-def spec_of(folder, **settings):
+def spec_of(folder, method="student", **settings):
     table = {"dataset": str(folder / "reviews.csv"), "text_columns": ("body",)}
-    return RunSpec.resolve("text", "student", **table, label_column="stars", **settings)
+    return RunSpec.resolve("text", method, **table, label_column="stars", **settings)
 
 
 @pytest.mark.filterwarnings("ignore::keras_prokt.data.table.DuplicateTexts")
@@ -67,3 +68,22 @@ def test_a_module_of_transformers_reads_our_inputs_by_its_names(teacher, tmp_pat
     recorded = record(spec, [name], tmp_path / "outputs.npz", class_order=LABELS)
     expected = logits[recorded.index][:, [LABELS.index(name) for name in CLASSES]]
     np.testing.assert_allclose(recorded.logits, expected, atol=1e-4)
+
+
+@pytest.mark.whole_run
+@pytest.mark.filterwarnings("ignore::keras_prokt.data.table.DuplicateTexts")
+def test_what_was_recorded_teaches_as_the_directory_itself(teacher, tmp_path):
+    folder, _, _ = teacher
+    bert = str(folder / "bert")
+    record(spec_of(folder, teacher=bert), [bert], tmp_path / "outputs.npz")
+    usual = {"teacher": bert, "epochs": 2, "batch_size": 16}
+    specs = {
+        "live": spec_of(folder, "kd", teacher_epochs=0, **usual),
+        "stored": spec_of(folder, "kd", teacher_outputs=str(tmp_path / "outputs.npz"), **usual),
+    }
+    weights = []
+    for name, spec in specs.items():
+        run(spec, tmp_path / name, export=False, cache=tmp_path / "cache")
+        weights.append(load_student(tmp_path / name / "student.keras").get_weights())
+    for pair in zip(*weights, strict=True):
+        np.testing.assert_allclose(*pair, atol=1e-5)
