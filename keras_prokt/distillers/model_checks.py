@@ -81,8 +81,8 @@ def check_is_model(role: str, model: Any) -> None:
     raise ValueError(
         f"Expected a keras.Model as {role}, received the PyTorch module {type(model).__name__}; on "
         "the torch backend a module becomes one as keras.Sequential([keras.Input(shape), "
-        "keras.layers.TorchModuleWrapper(module, output_shape=(None, width))]), and on any its stored "
-        "outputs teach: x={'student': inputs, 'target': logits}."
+        "keras.layers.TorchModuleWrapper(module, output_shape=(None, width))]), and on any its "
+        "stored outputs teach: x={'student': inputs, 'target': logits}."
     )
 
 
