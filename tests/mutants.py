@@ -68,8 +68,8 @@ MUTANTS = [
         ("regularisers dropped", "(loss + outputs.regularization) * scale", "loss * scale"),
         (
             "the teacher's sample weights ignored",
-            "loss = self.label_loss(batch.labels, outputs.logits, batch.sample_weight)",
-            "loss = self.label_loss(batch.labels, outputs.logits, None)",
+            "self.label_loss(batch.labels, logits, batch.sample_weight, batch.labelled)",
+            "self.label_loss(batch.labels, logits, None, batch.labelled)",
         ),
         (
             "KL(p ‖ q) for KL(q ‖ p)",
@@ -106,6 +106,43 @@ MUTANTS = [
             "the other logits for the target",
             "(target - other), axis=-1",
             "(other - target), axis=-1",
+        ),
+    ),
+    *of(
+        "outputs/label_loss.py",
+        "distillers/test_unlabelled.py",
+        (
+            "the mean over all rows",
+            "ops.divide_no_nan(float_size(labelled), count)",
+            "1.0",
+        ),
+        (
+            "sample weights ignored beside rows without a label",
+            "labelled if sample_weight is None else labelled * sample_weight",
+            "labelled",
+        ),
+    ),
+    *of(
+        "distillers/tracking.py",
+        "distillers/test_unlabelled.py",
+        (
+            "metrics count rows without a label",
+            "metric.update_state(batch.labels, logits, sample_weight=batch.labelled)",
+            "metric.update_state(batch.labels, logits)",
+        ),
+    ),
+    *of(
+        "outputs/values.py",
+        "outputs/test_values.py",
+        (
+            "twice the negative log likelihood",
+            "return 0.5 * _squared_error(labels, outputs)",
+            "return _squared_error(labels, outputs)",
+        ),
+        (
+            "twice the divergence",
+            "return 0.5 * _squared_error(target, outputs) / temperature**2",
+            "return _squared_error(target, outputs) / temperature**2",
         ),
     ),
     *of(

@@ -25,6 +25,7 @@ PRIVATE_NAMES = {
     "distillers/joint_optimizer.py": {"_variables", "_iterations"},
     "distillers/keras_trainer.py": {
         *("_assert_compile_called", "_compile_metrics", "_loss_tracker", "_trainable_variables"),
+        *("_flat_metrics", "_flat_weighted_metrics"),
     },
     "keras_internals.py": {"_flatten_layers", "_inbound_nodes", "_keras_history"},
     "models/bert.py": {

@@ -143,6 +143,10 @@ class Backend:
         """Devices that share a batch and add up their gradients."""
         return 1
 
+    def mean_over_replicas(self, value: Tensor) -> Tensor:
+        """The mean of a scalar over the devices that share a batch, inside a step."""
+        return value
+
     def by_kernel(self, name: str, *arguments: Any) -> Any:
         """What a kernel of the backend's own computes, or `None` where it has none for that.
 

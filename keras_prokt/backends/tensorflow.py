@@ -45,6 +45,16 @@ class TensorFlowBackend(Backend):
     def number_of_replicas(self) -> int:
         return tf.distribute.get_strategy().num_replicas_in_sync
 
+    def mean_over_replicas(self, value: Tensor) -> Tensor:
+        if self.number_of_replicas() == 1:
+            return value
+        mean = tf.distribute.ReduceOp.MEAN
+        # Not the context's all_reduce, whose order among the optimizers' reductions is not the
+        # same on all devices.
+        return tf.distribute.get_replica_context().merge_call(
+            lambda strategy, value: strategy.reduce(mean, value, axis=None), args=(value,)
+        )
+
     def data_set(
         self,
         stream: Callable[[], Iterator[Any]],

@@ -11,8 +11,8 @@ from keras_prokt import backends
 from keras_prokt import outputs as output_kinds
 from keras_prokt.backends.base import Recording
 from keras_prokt.data.parts import TARGET, beside_inputs
-from keras_prokt.distillers import data_checks, model_checks, targets
-from keras_prokt.distillers.batch import Batch, BatchReader
+from keras_prokt.distillers import data_checks, model_checks, targets, unlabelled
+from keras_prokt.distillers.batch import Batch, BatchReader, CheckedLabels, padding_mask
 from keras_prokt.distillers.faults import (
     FAULTS,
     FaultWatch,
@@ -23,14 +23,14 @@ from keras_prokt.distillers.faults import (
     watched,
 )
 from keras_prokt.distillers.forward import Forward, Outputs
-from keras_prokt.distillers.heads import Heads
+from keras_prokt.distillers.heads import Heads, Shape
 from keras_prokt.distillers.joint_optimizer import apply_gradients
 from keras_prokt.distillers.keras_trainer import KerasTrainer
 from keras_prokt.distillers.student_loss import Objectives, StudentLoss
 from keras_prokt.distillers.tracking import Tracker
-from keras_prokt.losses import LabelLossOnLogits, weighted_mean
+from keras_prokt.losses import LabelLossOnLogits
 from keras_prokt.outputs import Output
-from keras_prokt.outputs.label_loss import LabelLoss
+from keras_prokt.outputs.label_loss import LabelLoss, mean_count
 from keras_prokt.typing import Tensor
 
 TARGET_MODES = ("inference", "training")
@@ -73,8 +73,15 @@ class Distiller(KerasTrainer):
             which the logits are taken (`keras_prokt.as_logits`: the same weights). `predict` and
             `export` give what the student's own model does.
         output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`: "classes", one class
-            an example, or "labels", independent yes-or-no labels, one or several an example. By
-            default "classes" from two logits on, and "labels" of one, or of sigmoids.
+            an example, "labels", independent yes-or-no labels, one or several an example,
+            "positions", one class at each token or pixel, or "values", numbers (regression). By
+            default "classes" from two logits on, "labels" of one, or of sigmoids, and "positions"
+            of outputs `(batch, *positions, classes)`.
+        ignore_class: Label of rows without one, such as -1, as in Keras's
+            `SparseCategoricalCrossentropy`. They take part in all divergences and in no loss on the
+            labels, whose mean is that of the batch's labelled rows, 0 if there are none; metrics
+            count labelled rows. With `output="labels"` all entries of such a row are it. By default
+            every row has a label.
         temperature: `T` of the default objective, soft targets, from 0.01 to 1e4. `None` for 1.
         student_loss_weight: Weight `w` of the labels in the student's loss, in [0, 1]:
             `w · CE + (1 − w) · Σ objectives`; the paper's 1 − α.
@@ -123,6 +130,7 @@ class Distiller(KerasTrainer):
         student: keras.Model,
         *,
         output: str | None = None,
+        ignore_class: int | None = None,
         temperature: float | None = None,
         student_loss_weight: float = 0.0,
         label_weight: float | None = None,
@@ -139,7 +147,8 @@ class Distiller(KerasTrainer):
         super().__init__(name=name)
         self.output_kind: Output | None = None if output is None else output_kinds.get(output)
         self._given_output = output
-        self._output_width: int | None = None
+        self.ignore_class = unlabelled.checked_ignore_class(ignore_class)
+        self._output_shape: Shape | None = None
         heads = {
             "teacher": Heads("teacher", teacher_divergence_output),
             "student": Heads("student", student_divergence_output),
@@ -180,6 +189,10 @@ class Distiller(KerasTrainer):
         self.wrongness = keras.Variable(
             no_wrongness(), trainable=False, name="wrongness", aggregation="mean"
         )
+        if self.ignore_class is not None:
+            self.has_labels = keras.Variable(
+                0.0, trainable=False, name="has_labels", aggregation="mean"
+            )
         self._note_built()
 
     # What Keras asks of a model: the student answers.
@@ -213,12 +226,12 @@ class Distiller(KerasTrainer):
     def output_width(self) -> int | None:
         """Width of both models' outputs: the number of classes or labels; `None` before models
         that do not know it are built."""
-        return self._output_width
+        return None if self._output_shape is None else self._output_shape[-1]
 
     @property
     def num_classes(self) -> int | None:
         """Same as `output_width`."""
-        return self._output_width
+        return self.output_width
 
     @property
     def forwards_per_example(self) -> dict[str, int]:
@@ -228,6 +241,14 @@ class Distiller(KerasTrainer):
         step is compiled anew, as when λ leaves 0.
         """
         raise NotImplementedError
+
+    def untrained_without_labels(self, has_target: bool) -> str | None:
+        """Role of a model that learns nothing if no row has a label; `None` if all do.
+
+        Args:
+            has_target: Whether batches have stored outputs of a teacher.
+        """
+        return None if self.student_loss.trains_without_labels else "student"
 
     @property
     def _student_step_forwards(self) -> int:
@@ -329,7 +350,9 @@ class Distiller(KerasTrainer):
         """Makes the loss on the labels, as soon as its kind of output is known."""
         if self.output_kind is None:
             return
-        self.label_loss = LabelLossOnLogits(self._compile_arguments["loss"], self.output_kind)
+        self.label_loss = LabelLossOnLogits(
+            self._compile_arguments["loss"], self.output_kind, self.ignore_class
+        )
         for name in ("metrics", "weighted_metrics"):
             for metric in keras.tree.flatten(self._compile_arguments[name]):
                 self.output_kind.check_metric(metric)
@@ -364,6 +387,12 @@ class Distiller(KerasTrainer):
         self.check_compiled("fit")
         arguments = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
         arguments["x"] = self._prepare(x, y, arguments.get("sample_weight"))
+        if self.ignore_class is not None and y is not None:
+            labelled = self._labelled_rows(y)
+            untrained = self.untrained_without_labels(beside_inputs(x, TARGET) is not None)
+            split = arguments.get("validation_split", 0.0)
+            unlabelled.check_some_labelled(labelled, self.ignore_class, untrained, split)
+            unlabelled.say_counts(labelled, arguments.get("verbose", "auto"))
         if arguments.get("validation_data") is not None:
             arguments["validation_data"] = self._checked_validation(arguments["validation_data"])
         if data_checks.has_own_order(arguments["x"]):
@@ -371,7 +400,7 @@ class Distiller(KerasTrainer):
         watch = FaultWatch()
         arguments["callbacks"] = watched(arguments.get("callbacks"), watch, self)
         if arguments.get("class_weight") is not None:
-            self.output_kind.check_class_weight(y, self.output_width)
+            self._check_class_weight(y)
         self._forget_faults()
         try:
             return super().fit(**arguments)
@@ -379,6 +408,15 @@ class Distiller(KerasTrainer):
             # Keras's trainer on JAX reads the logs of the last batch, though there was none.
             watch.raise_if_empty()
             raise
+
+    def _labelled_rows(self, y: Any) -> Any:
+        return unlabelled.labelled_rows(y, self.output_kind, self.output_width, self.ignore_class)
+
+    def _check_class_weight(self, y: Any) -> None:
+        kind, width = self.output_kind, self.output_width
+        if self.ignore_class is not None and y is not None:
+            y = unlabelled.filled(y, kind, width, self.ignore_class)
+        kind.check_class_weight(y, width)
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """One step on one batch, as `keras.Model.train_on_batch`."""
@@ -398,6 +436,8 @@ class Distiller(KerasTrainer):
     def _forget_faults(self) -> None:
         self.faults.assign(ops.zeros((len(FAULTS),)))
         self.wrongness.assign(no_wrongness())
+        if self.ignore_class is not None:
+            self.has_labels.assign(0.0)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the student, as `keras.Model.evaluate`; changes nothing.
@@ -416,14 +456,18 @@ class Distiller(KerasTrainer):
         further = arguments.pop("kwargs", {})
         weight = arguments.get("sample_weight")
         arguments["x"] = self._prepare(x, y, weight, roles=("student",))
+        if self.ignore_class is not None and y is not None:
+            unlabelled.check_held_out(self._labelled_rows(y), self.ignore_class, "evaluation ")
         arguments["callbacks"] = watched(arguments.get("callbacks"), FaultWatch(), self)
         self._forget_faults()
         return super().evaluate(**arguments, **further)
 
     def build_metrics_for(self, data: Any) -> None:
         _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        outputs = self._for_metrics(ops.zeros((1, self.output_width)))
-        self.build_compiled_metrics(lambda: self._checked_labels(y)[0], outputs)
+        # An unknown number of positions may be any.
+        shape = [1 if length is None else length for length in self._output_shape]
+        outputs = self._for_metrics(ops.zeros((1, *shape)))
+        self.build_compiled_metrics(lambda: self._checked_labels(y).labels, outputs)
 
     def train_on_data(self, data: Any) -> dict[str, Any]:
         kind = self.output_kind
@@ -440,11 +484,19 @@ class Distiller(KerasTrainer):
             "student": step.student_logits if self.student_loss.trains_student else None,
         }
         nats = {
-            role: ops.mean(kind.negative_log_likelihood(batch.labels, ops.stop_gradient(logits)))
+            role: batch.mean_of_labelled(
+                kind.negative_log_likelihood(batch.labels, ops.stop_gradient(logits))
+            )
             for role, logits in trained.items()
             if logits is not None
         }
         self.wrongness.assign(add_wrongness(self.wrongness.value, nats))
+        if self.ignore_class is not None:
+            # Stored outputs may stand for labels.
+            untrained = self.untrained_without_labels(batch.target is not None)
+            is_taught = untrained is None or mean_count(batch.labelled) > 0
+            is_taught = ops.cast(is_taught, "float32")
+            self.has_labels.assign(ops.maximum(self.has_labels.value, is_taught))
         self.track_loss(_poisoned(step.loss, flags), batch.size)
         self.track_step(batch, step)
         return self.get_metrics_result()
@@ -534,9 +586,10 @@ class Distiller(KerasTrainer):
         batch, flags = self._read(data, with_teacher=self.validates)
         self._note_faults(flags)
         student = self.forwards["student"](batch.student_inputs, False, with_parts=self.validates)
-        loss = self.label_loss(batch.labels, student.logits, batch.sample_weight)
+        loss = self.label_loss(batch.labels, student.logits, batch.sample_weight, batch.labelled)
         loss = loss + student.regularization
-        self.track_loss(_poisoned(loss, flags), batch.size)
+        size = batch.size if batch.labelled is None else mean_count(batch.labelled)
+        self.track_loss(_poisoned(loss, flags), size)
         self._track_student(batch, student.logits)
         reported = set(self.tracker.student_metrics)
         teacher = self.outputs_of_teacher(batch) if self.validates else None
@@ -570,7 +623,7 @@ class Distiller(KerasTrainer):
     def _track_student(self, batch: Batch, logits: Tensor) -> None:
         self.tracker.track_student(batch, logits)
         predicted = self._for_metrics(logits)
-        self.track_compiled_metrics(batch.labels, predicted, batch.sample_weight)
+        self.track_compiled_metrics(batch.labels, predicted, batch.sample_weight, batch.labelled)
 
     def _for_metrics(self, logits: Tensor) -> Tensor:
         """What metrics given to `compile` read: outputs as the student's own model has them."""
@@ -624,7 +677,7 @@ class Distiller(KerasTrainer):
     def divergence(self, target: Tensor, logits: Tensor, batch: Batch) -> Tensor:
         """Mean KL divergence of outputs from their target over a batch, a scalar, in nats."""
         divergence = self.output_kind.divergence(target, logits)
-        return weighted_mean(divergence, batch.sample_weight)
+        return batch.mean(divergence)
 
     def gap(self, batch: Batch, student: Outputs, teacher: Outputs) -> Tensor:
         """KL(q ‖ p)."""
@@ -632,13 +685,24 @@ class Distiller(KerasTrainer):
 
     def _read(self, data: Any, with_teacher: bool = True) -> tuple[Batch, dict[str, Tensor]]:
         with_teacher = with_teacher and self.teacher is not None
-        return self.reader.read(data, self._checked_labels, with_teacher)
+        batch, flags = self.reader.read(data, self._checked_labels, with_teacher)
+        mask = padding_mask(batch.student_inputs)
+        weight, real = self.output_kind.weights(batch.labels, batch.sample_weight, mask)
+        if real is None and self.output_kind.example_axes > 1:
+            model_checks.check_padding_is_known(self._models().values())
+        return batch.weighed(weight, real), flags
 
-    def _checked_labels(self, y: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        self.output_kind.check_form(y, self.output_width)
+    def _checked_labels(self, y: Any) -> CheckedLabels:
+        kind, width = self.output_kind, self.output_width
+        kind.check_form(y, width)
         y = ops.convert_to_tensor(y)
-        self.label_loss.check_form(y, self.output_width)
-        return self.output_kind.checked(y, self.output_width)
+        self.label_loss.check_form(y, width)
+        labelled = None
+        if self.ignore_class is not None:
+            y, labelled = kind.fill_unlabelled(y, width, self.ignore_class)
+            labelled = ops.cast(labelled, "float32")
+        labels, flags = kind.checked(y, width)
+        return CheckedLabels(labels, labelled, flags)
 
     # Building and checks.
 
@@ -718,11 +782,13 @@ class Distiller(KerasTrainer):
         targets.check_target(visible, self.output_kind, self.output_width, roles, which)
         loss = self.label_loss
         x = data_checks.check_data(x, y, sample_weight, self.output_width, loss, which)
+        if self.ignore_class is not None and y is not None:
+            unlabelled.check_held_out(self._labelled_rows(y), self.ignore_class, which)
         return data if is_arrays else x
 
     def _build_from(self, inputs: Any) -> None:
         self.reader.batch_form = inputs
-        widths = {}
+        found: dict[str, Shape] = {}
         by_role = {role: self.reader.inputs(role, inputs) for role in self._models()}
         for role, model in self._models().items():
             received = by_role[role]
@@ -736,25 +802,25 @@ class Distiller(KerasTrainer):
                     f"{role} yourself, or name its part of the batch (teacher_inputs=, "
                     "student_inputs=)."
                 ) from error
-            widths[role] = self.forwards[role].heads.check(model, predicted, self.output_kind)
+            found[role] = self.forwards[role].heads.check(model, predicted, self.output_kind)
             # Inside a subclassed model it can only be seen now that it is built.
             self.forwards[role].take_off_activation(received)
-        self._finish_building(widths, by_role)
+        self._finish_building(found, by_role)
 
     def _note_built(self) -> None:
         """Marks the distiller as built if the models say all that is needed."""
-        widths = {
-            role: self.forwards[role].heads.known_width(model, self.output_kind)
+        shapes = {
+            role: self.forwards[role].heads.known_shape(model, self.output_kind)
             for role, model in self._models().items()
             if model.built
         }
-        if len(widths) == len(self._models()) and None not in widths.values():
+        if len(shapes) == len(self._models()) and None not in shapes.values():
             inputs = {role: _symbolic_inputs(model) for role, model in self._models().items()}
-            self._finish_building(widths, inputs)
+            self._finish_building(shapes, inputs)
 
-    def _finish_building(self, widths: dict[str, int], inputs: dict[str, Any]) -> None:
+    def _finish_building(self, shapes: dict[str, Shape], inputs: dict[str, Any]) -> None:
         if self.teacher is not None:
-            model_checks.check_widths(**widths)
+            model_checks.check_output_shapes(**shapes)
         if self.trains_teacher and not self.teacher.trainable_variables:
             raise ValueError(
                 "Expected a teacher with trainable variables, received "
@@ -766,20 +832,25 @@ class Distiller(KerasTrainer):
                 f"Expected a student with trainable variables, received {self.student.name!r} "
                 "with none; set student.trainable = True."
             )
-        self._output_width = widths["student"]
+        self._output_shape = shapes["student"]
         endings = {role: forward.removed_activation for role, forward in self.forwards.items()}
-        self.output_kind = (
+        kind = (
             self.output_kind
             or output_kinds.told_by(endings)
-            or output_kinds.infer(self._output_width)
+            or output_kinds.infer(*self._output_shape)
         )
+        # Sigmoids at each position are no labels of an example.
+        kind.check_model_outputs("student", keras.KerasTensor((None, *self._output_shape)))
+        self.output_kind = kind.for_outputs(self._output_shape)
         self.tracker = Tracker(
             self.output_kind,
-            self._output_width,
+            self.output_width,
             self.objectives,
             has_teacher=self.teacher is not None or self.needs_targets,
         )
         self.tracked_metrics = self.tracker.metrics
+        if self.ignore_class is not None:
+            self.output_kind.check_ignore_class(self.ignore_class)
         if self.compiled:
             self._make_label_loss()
         self.reader.know_forms(inputs)
@@ -792,10 +863,10 @@ class Distiller(KerasTrainer):
         for objective in self.objectives:
             objective.set_output(self.output_kind)
         parts = self.student_loss.parts()
-        shapes = {"teacher": {"logits": (None, self.output_width)}}  # where they are stored
+        shapes = {"teacher": {"logits": (None, *self._output_shape)}}  # where they are stored
         for role, forward in self.forwards.items():
             found = forward.find_taps(inputs[role], parts, self.student_loss.named_taps(role))
-            shapes[role] = {"logits": (None, self.output_width), **found}
+            shapes[role] = {"logits": (None, *self._output_shape), **found}
         self.student_loss.build(shapes)
 
     def _models(self) -> dict[str, keras.Model]:
@@ -814,6 +885,7 @@ class Distiller(KerasTrainer):
             **self.student_loss.weight_config(),
             **{f"{role}_taps": forward.given_taps for role, forward in forwards},
             "output": self._given_output,
+            "ignore_class": self.ignore_class,
             **{f"{role}_divergence_output": forward.heads.second for role, forward in forwards},
             "target_mode": self.target_mode,
             **{f"{role}_inputs": serialize(f) for role, f in self.reader.functions.items()},

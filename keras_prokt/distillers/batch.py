@@ -9,10 +9,24 @@ from keras import ops
 from keras_prokt.data.parts import INDEX, TARGET, beside_inputs, part_of
 from keras_prokt.distillers.faults import any_not_finite
 from keras_prokt.distillers.model_checks import fits
+from keras_prokt.losses import weighted_mean
+from keras_prokt.outputs.label_loss import mean_count
 from keras_prokt.typing import Tensor
 
-LabelCheck = Callable[[Any], tuple[Tensor, dict[str, Tensor]]]
-"""Takes labels as they came; returns them checked, and the flags of what is wrong with them."""
+
+class CheckedLabels(NamedTuple):
+    """Labels of a batch."""
+
+    labels: Tensor
+    """What `Output.checked` returns."""
+    labelled: Tensor | None
+    """`Batch.labelled`."""
+    flags: dict[str, Tensor]
+    """What is wrong with them."""
+
+
+LabelCheck = Callable[[Any], CheckedLabels]
+"""Takes labels as they came."""
 
 
 class Batch(NamedTuple):
@@ -28,6 +42,53 @@ class Batch(NamedTuple):
     """Position of each example in the training data, `(batch,)`, if the batch has it."""
     target: Tensor | None = None
     """Stored logits of a teacher, float32 `(batch, width)`, if the batch has them."""
+    labelled: Tensor | None = None
+    """1 where there is a label, 0 where `labels` holds a valid one in place of none, float32
+    `(batch,)`. `None` if every row has a label."""
+    real: Tensor | None = None
+    """Of outputs at positions 1 at the real ones and 0 at padding, float32 `(batch, *positions)`.
+    `None` if all are real, and of other outputs."""
+
+    def weighed(self, weight: Tensor | None, real: Tensor | None) -> "Batch":
+        """The batch with weights in the form of its outputs.
+
+        Args:
+            weight: `sample_weight`.
+            real: `real`. What is not has no label either.
+        """
+        labelled = self.labelled if real is None else real
+        if real is not None and self.labelled is not None:
+            labelled = real * self.labelled
+        return self._replace(sample_weight=weight, real=real, labelled=labelled)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Weighted mean of values, as Keras takes it: `Σ wᵢ vᵢ / n`.
+
+        Args:
+            values: One of each example, `(batch,)`, or of each position, of which the real ones
+                count. Where positions have weights, an example's is the mean of theirs.
+        """
+        weight, real = self.sample_weight, self.real
+        if real is not None and len(values.shape) == len(real.shape):
+            weighted = values * real if weight is None else values * real * weight
+            return ops.divide_no_nan(ops.sum(weighted), mean_count(real))
+        if weight is not None and len(values.shape) < len(weight.shape):
+            axes = tuple(range(1, len(weight.shape)))
+            counted = ops.ones_like(weight) if real is None else real
+            total = ops.sum(counted * weight, axis=axes)
+            weight = ops.divide_no_nan(total, ops.sum(counted, axis=axes))
+        return weighted_mean(values, weight)
+
+    def mean_of_labelled(self, values: Tensor) -> Tensor:
+        """Mean of values, one of each row, over those with a label; 0 if none has one."""
+        if self.labelled is None:
+            return ops.mean(values)
+        return ops.divide_no_nan(ops.sum(values * self.labelled), ops.sum(self.labelled))
+
+
+def padding_mask(inputs: Any) -> Tensor | None:
+    """Where texts have real tokens, `(batch, length)`, if the inputs of a model say it."""
+    return inputs.get("padding_mask") if isinstance(inputs, Mapping) else None
 
 
 class BatchReader:
@@ -105,12 +166,12 @@ class BatchReader:
             )
         teacher_inputs = self.inputs("teacher", x) if with_teacher else None
         student_inputs = self.inputs("student", x)
-        labels, flags = check_labels(y)
+        labels, labelled, flags = check_labels(y)
         flags["inputs"] = any_not_finite([teacher_inputs, student_inputs, sample_weight])
         size = ops.shape(labels)[0]
         index, target = (beside_inputs(x, part) for part in (INDEX, TARGET))
         if target is not None:
             target = ops.cast(target, "float32")
             flags["targets"] = any_not_finite(target)
-        batch = Batch(teacher_inputs, student_inputs, labels, sample_weight, size, index, target)
-        return batch, flags
+        inputs = (teacher_inputs, student_inputs)
+        return Batch(*inputs, labels, sample_weight, size, index, target, labelled), flags

@@ -9,7 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_prokt.distillers.unlabelled import filled
 from keras_prokt.losses import LabelLossOnLogits
+from keras_prokt.outputs.label_arrays import HINT
 
 NO_BATCH = (
     "Expected {where} with at least one batch, received none: it is empty, used up, or smaller "
@@ -88,15 +90,20 @@ def check_data(
         for array in _arrays(values):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 row = int(np.argwhere(~np.isfinite(array))[0][0])
+                hint = ""
+                if name == "labels" and loss.output.may_be_unlabelled:
+                    hint = f", or set the labels to -1 and say {HINT}"
                 raise ValueError(
                     f"Expected finite {which}{name}, received NaN or infinity, first in example "
-                    f"{row}; clean the data."
+                    f"{row}; clean the data{hint}."
                 )
     labels, x = _first_labels(x, y, which)
     if labels is not None:
         loss.output.check_form(labels, width, which)
         loss.check_form(labels, width, which)
     if y is not None:
+        if loss.ignore_class is not None:
+            y = filled(y, loss.output, width, loss.ignore_class)
         loss.output.check_values(y, width, which)
     return x
 

@@ -20,6 +20,7 @@ from keras import ops
 
 from keras_prokt import backends
 from keras_prokt.distillers.data_checks import NO_BATCH
+from keras_prokt.distillers.unlabelled import ADVICE, NOTHING_TRAINS
 
 FAULTS = {
     # The kind of output says what is wrong with labels.
@@ -153,6 +154,7 @@ class FaultWatch(keras.callbacks.Callback):
         is_last = epoch + 1 == self.params["epochs"]
         if wrongness[:, 2].max() < JUDGED_STEPS and not is_last:
             return
+        raise_unlabelled(model, epoch)
         raise_explosion(wrongness, epoch)
         model.wrongness.assign(wrongness * [1.0, 0.0, 0.0])
 
@@ -209,6 +211,21 @@ def raise_fault(model: Any, during: str | None = None) -> None:
             teacher = "teacher before its first update" if model.trains_teacher else "fixed teacher"
             text = messages[fault].format(width=model.output_width, teacher=teacher)
             raise TrainingFault(f"{during or f'Step {step}'}: {text}")
+
+
+def raise_unlabelled(model: Any, epoch: int) -> None:
+    """Raises the fault of a model that nothing trains, since no row so far had a label.
+
+    Args:
+        model: The distiller.
+        epoch: Number of the epoch that ends, 0-based.
+    """
+    if model.ignore_class is not None and not ops.convert_to_numpy(model.has_labels):
+        untrained = model.untrained_without_labels(has_target=False)
+        text = NOTHING_TRAINS.format(
+            which="", ignore_class=model.ignore_class, role=untrained, advice=ADVICE[untrained]
+        )
+        raise TrainingFault(f"Epoch {epoch + 1}: {text}")
 
 
 def raise_explosion(wrongness: Any, epoch: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
@@ -11,6 +11,8 @@ from keras_prokt import outputs
 from keras_prokt.names import unknown_name
 from keras_prokt.outputs import Output
 from keras_prokt.typing import Tensor
+
+Shape: TypeAlias = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -37,29 +39,29 @@ class Heads:
         first, second = self._pair(model, predicted)
         return ops.cast(first, "float32"), {"logits": ops.cast(second, "float32")}
 
-    def check(self, model: keras.Model, predicted: Any, kind: Output | None) -> int:
-        """The width of what a model returns.
+    def check(self, model: keras.Model, predicted: Any, kind: Output | None) -> Shape:
+        """The shape of what a model returns, without the batch; its last entry is the width.
 
         Args:
             model: The model.
             predicted: What it returned, symbolic or not.
-            kind: What it means, or `None` if the width is to tell.
+            kind: What it means, or `None` if the shape is to tell.
 
         Raises:
-            ValueError: If it is not one tensor, or two of the same width.
+            ValueError: If it is not one tensor, or two of the same shape.
         """
         if self.second is None:
-            return _width(self.role, _only(predicted), kind)
-        first, second = (_width(self.role, p, kind) for p in self._pair(model, predicted))
+            return _shape(self.role, _only(predicted), kind)
+        first, second = (_shape(self.role, p, kind) for p in self._pair(model, predicted))
         if first != second:
             raise ValueError(
-                f"Expected two outputs of the {self.role} of the same width, received {first} and "
-                f"{second}; give both heads the same units."
+                f"Expected two outputs of the {self.role} of the same width, received "
+                f"{_shown(first)} and {_shown(second)}; give both heads the same units."
             )
         return first
 
-    def known_width(self, model: keras.Model, kind: Output | None) -> int | None:
-        """The width of a functional or built sequential model, or `None` if none knows it yet."""
+    def known_shape(self, model: keras.Model, kind: Output | None) -> Shape | None:
+        """`check` of a functional or built sequential model, or `None` if none knows it yet."""
         is_open = isinstance(model, keras.Sequential) and not model.built
         if is_open or not getattr(model, "outputs", None):
             return None
@@ -103,9 +105,13 @@ def _by_name(model: keras.Model, predicted: Any) -> dict[str, Any]:
     return dict(zip(names, values, strict=True))
 
 
-def _width(role: str, predicted: Any, kind: Output | None) -> int:
+def _shape(role: str, predicted: Any, kind: Output | None) -> Shape:
     if kind is None:
         shape = getattr(predicted, "shape", None)
-        is_wide = shape is not None and len(shape) >= 1 and shape[-1] is not None
-        kind = outputs.infer(shape[-1]) if is_wide and shape[-1] > 0 else outputs.get("classes")
+        is_tensor = shape is not None and len(shape) > 1
+        kind = outputs.infer(*shape[1:]) if is_tensor else outputs.get("classes")
     return kind.check_model_outputs(role, predicted)
+
+
+def _shown(shape: Shape) -> str:
+    return str(shape[-1] if len(shape) == 1 else shape)

@@ -54,8 +54,11 @@ class JointDistiller(Distiller):
         The loss on the labels, or `KL(target ‖ p)` where stored outputs stand in their place.
         """
         if batch.target is None:
-            return self.label_loss(batch.labels, logits, batch.sample_weight)
+            return self.label_loss(batch.labels, logits, batch.sample_weight, batch.labelled)
         return self.divergence(batch.target, logits, batch)
+
+    def untrained_without_labels(self, has_target: bool) -> str | None:
+        return super().untrained_without_labels(has_target) if has_target else "teacher"
 
     def after_teacher_update(self, gap: Tensor | None) -> None:
         """Called after the teacher's update with the gap before it; by default does nothing."""

@@ -57,10 +57,25 @@ class KerasTrainer(keras.Model):
         """Counts the loss of a batch as the metric `loss`."""
         self._loss_tracker.update_state(loss, sample_weight=size)
 
-    def track_compiled_metrics(self, labels: Tensor, predicted: Tensor, weight: Any) -> None:
-        """Counts a batch in the metrics that `compile` received."""
-        if self._compile_metrics is not None:
-            self._compile_metrics.update_state(labels, predicted, sample_weight=weight)
+    def track_compiled_metrics(
+        self, labels: Tensor, predicted: Tensor, weight: Any, labelled: Tensor | None = None
+    ) -> None:
+        """Counts a batch in the metrics that `compile` received: what has a label."""
+        metrics = self._compile_metrics
+        if metrics is None:
+            return
+        if labelled is None:
+            metrics.update_state(labels, predicted, sample_weight=weight)
+            return
+        if not metrics.built:
+            metrics.build(labels, predicted)
+        weight = labelled if weight is None else labelled * weight
+        for group, weight_of_group in (
+            (metrics._flat_metrics, labelled),
+            (metrics._flat_weighted_metrics, weight),
+        ):
+            for metric in filter(None, group):
+                metric.update_state(labels, predicted, sample_weight=weight_of_group)
 
     def build_compiled_metrics(self, labels: Callable[[], Tensor], predicted: Tensor) -> None:
         """Makes the variables of the metrics that `compile` received, before any step.

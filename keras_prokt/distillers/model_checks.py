@@ -1,12 +1,12 @@
 """Checks of two models against each other, before anything is trained."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 
-from keras_prokt.distillers.heads import Heads
+from keras_prokt.distillers.heads import Heads, Shape
 from keras_prokt.keras_internals import layers_in
 from keras_prokt.outputs import Output
 
@@ -54,9 +54,9 @@ def check_pair(
             "each step trains the two models in turn: copy the layers and their weights instead."
         )
     heads = heads or {role: Heads(role) for role in models}
-    widths = {role: heads[role].known_width(model, kind) for role, model in models.items()}
-    if None not in widths.values():
-        check_widths(**widths)
+    shapes = {role: heads[role].known_shape(model, kind) for role, model in models.items()}
+    if None not in shapes.values():
+        check_output_shapes(**shapes)
 
 
 def check_is_model(role: str, model: Any) -> None:
@@ -168,13 +168,44 @@ def _is_fitting(expected: tuple[int | None, ...], received: tuple[int | None, ..
     )
 
 
-def check_widths(teacher: int, student: int) -> None:
-    """Refuses models whose outputs differ in width."""
-    if teacher != student:
+def check_output_shapes(teacher: Shape, student: Shape) -> None:
+    """Refuses models whose outputs differ in width, or in their positions where these are known.
+
+    Args:
+        teacher: Shape of the teacher's outputs, without the batch.
+        student: The same of the student.
+    """
+    if teacher[-1] != student[-1]:
         raise ValueError(
             "Expected teacher and student with the same number of classes, received outputs of "
-            f"width {teacher} (teacher) and {student} (student); give both heads the same units."
+            f"width {teacher[-1]} (teacher) and {student[-1]} (student); give both heads the same "
+            "units."
         )
+    has_same_axes = len(teacher) == len(student)
+    if not has_same_axes or any(
+        a != b and None not in (a, b) for a, b in zip(teacher, student, strict=True)
+    ):
+        raise ValueError(
+            "Expected teacher and student with outputs at the same positions, received outputs of "
+            f"shape {(None, *teacher)} (teacher) and {(None, *student)} (student); resize those of "
+            "one inside its model."
+        )
+
+
+def check_padding_is_known(models: Iterable[keras.Model]) -> None:
+    """Refuses models whose layers alone know which positions are padding.
+
+    Raises:
+        ValueError: If one has a layer that masks inputs, as an embedding with `mask_zero`.
+    """
+    for model in models:
+        for layer in layers_in(model):
+            if isinstance(layer, keras.layers.Masking) or getattr(layer, "mask_zero", False):
+                raise ValueError(
+                    "Expected a sample_weight for each position, or a padding_mask among the "
+                    f"inputs, of the model {model.name!r} whose layer {layer.name!r} masks padding "
+                    "(mask_zero), received neither; give sample_weight=(words != 0)."
+                )
 
 
 def is_mode_free(model: keras.Model) -> bool:

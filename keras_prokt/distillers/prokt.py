@@ -46,6 +46,8 @@ class ProKTDistiller(JointDistiller):
         output: What the logits mean: "classes", one class an example, or "labels", independent
             yes-or-no labels, for which CE is the mean binary cross entropy and KL that of Bernoulli
             distributions; see `Distiller`.
+        ignore_class: Label of rows without one, such as -1, which train by the divergences alone;
+            see `Distiller`.
         dual_step_size: ρ > 0 of the bounded form, 1e-3 by default; only with `proximal_bound`.
         dual_initial: β₀ >= 0 of the bounded form, 1 by default; only with `proximal_bound`.
         temperature: `T` of the student's soft targets, from 0.01 to 1e4, whose loss is multiplied
@@ -93,6 +95,7 @@ class ProKTDistiller(JointDistiller):
         proximal_bound: float | None = None,
         *,
         output: str | None = None,
+        ignore_class: int | None = None,
         dual_step_size: float | None = None,
         dual_initial: float | None = None,
         temperature: float | None = None,
@@ -112,6 +115,7 @@ class ProKTDistiller(JointDistiller):
             teacher,
             student,
             output=output,
+            ignore_class=ignore_class,
             temperature=temperature,
             student_loss_weight=student_loss_weight,
             label_weight=label_weight,

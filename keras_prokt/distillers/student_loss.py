@@ -7,10 +7,10 @@ import keras
 from keras import ops
 
 from keras_prokt import losses
-from keras_prokt.distillers.batch import Batch
+from keras_prokt.distillers.batch import Batch, padding_mask
 from keras_prokt.distillers.features import MODEL_PARTS
 from keras_prokt.distillers.forward import Outputs
-from keras_prokt.losses import Objective, SoftTargets, weighted_mean
+from keras_prokt.losses import Objective, SoftTargets
 from keras_prokt.outputs.label_loss import LabelLossOnLogits
 from keras_prokt.typing import Tensor
 
@@ -70,6 +70,13 @@ class StudentLoss:
     def trains_student(self) -> bool:
         """Whether any term reads the student's gradient. A first stage may train adapters alone."""
         return self.reads_labels or any(o.trains_student for o in self.objectives)
+
+    @property
+    def trains_without_labels(self) -> bool:
+        """Whether a row without a label trains all of the student."""
+        is_weighted = not self.is_weighted_by_halves or self.student_loss_weight < 1
+        matches = any(o.trains_student for o in self.objectives)
+        return is_weighted and matches and not self._needs_labels
 
     @property
     def adapters(self) -> list[keras.Variable]:
@@ -148,10 +155,7 @@ class StudentLoss:
                 (student, batch.student_inputs),
             )
         ]
-        return [
-            weighted_mean(objective(*parts, training=training), batch.sample_weight)
-            for objective in self.objectives
-        ]
+        return [batch.mean(objective(*parts, training=training)) for objective in self.objectives]
 
     def total(
         self,
@@ -164,7 +168,9 @@ class StudentLoss:
         scale = 1 - self.student_loss_weight if self.is_weighted_by_halves else 1.0
         loss = outputs.regularization + scale * self.weighted_sum(matched)
         if self.reads_labels:
-            label_term = label_loss(batch.labels, outputs.logits, batch.sample_weight)
+            label_term = label_loss(
+                batch.labels, outputs.logits, batch.sample_weight, batch.labelled
+            )
             loss = loss + self.label_weight.value * label_term
         return loss
 
@@ -215,6 +221,5 @@ def _check_temperature(value: float) -> None:
 
 def _mask_of(inputs: Any) -> dict[str, Tensor]:
     """Where a text batch has real tokens."""
-    if isinstance(inputs, Mapping) and "padding_mask" in inputs:
-        return {"mask": ops.cast(inputs["padding_mask"], "float32")}
-    return {}
+    mask = padding_mask(inputs)
+    return {} if mask is None else {"mask": ops.cast(mask, "float32")}

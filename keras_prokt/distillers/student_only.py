@@ -16,6 +16,7 @@ class StudentOnly(Distiller):
     Args:
         student: The model. Outputs logits.
         output: What the logits mean; see `Distiller`.
+        ignore_class: Label of rows without one; see `Distiller`.
         student_inputs: Function of the batch's `x` that gives its inputs.
         name: Name of the wrapper.
 
@@ -34,6 +35,7 @@ class StudentOnly(Distiller):
         student: keras.Model,
         *,
         output: str | None = None,
+        ignore_class: int | None = None,
         student_inputs: Callable[[Any], Any] | None = None,
         name: str | None = None,
     ):
@@ -43,6 +45,7 @@ class StudentOnly(Distiller):
             student_loss_weight=1.0,
             objectives=[],
             output=output,
+            ignore_class=ignore_class,
             student_inputs=student_inputs,
             name=name,
         )
@@ -58,4 +61,5 @@ class StudentOnly(Distiller):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        return {key: config[key] for key in ("name", "student", "output", "student_inputs")}
+        keys = ("name", "student", "output", "ignore_class", "student_inputs")
+        return {key: config[key] for key in keys}

@@ -54,12 +54,12 @@ class Tracker:
     def track_student(self, batch: Batch, logits: Tensor) -> None:
         """Counts the student's outputs on a batch."""
         for metric in self.student_metrics:
-            metric.update_state(batch.labels, logits)
+            metric.update_state(batch.labels, logits, sample_weight=batch.labelled)
 
     def track_pair(self, batch: Batch, teacher_logits: Tensor, gap: Tensor) -> None:
         """Counts the teacher's outputs, and KL(q ‖ p)."""
         for metric in self.teacher_metrics:
-            metric.update_state(batch.labels, teacher_logits)
+            metric.update_state(batch.labels, teacher_logits, sample_weight=batch.labelled)
         for metric in self.gap:
             metric.update_state(gap, sample_weight=batch.size)
 

@@ -190,8 +190,9 @@ def _checked_ends(
             f"received {type(student).__name__} {student.name!r} without known inputs; wrap it as "
             "keras.Model(inputs, student(inputs)); of a distiller, export its student."
         )
-    width = Heads("student").known_width(student, kind)
-    assert width is not None  # a model that knows its inputs knows its outputs
+    shape = Heads("student").known_shape(student, kind)
+    # A model that knows its inputs knows its outputs.
+    assert shape is not None and shape[-1] is not None
     names = [tensor.name for tensor in inputs]
     # Keras numbers the inputs that were given no name: theirs would change with every reload.
     unnamed = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
@@ -204,7 +205,7 @@ def _checked_ends(
                 f"{name!r} of {student.name!r}; servers ask for it by its name: name it with "
                 "keras.Input(..., name='image')."
             )
-    return dict(zip(names, inputs, strict=True)), width, kind or outputs.infer(width)
+    return dict(zip(names, inputs, strict=True)), shape[-1], kind or outputs.infer(*shape)
 
 
 def _in_float32(student: keras.Model) -> keras.Model:

@@ -30,13 +30,18 @@ def get(name: str) -> Output:
     return OUTPUTS[name]
 
 
-def infer(width: int) -> Output:
-    """What outputs of a width mean where nobody says it: one class an example, if that is possible.
+def infer(*shape: int | None) -> Output:
+    """What outputs of a shape mean where nobody says it.
 
-    One logit is no distribution over classes, so that it can only be a label of its own.
+    Of `(batch, width)` one class an example, if that is possible: one logit is no distribution over
+    classes, so that it can only be a label of its own. Outputs with more axes can only be those of
+    positions.
 
     Args:
-        width: Width of a model's outputs.
+        *shape: Shape of a model's outputs, without the batch.
+
+    Raises:
+        ValueError: If outputs of that shape are of no kind; the message lists those that there are.
 
     Example:
 
@@ -44,8 +49,14 @@ def infer(width: int) -> Output:
     >>> outputs.infer(1).id, outputs.infer(10).id
     ('labels', 'classes')
     """
-    inferred = (kind for kind in OUTPUTS.values() if kind.is_inferred)
-    return next(kind for kind in inferred if width >= kind.least_width)
+    for kind in OUTPUTS.values():
+        if kind.is_inferred and kind.fits(shape):
+            return kind
+    forms = ", ".join(f"{kind.form} ({name})" for name, kind in OUTPUTS.items())
+    raise ValueError(
+        f"Expected outputs of one of the shapes {forms}, received {(None, *shape)}; change the "
+        "model's last layers."
+    )
 
 
 def told_by(activations: Mapping[str, str | None]) -> Output | None:
@@ -77,4 +88,7 @@ def told_by(activations: Mapping[str, str | None]) -> Output | None:
     return next((kind for kind in OUTPUTS.values() if kind.activation in said.values()), None)
 
 
-__all__ = ["OUTPUTS", "Classes", "Labels", "Output", "Values", "get", "infer", "told_by"]
+__all__ = [
+    *("OUTPUTS", "Classes", "Labels", "Output", "Values"),
+    *("get", "infer", "told_by"),
+]

@@ -65,6 +65,9 @@ class Output:
     losses: ClassVar[KerasLosses]
     """What it makes of Keras's losses."""
 
+    example_axes: int = 1
+    """Axes of the outputs before the last: one label stands for each entry of them."""
+
     main_metric: ClassVar[str]
     """Name of the first of `metrics`: how good a model is."""
 
@@ -112,6 +115,54 @@ class Output:
         Raises:
             ValueError: With what to do instead.
         """
+
+    may_be_unlabelled: ClassVar[bool] = True
+    """Whether a label can be told from the mark of what has none."""
+
+    def check_ignore_class(self, ignore_class: int) -> None:
+        """Refuses to take a value for that mark; by default none.
+
+        Raises:
+            ValueError: With what to do instead.
+        """
+
+    def valid_label(self, labels: Any, width: int) -> np.ndarray:
+        """A label that may stand for one that is missing, in the form of `labels`; by default 0.
+
+        Args:
+            labels: What `check_form` lets pass.
+            width: Width of the models' outputs.
+
+        Returns:
+            Booleans that broadcast to `labels`.
+        """
+        return np.zeros((), "bool")
+
+    def fill_unlabelled(
+        self, labels: Any, width: int, ignore_class: int, xp: Any = ops
+    ) -> tuple[Any, Any]:
+        """Labels with a valid one wherever there is none, and where there are labels.
+
+        There is none where all that stands for it is `ignore_class`.
+
+        Args:
+            labels: What `check_form` lets pass, with values.
+            width: Width of the models' outputs.
+            ignore_class: The mark.
+            xp: `keras.ops`, or `numpy` for arrays.
+
+        Returns:
+            `(labels, labelled)`: labels in the form in which they came, and booleans of shape
+            `(batch,)`, or `(batch, *positions)` of positions.
+        """
+        further = tuple(range(self.example_axes, len(labels.shape)))
+        # Unsigned integers cannot be compared with -1 everywhere.
+        missing = (labels if xp is np else ops.cast(labels, "float32")) == ignore_class
+        if further:
+            missing = xp.all(missing, axis=further)
+        where = missing[(..., *[None] * len(further))]
+        filled = xp.where(where, self.valid_label(labels, width), labels)
+        return filled, xp.logical_not(missing)
 
     def check_temperature(self, temperature: float) -> None:
         """Refuses a temperature of soft targets that means nothing; by default none.
@@ -179,6 +230,22 @@ class Output:
             Shape `(width,)`, float32, or `None` for zeros.
         """
         return None
+
+    def weights(
+        self, labels: Tensor, sample_weight: Tensor | None, padding_mask: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """How much what the outputs stand for counts, and what of it is there at all.
+
+        Args:
+            labels: Checked labels of a batch.
+            sample_weight: As `fit` received it.
+            padding_mask: 1 at the real tokens of texts, `(batch, length)`, or `None`.
+
+        Returns:
+            `(weight, real)`: weights of the divergence's values, and 1 where one counts and 0 at
+            padding; `None` for 1 everywhere. By default `(sample_weight, None)`.
+        """
+        return sample_weight, None
 
     # Losses.
 
@@ -382,26 +449,37 @@ class Output:
         """Whether outputs certainly are no logits but probabilities, as a float32 0 or 1."""
         return ops.zeros(())
 
-    def check_model_outputs(self, role: str, outputs: Any) -> int:
-        """The width of a model's symbolic outputs.
+    def fits(self, shape: Sequence[int | None]) -> bool:
+        """Whether outputs of a shape, without the batch, can be of this kind."""
+        return len(shape) == 1 and shape[0] is not None and shape[0] >= self.least_width
+
+    def for_outputs(self, shape: Sequence[int | None]) -> "Output":
+        """This kind for outputs of a shape, without the batch, that fits."""
+        return self
+
+    @property
+    def form(self) -> str:
+        """Shape of the outputs in words."""
+        return f"(batch, {self.unit})"
+
+    def check_model_outputs(self, role: str, outputs: Any) -> tuple[int | None, ...]:
+        """The shape of a model's symbolic outputs, without the batch.
 
         Args:
             role: "teacher" or "student", or the model's name.
             outputs: What the model returns.
 
         Raises:
-            ValueError: If it is not one tensor of shape `(batch, width)` that is wide enough.
+            ValueError: If it is not one tensor of logits of a shape that fits.
         """
         shape: Any = getattr(outputs, "shape", None)
-        is_one = shape is not None and len(shape) == 2 and shape[-1] is not None
-        if not is_one or shape[-1] < self.least_width:
+        if shape is None or not self.fits(shape[1:]):
             received = f"shape {tuple(shape)}" if shape is not None else type(outputs).__name__
             raise ValueError(
-                f"Expected the {role} to output one tensor of logits of shape (batch, {self.unit}) "
-                f"with at least {self.least_width} {self.unit}, received {received}; "
-                f"{self.too_narrow}."
+                f"Expected the {role} to output one tensor of logits of shape {self.form} with at "
+                f"least {self.least_width} {self.unit}, received {received}; {self.too_narrow}."
             )
-        return int(shape[-1])
+        return tuple(shape[1:])
 
 
 class MeanOf(keras.metrics.Mean):

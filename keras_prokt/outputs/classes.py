@@ -19,7 +19,7 @@ from keras_prokt.outputs.divergence import (
 )
 from keras_prokt.outputs.f1 import F1
 from keras_prokt.outputs.keras_losses import both_forms, configuration, is_one_of
-from keras_prokt.outputs.label_arrays import as_numpy, check_numbers
+from keras_prokt.outputs.label_arrays import HINT, as_numpy, check_numbers
 from keras_prokt.outputs.scores import (
     area_under_curves,
     balanced_accuracy,
@@ -37,11 +37,11 @@ ROWS = (
     "Expected {which}labels whose rows are non-negative and sum to 1, one distribution over the "
     "{width} classes an example, received {received}; divide each row by its sum, or, if an "
     "example can have several labels or none (multi-label), make the distiller with "
-    "output='labels', a sigmoid for each label."
+    "output='labels', a sigmoid for each label{hint}."
 )
 INDICES = (
     "Expected {which}labels in [0, {width}), received {received}; check the labels or the width "
-    "of the models' outputs."
+    "of the models' outputs{hint}."
 )
 
 _SPARSE = both_forms("SparseCategoricalCrossentropy")
@@ -84,9 +84,12 @@ class Classes(Output):
     faults = {
         "labels": (
             "Expected integer labels in [0, {width}) or one-hot rows of width {width}, received "
-            "a label that is none of them; check the labels or the width of both models' outputs."
+            "a label that is none of them; check the labels or the width of both models' outputs, "
+            f"or say {HINT}."
         ),
-        "label_rows": ROWS.replace("{which}", "").replace("{received}", "others"),
+        "label_rows": ROWS.replace("{which}", "")
+        .replace("{received}", "others")
+        .replace("{hint}", ""),
     }
 
     def check_form(self, labels: Any, width: int, which: str = "") -> None:
@@ -112,19 +115,18 @@ class Classes(Output):
         array = as_numpy(labels)
         if array.dtype.kind not in "biuf":  # a sparse tensor
             return
-        if are_distributions(array, width):
-            sums = array.sum(axis=-1, dtype="float64")
-            bad = ~((array >= 0).all(axis=-1) & (np.abs(sums - 1) <= ROW_TOLERANCE))
-            message = ROWS
-        else:
-            array = array.reshape(-1)
-            whole = np.floor(array) == array if array.dtype.kind == "f" else True
-            bad = ~((array >= 0) & (array < width) & whole)
-            message = INDICES
-        if bad.any():
-            row = int(np.argmax(bad))
-            received = f"{_described(array[row])} in example {row}"
-            raise ValueError(message.format(which=which, width=width, received=received))
+        found = first_bad_label(
+            array if are_distributions(array, width) else array.reshape(-1), width
+        )
+        if found is not None:
+            row, message, received, hint = found
+            received = f"{received} in example {row}"
+            raise ValueError(message.format(which=which, width=width, received=received, hint=hint))
+
+    def valid_label(self, labels: Any, width: int) -> np.ndarray:
+        if are_distributions(labels, width):
+            return np.arange(width) == 0
+        return super().valid_label(labels, width)
 
     def checked(self, labels: Tensor, width: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Float32 distributions `(batch, classes)`, or int32 indices `(batch,)`, 0 if bad."""
@@ -282,6 +284,30 @@ def are_correct(labels: Tensor, outputs: Tensor) -> Tensor:
     """Whether the most probable class is that of the label, float32 `(batch,)`."""
     predicted = ops.cast(ops.argmax(outputs, axis=-1), "int32")
     return ops.cast(ops.equal(class_indices(labels, outputs.shape[-1]), predicted), "float32")
+
+
+def first_bad_label(labels: np.ndarray, width: int) -> tuple[int, str, str, str] | None:
+    """The first of labels that is no class and no distribution over classes.
+
+    Args:
+        labels: Shape `(labels,)` or `(labels, width)`.
+        width: Number of classes.
+
+    Returns:
+        Its number, the message, what is wrong with it and what else it may mean; `None` if all
+        are right.
+    """
+    if labels.ndim == 2:
+        sums = labels.sum(axis=-1, dtype="float64")
+        bad = ~((labels >= 0).all(axis=-1) & (np.abs(sums - 1) <= ROW_TOLERANCE))
+    else:
+        whole = np.floor(labels) == labels if labels.dtype.kind == "f" else True
+        bad = ~((labels >= 0) & (labels < width) & whole)
+    if not bad.any():
+        return None
+    row = int(np.argmax(bad))
+    hint = f", or say {HINT}" if (labels[row] == -1).all() else ""
+    return row, ROWS if labels.ndim == 2 else INDICES, _described(labels[row]), hint
 
 
 def _described(label: np.ndarray) -> str:

@@ -5,6 +5,9 @@ from typing import Any
 import keras
 import numpy as np
 
+HINT = "ignore_class=-1 for rows without a label"
+"""What to say if a label is missing rather than wrong, at the end of messages."""
+
 
 def check_numbers(labels: Any, expected: str, if_strings: str, convert_to: str) -> None:
     """Refuses labels that are no array of numbers.

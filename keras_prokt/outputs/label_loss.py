@@ -32,14 +32,21 @@ class LabelLossOnLogits:
     Args:
         loss: What `compile` received.
         output: What the logits mean; one class an example by default.
+        ignore_class: The label of what has none, if there may be any.
 
     Raises:
         ValueError: If it is no loss, takes the predictions before the labels, or is one of Keras's
             that means nothing for such outputs (CTC, circle, Dice, Tversky, percentage error).
     """
 
-    def __init__(self, loss: LabelLoss = None, output: Output | None = None):
+    def __init__(
+        self,
+        loss: LabelLoss = None,
+        output: Output | None = None,
+        ignore_class: int | None = None,
+    ):
         self.output = Classes() if output is None else output
+        self.ignore_class = ignore_class
         self._given = loss
         self._resolved: Any = _resolve(loss, self.output) if loss is not None else None
         self._expects_means = _expects_means(self._resolved, self.output)
@@ -61,7 +68,11 @@ class LabelLossOnLogits:
         self.output.check_loss(self._resolved, name_of(self._given), labels, width, which)
 
     def __call__(
-        self, labels: Tensor, logits: Tensor, sample_weight: Tensor | None = None
+        self,
+        labels: Tensor,
+        logits: Tensor,
+        sample_weight: Tensor | None = None,
+        labelled: Tensor | None = None,
     ) -> Tensor:
         """The loss of a batch as a float32 scalar.
 
@@ -69,7 +80,19 @@ class LabelLossOnLogits:
             labels: What `Output.checked` returns.
             logits: Shape `(batch, width)`.
             sample_weight: `None` or shape `(batch,)`.
+            labelled: 1 where there is a label and 0 elsewhere, float32 `(batch,)`, or `None` where
+                all have one. A loss that is a mean is that of what has a label, and 0 if nothing
+                has one.
+
+        Raises:
+            ValueError: If `labelled` is missing though there may be rows without a label, or the
+                loss has no value of each row.
         """
+        if self.ignore_class is not None and labelled is None:
+            raise ValueError(
+                "Expected `labelled` of a batch that may have rows without a label, received None; "
+                "give batch.labelled, without which they would be trained as class 0."
+            )
         logits = ops.cast(logits, "float32")
         loss = self._loss
         if loss is None:
@@ -77,9 +100,39 @@ class LabelLossOnLogits:
         predictions = logits
         if self._expects_means:
             predictions = self.output.means(logits)
+        if labelled is not None:
+            # Without the mask of Keras's layers, which its losses would apply once more.
+            predictions = predictions + 0.0
+            _check_has_rows(loss, labels, predictions)
+            if getattr(loss, "reduction", None) != "sum":
+                # Keras will divide by the number of all.
+                count = mean_count(labelled)
+                labelled = labelled * ops.divide_no_nan(float_size(labelled), count)
+            sample_weight = labelled if sample_weight is None else labelled * sample_weight
         value = ops.cast(loss(labels, predictions, sample_weight=sample_weight), "float32")
         # Keras has divided a mean by this already, and leaves a sum to be added up.
         return value * backends.current().number_of_replicas()
+
+
+def mean_count(labelled: Tensor) -> Tensor:
+    """How many have a label, or the mean number over the devices that share a batch."""
+    return backends.current().mean_over_replicas(ops.sum(labelled))
+
+
+def float_size(values: Tensor) -> Tensor:
+    """Number of entries, a float32 scalar."""
+    return ops.cast(ops.size(values), "float32")
+
+
+def _check_has_rows(loss: Any, labels: Tensor, predictions: Tensor) -> None:
+    """Refuses a loss of the user that is one value of the batch, with all that has no label."""
+    if type(loss).__module__.partition(".")[0] == "keras":
+        return
+    if len(loss.call(labels, predictions).shape) == 0:
+        raise ValueError(
+            "Expected a loss of each row with ignore_class, received the scalar of "
+            f"{name_of(loss)}; leave out its mean, so that rows without a label can be left out."
+        )
 
 
 def _resolve(loss: Any, output: Output) -> Any:

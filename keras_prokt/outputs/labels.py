@@ -11,7 +11,7 @@ from keras_prokt.data.columns import Column
 from keras_prokt.outputs.base import KerasLosses, MeanOf, Output, check_strings, named_columns
 from keras_prokt.outputs.class_weights import ClassWeightedLoss
 from keras_prokt.outputs.keras_losses import both_forms, name_of
-from keras_prokt.outputs.label_arrays import as_numpy, check_numbers
+from keras_prokt.outputs.label_arrays import HINT, as_numpy, check_numbers
 from keras_prokt.outputs.scores import (
     area_under_curve,
     balanced_accuracy,
@@ -63,7 +63,9 @@ class Labels(Output):
     main_metric = "accuracy"
     faults = {
         "labels": VALUES.format(
-            which="", received="others", advice="check the labels, or the kind of output"
+            which="",
+            received="others",
+            advice=f"check the labels or the kind of output, or say {HINT}",
         ),
     }
 
@@ -103,11 +105,18 @@ class Labels(Output):
             value = next(v for v in rows[row] if not 0 <= v <= 1)
             advice = "divide the labels by their largest value, if they are shares"
             if value == -1:
-                advice = "where -1 means no, use (labels + 1) / 2"
+                advice = f"where -1 means no, use (labels + 1) / 2, or say {HINT}"
             elif float(value).is_integer():
                 advice = "class indices have as many logits as classes, and output='classes'"
             received = f"{value:g} in example {row}"
             raise ValueError(VALUES.format(which=which, received=received, advice=advice))
+
+    def check_ignore_class(self, ignore_class: int) -> None:
+        if 0 <= ignore_class <= 1:
+            raise ValueError(
+                "Expected an ignore_class other than 0 and 1 for outputs of the kind 'labels', "
+                f"received {ignore_class}, which is a label; use -1."
+            )
 
     def check_class_weight(self, labels: Any, width: int) -> None:
         if width > 1:
@@ -284,12 +293,13 @@ class MacroF1(keras.metrics.Metric):
         self._positives = self.add_weight(name="positives", **shape)
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
-        """Counts a batch of labels and logits, both `(batch, labels)`."""
+        """Counts a batch of labels and logits, both `(batch, labels)`, weighted `(batch,)`."""
         labels = ops.cast(y_true >= 0.5, "float32")
         predicted = ops.cast(y_pred > 0, "float32")
-        self._true_positives.assign_add(ops.sum(labels * predicted, axis=0))
+        weight = 1.0 if sample_weight is None else ops.cast(sample_weight, "float32")[:, None]
+        self._true_positives.assign_add(ops.sum(weight * labels * predicted, axis=0))
         # 2 TP + FP + FN
-        self._positives.assign_add(ops.sum(labels + predicted, axis=0))
+        self._positives.assign_add(ops.sum(weight * (labels + predicted), axis=0))
 
     def result(self) -> Tensor:
         return ops.mean(ops.divide_no_nan(2.0 * self._true_positives, self._positives))

@@ -45,6 +45,7 @@ class Values(Output):
     too_narrow = "end it in keras.layers.Dense with a unit for each value"
     activations = ()  # a mean may be what a sigmoid gives
     is_inferred = False
+    may_be_unlabelled = False
     losses = KerasLosses(
         from_logits=(),
         of_means=_OF_VALUES,
@@ -79,6 +80,12 @@ class Values(Output):
         raise ValueError(
             "Expected no class_weight for outputs of the kind 'values', received one; give a "
             "sample_weight for each example."
+        )
+
+    def check_ignore_class(self, ignore_class: int) -> None:
+        raise ValueError(
+            "Expected no ignore_class for outputs of the kind 'values', received "
+            f"{ignore_class}, which is a value too; leave it out, and rows without a label."
         )
 
     def check_temperature(self, temperature: float) -> None:

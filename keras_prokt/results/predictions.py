@@ -29,7 +29,7 @@ def columns_of_run(logits: np.ndarray, record: Mapping[str, Any]) -> list[Column
     [('even', [0]), ('round', [1]), ('p(even)', [0.5])]
     """
     # A run of an older version says nothing: it has what the width alone tells.
-    kind = outputs.get(record.get("output", outputs.infer(logits.shape[-1]).id))
+    kind = outputs.get(record.get("output", outputs.infer(*logits.shape[1:]).id))
     return kind.columns(ops.convert_to_tensor(logits, "float32"), record["class_names"])
 
 

@@ -17,6 +17,9 @@ from keras_prokt.optimizers import CoupledSGD, FusedAdam
 
 x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
 y = (x[:, 0] > 0).astype("int32") + (x[:, 1] > 0)
+# All labels of a batch of 16 are in the half that the first device gets, and a batch has none.
+some_y = np.where((np.arange(64) % 16 < 5) & (np.arange(64) < 48), y, -1)
+some = {"ignore_class": -1, "label_weight": 0.5}
 
 def network(units):
     return keras.Sequential([keras.Input((4,)),
@@ -51,6 +54,10 @@ for settings in ({}, {"proximal_bound": 0.05, "dual_step_size": 0.5}, {"student_
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
         two = train(data, **settings)
     compare(one, two)
+some_data = {**data, "x": tf.data.Dataset.from_tensor_slices((x, some_y)).batch(16)}
+one = train(some_data, **some)
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    compare(one, train(some_data, **some))
 one = train(data, FusedAdam(0.01))
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     compare(one, train(data, FusedAdam(0.01)))
@@ -58,10 +65,12 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
 
 COMPARE_DATA_PARALLEL = """
 data = {"x": x, "y": y, "batch_size": 16, "shuffle": False}
-one = train(data)
+some_data = {**data, "y": some_y}
+one, other = train(data), train(some_data, **some)
 keras.distribution.set_distribution(keras.distribution.DataParallel())
 assert len(keras.distribution.list_devices()) == 2
 compare(one, train(data))
+compare(other, train(some_data, **some))
 """
 
 
