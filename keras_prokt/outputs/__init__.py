@@ -6,11 +6,14 @@ from keras_prokt.names import unknown_name
 from keras_prokt.outputs.base import Output
 from keras_prokt.outputs.classes import Classes
 from keras_prokt.outputs.labels import Labels
+from keras_prokt.outputs.positions import Positions
 from keras_prokt.outputs.values import Values
 
-OUTPUTS: dict[str, Output] = {kind.id: kind for kind in (Classes(), Labels(), Values())}
+OUTPUTS: dict[str, Output] = {
+    kind.id: kind for kind in (Classes(), Labels(), Positions(), Values())
+}
 """Kind of output by the name that users type; of those that need no name (`is_inferred`) the first
-that is wide enough is the default."""
+that outputs fit is the default."""
 
 
 def get(name: str) -> Output:
@@ -46,8 +49,8 @@ def infer(*shape: int | None) -> Output:
     Example:
 
     >>> from keras_prokt import outputs
-    >>> outputs.infer(1).id, outputs.infer(10).id
-    ('labels', 'classes')
+    >>> outputs.infer(1).id, outputs.infer(10).id, outputs.infer(128, 10).id
+    ('labels', 'classes', 'positions')
     """
     for kind in OUTPUTS.values():
         if kind.is_inferred and kind.fits(shape):
@@ -89,6 +92,6 @@ def told_by(activations: Mapping[str, str | None]) -> Output | None:
 
 
 __all__ = [
-    *("OUTPUTS", "Classes", "Labels", "Output", "Values"),
+    *("OUTPUTS", "Classes", "Labels", "Output", "Positions", "Values"),
     *("get", "infer", "told_by"),
 ]
