@@ -18,20 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_prokt.runs.method_comparison import compare
+    from keras_prokt.runs.recording import Recorded, record
     from keras_prokt.runs.setting_search import Range, search
     from keras_prokt.runs.spec import RunSpec
     from keras_prokt.runs.training_run import resume, run
 
 _HOME = {
     "Range": "setting_search",
+    "Recorded": "recording",
     "RunSpec": "spec",
     "compare": "method_comparison",
+    "record": "recording",
     "resume": "training_run",
     "run": "training_run",
     "search": "setting_search",
 }
 
-__all__ = ["Range", "RunSpec", "compare", "resume", "run", "search"]
+__all__ = ["Range", "Recorded", "RunSpec", "compare", "record", "resume", "run", "search"]
 
 
 def __getattr__(name: str) -> Any:

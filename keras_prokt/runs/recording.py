@@ -80,8 +80,7 @@ def record(
     Example:
 
     ```python
-    from keras_prokt.runs import RunSpec
-    from keras_prokt.runs.recording import record
+    from keras_prokt.runs import RunSpec, record
 
     record(RunSpec.resolve("digits", "student"), ["teacher.keras"], "outputs.npz")
     ```

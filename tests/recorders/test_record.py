@@ -9,8 +9,7 @@ from command_line import keras_prokt
 
 from keras_prokt.data.teacher_outputs import read_teacher_outputs
 from keras_prokt.recorders import recorder_of
-from keras_prokt.runs import RunSpec, run
-from keras_prokt.runs.recording import record
+from keras_prokt.runs import RunSpec, record, run
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="kinds of teachers, on the default backend"
@@ -222,6 +221,13 @@ def test_a_file_of_other_classes_is_refused(expected, tmp_path):
 def test_teachers_are_named_once(teachers, tmp_path):
     with pytest.raises(ValueError, match="Expected at least one teacher, each once, received"):
         record(spec_of(), teachers, tmp_path / "out.npz")
+
+
+def test_word_pieces_are_for_texts(tmp_path):
+    options = ("--tokenizer", "bert", "--teacher", "own_teachers:network", "--out", "out.npz")
+    result = keras_prokt("record", *options, cwd=tmp_path)
+    assert result.exit_code == 2
+    assert "Expected no --tokenizer with app 'digits', received 'bert'" in result.stderr
 
 
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):

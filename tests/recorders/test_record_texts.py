@@ -10,8 +10,7 @@ from command_line import keras_prokt
 
 from keras_prokt import load_student
 from keras_prokt.data.teacher_outputs import read_teacher_outputs
-from keras_prokt.runs import RunSpec, run
-from keras_prokt.runs.recording import record
+from keras_prokt.runs import RunSpec, record, run
 
 fine_tuned = pytest.importorskip("fine_tuned", reason="needs transformers and torch")
 pytestmark = pytest.mark.skipif(
