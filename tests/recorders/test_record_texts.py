@@ -11,6 +11,7 @@ from command_line import keras_prokt
 from keras_prokt import load_student
 from keras_prokt.data.teacher_outputs import read_teacher_outputs
 from keras_prokt.runs import RunSpec, record, run
+from keras_prokt.runs.task import prepare
 
 fine_tuned = pytest.importorskip("fine_tuned", reason="needs transformers and torch")
 pytestmark = pytest.mark.skipif(
@@ -86,3 +87,17 @@ def test_what_was_recorded_teaches_as_the_directory_itself(teacher, tmp_path):
         weights.append(load_student(tmp_path / name / "student.keras").get_weights())
     for pair in zip(*weights, strict=True):
         np.testing.assert_allclose(*pair, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::keras_prokt.data.table.DuplicateTexts")
+def test_columns_of_the_table_itself_teach(teacher, texts, tmp_path):
+    folder, _, _ = teacher
+    shares = np.random.default_rng(0).dirichlet(np.ones(3), size=len(texts))
+    rows = [(*row, CLASSES[n % 3], *shares[n]) for n, row in enumerate(zip(texts, strict=True))]
+    with (tmp_path / "reviews.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("body", "stars", "a", "b", "c"), *rows])
+    columns = {"teacher_columns": "probabilities=a,b,c", "teacher": str(folder / "bert")}
+    outputs = str(tmp_path / "reviews.csv")
+    train = prepare(spec_of(tmp_path, "kd", teacher_outputs=outputs, **columns)).train
+    assert 0 < train.num_examples < len(texts)
+    np.testing.assert_allclose(train.targets, np.log(shares[train.origin.positions]), rtol=1e-5)
