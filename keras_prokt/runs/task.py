@@ -89,8 +89,8 @@ def _add_teacher_outputs(task: Task, spec: RunSpec) -> None:
     if spec.teacher_is_stored and transform and transform.draw(1, np.random.default_rng(0)):
         raise SettingError(
             f"Expected no {argument('teacher_outputs')} with app {spec.app!r} and method "
-            f"{spec.method!r}, received {spec.teacher_outputs!r}; it crops and mirrors each input "
-            "at random, of which stored outputs know nothing: give the teacher itself "
+            f"{spec.method!r}, received {spec.teacher_outputs!r}; it changes each input at "
+            "random (crops, flips), of which stored outputs know nothing: give the teacher itself "
             f"({argument('teacher_init')}), or use prokt, under which they stand for labels."
         )
     if spec.prepared is not None and not PreparedFolder(spec.prepared).knows_rows:

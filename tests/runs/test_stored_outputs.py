@@ -166,7 +166,7 @@ def test_crops_and_flips_refuse_them_as_a_fixed_teacher_alone(tmp_path, monkeypa
     np.savez(tmp_path / "outputs.npz", logits=np.zeros((5090, 100)))
     settings = {"teacher": TINY, "student": TINY, "data_dir": str(tmp_path), "epochs": 1}
     settings["teacher_outputs"] = str(tmp_path / "outputs.npz")
-    with pytest.raises(ValueError, match="crops and mirrors each input .*teacher_init.*use prokt"):
+    with pytest.raises(ValueError, match="changes each input at random.*teacher_init.*use prokt"):
         prepare(RunSpec.resolve("cifar100", "kd", **settings))
     task = prepare(RunSpec.resolve("cifar100", "prokt", **settings))
     inputs, _ = next(task.train.epoch())
