@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from keras_prokt.export import export_saved_model
     from keras_prokt.models.as_logits import InexactLogitsWarning, as_logits
     from keras_prokt.models.loading import load_student
+    from keras_prokt.models.trained_part import train_last_blocks, train_lora
     from keras_prokt.models.uniform_start import ConstantOutputWarning, uniform_start
 
 __version__ = "0.2.0"
@@ -51,6 +52,8 @@ _HOME = {
     "as_logits": "models.as_logits",
     "export_saved_model": "export",
     "load_student": "models.loading",
+    "train_last_blocks": "models.trained_part",
+    "train_lora": "models.trained_part",
     "uniform_start": "models.uniform_start",
 }
 
@@ -74,6 +77,8 @@ __all__ = [
     "as_logits",
     "export_saved_model",
     "load_student",
+    "train_last_blocks",
+    "train_lora",
     "uniform_start",
 ]
 

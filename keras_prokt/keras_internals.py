@@ -87,3 +87,20 @@ def copy_sharing_weights(layer: keras.layers.Layer, **attributes: Any) -> keras.
     # Past Keras's tracking and PyTorch's, of which both layers have the same records.
     copied.__dict__.update(vars(layer), _inbound_nodes=[], _outbound_nodes=[], **attributes)
     return copied
+
+
+def lora_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """What a layer with low-rank adapters computes its weights from: W, A and B.
+
+    Keras saves their sum alone, and loads it as W.
+
+    Args:
+        layer: Any layer; one without adapters has none of them.
+    """
+    if not getattr(layer, "lora_enabled", False):
+        return []
+    names = ("kernel", "embeddings")
+    [name] = [name for name in names if hasattr(layer, f"lora_{name}_a")]
+    return [
+        getattr(layer, attribute) for attribute in (f"_{name}", f"lora_{name}_a", f"lora_{name}_b")
+    ]

@@ -32,6 +32,7 @@ BESIDE = {
     "names": set(),
     "typing": set(),
     "keras_internals": set(),
+    "layer_calls": set(),
     "files": set(),
     "pictures": {"files"},
     "settings": {"names", "backends"},

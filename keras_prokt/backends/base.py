@@ -81,6 +81,9 @@ class Backend:
     """Whether models become graphs of TensorFlow, of which SavedModels are made."""
     compiles_every_shape: bool = False
     """Whether each new shape of a batch is compiled anew, so that few shapes are faster."""
+    reads_outputs_again: bool = True
+    """Whether what one forward computed may be read by another in the same step. If not, the
+    compiler computes once what is equal."""
 
     # Differentiation and updates.
 

@@ -21,6 +21,8 @@ class JaxBackend(Backend):
 
     name = "jax"
     compiles_every_shape = True
+    # What is computed inside a function that is differentiated exists there alone.
+    reads_outputs_again = False
 
     def record(
         self, forward: Callable[[], Any], variables: Variables, all_variables: Variables

@@ -26,6 +26,7 @@ from keras_prokt.distillers.forward import Forward, Outputs
 from keras_prokt.distillers.heads import Heads, Shape
 from keras_prokt.distillers.joint_optimizer import apply_gradients
 from keras_prokt.distillers.keras_trainer import KerasTrainer
+from keras_prokt.distillers.lora import UnmergedAdapters
 from keras_prokt.distillers.student_loss import Objectives, StudentLoss
 from keras_prokt.distillers.tracking import Tracker
 from keras_prokt.losses import LabelLossOnLogits
@@ -183,6 +184,7 @@ class Distiller(KerasTrainer):
             if model is not None
         }
         self.reader = BatchReader(teacher=teacher_inputs, student=student_inputs)
+        self.unmerged_adapters = UnmergedAdapters(lambda: self._models().values())
         self.faults = keras.Variable(
             [0.0] * len(FAULTS), trainable=False, name="faults", aggregation="sum"
         )

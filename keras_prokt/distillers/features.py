@@ -6,7 +6,6 @@ input of one. It works on functional, sequential and subclassed models, with sub
 
 import contextlib
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from keras import ops
 
 from keras_prokt import backends
 from keras_prokt.keras_internals import layers_in
+from keras_prokt.layer_calls import around_calls
 from keras_prokt.losses.base import PARTS
 from keras_prokt.models.as_logits import LogitsOfModel
 from keras_prokt.names import unknown_name
@@ -38,18 +38,6 @@ class Call(NamedTuple):
     outputs: Any
 
 
-class _Recording(threading.local):
-    """Calls of the forward that this thread is running (`tf.distribute` runs one a replica)."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] | None = None
-
-
-_RECORDING = _Recording()
-_INSTALLED: dict[int, int] = {}
-_LOCK = threading.Lock()
-
-
 @contextlib.contextmanager
 def recording_calls(layers: Mapping[str, keras.layers.Layer]) -> Iterator[list[Call]]:
     """Records the calls of some layers, in the order in which they end.
@@ -61,41 +49,16 @@ def recording_calls(layers: Mapping[str, keras.layers.Layer]) -> Iterator[list[C
         A context that gives the list of calls, filled as the layers run.
     """
     calls: list[Call] = []
-    outer, _RECORDING.calls = _RECORDING.calls, calls
-    with _LOCK:
-        for path, layer in layers.items():
-            _install(path, layer)
-    try:
-        yield calls
-    finally:
-        _RECORDING.calls = outer
-        with _LOCK:
-            for layer in layers.values():
-                _remove(layer)
+    paths = {id(layer): path for path, layer in layers.items()}
 
-
-def _install(path: str, layer: keras.layers.Layer) -> None:
-    _INSTALLED[id(layer)] = _INSTALLED.get(id(layer), 0) + 1
-    if _INSTALLED[id(layer)] > 1:
-        return
-    call = layer.call
-
-    def recorded(*args: Any, **kwargs: Any) -> Any:
+    def record(layer: keras.layers.Layer, call: Any, *args: Any, **kwargs: Any) -> Any:
         outputs = call(*args, **kwargs)
-        if _RECORDING.calls is not None:
-            inputs = args[0] if args else next(iter(kwargs.values()), None)
-            _RECORDING.calls.append(Call(path, layer, inputs, outputs))
+        inputs = args[0] if args else next(iter(kwargs.values()), None)
+        calls.append(Call(paths[id(layer)], layer, inputs, outputs))
         return outputs
 
-    # Past Keras's tracking, which would take it for a part of the layer's state.
-    object.__setattr__(layer, "call", recorded)
-
-
-def _remove(layer: keras.layers.Layer) -> None:
-    _INSTALLED[id(layer)] -= 1
-    if not _INSTALLED[id(layer)]:
-        del _INSTALLED[id(layer)]
-        object.__delattr__(layer, "call")
+    with around_calls(layers.values(), record):
+        yield calls
 
 
 def layers_by_path(model: keras.layers.Layer) -> dict[str, keras.layers.Layer]:

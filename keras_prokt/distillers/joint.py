@@ -9,6 +9,7 @@ from keras_prokt import backends
 from keras_prokt.distillers.base import Distiller, Step, scaled_optimizer
 from keras_prokt.distillers.batch import Batch
 from keras_prokt.distillers.forward import Outputs
+from keras_prokt.distillers.frozen_part import FrozenPart
 from keras_prokt.distillers.joint_optimizer import JointOptimizer, apply_gradients
 from keras_prokt.distillers.model_checks import is_mode_free
 from keras_prokt.typing import Tensor
@@ -137,9 +138,9 @@ class JointDistiller(Distiller):
             )
             own_forward, student_target = student_outputs.logits, student_outputs.matched_logits
 
-        teacher_loss, gap, before, gradients = self._update_teacher(batch, student_target)
-
-        target = self.target_outputs(self.teacher, batch.teacher_inputs)
+        with self._frozen_part.computing_once(batch.teacher_inputs):
+            teacher_loss, gap, before, gradients = self._update_teacher(batch, student_target)
+            target = self.target_outputs(self.teacher, batch.teacher_inputs)
         if recording is None:
             inputs = backends.current().after(gradients, batch.student_inputs)
             recording = self.record_forward(self.student, inputs)
@@ -157,6 +158,11 @@ class JointDistiller(Distiller):
             teacher_loss=teacher_loss,
             proximal_logits=own_forward,
         )
+
+    def _build_optimizer(self) -> None:
+        super()._build_optimizer()
+        if self.built:
+            self._frozen_part = FrozenPart(self.teacher)
 
     def _update_teacher(
         self, batch: Batch, student_target: Tensor | None

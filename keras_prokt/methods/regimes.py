@@ -89,6 +89,20 @@ _TEACHER_INIT: dict[str, Setting] = {
     )
 }
 
+_TRAINED_PART: dict[str, Setting] = {
+    "teacher_trains": Setting(
+        "Which part of the teacher trains: last:N, its last N transformer blocks and what comes "
+        "after them; the rest has no dropout and runs once a step. [default: all]",
+        metavar="last:N",
+    ),
+    "teacher_lora": Setting(
+        "Rank of low-rank adapters in the teacher's attention, which train in place of its "
+        "backbone.",
+        int,
+        at_least=1,
+    ),
+}
+
 _TEACHER_OUTPUTS: dict[str, Setting] = {
     "teacher_outputs": Setting(
         "Stored outputs of a teacher, a row for each row of the training data: .npz, or a table "
@@ -207,6 +221,7 @@ REGIMES: dict[str, Regime] = {
         "prokt:ProKTDistiller",
         {
             **_TEACHER_INIT,
+            **_TRAINED_PART,
             **_TEACHER_OUTPUTS,
             **_TARGETS,
             **_HEAD_START,
@@ -238,7 +253,7 @@ REGIMES: dict[str, Regime] = {
         "a teacher trained first, then fixed (the default where a method names no regime)",
         OBJECTIVES["kd"].paper,
         "frozen:FrozenTeacherDistiller",
-        {**_TEACHER_INIT, **_TEACHER_OUTPUTS, **_TARGETS},
+        {**_TEACHER_INIT, **_TRAINED_PART, **_TEACHER_OUTPUTS, **_TARGETS},
         "before",
         adds_soft_targets=False,
         label_weight=None,
@@ -255,6 +270,7 @@ REGIMES: dict[str, Regime] = {
         ),
         "frozen:FrozenTeacherDistiller",
         {
+            **_TRAINED_PART,
             **_TARGETS,
             "anchors": Setting("Checkpoints of the teacher that rco uses.", int, at_least=1),
         },
@@ -296,7 +312,7 @@ REGIMES: dict[str, Regime] = {
             "1706.00384",
         ),
         "mutual:MutualDistiller",
-        {**_TEACHER_INIT, **_TARGETS, **_HEAD_START},
+        {**_TEACHER_INIT, **_TRAINED_PART, **_TARGETS, **_HEAD_START},
         "along",
         label_weight=1.0,
         starts_untrained=True,

@@ -180,7 +180,8 @@ def check_combinations(app: App, method: Method, given: Mapping[str, Any]) -> No
         reason = argument("teacher_init")
         if "teacher_init" not in given:
             reason = f"{argument('teacher_epochs')} 0"
-        for name in ("teacher_epochs", *(name_of_role("teacher", n) for n in _optimizer_names())):
+        of_training = ("teacher_epochs", "teacher_trains", "teacher_lora")
+        for name in (*of_training, *(name_of_role("teacher", n) for n in _optimizer_names())):
             if given.get(name, 0) != 0:
                 raise SettingError(
                     f"Expected no {argument(name)} with {reason} and method "

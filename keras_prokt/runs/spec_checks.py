@@ -8,6 +8,7 @@ from keras_prokt.methods import OBJECTIVES, REGIMES, parse_method
 from keras_prokt.names import unknown_name
 from keras_prokt.runs.class_weights import parsed_class_weights
 from keras_prokt.runs.stored_outputs import check_stored_outputs
+from keras_prokt.runs.trained_part import check_trained_part
 from keras_prokt.settings import (
     MOMENTUM_OPTIMIZERS,
     Setting,
@@ -93,6 +94,7 @@ def check_values(spec: Any) -> None:
                 "single epoch of one training teaches there."
             )
     check_stored_outputs(spec, method)
+    check_trained_part(spec)
     if (check := REGIMES[method.regime].check) is not None:
         check(spec)
     if spec.patience is not None and spec.full_train:

@@ -31,6 +31,7 @@ from keras_prokt.results.metrics import log_name
 from keras_prokt.results.metrics import mode as mode_of
 from keras_prokt.runs.lock import InUse, Lock
 from keras_prokt.runs.optimizers import optimizer_recipe
+from keras_prokt.runs.trained_part import part_that_trains
 from keras_prokt.runs.training import Run
 
 _MODEL = "model.keras"
@@ -53,6 +54,8 @@ def ready_teacher(run: Run) -> Best | None:
     with alone(run, folder):
         if not reads_kept(run.fixed_teacher, folder, key, _MODEL):
             _train_teacher(run, key, {run.spec.teacher_epochs: _MODEL})
+            # A file holds the sum of a kernel and its adapters: as each later run has it.
+            reads_kept(run.fixed_teacher, folder, key, _MODEL)
     return _kept_best(run, key)
 
 
@@ -254,6 +257,7 @@ def teacher_key(run: Run) -> dict[str, Any]:
         "data": run.task.train.digest("teacher"),
         "weights": weights,
         **({"keep": _BEST} if run.spec.teacher_keep == _BEST else {}),
+        **part_that_trains(run.spec),
         # The same rows may be one class an example, or labels of their own.
         **({"output": run.output.id} if run.output.id != Task.output else {}),
     }

@@ -24,6 +24,7 @@ from keras_prokt.runs.progress import Progress
 from keras_prokt.runs.spec import RunSpec, without_places
 from keras_prokt.runs.stopping import Stop, Stopped
 from keras_prokt.runs.task import digests, prepare, seeded, teacher_files
+from keras_prokt.runs.trained_part import trained_in_part
 
 OTHER_SEED = 1_000_003
 """Added to the seed of a network that must not start like another of the same architecture."""
@@ -82,7 +83,7 @@ class Run:
         if self._parent is not None:
             return self._parent.teacher
         if self.spec.teacher_init is not None:
-            return load_teacher(self.spec.teacher_init)
+            return self._given_teacher()
         other = OTHER_SEED if REGIMES[self.method.regime].starts_untrained else 0
         return self._made_teacher(self.spec.seed + other)
 
@@ -93,13 +94,19 @@ class Run:
         if not REGIMES[self.method.regime].trains_teacher_along:
             return self.teacher
         if self.spec.teacher_init is not None:
-            return load_teacher(self.spec.teacher_init)
+            return self._given_teacher()
         return self._made_teacher(self.spec.seed)
+
+    def _given_teacher(self) -> keras.Model:
+        """A trained teacher that the user gives."""
+        keras.utils.set_random_seed(self.spec.seed)  # of adapters
+        return trained_in_part(load_teacher(self.spec.teacher_init), self.spec)
 
     def _made_teacher(self, seed: int) -> keras.Model:
         """A teacher as the app has it; what it has learnt of the task already, it keeps."""
         teacher = seeded(self.task.build_teacher, seed)
-        return teacher if self.has_trained_teacher else self._neutral(teacher)
+        teacher = teacher if self.has_trained_teacher else self._neutral(teacher)
+        return trained_in_part(teacher, self.spec)
 
     def _neutral(self, model: keras.Model) -> keras.Model:
         """A model with the neutral start of its kind of output."""

@@ -48,6 +48,8 @@ EXAMPLES = {
     "teacher_epochs": (3, "digits", "kd", {}),
     "first_stage_epochs": (3, "digits", "ab", {}),
     "target_mode": ("training", "digits", "prokt", {}),
+    "teacher_trains": ("last:1", "digits", "prokt", {}),
+    "teacher_lora": (4, "digits", "prokt", {}),
     "teacher_head_start": (2, "digits", "prokt", {}),
     "teacher_keep": ("best", "digits", "kd", {}),
     "split_seed": (3, "digits", "prokt", {}),

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from keras_prokt.keras_internals import layers_in
+from keras_prokt.layer_calls import compute_once, is_computed_once, is_recorded
 from keras_prokt.typing import Tensor
 
 
@@ -28,7 +29,7 @@ def bert_pooled_output(
 
 
 def is_applicable(backbone: keras.Model) -> bool:
-    """Whether the pooled state may be computed here: inside a graph, all float32, nothing watched.
+    """Whether the pooled state may be computed here: inside a graph, all float32, nothing recorded.
 
     Args:
         backbone: A `keras_hub.models.BertBackbone` with the exact GELU.
@@ -36,10 +37,7 @@ def is_applicable(backbone: keras.Model) -> bool:
     if not tf.inside_function():
         return False  # operation by operation both ways would be computed
     layers = layers_in(backbone, include_self=False)
-    # `keras_prokt.distillers.features` watches a layer by a `call` of the instance.
-    return all(
-        layer.dtype_policy.name == "float32" and "call" not in vars(layer) for layer in layers
-    )
+    return all(layer.dtype_policy.name == "float32" and not is_recorded(layer) for layer in layers)
 
 
 def pooled_output(backbone: keras.Model, inputs: dict[str, Tensor], training: bool) -> Tensor:
@@ -53,20 +51,76 @@ def pooled_output(backbone: keras.Model, inputs: dict[str, Tensor], training: bo
     Returns:
         Shape `(batch, hidden_dim)`.
     """
+    count = _computed_once(backbone)
+    x = None
+    if count:
+        x = compute_once(backbone, inputs, lambda: hidden_states(backbone, inputs, count, False))
+    last = len(backbone.transformer_layers) - 1
+    x = hidden_states(backbone, inputs, last, training, start=count, x=x)
+    batch, length = tf.unstack(tf.shape(inputs["token_ids"]))
+    first = tf.reshape(x, (batch, length, backbone.hidden_dim))[:, 0]
+    layer, real = backbone.transformer_layers[-1], _is_real(inputs)
+    return backbone.pooled_dense(_encode(layer, first, x, real, batch, 1, training))
+
+
+def hidden_states(
+    backbone: keras.Model,
+    inputs: dict[str, Tensor],
+    stop: int,
+    training: bool,
+    start: int = 0,
+    x: Tensor | None = None,
+) -> Tensor:
+    """The states after some of the transformer layers.
+
+    Args:
+        backbone: As in `pooled_output`.
+        inputs: As in `pooled_output`.
+        stop: How many layers they are after.
+        training: Whether dropout acts.
+        start: How many layers `x` is after.
+        x: States to go on from; without, from the embeddings.
+
+    Returns:
+        Shape `(batch · length, hidden_dim)`.
+    """
+    x = _embed(backbone, inputs, training) if x is None else x
+    batch, length = tf.unstack(tf.shape(inputs["token_ids"]))
+    real = _is_real(inputs)
+    for layer in backbone.transformer_layers[start:stop]:
+        x = _encode(layer, x, x, real, batch, length, training)
+    return x
+
+
+def _is_real(inputs: dict[str, Tensor]) -> Tensor:
+    """1 at real positions, of shape `(batch, 1, 1, length)`."""
+    return tf.cast(tf.cast(inputs["padding_mask"], tf.bool), "float32")[:, None, None, :]
+
+
+def _embed(backbone: keras.Model, inputs: dict[str, Tensor], training: bool) -> Tensor:
+    """What the first transformer layer reads, of shape `(batch · length, hidden_dim)`."""
     tokens = backbone.token_embedding(inputs["token_ids"])
     positions = backbone.position_embedding(tokens)
     segments = backbone.segment_embedding(inputs["segment_ids"])
     x = backbone.embeddings_add((tokens, positions, segments))
-    batch, length = tf.unstack(tf.shape(inputs["token_ids"]))
     x = tf.reshape(x, (-1, backbone.hidden_dim))
     x = _normalise(backbone.embeddings_layer_norm, x, training)
-    x = backbone.embeddings_dropout(x, training=training)
-    real = tf.cast(tf.cast(inputs["padding_mask"], tf.bool), x.dtype)[:, None, None, :]
-    for layer in backbone.transformer_layers[:-1]:
-        x = _encode(layer, x, x, real, batch, length, training)
-    first = tf.reshape(x, (batch, length, backbone.hidden_dim))[:, 0]
-    first = _encode(backbone.transformer_layers[-1], first, x, real, batch, 1, training)
-    return backbone.pooled_dense(first)
+    return backbone.embeddings_dropout(x, training=training)
+
+
+def _computed_once(backbone: keras.Model) -> int:
+    """How many of the first transformer layers are computed once, with all before them."""
+    embeddings = (
+        backbone.token_embedding,
+        backbone.position_embedding,
+        backbone.segment_embedding,
+        backbone.embeddings_layer_norm,
+        backbone.embeddings_dropout,
+    )
+    if not all(is_computed_once(layer) for layer in embeddings):
+        return 0
+    layers = backbone.transformer_layers[:-1]
+    return next((n for n, layer in enumerate(layers) if not is_computed_once(layer)), len(layers))
 
 
 def _encode(
