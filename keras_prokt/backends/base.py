@@ -220,6 +220,19 @@ class Backend:
         """
         function(inputs)
 
+    def last_operation(self, function: Callable[..., Any], *args: Any, **named: Any) -> str | None:
+        """Name of the backend's own operation that a function returns the result of.
+
+        Args:
+            function: What may call functions of the backend, which take no symbolic tensors.
+            *args: What it is called with, `keras.KerasTensor`s.
+            **named: The same by name.
+
+        Returns:
+            In small letters, such as "softmax"; `None` where the backend cannot say.
+        """
+        return None
+
     # Data.
 
     def data_set(

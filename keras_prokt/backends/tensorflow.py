@@ -35,6 +35,18 @@ class TensorFlowBackend(Backend):
         # By XLA, which is off on CPUs.
         return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
 
+    def last_operation(self, function: Callable[..., Any], *args: Any, **named: Any) -> str | None:
+        def spec(value: Any) -> Any:
+            is_tensor = isinstance(value, keras.KerasTensor)
+            return tf.TensorSpec(value.shape, value.dtype) if is_tensor else value
+
+        args, named = keras.tree.map_structure(spec, (args, named))
+        traced = tf.function(function, autograph=False).get_concrete_function(*args, **named)
+        operation = traced.graph.outputs[0].op
+        while operation.type in ("Identity", "Cast"):
+            operation = operation.inputs[0].op
+        return operation.type.lower()
+
     def record(self, forward: Any, variables: Variables, all_variables: Variables) -> Recording:
         return _TensorFlowRecording(forward, variables)
 

@@ -30,6 +30,7 @@ from keras_prokt.distillers.lora import UnmergedAdapters
 from keras_prokt.distillers.student_loss import Objectives, StudentLoss
 from keras_prokt.distillers.tracking import Tracker
 from keras_prokt.losses import LabelLossOnLogits
+from keras_prokt.models.symbolic_inputs import symbolic_inputs, with_inputs
 from keras_prokt.outputs import Output
 from keras_prokt.outputs.label_loss import LabelLoss, mean_count
 from keras_prokt.typing import Tensor
@@ -204,12 +205,22 @@ class Distiller(KerasTrainer):
         predicted = self.student(self.reader.own_inputs("student", inputs), training=training)
         return self.forwards["student"].heads.split(self.student, predicted)[0]
 
-    def export(self, filepath: Any, format: str = "saved_model", **kwargs: Any) -> Any:
+    def export(
+        self,
+        filepath: Any,
+        format: str = "saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Writes the student alone, by default as a SavedModel.
 
         Args:
             filepath: Where to.
             format: A form of `keras_prokt.export.FORMATS`; `saved_model` or `keras`.
+            verbose: Whether to print what was written, as in `keras.Model.export`; by default not.
+            input_signature: Shapes and dtypes of the student's inputs, as in `keras.Model.export`;
+                by default those that it knows, or that `fit` saw.
             **kwargs: As in `keras_prokt.export.export_student`.
 
         Returns:
@@ -219,10 +230,12 @@ class Distiller(KerasTrainer):
 
         kind = {} if self.output_kind is None else {"output": self.output_kind.id}
         student = self.student
-        if not getattr(student, "inputs", None) and "student" in self.reader.own_forms:
-            student = model_checks.with_inputs(student, self.reader.own_forms["student"])
+        inputs = self.reader.own_forms.get("student")
+        if symbolic_inputs(student) is None and input_signature is None and inputs is not None:
+            student = with_inputs(student, inputs)
         student = self.forwards["student"].heads.without_second(student)
-        return export_student(student, filepath, format, **{**kind, **kwargs})
+        settings = {"verbose": verbose, "input_signature": input_signature, **kind, **kwargs}
+        return export_student(student, filepath, format, **settings)
 
     @property
     def output_width(self) -> int | None:
@@ -749,7 +762,7 @@ class Distiller(KerasTrainer):
                 and self.reader.functions[role] is None
                 and getattr(model, "inputs", None)
             ):
-                expected = _symbolic_inputs(model)
+                expected = symbolic_inputs(model)
                 model_checks.check_input_shapes(role, expected, self.reader.inputs(role, x), which)
 
     def _check_has_target(self, has_target: bool) -> None:
@@ -817,7 +830,7 @@ class Distiller(KerasTrainer):
             if model.built
         }
         if len(shapes) == len(self._models()) and None not in shapes.values():
-            inputs = {role: _symbolic_inputs(model) for role, model in self._models().items()}
+            inputs = {role: symbolic_inputs(model) for role, model in self._models().items()}
             self._finish_building(shapes, inputs)
 
     def _finish_building(self, shapes: dict[str, Shape], inputs: dict[str, Any]) -> None:
@@ -858,6 +871,8 @@ class Distiller(KerasTrainer):
         self.reader.know_forms(inputs)
         self._build_objectives(inputs)
         self.built = True
+        if self.compiled:
+            self.check_optimizer(self.optimizer)
         self._build_optimizer()
 
     def _build_objectives(self, inputs: dict[str, Any]) -> None:
@@ -950,11 +965,6 @@ class Distiller(KerasTrainer):
             self.reader.batch_form = form
         else:
             self._build_from(form)
-
-
-def _symbolic_inputs(model: keras.Model) -> Any:
-    """The inputs of a functional or sequential model, in the structure that it is called with."""
-    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def _poisoned(loss: Tensor, flags: Mapping[str, Tensor]) -> Tensor:

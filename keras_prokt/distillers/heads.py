@@ -51,6 +51,7 @@ class Heads:
             ValueError: If it is not one tensor, or two of the same shape.
         """
         if self.second is None:
+            self._check_is_one(model, _only(predicted))
             return _shape(self.role, _only(predicted), kind)
         first, second = (_shape(self.role, p, kind) for p in self._pair(model, predicted))
         if first != second:
@@ -59,6 +60,14 @@ class Heads:
                 f"{_shown(first)} and {_shown(second)}; give both heads the same units."
             )
         return first
+
+    def _check_is_one(self, model: keras.Model, predicted: Any) -> None:
+        if isinstance(predicted, Mapping | list | tuple):
+            raise ValueError(
+                f"Expected the {self.role} to output one tensor of logits, received "
+                f"{sorted(_by_name(model, predicted))}; give a keras.Model with one of them, or "
+                f"name one that only divergences read ({self.role}_divergence_output=)."
+            )
 
     def known_shape(self, model: keras.Model, kind: Output | None) -> Shape | None:
         """`check` of a functional or built sequential model, or `None` if none knows it yet."""

@@ -99,11 +99,11 @@ class KerasTrainer(keras.Model):
     # What Keras calls.
 
     def compile(self, **arguments: Any) -> None:
-        self._check_optimizer(arguments["optimizer"])
+        self.check_optimizer(arguments["optimizer"])
         self._test_functions.clear()
         super().compile(**arguments)
 
-    def _check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
+    def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Refuses an optimizer that was built for other variables; its state is of those."""
         variables = {id(variable) for variable in self.variables}
         for part in getattr(optimizer, "optimizers", [optimizer]):

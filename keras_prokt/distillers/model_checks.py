@@ -8,6 +8,7 @@ import keras
 
 from keras_prokt.distillers.heads import Heads, Shape
 from keras_prokt.keras_internals import layers_in
+from keras_prokt.models.symbolic_inputs import shapes_agree
 from keras_prokt.outputs import Output
 
 
@@ -86,26 +87,6 @@ def check_is_model(role: str, model: Any) -> None:
     )
 
 
-def with_inputs(model: keras.Model, inputs: Any) -> keras.Model:
-    """A functional model of a subclassed one, which does not keep what its inputs are like.
-
-    Args:
-        model: Built.
-        inputs: Structure of symbolic tensors that it was called with. The inputs get the names of
-            their places in it.
-    """
-
-    def named(path: tuple[Any, ...], tensor: Any) -> Any:
-        name = "_".join(map(str, path)) or None
-        if name is not None and not name[0].isalpha():
-            name = f"input_{name}"
-        return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
-
-    places = keras.tree.flatten_with_path(inputs)
-    symbolic = keras.tree.pack_sequence_as(inputs, [named(*place) for place in places])
-    return keras.Model(symbolic, model(symbolic), name=model.name)
-
-
 def check_input_shapes(role: str, expected: Any, received: Any, which: str = "") -> None:
     """Refuses inputs of another shape than a model was made for, as far as both are known.
 
@@ -131,41 +112,12 @@ def check_input_shapes(role: str, expected: Any, received: Any, which: str = "")
         shape = getattr(given, "shape", None)
         if shape is None or getattr(shape, "rank", 0) is None:
             continue
-        if not _is_fitting(tuple(wanted.shape), tuple(shape)):
+        if not shapes_agree(tuple(wanted.shape), tuple(shape)):
             raise ValueError(
                 f"Expected {which}inputs of the {role} of shape {tuple(wanted.shape)}, received "
                 f"{tuple(shape)}; reshape or batch the data, or name the {role}'s part of it "
                 f"({role}_inputs=)."
             )
-
-
-def fits(expected: Any, received: Any) -> bool:
-    """Whether what a model is called with has the structure and the shapes that it reads.
-
-    Args:
-        expected: Its symbolic inputs.
-        received: Tensors, arrays or specs of them.
-    """
-    if isinstance(expected, Mapping):
-        is_alike = isinstance(received, Mapping) and expected.keys() == received.keys()
-        return is_alike and all(fits(expected[name], received[name]) for name in expected)
-    if isinstance(expected, list | tuple):
-        is_alike = isinstance(received, list | tuple) and len(expected) == len(received)
-        return is_alike and all(map(fits, expected, received))
-    shape = getattr(received, "shape", None)
-    is_known = shape is not None and getattr(shape, "rank", 0) is not None
-    return is_known and _is_fitting(tuple(expected.shape), tuple(shape))
-
-
-def _is_fitting(expected: tuple[int | None, ...], received: tuple[int | None, ...]) -> bool:
-    """Whether the shapes agree but for the batch; Keras adds and drops a last dimension of 1."""
-    if len(received) == len(expected) + 1 and received[-1] == 1:
-        received = received[:-1]
-    elif len(received) == len(expected) - 1 and expected[-1] == 1:
-        expected = expected[:-1]
-    return len(expected) == len(received) and all(
-        a == b or None in (a, b) for a, b in zip(expected[1:], received[1:], strict=True)
-    )
 
 
 def check_output_shapes(teacher: Shape, student: Shape) -> None:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -13,6 +14,7 @@ from keras_prokt.export.base import Description
 from keras_prokt.export.process import write_in_process
 from keras_prokt.front_ends import FrontEnd
 from keras_prokt.models.as_logits import InexactLogitsWarning, as_logits_if_seen
+from keras_prokt.models.symbolic_inputs import fits, symbolic_inputs, with_inputs
 from keras_prokt.outputs import Output
 
 
@@ -25,6 +27,7 @@ def export_student(
     class_names: Sequence[str] | None = None,
     output: str | None = None,
     verbose: bool | None = None,
+    input_signature: Any = None,
 ) -> Path:
     """Writes the student alone, in one of the forms of `keras_prokt.export.FORMATS`.
 
@@ -45,6 +48,9 @@ def export_student(
         class_names: Names of the classes or labels, for forms that hold them.
         output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`; as in a distiller.
         verbose: Whether to print what was written, as in `keras.Model.export`; by default not.
+        input_signature: Shapes and dtypes of the student's inputs, as in `keras.Model.export`: a
+            structure of `keras.InputSpec`, or a list of one. A model that does not know its inputs
+            needs it, such as a subclassed one. The batch size stays free.
 
     Returns:
         What was written: `path`, or what is new below it.
@@ -76,6 +82,8 @@ def export_student(
             )
     kind = None if output is None else outputs.get(output)
     check_is_model("student", student)
+    if input_signature is not None:
+        student = _with_signature(student, input_signature)
     student = _of_logits(student, kind)
     description = Description(front_end, class_names, kind)
     form = card.load()
@@ -92,6 +100,22 @@ def export_student(
     if verbose:
         print(f"{card.title} of {student.name!r} written to {written}")
     return written
+
+
+def _with_signature(student: keras.Model, signature: Any) -> keras.Model:
+    is_list = isinstance(signature, list | tuple) and len(signature) == 1
+    inputs = signature[0] if is_list else signature
+    known = symbolic_inputs(student)
+    if known is not None and not fits(known, inputs):
+        raise ValueError(
+            f"Expected an input_signature that fits the inputs of {student.name!r}, "
+            f"{_shapes_of(known)}, received {_shapes_of(inputs)}; leave it out to export those."
+        )
+    return with_inputs(student, inputs)
+
+
+def _shapes_of(inputs: Any) -> Any:
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), inputs)
 
 
 def _of_logits(student: keras.Model, kind: Output | None) -> keras.Model:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_prokt import backends
 from keras_prokt.keras_internals import (
     call_of,
     copy_sharing_weights,
@@ -71,7 +72,7 @@ def as_logits(model: keras.Model, activation: str | None = None) -> keras.Model:
         model: A functional, built sequential, or subclassed model. Of several outputs each that
             ends in an activation is converted.
         activation: "softmax" or "sigmoid", of a model in which it cannot be seen, such as one that
-            calls functions of TensorFlow or PyTorch; its logits are computed back. Of a subclassed
+            calls functions of JAX or PyTorch; its logits are computed back. Of a subclassed
             model the width decides by default: sigmoid for one output, softmax for more.
 
     Returns:
@@ -484,9 +485,20 @@ def _ending_inside(
     """Where a subclassed layer or model makes probabilities, and whether its end could be seen."""
     outputs = _outputs_inside(layer, args, kwargs)
     if outputs is None:
-        activation = _activation_of(layer)
+        activation = _activation_of(layer) or _last_activation(layer, args, kwargs)
         return (Ending(activation, layer.name, False) if activation else None), False
     return next((ending for ending in map(_ending, outputs) if ending), None), True
+
+
+def _last_activation(
+    layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> str | None:
+    """Which of `ACTIVATIONS` a layer ends in that calls functions of the backend."""
+    try:
+        name = backends.current().last_operation(layer.call, *args, **kwargs)
+    except Exception:  # what it does with tensors of a graph is the user's
+        return None
+    return name if name in ACTIVATIONS else None
 
 
 def _outputs_inside(

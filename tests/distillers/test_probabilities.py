@@ -191,3 +191,23 @@ def test_layers_of_a_subclass_are_named_as_in_it():
     with pytest.warns(InexactLogitsWarning):
         distiller.fit(X, Y, verbose=0)
     assert distiller.forwards["student"].taps["pooled"] == "hidden"
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="functions of TensorFlow")
+@pytest.mark.parametrize("as_layer", [True, False])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_functions_of_tensorflow_are_seen_too(activation, as_layer):
+    import tensorflow as tf
+
+    function, width = getattr(tf.nn, activation), 3 if activation == "softmax" else 1
+    student = (
+        keras.Sequential([keras.Input((4,)), layers.Dense(width), layers.Lambda(function)])
+        if as_layer
+        else Subclassed(4, width, function)
+    )
+    labels = Y if width > 1 else 1.0 * (Y == 1)
+    with pytest.warns(InexactLogitsWarning, match=f"The {activation} inside"):
+        distiller = ProKTDistiller(network(8, width, activation), student)
+        distiller.compile("sgd")
+        distiller.fit(X, labels, verbose=0)
+    np.testing.assert_array_equal(distiller.predict(X, verbose=0), student.predict(X, verbose=0))

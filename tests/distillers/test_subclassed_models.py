@@ -7,6 +7,7 @@ from keras import layers, ops
 from subclassed import Subclassed
 
 from keras_prokt import ProKTDistiller, StudentOnly, TrainingFault, load_student
+from keras_prokt.models.symbolic_inputs import with_inputs
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 4)).astype("float32")
@@ -143,3 +144,54 @@ def test_equal_outputs_are_no_probabilities():
     distiller = StudentOnly(visible)
     distiller.compile("sgd")
     distiller.fit(X, (Y == 1).astype("float32"), verbose=0)
+
+
+def test_an_optimizer_of_another_model_is_refused_when_the_models_are_built():
+    used = keras.optimizers.Adam()
+    used.build(keras.Sequential([keras.Input((4,)), layers.Dense(3)]).trainable_variables)
+    distiller = StudentOnly(Subclassed())
+    distiller.compile(used)
+    with pytest.raises(ValueError, match="that was built for another model"):
+        distiller.fit(X, Y, verbose=0)
+
+
+def test_several_outputs_are_refused_by_their_names():
+    class Two(Subclassed):
+        def call(self, inputs):
+            return {"logits": super().call(inputs), "features": inputs}
+
+    distiller = StudentOnly(Two())
+    distiller.compile("sgd")
+    with pytest.raises(
+        ValueError, match=r"one tensor of logits, received \['features', 'logits'\]; give a keras.M"
+    ):
+        distiller.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("student", [Subclassed, lambda: visible_network()])
+def test_keras_arguments_of_export(student, tmp_path, capsys):
+    distiller = StudentOnly(student())
+    distiller.student(X)
+    signature = [keras.InputSpec(shape=(None, 4), dtype="float32")]
+    path = tmp_path / "student.keras"
+    distiller.export(path, "keras", False, signature)
+    assert capsys.readouterr().out == ""
+    exported = load_student(path)
+    np.testing.assert_allclose(
+        exported.predict(X, verbose=0), distiller.predict(X, verbose=0), atol=1e-6
+    )
+    with pytest.raises(ValueError, match="among .*keras, .*saved_model.*; received 'onnx'"):
+        distiller.export(tmp_path / "student", format="onnx")
+
+
+def visible_network():
+    return keras.Sequential([keras.Input((4,), name="features"), layers.Dense(3)])
+
+
+def test_a_signature_keeps_names_and_has_to_fit():
+    named = with_inputs(visible_network(), keras.InputSpec(shape=(8, 4), dtype="float32"))
+    assert [(tensor.name, tensor.shape) for tensor in named.inputs] == [("features", (None, 4))]
+    with pytest.raises(ValueError, match=r"\(None, 4\), received \(None, 5\); leave it out"):
+        StudentOnly(visible_network()).export(
+            "student", input_signature=keras.InputSpec(shape=(None, 5))
+        )
