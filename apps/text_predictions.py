@@ -1,8 +1,11 @@
 """A table of texts classified by the saved student, or the teacher, of a run."""
 
+import json
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from keras_prokt.data.table import TFDS, read_table
+from keras_prokt.data.table import TFDS, read_records, read_table
 from keras_prokt.front_ends import TextFrontEnd
 from keras_prokt.settings import SettingError, argument
 from keras_prokt_apps.text_classification import texts_for_student
@@ -20,8 +23,8 @@ def predict_table(
     """Writes the class of every text of a table, and the probabilities, into a CSV.
 
     The rows are those of the table, in its order: the line (of Parquet the row) where each
-    begins, and what the run's kind of output says of it (`Output.columns`): of classes,
-    `class_name`, and for each class a column `p(NAME)`, softmax of the student's logits.
+    begins, its own columns, and what the run's kind of output says of it (`Output.columns`): of
+    classes, `class_name`, and for each class a column `p(NAME)`, softmax of the student's logits.
     Neither the data of the run nor its teacher has to be there.
 
     Args:
@@ -47,7 +50,7 @@ def predict_table(
     """
     import numpy as np
 
-    from keras_prokt.results.predictions import write_predictions
+    from keras_prokt.results.predictions import columns_of_run, write_predictions
     from keras_prokt.runs.folder import RunFolder
     from keras_prokt.runs.training_run import front_end_of, saved_model
 
@@ -91,5 +94,35 @@ def predict_table(
     by_length = saved.predict(batches.for_evaluation(), verbose=0)
     logits = np.empty_like(by_length)
     logits[batches.labels] = by_length
-    write_predictions(out, logits, record, (texts.unit, texts.numbers))
+    answers = {name for name, _ in columns_of_run(logits[:1], record)} | {texts.unit}
+    own = own_columns(read_records(table, text_columns=columns), taken=answers)
+    write_predictions(out, logits, record, (texts.unit, texts.numbers), *own)
     return len(texts)
+
+
+def own_columns(
+    records: Sequence[Mapping[str, Any]], taken: Container[str] = ()
+) -> list[tuple[str, list[str]]]:
+    """The columns of rows as texts, in the order in which they appear; empty where a row has none.
+
+    Args:
+        records: What each row holds, by the name of the column.
+        taken: Names of other columns beside them; one of these is marked as given.
+
+    Example:
+
+    >>> from keras_prokt_apps.text_predictions import own_columns
+    >>> own_columns([{"id": 1, "text": "a"}, {"text": "b", "class_name": None}], {"class_name"})
+    [('id', ['1', '']), ('text', ['a', 'b']), ('class_name (given)', ['', ''])]
+    """
+    names = dict.fromkeys(name for record in records for name in record)
+    return [
+        (f"{name} (given)" if name in taken else name, [_text(r.get(name)) for r in records])
+        for name in names
+    ]
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False, default=str)

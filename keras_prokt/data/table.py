@@ -34,6 +34,10 @@ class DuplicateTexts(DataWarning):
     """The same text is in two parts that should have none in common."""
 
 
+class SimilarClasses(DataWarning):
+    """Names of classes differ in capitals alone, so that they may be the same."""
+
+
 class UnusedSplits(DataWarning):
     """Of several splits of TensorFlow Datasets for one part only the first is used."""
 
@@ -126,6 +130,7 @@ def load_texts(
     for name in held_out:
         if name in parts:
             _check_known_labels(parts[name], class_names)
+    _warn_of_spellings(class_names)
     if "validation" not in parts:
         parts |= split_table(train, [name for name in held_out if name not in parts])
     _warn_of_duplicates(parts)
@@ -167,9 +172,10 @@ def read_table(
     """Reads texts and labels from a file.
 
     The suffix says the format: `.csv` and `.tsv` with a header, where fields in double quotes may
-    hold separators, line breaks and doubled quotes; `.jsonl` with an object a line; `.parquet`,
-    which needs the package `pyarrow`. Text is UTF-8, with or without a byte-order mark. Wholly
-    empty rows are skipped.
+    hold separators, line breaks and doubled quotes, and a `.csv` may have semicolons, tabs or bars
+    in place of commas, as its header or a first line `sep=;` says; `.jsonl` with an object a line;
+    `.parquet`, which needs the package `pyarrow`. Text is UTF-8, with or without a byte-order mark.
+    Wholly empty rows are skipped.
 
     Not every `.tsv` quotes its fields; GLUE's do not. Double quotes are characters of the text,
     and every line is a row, if the file cannot be read otherwise, or if a field in quotes would
@@ -181,7 +187,8 @@ def read_table(
         text_columns: The column of the texts, or the two of pairs.
         label_column: The column of the labels: integers, booleans or strings, without spaces
             around them. Whole numbers are integers in every format: `1.0` is the class `1`.
-            Fractions are classes only where they are text, as in CSV. `None` reads no labels.
+            Fractions are no classes; in JSON Lines and Parquet they may be strings. `None` reads
+            no labels.
 
     Returns:
         The rows in the order of the file.
@@ -206,7 +213,25 @@ def read_table(
     columns = (*text_columns, *([] if label_column is None else [label_column]))
     file_format = format_of(path)
     with contextlib.closing(file_format.read(path, columns)) as rows:
-        return make_table(str(path), text_columns, label_column, rows, file_format.unit)
+        return make_table(
+            str(path),
+            text_columns,
+            label_column,
+            rows,
+            file_format.unit,
+            has_numbers=file_format.has_numbers,
+        )
+
+
+def read_records(path: str | Path, *, text_columns: Sequence[str]) -> list[Mapping[str, Any]]:
+    """All columns of each row that `read_table` reads, in the same order.
+
+    Args:
+        path: As in `read_table`, which has read it.
+        text_columns: As in `read_table`.
+    """
+    path = Path(path)
+    return [record for _, record in format_of(path).records(path, text_columns)]
 
 
 def parse_text_columns(text: str, dataset: str | None) -> tuple[str, ...]:
@@ -332,6 +357,22 @@ def _check_known_labels(table: TextTable, class_names: Sequence[str]) -> None:
         if label not in class_names:
             kind = f"a label at {table.place(row)} that training has,"
             raise ValueError(unknown_name(kind, label, class_names))
+
+
+def _warn_of_spellings(class_names: Sequence[str]) -> None:
+    by_spelling: dict[str, list[str]] = {}
+    for name in class_names:
+        by_spelling.setdefault(name.casefold(), []).append(name)
+    alike = [names for names in by_spelling.values() if len(names) > 1]
+    if alike:
+        groups = ", ".join(" and ".join(map(repr, names)) for names in alike)
+        warnings.warn(
+            f"Expected classes that differ in more than capitals, received {groups} among the "
+            f"{len(class_names)} classes {', '.join(class_names)}; write those that are the same "
+            "alike.",
+            SimilarClasses,
+            stacklevel=3,
+        )
 
 
 def _warn_of_duplicates(parts: Mapping[str, TextTable]) -> None:

@@ -8,6 +8,15 @@ from typing import Any
 from keras_prokt.data.formats.base import is_blank
 from keras_prokt.settings import SettingError, argument
 
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+_REGRESSION = (
+    "that looks like regression, which is not learned: choose another column with "
+    f"{argument('label_column')}, or write classes as "
+)
+_AS_STRINGS = f"{_REGRESSION}strings."
+_AS_WORDS = f"{_REGRESSION}words."
+
 
 @dataclass(frozen=True)
 class TextTable:
@@ -50,8 +59,19 @@ def make_table(
     label_column: str | None,
     rows: Iterable[tuple[int, Sequence[Any]]],
     unit: str,
+    *,
+    has_numbers: bool = True,
 ) -> TextTable:
-    """The table of rows that hold the values of the columns, the label last."""
+    """The table of rows that hold the values of the columns, the label last.
+
+    Args:
+        source: As in `TextTable`.
+        text_columns: Names of the columns of texts.
+        label_column: Name of that of labels, or `None`.
+        rows: Where each row begins, and its values.
+        unit: As in `TextTable`.
+        has_numbers: Whether numbers among the values are no texts.
+    """
     table = TextTable(source, tuple([] for _ in text_columns), [], [], unit)
     for number, values in rows:
         place = f"{source}, {unit} {number}"
@@ -64,7 +84,25 @@ def make_table(
         table.numbers.append(number)
     if not table.numbers:
         raise ValueError(f"Expected rows of texts, received none in {source}; add rows.")
+    if label_column is not None and not has_numbers:
+        _check_no_regression(table, label_column)
     return table
+
+
+def _check_no_regression(table: TextTable, column: str) -> None:
+    """Refuses labels that all are numbers and not all whole, written as texts."""
+    if not all(map(_NUMBER.fullmatch, table.labels)):
+        return
+    for row, label in enumerate(table.labels):
+        if not label.lstrip("+-").isdecimal():
+            raise _no_class(f"{label!r}", column, table.place(row), _AS_WORDS)
+
+
+def _no_class(received: str, column: str, place: str, advice: str) -> SettingError:
+    return SettingError(
+        f"Expected a label that is an integer or a string in column {column!r}, received "
+        f"{received} at {place}; {advice}"
+    )
 
 
 def _checked_text(value: Any, column: str, place: str) -> str:
@@ -84,16 +122,8 @@ def _checked_label(value: Any, column: str, place: str) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, str | int):
-        advice = "write it as one of these."
-        if isinstance(value, float):
-            advice = (
-                "that looks like regression, which is not learned: choose another column with "
-                f"{argument('label_column')}, or write classes as strings."
-            )
-        raise SettingError(
-            f"Expected a label that is an integer or a string in column {column!r}, received "
-            f"{value!r} ({type(value).__name__}) at {place}; {advice}"
-        )
+        advice = _AS_STRINGS if isinstance(value, float) else "write it as one of these."
+        raise _no_class(f"{value!r} ({type(value).__name__})", column, place, advice)
     label = str(value).strip()
     if re.fullmatch(r"[+-]?[0-9]{1,4000}\.0+", label):
         label = str(int(label.partition(".")[0]))

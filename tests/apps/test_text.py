@@ -129,11 +129,11 @@ def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path, serve):
         file.write("\n" + json.dumps({"words": texts[2]}) + "\n")
     assert predict_table(folder, new, tmp_path / "out.csv", text_columns=("words",)) == 3
     header, *rows = predictions(tmp_path / "out.csv")
-    assert header == ["line", "class_name", *(f"p({name})" for name in sorted(WORDS))]
-    assert [row[:2] for row in rows] == [
-        [line, name] for line, name in zip("124", served["class_name"], strict=True)
+    assert header == ["line", "words", "class_name", *(f"p({name})" for name in sorted(WORDS))]
+    assert [row[:3] for row in rows] == [
+        list(row) for row in zip("124", texts, served["class_name"], strict=True)
     ]
-    given = [list(map(float, row[2:])) for row in rows]
+    given = [list(map(float, row[3:])) for row in rows]
     np.testing.assert_allclose(given, served["probabilities"], atol=1e-5)
     before = (tmp_path / "out.csv").read_bytes()
     for out, columns, message in (
@@ -213,9 +213,11 @@ def test_a_run_on_pairs_gives_class_names_for_raw_pairs(bert, tmp_path, serve):
     result = keras_prokt("predict", "run", "--dataset", path, cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"predictions.csv: {8 * len(pairs)} rows\n"
-    _, *rows = predictions(tmp_path / "predictions.csv")
+    header, *rows = predictions(tmp_path / "predictions.csv")
     assert [int(row[0]) for row in rows] == list(range(2, 2 + 8 * len(pairs)))
-    given = [list(map(float, row[2:])) for row in rows]
+    answers = header.index("class_name") + 1  # behind the table's own columns
+    assert answers > 2 and set(pairs) == {tuple(row[1:3]) for row in rows}
+    given = [list(map(float, row[answers:])) for row in rows]
     np.testing.assert_allclose(given, np.tile(expected, (8, 1)), atol=1e-5)
 
 
@@ -436,7 +438,7 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     new = tmp_path / "new.jsonl"
     new.write_text("".join(json.dumps({"body": text}) + "\n" for text in texts))
     predict_table(tmp_path / "run", new, tmp_path / "out.csv")
-    given = [list(map(float, row[2:])) for row in predictions(tmp_path / "out.csv")[1:]]
+    given = [list(map(float, row[3:])) for row in predictions(tmp_path / "out.csv")[1:]]
     np.testing.assert_allclose(given, served["probabilities"], atol=1e-5)
 
     # The teacher reads the word pieces of its checkpoint.
@@ -453,7 +455,7 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     of_teacher = serve(tmp_path / "run", "teacher_saved_model", text=texts)
     np.testing.assert_allclose(of_teacher["probabilities"], expected, atol=1e-5)
     predict_table(tmp_path / "run", new, tmp_path / "teacher.csv", model="teacher")
-    given = [list(map(float, row[2:])) for row in predictions(tmp_path / "teacher.csv")[1:]]
+    given = [list(map(float, row[3:])) for row in predictions(tmp_path / "teacher.csv")[1:]]
     np.testing.assert_allclose(given, expected, atol=1e-5)
     with pytest.raises(ValueError, match="at least 100 word pieces, received 99"):
         prepare(spec.replacing(student="bilstm-99"))

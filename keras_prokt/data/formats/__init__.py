@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from keras_prokt.data.formats.base import Format
-from keras_prokt.data.formats.delimited import csv_rows, tsv_rows
-from keras_prokt.data.formats.jsonl import jsonl_rows
-from keras_prokt.data.formats.parquet import parquet_rows
+from keras_prokt.data.formats.delimited import csv_records, csv_rows, tsv_records, tsv_rows
+from keras_prokt.data.formats.jsonl import jsonl_records, jsonl_rows
+from keras_prokt.data.formats.parquet import parquet_records, parquet_rows
 
 FORMATS: dict[str, Format] = {
-    ".csv": Format(csv_rows),
-    ".tsv": Format(tsv_rows),
-    ".jsonl": Format(jsonl_rows),
-    ".parquet": Format(parquet_rows, unit="row"),
+    ".csv": Format(csv_rows, csv_records, has_numbers=False),
+    ".tsv": Format(tsv_rows, tsv_records, has_numbers=False),
+    ".jsonl": Format(jsonl_rows, jsonl_records),
+    ".parquet": Format(parquet_rows, parquet_records, unit="row"),
 }
 """Formats of tables by the suffix of the file: a row a format."""
 

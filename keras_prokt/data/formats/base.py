@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ Rows = Iterator[tuple[int, Sequence[Any]]]
 """Where each row begins, its line or its number from 1, with the values of the wanted columns."""
 
 
+Records = Iterator[tuple[int, Mapping[str, Any]]]
+"""Where each row begins, as in `Rows`, with all that it holds, by the name of the column."""
+
+
 @dataclass(frozen=True)
 class Format:
     """One row of `FORMATS`: a kind of file that holds a table.
@@ -25,11 +29,16 @@ class Format:
     Attributes:
         read: The rows of a file that exists, with the values of some columns; raises `ValueError`
             with the place of what cannot be read, and `UnknownColumn`.
+        records: The same rows with all their columns; takes the file, and names of columns that
+            it has.
         unit: What the rows are numbered by, "line" or "row".
+        has_numbers: Whether numbers are told from texts.
     """
 
     read: Callable[[Path, Sequence[str]], Rows]
+    records: Callable[[Path, Sequence[str]], Records]
     unit: str = "line"
+    has_numbers: bool = True
 
 
 def is_blank(value: Any) -> bool:

@@ -6,19 +6,61 @@ import io
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from keras_prokt.data.formats.base import Rows, check_columns, decoded, is_blank
+from keras_prokt.data.formats.base import Records, Rows, check_columns, decoded, is_blank
+
+SEPARATORS = (",", ";", "\t", "|")
+"""What may stand between the fields of a `.csv`; the first with which a header has the columns."""
+
+_NAMED = re.compile(r"sep=(.)(?:\r\n|\r|\n)", re.IGNORECASE)
+"""A first line by which spreadsheets say what stands between the fields."""
 
 
 def csv_rows(path: Path, columns: Sequence[str]) -> Rows:
-    """The rows of a file with commas between its fields."""
-    yield from _delimited_rows(path, columns, _csv_records)
+    """The rows of a file with commas between its fields, or what its header has instead."""
+    yield from _delimited_rows(path, columns, partial(_separated_records, columns=columns))
+
+
+def csv_records(path: Path, columns: Sequence[str]) -> Records:
+    """All columns of each row of such a file."""
+    yield from _all_columns(path, partial(_separated_records, columns=columns))
 
 
 def tsv_rows(path: Path, columns: Sequence[str]) -> Rows:
     """The rows of a file with tabs between its fields, quoted or not."""
     yield from _delimited_rows(path, columns, _tsv_records)
+
+
+def tsv_records(path: Path, columns: Sequence[str]) -> Records:
+    """All columns of each row of such a file."""
+    yield from _all_columns(path, _tsv_records)
+
+
+def _all_columns(
+    path: Path, records_of: Callable[[str, str], Iterable[tuple[int, list[str]]]]
+) -> Records:
+    """All columns whose name no other one has."""
+    _, header = next(iter(records_of(str(path), decoded(path))), (1, []))
+    names = [name.strip() for name in header]
+    unique = [name for name in names if name and names.count(name) == 1]
+    for line, values in _delimited_rows(path, unique, records_of):
+        yield line, dict(zip(unique, values, strict=True))
+
+
+def _separated_records(
+    source: str, content: str, columns: Sequence[str]
+) -> Iterable[tuple[int, list[str]]]:
+    """As `_csv_records`, with what separates the fields found out."""
+    if named := _NAMED.match(content):
+        return _csv_records(source, content[named.end() :], named[1], first_line=2)
+    for separator in SEPARATORS:
+        with contextlib.suppress(ValueError):
+            _, header = next(_csv_records(source, content, separator), (1, []))
+            if set(columns) <= {name.strip() for name in header}:
+                return _csv_records(source, content, separator)
+    return _csv_records(source, content)
 
 
 def _delimited_rows(
@@ -102,18 +144,22 @@ def _tsv_records(source: str, content: str) -> list[tuple[int, list[str]]]:
 
 
 def _csv_records(
-    source: str, content: str, delimiter: str = ",", quoting: int = csv.QUOTE_MINIMAL
+    source: str,
+    content: str,
+    delimiter: str = ",",
+    quoting: int = csv.QUOTE_MINIMAL,
+    first_line: int = 1,
 ) -> Iterator[tuple[int, list[str]]]:
     """Every record that is not wholly empty, with the line in which it begins."""
     # Without translation, so that line breaks inside fields stay what they are.
     lines = io.StringIO(content, newline="")
     reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
-    line = 1
+    line = first_line
     try:
         for fields in reader:
             if not all(map(is_blank, fields)):
                 yield line, fields
-            line = reader.line_num + 1
+            line = reader.line_num + first_line
     except csv.Error as error:
         raise ValueError(
             f"Expected fields separated by {delimiter!r}, received a record that cannot be read "

@@ -4,11 +4,18 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_prokt.data.formats.base import Rows, check_columns, decoded, is_blank
+from keras_prokt.data.formats.base import Records, Rows, check_columns, decoded, is_blank
 
 
 def jsonl_rows(path: Path, columns: Sequence[str]) -> Rows:
     """The rows of a file with a JSON object a line."""
+    for line, record in jsonl_records(path, columns):
+        check_columns(columns, record, f"{path}, line {line}")
+        yield line, [record[name] for name in columns]
+
+
+def jsonl_records(path: Path, columns: Sequence[str]) -> Records:
+    """All that each row of a file with a JSON object a line holds."""
     # Not by splitlines: strings may hold the other line separators of Unicode.
     for line, entry in enumerate(decoded(path).split("\n"), start=1):
         if not entry.strip():
@@ -29,5 +36,4 @@ def jsonl_rows(path: Path, columns: Sequence[str]) -> Rows:
             )
         if all(map(is_blank, record.values())):
             continue
-        check_columns(columns, record, place)
-        yield line, [record[name] for name in columns]
+        yield line, record

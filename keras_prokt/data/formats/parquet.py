@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_prokt.data.formats.base import Rows, check_columns, is_blank, not_utf8
+from keras_prokt.data.formats.base import Records, Rows, check_columns, is_blank, not_utf8
 
 
 def parquet_rows(path: Path, columns: Sequence[str]) -> Rows:
@@ -41,6 +41,16 @@ def parquet_rows(path: Path, columns: Sequence[str]) -> Rows:
             if all(is_blank(column[row - 1].as_py()) for column in others.columns):
                 continue
         yield row, list(values)
+
+
+def parquet_records(path: Path, columns: Sequence[str]) -> Records:
+    """All columns of each row of a Parquet file."""
+    from pyarrow import parquet
+
+    names = parquet.read_schema(path).names
+    unique = [name for name in names if names.count(name) == 1]
+    for row, values in parquet_rows(path, unique):
+        yield row, dict(zip(unique, values, strict=True))
 
 
 def _find_undecodable(table: Any, path: Path) -> None:
