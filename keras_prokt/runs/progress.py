@@ -14,12 +14,14 @@ class Progress(keras.callbacks.Callback):
 
     Args:
         title: What is being trained.
+        trained: What the trained model is called; a teacher that is trained alone is the student
+            of its own training.
         stream: Where to write; standard error by default, so that results can be piped.
     """
 
-    def __init__(self, title: str, stream: TextIO | None = None):
+    def __init__(self, title: str, trained: str = "student", stream: TextIO | None = None):
         super().__init__()
-        self._title = title
+        self._title, self._trained = title, trained
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
 
@@ -46,7 +48,7 @@ class Progress(keras.callbacks.Callback):
             f"{label} {logs[key]:.4f}"
             for label, key in (
                 ("loss", "loss"),
-                ("student", f"val_student_{metric}"),
+                (self._trained, f"val_student_{metric}"),
                 ("teacher", f"val_teacher_{metric}"),
                 ("gap", "gap"),
             )

@@ -206,11 +206,18 @@ class Run:
                 steps_per_epoch=len(self.task.train),
                 epochs=epochs,
                 validation_data=self.task.validation.for_evaluation(),
-                callbacks=[*callbacks, backup, Progress(title)],
+                callbacks=[*callbacks, backup, Progress(title, _trained_in(name))],
                 verbose=0,
             )
         if self.stop.signal is not None:  # it came after the last step; the state is saved
             raise Stopped(self.stop.signal)
+
+
+def _trained_in(name: str) -> str:
+    """What the student of a training is to the run."""
+    if name in ("teacher", "head_start"):
+        return "teacher"
+    return "assistant" if name.startswith("assistant-") else "student"
 
 
 class TimedBackup(ResumableBackup):
