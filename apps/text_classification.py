@@ -5,6 +5,7 @@ Imports no Keras, so that apps can be listed at once.
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,7 @@ from keras_prokt.bert_heads import trained_files
 from keras_prokt.data.prepared import check_prepared
 from keras_prokt.data.prepared_folder import PreparedFolder
 from keras_prokt.data.vocabulary import check_size
-from keras_prokt.names import unknown_name
+from keras_prokt.names import DataWarning, unknown_name
 from keras_prokt.settings import SettingError, argument
 from keras_prokt_apps.glue.data import GLUE_TASKS, load_glue
 
@@ -310,6 +311,65 @@ def texts_for_student(
     ).longest_first()
 
 
+class CutTexts(DataWarning):
+    """Many texts are longer than the models read."""
+
+
+class UnknownPieces(DataWarning):
+    """Many word pieces of the texts are not in a vocabulary, so that all look the same."""
+
+
+MANY = 0.1
+"""Share of texts that are cut, or of word pieces that are unknown, from which on it is warned."""
+
+
+def text_shares(
+    inputs: Mapping[str, Any], front_ends: "Mapping[str, TextFrontEnd]"
+) -> dict[str, dict[str, float]]:
+    """How much of some texts two models do not see, and a warning where it is much.
+
+    Args:
+        inputs: "teacher" and "student": the inputs of that model, lists of rows.
+        front_ends: "teacher" and "student": how it reads texts.
+
+    Returns:
+        As in `Task.text_shares`.
+    """
+    shares = {role: _shares(inputs[role], front_ends[role]) for role in ("teacher", "student")}
+    longest = front_ends["teacher"].max_length
+    if (cut := max(one["cut"] for one in shares.values())) > MANY:
+        warnings.warn(
+            f"Expected texts of fewer than {longest} word pieces, received {cut:.0%} that are as "
+            "long or longer, and are cut there; a larger max_length keeps their ends.",
+            CutTexts,
+            stacklevel=2,
+        )
+    many = {role: one["unknown"] for role, one in shares.items() if one["unknown"] > MANY}
+    if many:
+        warnings.warn(
+            f"Expected texts that the vocabulary of {' and '.join(many)} can spell, received "
+            f"{max(many.values()):.0%} unknown word pieces, which look all the same; choose a "
+            "checkpoint for this language and script.",
+            UnknownPieces,
+            stacklevel=2,
+        )
+    return shares
+
+
+def _shares(inputs: Mapping[str, Any], front_end: "TextFrontEnd") -> dict[str, float]:
+    import numpy as np
+
+    rows = [row for name, rows in inputs.items() if name.startswith("token_ids") for row in rows]
+    lengths = np.array([len(row) for row in rows])
+    pieces = np.concatenate([np.asarray(row) for row in rows])
+    known = {name: number for number, name in enumerate(front_end.vocabulary)}
+    words = pieces[~np.isin(pieces, [known.get("[CLS]", -1), known.get("[SEP]", -1)])]
+    return {
+        "cut": round(float(np.mean(lengths >= front_end.max_length)), 4),
+        "unknown": round(float(np.mean(words == known.get("[UNK]", -1))), 4) if len(words) else 0.0,
+    }
+
+
 class TextPart(NamedTuple):
     """One part of a data set: a list of texts a column, one or two, and class numbers."""
 
@@ -383,6 +443,7 @@ def text_task(
         role: TextFrontEnd.from_tokenizer(reader.tokenizer, max_length=max_length, pair=is_pair)
         for role, reader in readers.items()
     }
+    shares = text_shares(batches["train"].inputs, front_ends)
     return Task(
         train=batches.pop("train"),
         validation=batches.pop("validation"),
@@ -396,6 +457,7 @@ def text_task(
         metrics=metrics,
         more_validation=batches,
         presets=tuple(dict.fromkeys((request.teacher, student.preset))),
+        text_shares=shares,
     )
 
 
@@ -473,6 +535,9 @@ def prepared_text_task(request: TaskRequest, *, is_pair: bool) -> Task:
         build_student=build_student,
         front_end=front_end,
         teacher_front_end=front_ends["teacher"],
+        text_shares=text_shares(
+            data["train"].inputs, {"teacher": front_ends["teacher"], "student": front_end}
+        ),
     )
 
 

@@ -163,6 +163,9 @@ class Task:
             that what is wrong with its labels is wrong with theirs.
         teacher_front_end: As `front_end`, of the teacher.
         presets: Names of the checkpoints that the models start from.
+        text_shares: Of models that read texts, by "teacher" and "student": `cut`, the share of the
+            training texts that are as long as texts can be, and `unknown`, the share of their word
+            pieces that the vocabulary lacks.
         output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`.
         teacher_files: Gives the files of a teacher that is trained for the task already, its last
             layer included; none where `build_teacher` makes one whose last layer is untrained.
@@ -180,6 +183,7 @@ class Task:
     validates_on_training_set: bool = False
     teacher_front_end: "FrontEnd | None" = None
     presets: tuple[str, ...] = ()
+    text_shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     output: str = "classes"
     teacher_files: Callable[[], Sequence[Path]] = tuple
 

@@ -102,6 +102,7 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
             *_stopped(results, training["epochs"]),
             f"examples: {examples}; seconds: one pass over the held-out data",
             *_lengths(record.get("lengths")),
+            *_texts(record.get("texts")),
             "",
             format_table(columns, rows),
             *_scores(results.get("scores", {})),
@@ -220,6 +221,19 @@ def _lengths(lengths: dict[str, float] | None) -> list[str]:
         f"lengths: {lengths['mean']:.1f} on average, at most {lengths['longest']}; batches of "
         f"{lengths['padded_lengths']} lengths, {lengths['padding']:.1%} of positions padding"
     ]
+
+
+def _texts(texts: Mapping[str, Mapping[str, float]] | None) -> list[str]:
+    """How much of the training texts the models do not see."""
+    if not texts:
+        return []
+    shares = {
+        role: f"{one['cut']:.1%} cut, {one['unknown']:.1%} of word pieces unknown"
+        for role, one in texts.items()
+    }
+    if len(set(shares.values())) == 1:
+        return [f"texts: {next(iter(shares.values()))}"]
+    return [f"texts: {'; '.join(f'{role} {share}' for role, share in shares.items())}"]
 
 
 def _measured(models: Iterable[dict[str, Any]]) -> list[_Column]:

@@ -52,6 +52,7 @@ _SHAPE = {
     "training_seconds?": _NUMBER,
     "examples?": {"*": int},
     "lengths?": (_LENGTHS, type(None)),
+    "texts?": {"*": {"cut": _NUMBER, "unknown": _NUMBER}},
     "cost?": {"forwards": {"*": int}, "flops": {"*": (int, type(None))}},
     "files?": {"*": str},
     "results?": {

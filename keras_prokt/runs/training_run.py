@@ -310,6 +310,7 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
         "training_seconds": round(training_seconds, 2),
         "examples": {name: b.num_examples for name, b in all_batches(run.task).items()},
         "lengths": run.task.train.lengths(),
+        "texts": {role: dict(shares) for role, shares in run.task.text_shares.items()},
         "cost": cost_of(plan, epochs.last),
         "results": results,
         "files": folder.digests(),

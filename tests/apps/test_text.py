@@ -23,6 +23,7 @@ from keras_prokt.runs.task import prepare
 from keras_prokt.runs.teachers import ready_teacher
 from keras_prokt.runs.training import Run
 from keras_prokt.runs.training_run import run
+from keras_prokt_apps.text_classification import CutTexts, UnknownPieces
 from keras_prokt_apps.text_predictions import predict_table
 
 pytestmark = pytest.mark.skipif(
@@ -351,8 +352,10 @@ def test_texts_are_cut_to_the_positions_of_both_models(table, bert, tmp_path):
 def test_texts_are_cut_at_the_length_asked_for(table, bert, tmp_path):
     short, arguments = str(tmp_path / "short"), {"teacher": bert, "columns": ("title", "body")}
     write_bert(short, max_length=6)
-    task = get_app("text").prepare(request_of(table, **arguments, max_length=7))
+    with pytest.warns(CutTexts, match="fewer than 7 word pieces, received 100% that are as long"):
+        task = get_app("text").prepare(request_of(table, **arguments, max_length=7))
     assert task.front_end.max_length == 7
+    assert task.text_shares["teacher"] == {"cut": 1.0, "unknown": 0.0}
     of_teacher = task.train.inputs["teacher"]["token_ids"]
     assert max(len(row) for row in of_teacher) == 7
     assert max(len(row) for row in task.train.inputs["student"]["token_ids_pair"]) <= 7
@@ -370,6 +373,22 @@ def test_texts_are_cut_at_the_length_asked_for(table, bert, tmp_path):
         RunSpec.resolve("digits", "prokt", max_length=64)
     settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
     assert RunSpec.resolve("text", "prokt", max_length=64, **settings).max_length == 64
+
+
+def test_word_pieces_that_a_vocabulary_lacks_are_counted_and_warned_of(table, bert, tmp_path):
+    unknown = str(tmp_path / "unknown")
+    write_bert(unknown, ["an", "film", "number", ","])
+    expected = "the vocabulary of teacher and student can spell, received [0-9]+% unknown"
+    with pytest.warns(UnknownPieces, match=expected):
+        task = get_app("text").prepare(request_of(table, teacher=unknown))
+    rows = task.train.inputs["student"]["token_ids"]
+    pieces = [task.front_end.vocabulary[i] for row in rows for i in row]
+    words = [piece for piece in pieces if piece not in ("[CLS]", "[SEP]")]
+    share = words.count("[UNK]") / len(words)
+    assert task.text_shares["student"] == {"cut": 0.0, "unknown": round(share, 4)}
+    assert 0.2 < share < 1
+    shares = get_app("text").prepare(request_of(table, teacher=bert)).text_shares
+    assert shares["student"] == {"cut": 0.0, "unknown": 0.0}
 
 
 def test_a_bert_of_one_segment_reads_no_pairs(table, tmp_path):
