@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import importlib.util
+import logging
 import os
 import shlex
 import sys
@@ -43,6 +44,8 @@ def use_backend_of(spec: RunSpec, threads: int | None = None) -> None:
     for variable, value in BACKENDS[spec.backend].environment.items():
         os.environ.setdefault(variable, value)
     use_threads(threads)
+    # Its AutoGraph and retracing warnings are about code and shapes that no user can change.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _without_native_chatter():
         if spec.deterministic:
             use_deterministic_operations(spec.backend)
