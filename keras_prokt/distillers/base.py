@@ -103,8 +103,8 @@ class Distiller(KerasTrainer):
         target_mode: Mode of the forwards that only make a target, "inference" or "training".
             Neither changes moving statistics or random seeds.
         teacher_inputs: Function of the batch's `x` that gives the teacher's inputs.
-        student_inputs: The same for the student; `predict` takes such an `x`, or what is plainly
-            the student's own inputs: of their structure and shape, which batches do not have.
+        student_inputs: The same for the student; `predict` and `evaluate` take such an `x`, or the
+            student's own inputs, of a structure or shape that batches do not have.
             Without functions, a batch whose `x` is a dict with the keys `"teacher"` and `"student"`
             is taken apart by name, and any other `x` goes to both. Besides, such a batch may have
             `"index"`, the positions of the examples in the training data, for objectives with a

@@ -165,7 +165,7 @@ class BatchReader:
                 "received inputs alone; add labels."
             )
         teacher_inputs = self.inputs("teacher", x) if with_teacher else None
-        student_inputs = self.inputs("student", x)
+        student_inputs = self.own_inputs("student", x)  # alone in `evaluate`
         labels, labelled, flags = check_labels(y)
         flags["inputs"] = any_not_finite([teacher_inputs, student_inputs, sample_weight])
         size = ops.shape(labels)[0]

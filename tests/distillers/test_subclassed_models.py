@@ -108,6 +108,8 @@ def test_the_student_reads_its_part_of_a_batch_or_that_part_alone():
     expected = halved.student.predict(X[:, :2], verbose=0)
     np.testing.assert_array_equal(halved.predict(X, verbose=0), expected)
     np.testing.assert_array_equal(halved.predict(X[:, :2], verbose=0), expected)
+    evaluated = [halved.evaluate(x, Y, verbose=0) for x in (X, X[:, :2])]
+    assert evaluated[0] == evaluated[1]
 
 
 def test_a_batch_that_could_be_the_students_inputs_is_taken_for_a_batch():
