@@ -52,12 +52,13 @@ def prepare(request: TaskRequest) -> Task:
 
 def _texts(request: TaskRequest) -> LabelledTexts:
     """The user's data, read once as long as the files stay as they are."""
-    files = (request.dataset, request.validation, request.test)
+    files = (request.dataset, request.validation, request.test, request.unlabelled)
     return _read(
         *files,
         tuple(request.text_columns),
         request.label_column,
         request.data_dir,
+        request.unlabelled_rows,
         states=tuple(map(_state, files)),
     )
 
@@ -67,9 +68,11 @@ def _read(
     dataset: str,
     validation: str | None,
     test: str | None,
+    unlabelled: str | None,
     text_columns: tuple[str, ...],
     label_column: str,
     data_dir: str | None,
+    unlabelled_rows: bool,
     *,
     states: tuple[tuple[int, int] | None, ...],
 ) -> LabelledTexts:
@@ -80,6 +83,8 @@ def _read(
         validation=validation,
         test=test,
         data_dir=data_dir,
+        unlabelled_rows=unlabelled_rows,
+        unlabelled=unlabelled,
     )
 
 

@@ -354,6 +354,14 @@ class DataSettings:
         is_file=True,
         is_listed=False,
     )
+    unlabelled_rows: bool = _columns(
+        "Rows with an empty label train without one; otherwise they are refused.",
+        bool,
+        default=False,
+    )
+    unlabelled: str | None = _columns(
+        "A table of more texts, without labels, that train too.", is_file=True, is_listed=False
+    )
     split_seed: int | None = setting(
         "Seed of the division into training and validation data. [default: one division for all]",
         int,
@@ -376,6 +384,12 @@ class DataSettings:
         float,
         above=0,
         below=1,
+        is_listed=False,
+    )
+    labelled: int | None = setting(
+        "For research: so many training examples keep their label, the others have none.",
+        int,
+        at_least=1,
         is_listed=False,
     )
     max_length: int | None = setting(

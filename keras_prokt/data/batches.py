@@ -145,7 +145,7 @@ class Batches:
     def limited(self, count: int) -> "Batches":
         """The first `count` examples in an order given by the seed alone."""
         order = np.random.default_rng([self.seed, 1]).permutation(self.num_examples)
-        return self._taking(np.sort(order[:count]))
+        return self.taking(np.sort(order[:count]))
 
     def longest_first(self) -> "Batches":
         """The same examples by falling length, for evaluation of ragged inputs: little padding.
@@ -157,7 +157,7 @@ class Batches:
         """
         if self._lengths is None:
             raise ValueError("Expected ragged inputs, received arrays; they have one length.")
-        return self._taking(np.argsort(-self._lengths, kind="stable"))
+        return self.taking(np.argsort(-self._lengths, kind="stable"))
 
     def in_order(self) -> "Batches":
         """The same examples in the order of the data, without anything random about them."""
@@ -183,7 +183,8 @@ class Batches:
         """The same examples with other labels."""
         return self._like(self.inputs, labels, self.sample_weight)
 
-    def _taking(self, indices: np.ndarray) -> "Batches":
+    def taking(self, indices: np.ndarray) -> "Batches":
+        """Some of the examples, in the order of their indices."""
         return self._like(
             _map(self.inputs, _once(lambda leaf: _rows(leaf, indices))),
             self.labels[indices],

@@ -8,14 +8,14 @@ import random
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from keras_prokt.data.formats import format_of
 from keras_prokt.data.formats.base import UnknownColumn, check_columns
 from keras_prokt.data.prepared import check_prepared
-from keras_prokt.data.text_table import TextTable, make_table
+from keras_prokt.data.text_table import UNLABELLED, TextTable, make_table
 from keras_prokt.data.tfds_files import prepared_builder, read_split
 from keras_prokt.names import DataWarning, unknown_name
 from keras_prokt.settings import SettingError, argument
@@ -59,8 +59,9 @@ class LabelledTexts:
     count: int
 
     def labels(self, part: str) -> list[int]:
-        """The number of each row's class."""
+        """The number of each row's class, `UNLABELLED` of one without a label."""
         numbers = {name: number for number, name in enumerate(self.class_names)}
+        numbers[""] = UNLABELLED
         return [numbers[label] for label in self.parts[part].labels]
 
 
@@ -72,6 +73,8 @@ def load_texts(
     validation: str | None = None,
     test: str | None = None,
     data_dir: str | None = None,
+    unlabelled_rows: bool = False,
+    unlabelled: str | None = None,
 ) -> LabelledTexts:
     """Reads a labelled data set of texts and cuts off what it has not held out.
 
@@ -89,6 +92,8 @@ def load_texts(
         validation: A file with the same columns to validate on.
         test: A file with the same columns to test on.
         data_dir: Directory of the sets of TensorFlow Datasets; see `tfds_directory`.
+        unlabelled_rows: Whether rows of `dataset` may have an empty label; all of them train.
+        unlabelled: A file with the columns of texts, whose rows train without a label.
 
     Returns:
         The parts and the class names: those of TensorFlow Datasets, otherwise sorted, numerically
@@ -112,18 +117,27 @@ def load_texts(
     class_names = None
     if dataset.startswith(TFDS):
         _check_no_files(given)
-        parts, class_names = _tfds_parts(dataset.removeprefix(TFDS), columns, data_dir)
+        name = dataset.removeprefix(TFDS)
+        parts, class_names = _tfds_parts(name, columns, data_dir, unlabelled_rows)
     else:
         parts = {
-            name: read_table(path, text_columns=text_columns, label_column=label_column)
+            name: read_table(
+                path,
+                text_columns=text_columns,
+                label_column=label_column,
+                unlabelled_rows=unlabelled_rows and name == "train",
+            )
             for name, path in {"train": dataset, **given}.items()
         }
     train = parts["train"]
-    present = _sorted_names(train.labels)
+    present = _sorted_names(filter(None, train.labels))
+    if not present and unlabelled_rows and "validation" in parts:
+        present = _sorted_names(parts["validation"].labels)  # training may have no label at all
     if len(present) < 2:
+        received = f"{present[0]!r} in each of" if present else "none in any of"
         raise SettingError(
-            f"Expected at least two classes in column {label_column!r}, received {present[0]!r} in "
-            f"each of the {len(train)} rows of {train.source}; choose another column with "
+            f"Expected at least two classes in column {label_column!r}, received {received} "
+            f"the {len(train)} rows of {train.source}; choose another column with "
             f"{argument('label_column')}."
         )
     class_names = class_names or present
@@ -133,6 +147,11 @@ def load_texts(
     _warn_of_spellings(class_names)
     if "validation" not in parts:
         parts |= split_table(train, [name for name in held_out if name not in parts])
+    if unlabelled is not None:
+        more = read_table(unlabelled, text_columns=text_columns, label_column=None)
+        parts["train"], alone = _joined(parts["train"], more), parts["train"]
+        _warn_of_duplicates(parts)
+        return LabelledTexts(class_names, parts, list(range(len(parts["train"]))), len(alone))
     _warn_of_duplicates(parts)
     position_of = {number: position for position, number in enumerate(train.numbers)}
     positions = [position_of[number] for number in parts["train"].numbers]
@@ -167,7 +186,11 @@ def _check_no_files(given: Mapping[str, str]) -> None:
 
 
 def read_table(
-    path: str | Path, *, text_columns: Sequence[str], label_column: str | None
+    path: str | Path,
+    *,
+    text_columns: Sequence[str],
+    label_column: str | None,
+    unlabelled_rows: bool = False,
 ) -> TextTable:
     """Reads texts and labels from a file.
 
@@ -189,6 +212,7 @@ def read_table(
             around them. Whole numbers are integers in every format: `1.0` is the class `1`.
             Fractions are no classes; in JSON Lines and Parquet they may be strings. `None` reads
             no labels.
+        unlabelled_rows: Whether a row may have an empty label, which then is `""`.
 
     Returns:
         The rows in the order of the file.
@@ -220,6 +244,7 @@ def read_table(
             rows,
             file_format.unit,
             has_numbers=file_format.has_numbers,
+            unlabelled_rows=unlabelled_rows,
         )
 
 
@@ -269,7 +294,7 @@ def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTabl
 
     Returns:
         The parts by name, and under "train" the rest, in the order of the table. Every part has at
-        least one row of every class.
+        least one row of every class; rows without a label are all in "train".
 
     Raises:
         ValueError: If a class has fewer rows than there are parts.
@@ -277,8 +302,10 @@ def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTabl
     rows_of: dict[str, list[int]] = {}
     for row, label in enumerate(table.labels):
         rows_of.setdefault(label, []).append(row)
+    unlabelled = rows_of.pop("", [])
     names = ("train", *held_out)
     keep: dict[str, list[int]] = {name: [] for name in names}
+    keep["train"] += unlabelled
     generator = random.Random(SPLIT_SEED)
     for label in _sorted_names(rows_of):
         rows = rows_of[label]
@@ -300,7 +327,7 @@ def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTabl
 
 
 def _tfds_parts(
-    name: str, columns: Sequence[str], data_dir: str | None
+    name: str, columns: Sequence[str], data_dir: str | None, unlabelled_rows: bool = False
 ) -> tuple[dict[str, TextTable], list[str] | None]:
     """The splits of a set of TensorFlow Datasets, and its class names if it has any."""
     info = prepared_builder(name, data_dir=data_dir).info
@@ -326,7 +353,14 @@ def _tfds_parts(
                 continue
             values[-1] = [class_names[i] if i >= 0 else None for i in values[-1]]
         rows = enumerate(zip(*values, strict=True), start=1)
-        parts[part] = make_table(f"{TFDS}{name} {split}", columns[:-1], columns[-1], rows, "row")
+        parts[part] = make_table(
+            f"{TFDS}{name} {split}",
+            columns[:-1],
+            columns[-1],
+            rows,
+            "row",
+            unlabelled_rows=unlabelled_rows and part == "train",
+        )
         if len(splits) > 1:
             warnings.warn(
                 f"Expected one {part} split in {TFDS}{name}, received {', '.join(splits)}; "
@@ -350,6 +384,16 @@ def _sorted_names(labels: Iterable[str]) -> list[str]:
     if all(re.fullmatch(r"[+-]?[0-9]{1,4000}", name) for name in names):
         names.sort(key=int)
     return names
+
+
+def _joined(table: TextTable, more: TextTable) -> TextTable:
+    """A table, and after it texts without labels."""
+    return replace(
+        table,
+        texts=tuple([*a, *b] for a, b in zip(table.texts, more.texts, strict=True)),
+        labels=[*table.labels, *[""] * len(more)],
+        numbers=[*table.numbers, *more.numbers],
+    )
 
 
 def _check_known_labels(table: TextTable, class_names: Sequence[str]) -> None:

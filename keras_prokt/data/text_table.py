@@ -8,6 +8,9 @@ from typing import Any
 from keras_prokt.data.formats.base import is_blank
 from keras_prokt.settings import SettingError, argument
 
+UNLABELLED = -1
+"""Number of the class of a row without a label."""
+
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 _REGRESSION = (
@@ -25,7 +28,7 @@ class TextTable:
     Args:
         source: What messages call it: the path of the file, or the name of the set and its split.
         texts: A list of texts a column, one or two.
-        labels: The name of each row's class; empty where labels are not read.
+        labels: The name of each row's class, "" of one without; empty where labels are not read.
         numbers: Where each row begins: its line in the file or its number, from 1.
         unit: What `numbers` count, "line" or "row".
     """
@@ -61,6 +64,7 @@ def make_table(
     unit: str,
     *,
     has_numbers: bool = True,
+    unlabelled_rows: bool = False,
 ) -> TextTable:
     """The table of rows that hold the values of the columns, the label last.
 
@@ -71,6 +75,7 @@ def make_table(
         rows: Where each row begins, and its values.
         unit: As in `TextTable`.
         has_numbers: Whether numbers among the values are no texts.
+        unlabelled_rows: Whether a row may have an empty label.
     """
     table = TextTable(source, tuple([] for _ in text_columns), [], [], unit)
     for number, values in rows:
@@ -80,7 +85,9 @@ def make_table(
         ):  # a label follows
             column.append(_checked_text(value, name, place))
         if label_column is not None:
-            table.labels.append(_checked_label(values[-1], label_column, place))
+            is_unlabelled = unlabelled_rows and is_blank(values[-1])
+            label = "" if is_unlabelled else _checked_label(values[-1], label_column, place)
+            table.labels.append(label)
         table.numbers.append(number)
     if not table.numbers:
         raise ValueError(f"Expected rows of texts, received none in {source}; add rows.")
@@ -91,10 +98,10 @@ def make_table(
 
 def _check_no_regression(table: TextTable, column: str) -> None:
     """Refuses labels that all are numbers and not all whole, written as texts."""
-    if not all(map(_NUMBER.fullmatch, table.labels)):
+    if not all(_NUMBER.fullmatch(label) for label in table.labels if label):
         return
     for row, label in enumerate(table.labels):
-        if not label.lstrip("+-").isdecimal():
+        if label and not label.lstrip("+-").isdecimal():
             raise _no_class(f"{label!r}", column, table.place(row), _AS_WORDS)
 
 
@@ -118,7 +125,8 @@ def _checked_text(value: Any, column: str, place: str) -> str:
 
 
 def _checked_label(value: Any, column: str, place: str) -> str:
-    _check_filled("a label", value, column, place)
+    advice = f"fill it in, remove the row, or say that it has none, {argument('unlabelled_rows')}"
+    _check_filled("a label", value, column, place, advice)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, str | int):
@@ -131,11 +139,16 @@ def _checked_label(value: Any, column: str, place: str) -> str:
     return label
 
 
-def _check_filled(what: str, value: Any, column: str, place: str) -> None:
+def _check_filled(
+    what: str,
+    value: Any,
+    column: str,
+    place: str,
+    advice: str = "fill it in or remove the row",
+) -> None:
     if is_blank(value):
-        raise ValueError(
-            f"Expected {what} in column {column!r}, received an empty one at {place}; fill it in "
-            "or remove the row."
+        raise SettingError(
+            f"Expected {what} in column {column!r}, received an empty one at {place}; {advice}."
         )
 
 

@@ -89,7 +89,11 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
         "student": models["student"],
     }
     used = ", ".join(f"{role} {n}" for role, n in names.items() if role in results["models"])
-    examples = ", ".join(f"{count:,} {part}" for part, count in record["examples"].items())
+    counts = record["examples"]
+    parts = {part: f"{count:,} {part}" for part, count in counts.items()}
+    if (labelled := record.get("labelled", counts.get("train"))) != counts.get("train"):
+        parts["train"] += f", {labelled:,} of them with a label"
+    examples = ", ".join(parts.values())
     return "\n".join(
         [
             head,

@@ -58,7 +58,7 @@ def _models_and_forwards(
     plan: Plan, epochs: int | None = None
 ) -> tuple[dict[str, keras.Model], Counter[str]]:
     run, spec = plan.run, plan.run.spec
-    examples = run.task.train.num_examples
+    examples, labelled = run.task.train.num_examples, run.labelled.num_examples
     models: dict[str, keras.Model] = {}
     forwards: Counter[str] = Counter()
     own = "teacher"
@@ -71,9 +71,9 @@ def _models_and_forwards(
     elif plan.teachers:
         models["teacher"] = plan.teachers["teacher"]
         if run.method.trains_teacher_before and spec.teacher_init is None:
-            forwards["teacher"] += FORWARDS_OF_TRAINING * examples * spec.teacher_epochs
+            forwards["teacher"] += FORWARDS_OF_TRAINING * labelled * spec.teacher_epochs
         if plan.head_start is not None:
-            forwards["teacher"] += FORWARDS_OF_TRAINING * examples * spec.teacher_head_start
+            forwards["teacher"] += FORWARDS_OF_TRAINING * labelled * spec.teacher_head_start
     models["student"] = plan.distiller.student
     stages = [(plan.distiller, spec.epochs if epochs is None else epochs)]
     if plan.first_stage is not None:
@@ -103,6 +103,7 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
     spec = spec.replacing(steps_per_execution=min(spec.steps_per_execution, MOST_AT_ONCE))
     run = Run(spec, RunFolder("unused"))
     plan, steps = plan_of(run), len(run.task.train)
+    labelled = run.labelled
     models, _ = _models_and_forwards(plan)
     phases: dict[str, tuple[Distiller, int, Batches]] = {}
     is_trained = spec.teacher_init is not None or spec.teacher_epochs == 0
@@ -112,8 +113,8 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
         trainer.compile(optimizer=optimizer_recipe(spec.optimizers["teacher"]).build(steps))
         phases["teacher, if it is not there yet"] = (
             trainer,
-            spec.teacher_epochs * steps,
-            run.task.train,
+            spec.teacher_epochs * len(labelled),
+            labelled,
         )
     assistant = plan.assistant
     while assistant is not None:
@@ -122,7 +123,8 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
         phases[name] = (assistant.distiller, own.spec.epochs * steps, own.task.train)
         assistant = assistant.assistant
     if plan.head_start is not None:
-        phases["head start"] = (plan.head_start, spec.teacher_head_start * steps, run.task.train)
+        count = spec.teacher_head_start * len(labelled)
+        phases["head start"] = (plan.head_start, count, labelled)
     if plan.first_stage is not None:
         phases["first stage"] = (
             plan.first_stage,

@@ -116,7 +116,7 @@ def plan_of(run: Run) -> Plan:
     # The last one that was trained teaches: the assistant, where there is one.
     own = list(teachers.values())[-1] if teachers else None
     if regime.trains_teacher is None:
-        distiller: Distiller = make(student, output=run.output.id)
+        distiller: Distiller = make(student, output=run.output.id, ignore_class=run.ignore_class)
     else:
         # Those that a distiller passes on are arguments of all distillers.
         known = {**inspect.signature(Distiller).parameters, **inspect.signature(make).parameters}
@@ -130,13 +130,14 @@ def plan_of(run: Run) -> Plan:
             objectives=[objectives[name] for name in method.matched],
             label_weight=ends_of(spec.label_weight)[0],
             output=run.output.id,
+            ignore_class=run.ignore_class,
             **arguments,
         )
     _compile(run, distiller, spec.epochs)
     head_start = None
     if spec.teacher_head_start is not None:
         head_start = trainer_of_teacher(run, run.teacher, "head_start")
-        steps = spec.teacher_head_start * len(run.task.train)
+        steps = spec.teacher_head_start * len(run.labelled)
         head_start.compile(
             optimizer=optimizer_recipe(spec.optimizers["teacher"]).build(steps),
             loss=run.label_loss,
@@ -147,7 +148,12 @@ def plan_of(run: Run) -> Plan:
     if first:
         stage_teacher = own if run.assistant is not None else run.fixed_teacher
         first_stage = FrozenTeacherDistiller(
-            stage_teacher, student, objectives=first, output=run.output.id, name="first_stage"
+            stage_teacher,
+            student,
+            objectives=first,
+            output=run.output.id,
+            ignore_class=run.ignore_class,
+            name="first_stage",
         )
         _compile(run, first_stage, spec.first_stage_epochs)
     key = _assistant_key(run) if run.is_of_assistant else None

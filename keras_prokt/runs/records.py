@@ -51,6 +51,7 @@ _SHAPE = {
     "wall_seconds?": _NUMBER,
     "training_seconds?": _NUMBER,
     "examples?": {"*": int},
+    "labelled?": int,
     "lengths?": (_LENGTHS, type(None)),
     "texts?": {"*": {"cut": _NUMBER, "unknown": _NUMBER}},
     "cost?": {"forwards": {"*": int}, "flops": {"*": (int, type(None))}},

@@ -87,11 +87,15 @@ def check_stored_outputs(spec: Any, method: Method) -> None:
                     f"teacher itself ({argument('teacher_init')}), or use '{name}+prokt', which "
                     "trains one on them."
                 )
-    if spec.teacher_head_start is not None:
-        raise SettingError(
-            f"Expected no {argument('teacher_head_start')} with {outputs}, received "
-            f"{spec.teacher_head_start!r}; that is on labels."
-        )
+    for name, reason in (
+        ("teacher_head_start", "that is on labels"),
+        ("unlabelled", "its rows are not among those of the training data"),
+    ):
+        if getattr(spec, name) is not None:
+            raise SettingError(
+                f"Expected no {argument(name)} with {outputs}, received {getattr(spec, name)!r}; "
+                f"{reason}."
+            )
     for name in ("label_smoothing", "class_weight"):
         if getattr(spec, name) and not any(ends_of(spec.label_weight)):
             raise SettingError(

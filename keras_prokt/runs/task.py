@@ -18,6 +18,12 @@ from keras_prokt.results.evaluation import checked_labels
 from keras_prokt.results.metrics import get as get_metrics
 from keras_prokt.runs.progress import say
 from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.unlabelled import (
+    hide_labels,
+    labelled_only,
+    labelled_rows,
+    prepare_unlabelled,
+)
 from keras_prokt.settings import SettingError, argument
 
 _TEACHER = "teacher"
@@ -41,8 +47,11 @@ def prepare(spec: RunSpec) -> Task:
     get_metrics(task.metrics, kind)
     if spec.label_noise is not None:
         _make_labels_wrong(task, spec)
+    if spec.labelled is not None:
+        hide_labels(task, spec)
     if spec.teacher_outputs is not None:
         _add_teacher_outputs(task, spec)
+    prepare_unlabelled(task, spec)
     if len(task.train) % spec.steps_per_execution:
         divisors = [n for n in range(1, len(task.train) + 1) if len(task.train) % n == 0]
         raise SettingError(
@@ -73,7 +82,10 @@ def _make_labels_wrong(task: Task, spec: RunSpec) -> None:
     kind = outputs.get(task.output)
 
     def wrong(batches: Batches, seed: int) -> Batches:
-        labels = kind.wrong_labels(batches.labels, task.class_names, spec.label_noise, seed)
+        rows = labelled_rows(batches)
+        labels = batches.labels.copy()
+        of_rows = labels[rows]
+        labels[rows] = kind.wrong_labels(of_rows, task.class_names, spec.label_noise, seed)
         return batches.with_labels(labels)
 
     task.train = wrong(task.train, spec.seed)
@@ -125,6 +137,7 @@ def check_labels(task: Task, width: int) -> None:
     """
     kind = outputs.get(task.output)
     for part, batches in all_batches(task).items():
+        batches = labelled_only(batches) if part == "train" else batches
         checked_labels(batches.labels, kind, width, f"{part} ")
     if task.class_names:
         kind.check_names(task.class_names, width)

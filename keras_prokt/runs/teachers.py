@@ -154,7 +154,7 @@ def _train_teacher(run: Run, key: dict[str, Any], files: dict[int, str]) -> None
     epochs = run.spec.teacher_epochs
     trainer.compile(
         optimizer=optimizer_recipe(run.spec.optimizers["teacher"]).build(
-            epochs * len(run.task.train)
+            epochs * len(run.labelled)
         ),
         loss=run.label_loss,
         metrics=get_metrics(run.task.metrics, run.output),
@@ -178,6 +178,7 @@ def _train_teacher(run: Run, key: dict[str, Any], files: dict[int, str]) -> None
         callbacks=[_SaveAfter(after), best],
         name="teacher",
         files=[*after.values(), best.pointer],
+        data=run.labelled,
     )
     kept = {
         _LAST: {_MODEL: after[epochs]},
@@ -254,7 +255,7 @@ def teacher_key(run: Run) -> dict[str, Any]:
         return {"weights": weights}
     return {
         "spec": run.spec.teacher_run().to_json(),
-        "data": run.task.train.digest("teacher"),
+        "data": run.labelled.digest("teacher"),
         "weights": weights,
         **({"keep": _BEST} if run.spec.teacher_keep == _BEST else {}),
         **part_that_trains(run.spec),

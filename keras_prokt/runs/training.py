@@ -11,6 +11,8 @@ import numpy as np
 from keras_prokt import outputs
 from keras_prokt.app import App, Task, get_app
 from keras_prokt.callbacks import ResumableBackup
+from keras_prokt.data.batches import Batches
+from keras_prokt.data.text_table import UNLABELLED
 from keras_prokt.distillers import Distiller
 from keras_prokt.files import cache_folder
 from keras_prokt.methods import REGIMES, Method, parse_method
@@ -25,6 +27,7 @@ from keras_prokt.runs.spec import RunSpec, without_places
 from keras_prokt.runs.stopping import Stop, Stopped
 from keras_prokt.runs.task import digests, prepare, seeded, teacher_files
 from keras_prokt.runs.trained_part import trained_in_part
+from keras_prokt.runs.unlabelled import labelled_only
 
 OTHER_SEED = 1_000_003
 """Added to the seed of a network that must not start like another of the same architecture."""
@@ -110,7 +113,17 @@ class Run:
 
     def _neutral(self, model: keras.Model) -> keras.Model:
         """A model with the neutral start of its kind of output."""
-        return uniform_start(model, self.output.start(self.task.train.labels))
+        return uniform_start(model, self.output.start(self.labelled.labels))
+
+    @functools.cached_property
+    def labelled(self) -> Batches:
+        """The training data with a label, which is what is trained on labels alone."""
+        return labelled_only(self.task.train)
+
+    @property
+    def ignore_class(self) -> int | None:
+        """The label of training rows without one; `None` if all have one."""
+        return None if self.labelled is self.task.train else UNLABELLED
 
     @functools.cached_property
     def has_trained_teacher(self) -> bool:
@@ -144,7 +157,7 @@ class Run:
         """
         if self.spec.class_weight is None:
             return None
-        labels, names = self.task.train.labels, self.task.class_names
+        labels, names = self.labelled.labels, self.task.class_names
         counts = self.output.class_counts(np.asarray(labels), names)
         weights = weights_of(self.spec.class_weight, np.array([*counts.values()]), [*counts])
         return dict(zip(counts, weights.tolist(), strict=True))
@@ -174,6 +187,7 @@ class Run:
         name: str = "",
         files: Sequence[Path] = (),
         patience: Patience | None = None,
+        data: Batches | None = None,
     ) -> None:
         """Trains from the last checkpoint of this training, if there is one, and keeps more.
 
@@ -185,10 +199,12 @@ class Run:
             name: Name of the training within the run; "" for the distillation itself.
             files: Files that belong to the state of this training.
             patience: What may end it before.
+            data: What is trained on; by default all training data.
 
         Raises:
             Stopped: If the run has to stop; then the state has been saved.
         """
+        data = self.task.train if data is None else data
         identity = {**self.identity, "training": name}
         folder = self.folder.checkpoint / name
         backup = TimedBackup(folder, self.stop, belongs_to=identity, files=files)
@@ -202,8 +218,8 @@ class Run:
         with self.stop.training():
             self.stop.check()
             distiller.fit(
-                self.task.train.for_training(first_epoch),
-                steps_per_epoch=len(self.task.train),
+                data.for_training(first_epoch),
+                steps_per_epoch=len(data),
                 epochs=epochs,
                 validation_data=self.task.validation.for_evaluation(),
                 callbacks=[*callbacks, backup, Progress(title, _trained_in(name))],

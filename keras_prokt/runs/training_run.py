@@ -309,6 +309,7 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
         "status": "completed",
         "training_seconds": round(training_seconds, 2),
         "examples": {name: b.num_examples for name, b in all_batches(run.task).items()},
+        "labelled": run.labelled.num_examples,
         "lengths": run.task.train.lengths(),
         "texts": {role: dict(shares) for role, shares in run.task.text_shares.items()},
         "cost": cost_of(plan, epochs.last),
@@ -353,7 +354,8 @@ def _train(run: Run, plan: Plan) -> _Epochs:
     callbacks = plan.train_before()
     has_begun = any(folder.checkpoint.glob("epoch-*"))
     if plan.head_start is not None and not has_begun:
-        run.fit(plan.head_start, spec.teacher_head_start, "head start", name="head_start")
+        epochs = spec.teacher_head_start
+        run.fit(plan.head_start, epochs, "head start", name="head_start", data=run.labelled)
     if plan.first_stage is not None and not has_begun:
         stage = folder.path / "first_stage"
         run.fit(
