@@ -101,6 +101,7 @@ setup(
             "build",
             "transformers<5",
             "optuna>=4",
+            "onnx",  # writes what a test of `keras-prokt record` reads
         ],
     },
     entry_points={"console_scripts": ["keras-prokt = keras_prokt.cli:main"]},

@@ -19,6 +19,7 @@ from keras_prokt.results.evaluation import metrics_of
 from keras_prokt.runs.asked_teacher import AskedTeacher, asked_teachers, check_free
 from keras_prokt.runs.progress import say
 from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.unlabelled import labelled_rows
 from keras_prokt.settings import SettingError, argument
 
 
@@ -31,7 +32,8 @@ class Recorded:
         index: Position of each row in the training data as its user has it, `(rows,)`.
         class_names: Names of the classes, in the order of the logits.
         digest: SHA-256 of the training data that was read.
-        accuracy: The first metric of each teacher on the labels of the training data, by teacher.
+        accuracy: The first metric of each teacher on the labels of the training data, by teacher;
+            empty where no row has a label.
     """
 
     logits: np.ndarray
@@ -102,7 +104,11 @@ def record(
         first.task.train.origin.positions,
         first.task.class_names,
         first.task.train.digest(),
-        {name: _metric(answer, kind) for name, answer in answers.items()},
+        {
+            name: _metric(answer, kind)
+            for name, answer in answers.items()
+            if labelled_rows(answer.task.train).any()
+        },
     )
     with replacing(out) as temporary, temporary.open("wb") as file:
         np.savez(
@@ -176,5 +182,7 @@ def _mean(logits: Sequence[np.ndarray], kind: Output) -> np.ndarray:
 
 
 def _metric(answer: _Answers, kind: Output) -> float:
-    metrics: dict[str, Any] = metrics_of(answer.task.train.labels, answer.logits, (), kind.id)
+    train = answer.task.train
+    rows = labelled_rows(train)
+    metrics: dict[str, Any] = metrics_of(train.labels[rows], answer.logits[rows], (), kind.id)
     return metrics[kind.main_metric]
