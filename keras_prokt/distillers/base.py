@@ -429,7 +429,8 @@ class Distiller(KerasTrainer):
 
     def _check_class_weight(self, y: Any) -> None:
         kind, width = self.output_kind, self.output_width
-        if self.ignore_class is not None and y is not None:
+        if self.ignore_class is not None:
+            unlabelled.check_class_weight(y, self.ignore_class)
             y = unlabelled.filled(y, kind, width, self.ignore_class)
         kind.check_class_weight(y, width)
 

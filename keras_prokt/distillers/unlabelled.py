@@ -92,6 +92,26 @@ def check_held_out(labelled: np.ndarray, ignore_class: int, which: str) -> None:
         )
 
 
+def check_class_weight(labels: Any, ignore_class: int) -> None:
+    """Refuses labels of which Keras would look up another weight than 1 where there is none.
+
+    Args:
+        labels: The `y` of `fit`, or `None`.
+        ignore_class: The label of what has none.
+
+    Raises:
+        ValueError: With what to do instead.
+    """
+    shape = getattr(labels, "shape", None)
+    if shape is None or any(size != 1 for size in shape[1:]):
+        received = "a stream" if shape is None else f"shape {tuple(shape)}"
+        raise ValueError(
+            f"Expected labels of shape (batch,) for class_weight with ignore_class={ignore_class}, "
+            f"received {received}, where rows without a label would get a weight of their own; "
+            "give a sample_weight."
+        )
+
+
 def say_counts(labelled: np.ndarray, verbose: Any) -> None:
     """Prints how much of the training data has a label, where `fit` prints its progress."""
     if verbose and keras.config.is_interactive_logging_enabled():

@@ -389,6 +389,15 @@ def test_a_regime_that_forgets_the_rows_is_told():
         distiller.fit(X, marked(DIGITS), verbose=0)
 
 
+@pytest.mark.parametrize("data", [(X, marked(LABELS["rows"][1])), (Stream(marked(DIGITS)),)])
+def test_class_weights_are_refused_where_keras_would_weigh_rows_without_a_label(data):
+    distiller = compiled(prokt())
+    with pytest.raises(
+        ValueError, match=r"labels of shape \(batch,\) for class_weight with ignore"
+    ):
+        distiller.fit(*data, class_weight={0: 2.0}, verbose=0)
+
+
 def test_class_weights_are_those_of_labelled_rows():
     labels = marked(LABELS["one label"][1])
     results = []
