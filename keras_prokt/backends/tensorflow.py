@@ -61,8 +61,8 @@ class TensorFlowBackend(Backend):
         if self.number_of_replicas() == 1:
             return value
         mean = tf.distribute.ReduceOp.MEAN
-        # Not the context's all_reduce, whose order among the optimizers' reductions is not the
-        # same on all devices.
+        # Not the context's all_reduce: TensorFlow numbers such operations anew in each strategy and
+        # refuses a number that an earlier one of the process has had for another shape.
         return tf.distribute.get_replica_context().merge_call(
             lambda strategy, value: strategy.reduce(mean, value, axis=None), args=(value,)
         )

@@ -38,6 +38,7 @@ class Batch(NamedTuple):
     """What `Output.checked` returns: class indices `(batch,)`, or rows `(batch, width)`."""
     sample_weight: Tensor | None
     size: int | Tensor
+    """What a mean over the batch weighs in that of an epoch: its examples, or real positions."""
     index: Tensor | None = None
     """Position of each example in the training data, `(batch,)`, if the batch has it."""
     target: Tensor | None = None
@@ -56,10 +57,11 @@ class Batch(NamedTuple):
             weight: `sample_weight`.
             real: `real`. What is not has no label either.
         """
-        labelled = self.labelled if real is None else real
-        if real is not None and self.labelled is not None:
-            labelled = real * self.labelled
-        return self._replace(sample_weight=weight, real=real, labelled=labelled)
+        if real is None:
+            return self._replace(sample_weight=weight)
+        labelled = real if self.labelled is None else real * self.labelled
+        size = mean_count(real)
+        return self._replace(sample_weight=weight, real=real, labelled=labelled, size=size)
 
     def mean(self, values: Tensor) -> Tensor:
         """Weighted mean of values, as Keras takes it: `Σ wᵢ vᵢ / n`.

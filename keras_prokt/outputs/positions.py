@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_prokt.data.columns import Column, columns_of
 from keras_prokt.outputs.base import KerasLosses, MeanOf, Output
 from keras_prokt.outputs.classes import Classes, first_bad_label
 from keras_prokt.outputs.divergence import kl_divergence
@@ -218,6 +219,12 @@ class Positions(Output):
     def answers(self, outputs: Tensor) -> Tensor:
         """The most probable class at each position, `(batch, *positions)`."""
         return ops.cast(ops.argmax(outputs, axis=-1), "int32")
+
+    def columns(self, outputs: Tensor, names: Sequence[str]) -> list[Column]:
+        """`class_name[i]` of each position, by number where there are no names."""
+        answers = ops.convert_to_numpy(self.answers(outputs))
+        named = np.array(names)[answers] if names else answers
+        return columns_of("class_name", named)
 
     def name_indices(self, predictions: Mapping[str, Tensor]) -> Tensor:
         return predictions["label"]

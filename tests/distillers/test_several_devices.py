@@ -32,6 +32,23 @@ def train(data, optimizer=None, **settings):
     history = distiller.fit(**data, epochs=2, verbose=0).history
     return distiller.get_weights(), {name: values[-1] for name, values in history.items()}
 
+lengths = np.arange(64)[:, None] % 6
+tokens = np.random.default_rng(1).integers(1, 9, (64, 5)) * (np.arange(5) < lengths)
+
+def tagger(units):
+    words = keras.Input((5,), dtype="int32")
+    return keras.Model(words, layers.Dense(3)(layers.Embedding(9, units)(words)))
+
+def train_taggers():
+    keras.utils.set_random_seed(0)
+    distiller = ProKTDistiller(tagger(8), tagger(4), student_loss_weight=0.5)
+    distiller.compile(CoupledSGD(0.5))
+    weight = (tokens != 0).astype("float32")
+    history = distiller.fit(
+        tokens, tokens % 3, batch_size=16, sample_weight=weight, shuffle=False, verbose=0
+    ).history
+    return distiller.get_weights(), {name: values[-1] for name, values in history.items()}
+
 def compare(one, other):
     for a, b in zip(one[0], other[0], strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
@@ -63,6 +80,13 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     compare(one, train(data, FusedAdam(0.01)))
 """
 
+# In a process of its own: TensorFlow takes the gradients of another network for those of the first.
+COMPARE_TAGGERS = """
+one = train_taggers()
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    compare(one, train_taggers())
+"""
+
 COMPARE_DATA_PARALLEL = """
 data = {"x": x, "y": y, "batch_size": 16, "shuffle": False}
 some_data = {**data, "y": some_y}
@@ -87,6 +111,11 @@ def run(code, **environment):
 def test_mirrored_strategy():
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     run(MIRRORED + COMMON + COMPARE_MIRRORED, KERAS_BACKEND="tensorflow")
+
+
+def test_mirrored_strategy_of_positions():
+    pytest.importorskip("tensorflow", reason="needs TensorFlow")
+    run(MIRRORED + COMMON + COMPARE_TAGGERS, KERAS_BACKEND="tensorflow")
 
 
 def test_data_parallel_on_jax():
