@@ -368,6 +368,9 @@ class Distiller(KerasTrainer):
         self.label_loss = LabelLossOnLogits(
             self._compile_arguments["loss"], self.output_kind, self.ignore_class
         )
+        if not self.label_loss.says_what_it_reads:
+            for role in ("student", *(["teacher"] if self.trains_teacher else [])):
+                model_checks.check_ends_in_logits(role, self.forwards[role])
         for name in ("metrics", "weighted_metrics"):
             for metric in keras.tree.flatten(self._compile_arguments[name]):
                 self.output_kind.check_metric(metric)

@@ -174,3 +174,21 @@ def is_mode_free(model: keras.Model) -> bool:
         for layer in layers_in(model)
         if type(layer).__module__.partition(".")[0] not in ("keras", "keras_hub")
     )
+
+
+def check_ends_in_logits(role: str, forward: Any) -> None:
+    """Refuses a model that ends in softmax or sigmoid, with a loss that may mean it or its logits.
+
+    Args:
+        role: "teacher" or "student".
+        forward: How it is run.
+
+    Raises:
+        ValueError: With what to do.
+    """
+    if forward.is_converted:
+        raise ValueError(
+            "Expected a loss that says what it reads, by an attribute or argument from_logits, for "
+            f"a {role} that ends in softmax or sigmoid, received one of your own that does not; "
+            "set from_logits = False for probabilities, or True for logits."
+        )

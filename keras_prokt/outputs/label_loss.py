@@ -27,7 +27,8 @@ class LabelLossOnLogits:
       default: the means that the outputs predict (`Output.means`: probabilities, the `softmax` or
       `sigmoid` of the logits) where it is `False`, the logits where it is `True`.
     - Keras's losses of such means, such as `"mse"`: means; its hinge losses: the logits.
-    - A function or loss of one's own without `from_logits`: the logits.
+    - A function or loss of one's own without `from_logits`: the logits. With a model that ends in
+      softmax or sigmoid a distiller refuses it, since it may be meant for either.
 
     Args:
         loss: What `compile` received.
@@ -49,7 +50,10 @@ class LabelLossOnLogits:
         self.ignore_class = ignore_class
         self._given = loss
         self._resolved: Any = _resolve(loss, self.output) if loss is not None else None
-        self._expects_means = _expects_means(self._resolved, self.output)
+        from_logits = _from_logits(self._resolved)
+        self.says_what_it_reads = from_logits is not None or _is_of_keras(self._resolved)
+        """Whether it says, or Keras does, if it reads logits or means; not so a plain function."""
+        self._expects_means = _expects_means(self._resolved, from_logits, self.output)
         self._loss = self._resolved
         if callable(self._resolved) and not isinstance(self._resolved, keras.losses.Loss):
             self._loss = LossOf(self._resolved, name="label_loss")
@@ -169,12 +173,21 @@ def _resolve(loss: Any, output: Output) -> Any:
     return found
 
 
-def _expects_means(loss: Any, output: Output) -> bool:
+def _from_logits(loss: Any) -> bool | None:
+    """What a loss says of itself; `None` if it says nothing."""
     if isinstance(loss, keras.losses.Loss):
         from_logits = getattr(loss, "from_logits", configuration(loss).get("from_logits"))
     else:
         parameter = parameters(loss).get("from_logits") if loss is not None else None
         from_logits = parameter.default if parameter is not None else None
-    if isinstance(from_logits, bool):
-        return not from_logits
-    return is_one_of(loss, output.losses.of_means)
+    return from_logits if isinstance(from_logits, bool) else None
+
+
+def _expects_means(loss: Any, from_logits: bool | None, output: Output) -> bool:
+    return is_one_of(loss, output.losses.of_means) if from_logits is None else not from_logits
+
+
+def _is_of_keras(loss: Any) -> bool:
+    """Whether a loss is none of the user's own; so is the usual one, `None`."""
+    home = type(loss) if isinstance(loss, keras.losses.Loss) or loss is None else loss
+    return loss is None or home.__module__.partition(".")[0] in ("keras", "keras_prokt")

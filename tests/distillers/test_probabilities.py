@@ -155,6 +155,47 @@ def test_metrics_read_what_predict_gives():
     assert result["sparse_categorical_crossentropy"] == pytest.approx(result["loss"], abs=1e-5)
 
 
+def own_loss(labels, predictions):
+    rows = ops.one_hot(ops.cast(labels, "int32"), 3)
+    return -ops.sum(rows * ops.log(ops.clip(predictions, 1e-7, 1)), axis=-1)
+
+
+def of_probabilities(labels, predictions, from_logits=False):
+    return own_loss(labels, predictions)
+
+
+@pytest.mark.parametrize("case", ["softmax", "not built"])
+def test_a_loss_of_ones_own_says_whether_it_reads_probabilities(case):
+    build, labels = ENDS[case]
+
+    def fit(loss):
+        keras.utils.set_random_seed(1)
+        distiller = StudentOnly(build(4))
+        distiller.compile("sgd", loss=loss)
+        distiller.fit(X, labels, verbose=0)
+        return distiller
+
+    with pytest.raises(ValueError, match="says what it reads, by an attribute or argument from_lo"):
+        fit(own_loss)
+    for one, other in zip(
+        fit(of_probabilities).get_weights(), fit(None).get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    logits = StudentOnly(network(4, 3, None))
+    logits.compile("sgd", loss=lambda labels, logits: own_loss(labels, ops.softmax(logits)))
+    logits.fit(X, labels, verbose=0)
+
+
+def test_a_teacher_that_learns_no_labels_may_end_in_softmax():
+    for kind in (FrozenTeacherDistiller, ProKTDistiller):
+        distiller = kind(network(8, 3, "softmax"), network(4, 3, None))
+        if kind is FrozenTeacherDistiller:
+            distiller.compile("sgd", loss=own_loss)
+        else:
+            with pytest.raises(ValueError, match="for a teacher that ends in softmax"):
+                distiller.compile("sgd", loss=own_loss)
+
+
 def test_the_student_checkpoint_answers_as_the_student(tmp_path):
     checkpoint = StudentCheckpoint(tmp_path / "best.keras", monitor="student_accuracy")
     distiller, _ = fitted("softmax", "prokt", callbacks=[checkpoint])
