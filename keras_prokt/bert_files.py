@@ -122,11 +122,19 @@ def read_config(folder: Path) -> dict[str, Any]:
     )
     if not is_bert:
         found = config.get("model_type") if isinstance(config, dict) else type(config).__name__
-        raise ValueError(
-            f"Expected model_type {' or '.join(map(repr, MODEL_TYPES))} in the config.json of "
-            f"{str(folder)!r}, received {found!r}; choose a checkpoint of BERT or DistilBERT."
-        )
+        raise ValueError(not_a_bert(str(folder), found))
     return config
+
+
+def not_a_bert(place: str, model_type: Any) -> str:
+    """The message on a checkpoint of another family, or one that does not say its own."""
+    advice = "choose a checkpoint of BERT or DistilBERT"
+    if model_type is None:  # of older files, such as TinyBERT's
+        advice = 'if it is a BERT, add "model_type": "bert" to it'
+    return (
+        f"Expected model_type {' or '.join(map(repr, MODEL_TYPES))} in the config.json of "
+        f"{place!r}, received {model_type!r}; {advice}."
+    )
 
 
 def _sizes(folder: Path, config: Mapping[str, Any]) -> BertSizes:

@@ -32,6 +32,7 @@ from keras_prokt.bert_files import (
     KERAS_HUB_WEIGHTS,
     MODEL_TYPES,
     check_vocabulary,
+    not_a_bert,
     read_tokenizer_json,
     read_vocabulary,
 )
@@ -478,11 +479,7 @@ def _read_config(preset: str) -> tuple[str, dict[str, Any]]:
             )
         return preset, config
     if config.get("model_type") not in MODEL_TYPES:
-        raise ValueError(
-            f"Expected model_type {' or '.join(map(repr, MODEL_TYPES))} in the config.json of "
-            f"{preset!r}, received {config.get('model_type')!r}; choose a checkpoint of BERT or "
-            "DistilBERT."
-        )
+        raise ValueError(not_a_bert(preset, config.get("model_type")))
     is_bert = config["model_type"] == "bert"
     key, known = (
         ("hidden_act", sorted(_EXACT_GELU)) if is_bert else ("activation", _GELUS_OF_DISTILBERT)
