@@ -129,6 +129,21 @@ _THIRD_TUNING = (
 held it was worse the higher T is; kd between its temperatures; the labels still longer."""
 
 
+_SMOOTHED = {"student_learning_rate": 2e-2, "label_weight": 0.0, "label_smoothing": 0.1}
+
+_FOURTH_TUNING = (
+    *(_prokt(proximal_weight=weight, **_SMOOTHED) for weight in (0.0, 0.1, 0.3)),
+    _prokt(proximal_weight=0.0, temperature=4.0, **_SMOOTHED),
+    *(_kd(temperature=temperature, **_SMOOTHED) for temperature in (1.0, 4.0, 8.0)),
+    _kd(temperature=4.0, **{**_SMOOTHED, "label_weight": 0.5}),
+    *(_labels(1e-2, 1200, label_smoothing=smoothing) for smoothing in (0.05, 0.2)),
+    _labels(1e-2, 600, label_smoothing=0.1),
+    _labels(2e-2, 1200, label_smoothing=0.1),
+)
+"""Smoothed labels, which the labels alone gained most by in the third, wherever a model learns
+labels: under kd and ProKT that is the teacher."""
+
+
 def _trials(
     name: str,
     summary: str,
@@ -186,6 +201,15 @@ PROTOCOLS = (
         10,
         None,
         ("digits-second-tuning", "digits-tuning", "digits-first-look"),
+        trials=4,
+    ),
+    _trials(
+        "digits-fourth-tuning",
+        "more trials of each method on digits: smoothed labels",
+        _FOURTH_TUNING,
+        10,
+        None,
+        ("digits-third-tuning", "digits-second-tuning", "digits-tuning", "digits-first-look"),
         trials=4,
     ),
     _trials(

@@ -89,7 +89,7 @@ def test_what_was_chosen_becomes_the_rows_that_are_compared():
 
 
 @pytest.mark.parametrize(
-    ("trials", "typed"), [("digits-third-tuning", chosen.DIGITS), ("texts-tuning", chosen.TEXTS)]
+    ("trials", "typed"), [("digits-fourth-tuning", chosen.DIGITS), ("texts-tuning", chosen.TEXTS)]
 )
 def test_what_is_typed_is_what_the_trials_chose(trials, typed, tmp_path):
     results = Path(__file__).parents[2] / "results"
