@@ -91,7 +91,8 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
     used = ", ".join(f"{role} {n}" for role, n in names.items() if role in results["models"])
     counts = record["examples"]
     parts = {part: f"{count:,} {part}" for part, count in counts.items()}
-    if (labelled := record.get("labelled", counts.get("train"))) != counts.get("train"):
+    labelled = record.get("labelled")
+    if "train" in parts and labelled is not None and labelled != counts["train"]:
         parts["train"] += f", {labelled:,} of them with a label"
     examples = ", ".join(parts.values())
     return "\n".join(
