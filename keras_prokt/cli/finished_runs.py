@@ -243,11 +243,11 @@ def export(run: str, model: str, format: str) -> None:
         folder = RunFolder.existing(run)
         folder.check_has_model(model)
         spec, record = folder.spec(), folder.read()
-        if model == "student" and (warning := no_better_than_constant(record)):
-            click.echo(f"keras-prokt: {warning}", err=True)
         # The model of any backend; the one that trained it may be missing here.
         use_backend_of(spec.replacing(backend=get(format).backend or spec.backend))
         from keras_prokt.runs.training_run import export_run
 
         path = export_run(run, model, format)
+    if model == "student" and (warning := no_better_than_constant(record)):
+        click.echo(f"keras-prokt: {warning}", err=True)
     click.echo(path)

@@ -58,7 +58,7 @@ def _models_and_forwards(
     plan: Plan, epochs: int | None = None
 ) -> tuple[dict[str, keras.Model], Counter[str]]:
     run, spec = plan.run, plan.run.spec
-    examples, labelled = run.task.train.num_examples, run.labelled.num_examples
+    examples, labelled = run.task.train.num_examples, run.num_labelled
     models: dict[str, keras.Model] = {}
     forwards: Counter[str] = Counter()
     own = "teacher"
@@ -103,7 +103,6 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
     spec = spec.replacing(steps_per_execution=min(spec.steps_per_execution, MOST_AT_ONCE))
     run = Run(spec, RunFolder("unused"))
     plan, steps = plan_of(run), len(run.task.train)
-    labelled = run.labelled
     models, _ = _models_and_forwards(plan)
     phases: dict[str, tuple[Distiller, int, Batches]] = {}
     is_trained = spec.teacher_init is not None or spec.teacher_epochs == 0
@@ -113,8 +112,8 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
         trainer.compile(optimizer=optimizer_recipe(spec.optimizers["teacher"]).build(steps))
         phases["teacher, if it is not there yet"] = (
             trainer,
-            spec.teacher_epochs * len(labelled),
-            labelled,
+            spec.teacher_epochs * len(run.labelled),
+            run.labelled,
         )
     assistant = plan.assistant
     while assistant is not None:
@@ -123,8 +122,8 @@ def estimate(spec: RunSpec) -> dict[str, Any]:
         phases[name] = (assistant.distiller, own.spec.epochs * steps, own.task.train)
         assistant = assistant.assistant
     if plan.head_start is not None:
-        count = spec.teacher_head_start * len(labelled)
-        phases["head start"] = (plan.head_start, count, labelled)
+        count = spec.teacher_head_start * len(run.labelled)
+        phases["head start"] = (plan.head_start, count, run.labelled)
     if plan.first_stage is not None:
         phases["first stage"] = (
             plan.first_stage,

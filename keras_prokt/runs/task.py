@@ -20,7 +20,6 @@ from keras_prokt.runs.progress import say
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.unlabelled import (
     hide_labels,
-    labelled_only,
     labelled_rows,
     prepare_unlabelled,
 )
@@ -137,8 +136,12 @@ def check_labels(task: Task, width: int) -> None:
     """
     kind = outputs.get(task.output)
     for part, batches in all_batches(task).items():
-        batches = labelled_only(batches) if part == "train" else batches
-        checked_labels(batches.labels, kind, width, f"{part} ")
+        labels = batches.labels
+        if part == "train":
+            labels = labels[labelled_rows(batches)]
+            if not len(labels):
+                continue
+        checked_labels(labels, kind, width, f"{part} ")
     if task.class_names:
         kind.check_names(task.class_names, width)
     if (targets := task.train.targets) is not None and targets.shape[-1] != width:

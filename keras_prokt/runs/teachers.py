@@ -255,7 +255,7 @@ def teacher_key(run: Run) -> dict[str, Any]:
         return {"weights": weights}
     return {
         "spec": run.spec.teacher_run().to_json(),
-        "data": run.labelled.digest("teacher"),
+        "data": (run.labelled if run.num_labelled else run.task.train).digest("teacher"),
         "weights": weights,
         **({"keep": _BEST} if run.spec.teacher_keep == _BEST else {}),
         **part_that_trains(run.spec),

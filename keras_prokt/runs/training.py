@@ -27,7 +27,7 @@ from keras_prokt.runs.spec import RunSpec, without_places
 from keras_prokt.runs.stopping import Stop, Stopped
 from keras_prokt.runs.task import digests, prepare, seeded, teacher_files
 from keras_prokt.runs.trained_part import trained_in_part
-from keras_prokt.runs.unlabelled import labelled_only
+from keras_prokt.runs.unlabelled import labelled_only, labelled_rows
 
 OTHER_SEED = 1_000_003
 """Added to the seed of a network that must not start like another of the same architecture."""
@@ -113,17 +113,23 @@ class Run:
 
     def _neutral(self, model: keras.Model) -> keras.Model:
         """A model with the neutral start of its kind of output."""
-        return uniform_start(model, self.output.start(self.labelled.labels))
+        train = self.task.train
+        return uniform_start(model, self.output.start(train.labels[labelled_rows(train)]))
+
+    @functools.cached_property
+    def num_labelled(self) -> int:
+        """How many training examples have a label."""
+        return int(labelled_rows(self.task.train).sum())
 
     @functools.cached_property
     def labelled(self) -> Batches:
-        """The training data with a label, which is what is trained on labels alone."""
+        """The training data with a label, if there is any: what is trained on labels alone."""
         return labelled_only(self.task.train)
 
     @property
     def ignore_class(self) -> int | None:
         """The label of training rows without one; `None` if all have one."""
-        return None if self.labelled is self.task.train else UNLABELLED
+        return None if self.num_labelled == self.task.train.num_examples else UNLABELLED
 
     @functools.cached_property
     def has_trained_teacher(self) -> bool:

@@ -309,7 +309,7 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
         "status": "completed",
         "training_seconds": round(training_seconds, 2),
         "examples": {name: b.num_examples for name, b in all_batches(run.task).items()},
-        "labelled": run.labelled.num_examples,
+        "labelled": run.num_labelled,
         "lengths": run.task.train.lengths(),
         "texts": {role: dict(shares) for role, shares in run.task.text_shares.items()},
         "cost": cost_of(plan, epochs.last),

@@ -468,7 +468,10 @@ class WithoutInputs(keras.Model):
         (WithoutInputs, "without known inputs"),
         (lambda: "student.keras", "Expected a keras.Model as student, received str"),
         (lambda: dense_student("my-features"), "received input 'my-features'"),
-        (lambda: keras.Model(i := keras.Input((4, 2), name="x"), layers.Dense(3)(i)), "one tensor"),
+        (
+            lambda: keras.Model(i := keras.Input((4,), name="x"), [layers.Dense(3)(i)] * 2),
+            "one tensor",
+        ),
     ],
 )
 def test_unsuitable_students_are_refused(tmp_path, student, match):

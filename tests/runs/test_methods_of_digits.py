@@ -121,7 +121,7 @@ def test_runs_with_adapters_and_two_stages_resume_exactly(
     kill = KillAt(batches)
     with monkeypatch.context() as patched:
         # The last callback: what it sees has been saved where the one before it saves.
-        patched.setattr(training, "Progress", lambda title: kill)
+        patched.setattr(training, "Progress", lambda *arguments: kill)
         with pytest.raises(Killed):
             run(spec, tmp_path / "killed", export=False, cache=cache)
     resume(tmp_path / "killed", cache=cache)
