@@ -8,6 +8,14 @@ from typing import Any, NamedTuple
 
 import keras
 
+DROPOUTS = (
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
+"""Layers that do nothing at a `rate` of 0."""
+
 
 def layers_in(
     model: keras.layers.Layer, include_self: bool = True, recursive: bool = True

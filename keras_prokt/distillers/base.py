@@ -27,6 +27,7 @@ from keras_prokt.distillers.heads import Heads, Shape
 from keras_prokt.distillers.joint_optimizer import apply_gradients
 from keras_prokt.distillers.keras_trainer import KerasTrainer
 from keras_prokt.distillers.lora import UnmergedAdapters
+from keras_prokt.distillers.own_variables import load_variables, save_variables
 from keras_prokt.distillers.student_loss import Objectives, StudentLoss
 from keras_prokt.distillers.tracking import Tracker
 from keras_prokt.losses import LabelLossOnLogits
@@ -930,19 +931,11 @@ class Distiller(KerasTrainer):
         return [*seeds, self.label_weight]
 
     def save_own_variables(self, store: Any) -> None:
-        for index, variable in enumerate(self.own_state()):
-            store[str(index)] = ops.convert_to_numpy(variable)
+        save_variables(store, self.own_state())
 
     def load_own_variables(self, store: Any) -> None:
-        variables = self.own_state()
-        if len(store.keys()) != len(variables):
-            raise ValueError(
-                f"Expected {len(variables)} variables of {type(self).__name__}, received "
-                f"{len(store.keys())}; the file was written by another kind of distiller or with "
-                "other layers."
-            )
-        for index, variable in enumerate(variables):
-            variable.assign(store[str(index)])
+        advice = "the file was written by another kind of distiller or with other layers"
+        load_variables(store, self.own_state(), type(self).__name__, advice)
         # A distiller made with γ = 0 has to take up the label loss.
         self.set_label_weight(float(ops.convert_to_numpy(self.label_weight)))
 

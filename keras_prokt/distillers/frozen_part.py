@@ -6,17 +6,11 @@ from typing import Any
 import keras
 
 from keras_prokt import backends
-from keras_prokt.keras_internals import layers_in
+from keras_prokt.keras_internals import DROPOUTS, layers_in
 from keras_prokt.layer_calls import computing_once
 
 _PACKAGES = ("keras", "keras_hub", "keras_prokt")
 """Whose layers show in their variables what they do with the mode; others may do anything."""
-_DROPOUTS = (
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
-)
 _OF_OTHERS = (
     keras.layers.Lambda,
     keras.layers.JaxLayer,
@@ -106,7 +100,7 @@ def _is_unchanging(operation: keras.Operation) -> bool:
     idle = {
         id(v)
         for part in parts
-        if isinstance(part, _DROPOUTS) and part.rate == 0
+        if isinstance(part, DROPOUTS) and part.rate == 0
         for v in part.variables
     }
     weights = {id(v) for v in operation.weights}

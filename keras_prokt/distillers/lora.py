@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
-from keras import ops
 
+from keras_prokt.distillers.own_variables import load_variables, save_variables
 from keras_prokt.keras_internals import layers_in, lora_variables
 
 
@@ -33,16 +33,8 @@ class UnmergedAdapters(keras.layers.Layer):
         return [variable for layer in layers for variable in lora_variables(layer)]
 
     def save_own_variables(self, store: Any) -> None:
-        for index, variable in enumerate(self.own_state()):
-            store[str(index)] = ops.convert_to_numpy(variable)
+        save_variables(store, self.own_state())
 
     def load_own_variables(self, store: Any) -> None:
-        variables = self.own_state()
-        if len(store.keys()) != len(variables):
-            raise ValueError(
-                f"Expected {len(variables)} variables of low-rank adapters, received "
-                f"{len(store.keys())}; call enable_lora on the same layers as when the file was "
-                "written."
-            )
-        for index, variable in enumerate(variables):
-            variable.assign(store[str(index)])
+        advice = "call enable_lora on the same layers as when the file was written"
+        load_variables(store, self.own_state(), "low-rank adapters", advice)

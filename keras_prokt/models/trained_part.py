@@ -1,11 +1,8 @@
 """Teachers too big to be trained whole: the last blocks alone, or low-rank adapters (LoRA)."""
 
 import keras
-from keras_hub.models import Backbone
 
-from keras_prokt.keras_internals import layers_in
-
-_DROPOUTS = (keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D)
+from keras_prokt.keras_internals import DROPOUTS, layers_in
 
 
 def train_last_blocks(model: keras.Model, count: int) -> keras.Model:
@@ -52,7 +49,7 @@ def train_last_blocks(model: keras.Model, count: int) -> keras.Model:
     for layer in frozen if count else [*frozen, blocks[-1]]:
         layer.trainable = False
         for part in layers_in(layer):
-            if isinstance(part, _DROPOUTS):
+            if isinstance(part, DROPOUTS):
                 part.rate = 0.0
     return model
 
@@ -81,6 +78,8 @@ def train_lora(model: keras.Model, rank: int) -> keras.Model:
     teacher = train_lora(bert_classifier("bert_base_en_uncased", num_classes=2), rank=8)
     ```
     """
+    from keras_hub.models import Backbone  # seconds, which the other function does not need
+
     if rank < 1:
         raise ValueError(f"Expected a rank of at least 1, received {rank}; 8 is usual.")
     backbone = next((layer for layer in layers_in(model) if isinstance(layer, Backbone)), None)

@@ -148,7 +148,6 @@ BAD = {
         "received the pickle 't.pt', which would run code; .*sa",
     ),
     "binary": ("pytorch_model.bin", "received the pickle 'pytorch_model.bin'"),
-    "no weights": ("own_teachers:module@t.safetensors", "with a file that is there, received 'own"),
     "no function": ("own_teachers:nothing", "Expected module:function of a builder.*importable"),
     "no file": ("no.keras", "Expected a model file .*no.keras"),
     "preset": ("keras:ResNet50", "Expected a teacher that is a Keras model"),
@@ -162,6 +161,12 @@ def test_teachers_that_are_refused(name, tmp_path):
         record(spec_of(), [teacher], tmp_path / "out.npz")
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_module_without_the_file_of_its_weights(tmp_path):
+    pytest.importorskip("torch", reason="runs modules of PyTorch")
+    with pytest.raises(ValueError, match="with a file that is there, received 'own"):
+        record(spec_of(), ["own_teachers:module@t.safetensors"], tmp_path / "out.npz")
 
 
 def test_weights_of_another_module(tmp_path):
