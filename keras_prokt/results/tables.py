@@ -122,14 +122,14 @@ def no_better_than_constant(record: Mapping[str, Any]) -> str | None:
     """A line that says so of a student that one answer to all examples equals.
 
     Args:
-        record: As in `run.json`, of a completed run.
+        record: As in `run.json`.
 
     Returns:
         The line, of test data if it was measured; `None` of a student that is better, and where
-        the best constant answer is unknown.
+        the best constant answer is unknown, as in a run that is not completed.
     """
-    results = record["results"]
-    student, constants = results["models"].get("student", {}), results.get("best_constant", {})
+    results = record.get("results", {})
+    student, constants = results.get("models", {}).get("student", {}), results.get("best_constant", {})
     part = next((p for p in ("test", "validation") if p in student and p in constants), None)
     metric = results.get("metric")
     value = None if part is None else student[part].get(metric)

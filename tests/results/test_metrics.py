@@ -215,3 +215,4 @@ def test_validation_says_it_where_no_test_data_was_measured():
     unknown = of_student(0.1, 0.2)
     del unknown["results"]["best_constant"]  # of an older version
     assert no_better_than_constant(unknown) is None
+    assert no_better_than_constant({"status": "running"}) is None
