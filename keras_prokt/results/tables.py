@@ -129,7 +129,10 @@ def no_better_than_constant(record: Mapping[str, Any]) -> str | None:
         the best constant answer is unknown, as in a run that is not completed.
     """
     results = record.get("results", {})
-    student, constants = results.get("models", {}).get("student", {}), results.get("best_constant", {})
+    student, constants = (
+        results.get("models", {}).get("student", {}),
+        results.get("best_constant", {}),
+    )
     part = next((p for p in ("test", "validation") if p in student and p in constants), None)
     metric = results.get("metric")
     value = None if part is None else student[part].get(metric)
