@@ -220,7 +220,7 @@ def test_parquet_that_is_not_utf8_is_named_with_its_row(tmp_path):
     column = pyarrow.StringArray.from_buffers(3, offsets, texts)
     path = tmp_path / "t.parquet"
     parquet.write_table(pyarrow.table({"body": column, "stars": ["1", "2", "3"]}), path)
-    with pytest.raises(ValueError, match="the byte 0xe9 at .*t.parquet, row 2; save the file"):
+    with pytest.raises(ValueError, match="the byte 0xe9 at .*t.parquet, row 2; write it again"):
         read(path)
 
 
@@ -292,9 +292,12 @@ TRAIN = rows(*["a", "b"] * 3)
         (HEAD + "b\n", "2 fields as in the header, received 1 at .*, line 5;"),
         (HEAD + 'b,"2\n\n\n', "cannot be read .* at .*, line 5; close its double quotes"),
         (HEAD + '"b" c,2\n', "cannot be read .* at .*, line 5;"),
-        (HEAD.encode() + "b\nné,2".encode("latin-1"), "the byte 0xe9 at .*, line 6; save the file"),
+        (
+            HEAD.encode() + "b\nné,2".encode("latin-1"),
+            "the byte 0xe9 at .*, line 6, perhaps of WINDOWS-1252; save it",
+        ),
         (b"\xef\xbb\xbf" + HEAD.encode() + b"\xe9", "the byte 0xe9 at .*, line 5"),
-        (TRAIN.encode("utf-16"), "the byte 0xff at .*, line 1"),
+        (TRAIN.encode("utf-16"), "received UTF-16 in .*; save it"),
         ("", "a header .* received nothing"),
         ("body,stars\n\n,\n", "rows of texts, received none in .*table.csv"),
         (rows("a", "a", "a"), "at least two classes in column 'stars', received 'a' in each of"),
@@ -335,9 +338,9 @@ def test_what_is_wrong_with_a_jsonl_is_named_with_its_line(tmp_path, line, messa
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ValueError, match=r"a suffix among .csv, .tsv, .jsonl, .parquet, received"):
         read(tmp_path / "table.xlsx")
-    for name in ("none.csv", "folder.csv"):
-        (tmp_path / "folder.csv").mkdir(exist_ok=True)
-        with pytest.raises(ValueError, match=f"{name}' where there is none; check the path"):
+    (tmp_path / "folder.csv").mkdir()
+    for name, is_there in (("none.csv", " where there is none"), ("folder.csv", ", a folder")):
+        with pytest.raises(ValueError, match=f"{name}'{is_there}; check the path"):
             read(tmp_path / name)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 
 import pytest
 
@@ -107,3 +108,66 @@ def test_rows_as_columns_of_texts():
         ("b (given)", ['[1, "ä"]', ""]),
         ("c", ["", "true"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "received"),
+    [
+        ("très café", "latin-1", r"the byte 0xe8 at .*, line 2, perhaps of WINDOWS-1252"),
+        ("“fine”", "cp1252", r"the byte 0x93 at .*, line 2, perhaps of WINDOWS-1252"),
+        ("映画はよい", "shift-jis", r"the byte 0x89 at .*, line 2, perhaps of SHIFT-JIS or"),
+        ("электричество", "cp1251", r"the byte 0xfd at .*, line 2, perhaps of .*WINDOWS-1251"),
+        ("café", "utf-16", r"UTF-16 in"),
+        ("cafe", "utf-16-le", r"UTF-16LE in"),
+        ("cafe", "utf-16-be", r"UTF-16BE in"),
+        ("cafe", "utf-32", r"UTF-32 in"),
+    ],
+)
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
+def test_other_encodings_are_named_with_the_command_that_mends_them(
+    text, encoding, received, name, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    separator = "\t" if name == "t.tsv" else ","
+    content = f"body{separator}stars\n{text}{separator}1\nplain{separator}0\n"
+    if name == "t.jsonl":
+        rows = [{"body": "plain", "stars": 0}, {"body": text, "stars": 1}]
+        content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path = tmp_path / name
+    path.write_bytes(content.encode(encoding))
+    with pytest.raises(ValueError, match=f"Expected text in UTF-8, received {received}") as refused:
+        read_table(path, **COLUMNS)
+    [command] = re.findall("`(.*)`", str(refused.value))
+    guessed = re.search("iconv -f (.*) -t", command)[1]
+    if text == "электричество":
+        guessed = "WINDOWS-1251"  # what GB18030 can be too; the message names both
+    assert f"> {tmp_path}/t.utf-8.{name[2:]}" in command
+    (tmp_path / f"t.utf-8.{name[2:]}").write_bytes(
+        content.encode(encoding).decode(guessed).encode()
+    )
+    table = read_table(tmp_path / f"t.utf-8.{name[2:]}", **COLUMNS)
+    assert text in table.texts[0]
+
+
+@pytest.mark.parametrize("header", ["body stars", "body:stars", "body/stars/id"])
+def test_what_separates_fields_is_asked_for_if_it_is_none_that_is_known(header, tmp_path):
+    content = f"{header}\nx{header[4]}1\n"
+    for name in ("t.csv", "t.tsv"):
+        path = write(tmp_path, content, name)
+        with pytest.raises(ValueError, match=f"received one, '{header}', at .*, line 1; separate"):
+            read_table(path, **COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("t.xlsx", 'save it as "CSV UTF-8" in the spreadsheet'),
+        ("my t.json", r"jq -c '\.\[\]' '.*my t.json' > '.*my t.jsonl'"),
+        ("t.txt", "name it .csv or .tsv"),
+        ("t.csv.gz", "unpack it"),
+        ("t.hdf5", "convert the file, or write tfds:NAME"),
+    ],
+)
+def test_files_that_are_no_table_are_refused_with_how_to_make_one_of_them(name, advice, tmp_path):
+    with pytest.raises(ValueError, match=advice):
+        read_table(write(tmp_path, "", name), **COLUMNS)

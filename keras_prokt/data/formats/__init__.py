@@ -1,5 +1,6 @@
 """Which files hold a table: a file a format, and the table of them; imports no NumPy."""
 
+import shlex
 from pathlib import Path
 
 from keras_prokt.data.formats.base import Format
@@ -16,6 +17,15 @@ FORMATS: dict[str, Format] = {
 """Formats of tables by the suffix of the file: a row a format."""
 
 
+_CONVERSIONS = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), 'save it as "CSV UTF-8" in the spreadsheet'),
+    ".json": "write an object a line, such as by `jq -c '.[]' {path} > {new}`",
+    ".txt": "name it .csv or .tsv, by what separates its fields",
+    **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst"), "unpack it"),
+}
+"""What to do with files that are not read, by their suffix."""
+
+
 def format_of(path: Path) -> Format:
     """The format of a file, by its suffix.
 
@@ -24,13 +34,16 @@ def format_of(path: Path) -> Format:
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
+        advice = _CONVERSIONS.get(
+            suffix, "convert the file, or write tfds:NAME for a set of TensorFlow Datasets"
+        ).format(path=shlex.quote(str(path)), new=shlex.quote(str(path.with_suffix(".jsonl"))))
         raise ValueError(
             f"Expected a file with a suffix among {', '.join(FORMATS)}, received {str(path)!r}; "
-            "convert the file, or write tfds:NAME for a set of TensorFlow Datasets."
+            f"{advice}."
         )
     if not path.is_file():
+        there = ", a folder" if path.is_dir() else " where there is none"
         raise ValueError(
-            f"Expected a file of texts and labels, received {str(path)!r} where there is none; "
-            "check the path."
+            f"Expected a file of texts and labels, received {str(path)!r}{there}; check the path."
         )
     return FORMATS[suffix]

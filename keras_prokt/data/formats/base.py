@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_prokt.data.formats.encodings import how_to_convert, likely_encodings, wide_encoding
 from keras_prokt.names import unknown_name
 
 
@@ -55,22 +56,37 @@ def check_columns(columns: Iterable[str], known: Iterable[str], place: str) -> N
 
 
 def decoded(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ValueError: If it cannot be read, or is not in UTF-8, with its likely encoding.
+    """
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode("utf-8")
-        line = len(re.findall(r"\r\n|\r|\n", before)) + 1
-        raise not_utf8(error, f"{path}, line {line}") from error
+        content = path.read_bytes()
     except OSError as error:
         raise ValueError(
             f"Expected a readable file, received {str(path)!r} ({error.strerror}); check its "
             "permissions."
         ) from error
+    if (wide := wide_encoding(content)) is not None:
+        raise ValueError(
+            f"Expected text in UTF-8, received {wide} in {path}; {how_to_convert(path, [wide])}."
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-8")
+        line = len(re.findall(r"\r\n|\r|\n", before)) + 1
+        encodings = likely_encodings(content)
+        raise ValueError(
+            f"{_not_utf8(error)} at {path}, line {line}, perhaps of {' or '.join(encodings)}; "
+            f"{how_to_convert(path, encodings)}."
+        ) from error
 
 
 def not_utf8(error: UnicodeDecodeError, place: str) -> ValueError:
-    byte = error.object[error.start]
-    return ValueError(
-        f"Expected text in UTF-8, received the byte 0x{byte:02x} at {place}; save the file in "
-        "UTF-8."
-    )
+    return ValueError(f"{_not_utf8(error)} at {place}; write it again with texts in UTF-8.")
+
+
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    return f"Expected text in UTF-8, received the byte 0x{error.object[error.start]:02x}"

@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from keras_prokt.data.formats.base import Records, Rows, check_columns, decoded, is_blank
+from keras_prokt.data.formats.base import (
+    Records,
+    Rows,
+    UnknownColumn,
+    check_columns,
+    decoded,
+    is_blank,
+)
 
 SEPARATORS = (",", ";", "\t", "|")
 """What may stand between the fields of a `.csv`; the first with which a header has the columns."""
@@ -92,6 +99,8 @@ def _delimited_rows(
 def _checked_header(header: list[str], columns: Sequence[str], place: str) -> list[str]:
     """The names of all columns, among which each wanted one is once."""
     header = [name.strip() for name in header]
+    if len(header) == 1:
+        _check_separated(header[0], columns, place)
     check_columns(columns, header, place)
     for name in columns:
         if header.count(name) > 1:
@@ -100,6 +109,15 @@ def _checked_header(header: list[str], columns: Sequence[str], place: str) -> li
                 "all but one."
             )
     return header
+
+
+def _check_separated(field: str, columns: Sequence[str], place: str) -> None:
+    """Refuses a header of one field that holds the names of all columns, and others too."""
+    if all(name in field for name in columns) and set(columns) - {field}:
+        raise UnknownColumn(
+            f"Expected several fields in the header, received one, {field!r}, at {place}; separate "
+            "them with a comma, semicolon, tab or bar, those of a .tsv with a tab."
+        )
 
 
 _CSV_LIMIT = threading.Lock()
