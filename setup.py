@@ -82,6 +82,7 @@ setup(
         "scipy",  # t intervals and paired tests
         "h5py",  # the form in which Keras saves weights
         "matplotlib",  # dynamics.png
+        "pillow>=10.1",  # decodes images of the app `images`; matplotlib brings it too
         "importlib_resources",  # tensorflow-datasets prepares data only with it, undeclared
         "safetensors",  # keras-hub reads Hugging Face directories only with it, undeclared
     ],

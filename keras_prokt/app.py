@@ -211,11 +211,16 @@ class App:
         can_hold_out: Whether rows of the training set can be held out to choose on.
         can_prepare: Whether `prepare` takes data and checkpoints from the folder `prepared`.
         reads_text: Whether the models read texts, cut at `max_length`.
-        reads_table: Whether the data is the user's own: `dataset` and what goes with it.
+        reads_table: Whether the data is the user's own table of texts: `dataset` and what goes
+            with it.
+        reads_images: Whether the data is images of the user's own: `dataset`, and how its images
+            are read.
         predict_table: Classifies a table by the student of a run; as
             `keras_prokt_apps.text_predictions.predict_table`. `None` where nothing does.
         write_submission: Writes predictions in the form of a benchmark's site; as
             `keras_prokt_apps.glue.submission.write_submission`. `None` where nothing does.
+        suggest: Makes settings that follow from those that a user gives, such as the size of the
+            images of a folder; those that are given stay. It imports no Keras.
         check: Refuses what can be refused without Keras: names of models, the user's files;
             raises `ValueError`, imports no Keras and no TensorFlow.
     """
@@ -237,9 +242,16 @@ class App:
     can_prepare: bool = False
     reads_text: bool = False
     reads_table: bool = False
+    reads_images: bool = False
     predict_table: Callable[..., int] | None = None
     write_submission: Callable[..., Any] | None = None
+    suggest: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     check: Callable[[TaskRequest], None] | None = None
+
+    @property
+    def reads_own_data(self) -> bool:
+        """Whether the data is the user's own, of whatever kind."""
+        return self.reads_table or self.reads_images
 
 
 def list_apps() -> list[App]:

@@ -302,9 +302,19 @@ def settings_of(part: type) -> dict[str, Setting]:
     return {f.name: f.metadata["setting"] for f in fields(part) if "setting" in f.metadata}
 
 
+def _own_data(help: str, kind: type = str, **metadata: Any) -> Any:
+    advice = "the app brings its own data: use app 'text' or 'images' for yours"
+    return setting(help, kind, of_apps="reads_own_data", advice_for_apps=advice, **metadata)
+
+
 def _columns(help: str, kind: type = str, **metadata: Any) -> Any:
-    advice = "the app brings its own data: use app 'text' for yours"
+    advice = "its data is no table of texts: use app 'text' for one"
     return setting(help, kind, of_apps="reads_table", advice_for_apps=advice, **metadata)
+
+
+def _images(help: str, kind: type = str, **metadata: Any) -> Any:
+    advice = "it reads no images of yours: use app 'images' for them"
+    return setting(help, kind, of_apps="reads_images", advice_for_apps=advice, **metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,8 +343,8 @@ class DataSettings:
         of_apps="can_train_on_validation",
         advice_for_apps="its validation examples are never trained on",
     )
-    dataset: str | None = _columns(
-        "Your table: .csv, .tsv, .jsonl, .parquet or tfds:NAME; app text.",
+    dataset: str | None = _own_data(
+        "Your data: a table (.csv, .tsv, .jsonl, .parquet), tfds:NAME, or of app images a folder.",
         is_file=True,
         is_listed=False,
     )
@@ -345,11 +355,11 @@ class DataSettings:
         is_one_text=True,
         is_listed=False,
     )
-    label_column: str | None = _columns("Its column of labels.", option="--label", is_listed=False)
-    validation: str | None = _columns(
+    label_column: str | None = _own_data("Its column of labels.", option="--label", is_listed=False)
+    validation: str | None = _own_data(
         "A table to validate on. [default: a tenth of the rows]", is_file=True, is_listed=False
     )
-    test: str | None = _columns(
+    test: str | None = _own_data(
         "A table to test on. [default: a tenth, unless --validation]",
         is_file=True,
         is_listed=False,
@@ -361,6 +371,37 @@ class DataSettings:
     )
     unlabelled: str | None = _columns(
         "A table of more texts, without labels, that train too.", is_file=True, is_listed=False
+    )
+    image_column: str | None = _images(
+        "Of a table of images, its column of paths.", option="--image", is_listed=False
+    )
+    image_size: str | None = _images(
+        "Size to which images are brought: 64, or HEIGHTxWIDTH. [default: by the images, at most "
+        "128]",
+        is_listed=False,
+    )
+    image_mean: str | None = _images(
+        "Mean of red, green and blue in [0, 1], such as 0.485,0.456,0.406. [default: measured]",
+        is_listed=False,
+    )
+    image_deviation: str | None = _images(
+        "Standard deviation of each, such as 0.229,0.224,0.225. [default: measured]",
+        is_listed=False,
+    )
+    augmentation: str | None = _images(
+        "How training images are changed at random: none, crop, or crop+flip. [default: crop+flip]",
+    )
+    broken_images: str | None = _images(
+        "refuse or skip images that cannot be read. [default: refuse]",
+        choices=("refuse", "skip"),
+        is_listed=False,
+    )
+    cache_images: str | None = _images(
+        "Keep decoded images on disk: auto (where they take at most half of what is free), always "
+        "or never. [default: auto]",
+        choices=("auto", "always", "never"),
+        is_place=True,
+        is_listed=False,
     )
     split_seed: int | None = setting(
         "Seed of the division into training and validation data. [default: one division for all]",

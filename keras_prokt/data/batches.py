@@ -12,7 +12,9 @@ import keras
 import numpy as np
 
 from keras_prokt import backends
+from keras_prokt.data.ahead import made_ahead
 from keras_prokt.data.parts import INDEX, TARGET, names_parts, part_of
+from keras_prokt.data.rows import Rows
 
 LENGTH_STEP = 8
 """Where XLA compiles every shape anew, ragged inputs are padded to a multiple of this.
@@ -57,8 +59,8 @@ class Batches:
     """A data set in batches: shuffled by `(seed, epoch)`, ragged inputs batched by length.
 
     Args:
-        inputs: An array, a list of 1-d arrays (ragged), or a nested dict of these; all of one
-            length.
+        inputs: An array, a list of 1-d arrays (ragged), `Rows` that are read when a batch wants
+            them, or a nested dict of these; all of one length.
         labels: Integer labels `(n,)` or one-hot rows.
         batch_size: Examples a batch; the last one may be smaller.
         seed: Seed of the order.
@@ -186,7 +188,7 @@ class Batches:
     def taking(self, indices: np.ndarray) -> "Batches":
         """Some of the examples, in the order of their indices."""
         return self._like(
-            _map(self.inputs, _once(lambda leaf: _rows(leaf, indices))),
+            _map(self.inputs, _once(lambda leaf: _taken(leaf, indices))),
             self.labels[indices],
             None if self.sample_weight is None else self.sample_weight[indices],
             origin=self.origin._replace(positions=self.origin.positions[indices]),
@@ -245,6 +247,9 @@ class Batches:
         has_parts = isinstance(self.inputs, dict) and part in self.inputs
         digest = hashlib.sha256(np.ascontiguousarray(self.labels))
         for leaf in _leaves(self.inputs[part] if has_parts else self.inputs):
+            if isinstance(leaf, Rows):
+                digest.update(leaf.digest())
+                continue
             rows = leaf
             if isinstance(leaf, list):
                 digest.update(np.array([len(row) for row in leaf], "int64"))
@@ -323,13 +328,21 @@ class Batches:
                 yield from self.epoch(epoch)
                 epoch += 1
 
+        if self._reads_slowly:
+            stream = made_ahead(stream)
         data_set = backends.current().data_set(stream, self._signature)
         return stream() if data_set is None else data_set
 
     def for_evaluation(self) -> Any:
         """What `validation_data=`, `evaluate` and `predict` take, as often as wanted."""
-        data_set = backends.current().data_set(self.epoch, self._signature, len(self))
+        stream = made_ahead(self.epoch) if self._reads_slowly else self.epoch
+        data_set = backends.current().data_set(stream, self._signature, len(self))
         return _EvaluationBatches(self) if data_set is None else data_set
+
+    @property
+    def _reads_slowly(self) -> bool:
+        leaves = _leaves(self.inputs)
+        return any(isinstance(leaf, Rows) and leaf.reads_slowly for leaf in leaves)
 
     def _with_target(self, inputs: Any, target: Any) -> Any:
         """The inputs of a batch, with the stored outputs of its examples if there are any."""
@@ -436,6 +449,10 @@ def _map(inputs: Any, function: Any) -> Any:
 
 def _rows(leaf: Any, indices: np.ndarray) -> Any:
     return [leaf[i] for i in indices] if isinstance(leaf, list) else leaf[indices]
+
+
+def _taken(leaf: Any, indices: np.ndarray) -> Any:
+    return leaf.taking(indices) if isinstance(leaf, Rows) else _rows(leaf, indices)
 
 
 def _spec(array: Any) -> keras.KerasTensor:

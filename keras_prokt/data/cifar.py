@@ -5,10 +5,11 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from keras_prokt.data.augmentation import CropAndFlip
 from keras_prokt.data.prepared import check_prepared
 from keras_prokt.data.tfds_files import prepared_builder, read_split, tfds_directory
 from keras_prokt.files import cache_folder, is_kept, new_kept_folder
@@ -126,41 +127,6 @@ def split_validation(count: int, seed: int = SPLIT_SEED) -> tuple[np.ndarray, np
     return np.sort(order[VALIDATION_EXAMPLES:]), validation
 
 
-def draw_crops(
-    count: int, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What `crop` wants to know of `count` images, each by itself: top, left and whether mirrored.
-
-    Returns:
-        `tops` and `lefts`, `(count,)`, int32, uniform in 0 to 2 × `PADDING`, and `flips`,
-        `(count,)`, bool, half of them true.
-    """
-    tops, lefts = generator.integers(0, 2 * PADDING + 1, (2, count)).astype("int32")
-    return tops, lefts, generator.random(count) < 0.5
-
-
-def crop(images: Any, tops: Any, lefts: Any, flips: Any, xp: Any = np) -> Any:
-    """A crop of each image after padding by zeros, mirrored where `flips` says so.
-
-    Args:
-        images: Shape `(batch, height, width, channels)`; the same shape comes back.
-        tops: First row of each crop in the padded image, `(batch,)`.
-        lefts: First column, `(batch,)`.
-        flips: Whether it is mirrored, `(batch,)`.
-        xp: `numpy`, or `jax.numpy` for arrays of JAX.
-    """
-    batch, height, width, channels = images.shape
-    border = ((0, 0), (PADDING, PADDING), (PADDING, PADDING), (0, 0))
-    padded = xp.pad(images, border)
-    rows = tops[:, None] + xp.arange(height)
-    columns = lefts[:, None] + xp.arange(width)
-    columns = xp.where(flips[:, None], columns[:, ::-1], columns)
-    # Positions in the flat image: numpy takes them four times as fast as by three indices.
-    rows = xp.arange(batch)[:, None] * padded.shape[1] + rows
-    positions = rows[:, :, None] * padded.shape[2] + columns[:, None, :]
-    return xp.take(padded.reshape(-1, channels), positions, axis=0)
-
-
 def augment(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A random crop of each image after padding by zeros, half of them mirrored; then normalised.
 
@@ -174,19 +140,15 @@ def augment(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     Returns:
         The same shape, float32.
     """
-    return FRONT_END.normalize(crop(images, *draw_crops(len(images), generator)))
+    augmentation = Augmentation()
+    return augmentation.apply(images, augmentation.draw(len(images), generator), np)
 
 
-class Augmentation:
-    """`augment` as a `Transform` of batches: drawn by the host, applied where the images are."""
+class Augmentation(CropAndFlip):
+    """`augment` as a `Transform` of batches."""
 
-    def draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """What is random about `count` images."""
-        return draw_crops(count, generator)
-
-    def apply(self, images: Any, drawn: tuple[Any, ...], xp: Any) -> Any:
-        """The images cropped, if anything was drawn, and normalised."""
-        return FRONT_END.normalize(crop(images, *drawn, xp) if drawn else images, xp)
+    def __init__(self) -> None:
+        super().__init__(FRONT_END, padding=PADDING)
 
 
 def _write_arrays(folder: Path, images: Images) -> None:

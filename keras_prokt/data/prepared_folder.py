@@ -508,6 +508,7 @@ class _Writer:
         if isinstance(values, list):
             lengths = self._added(np.array([len(row) for row in values], "int64"))
             values = np.concatenate(values) if values else np.zeros(0, "int32")
+        values = np.asarray(values)  # rows that are read when they are wanted
         number = len(self.arrays)
         stored = _smallest_type(values)
         flat = values.reshape(-1)

@@ -130,9 +130,9 @@ def load_texts(
             for name, path in {"train": dataset, **given}.items()
         }
     train = parts["train"]
-    present = _sorted_names(filter(None, train.labels))
+    present = sorted_names(filter(None, train.labels))
     if not present and unlabelled_rows and "validation" in parts:
-        present = _sorted_names(parts["validation"].labels)  # training may have no label at all
+        present = sorted_names(parts["validation"].labels)  # training may have no label at all
     if len(present) < 2:
         received = f"{present[0]!r} in each of" if present else "none in any of"
         raise SettingError(
@@ -307,7 +307,7 @@ def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTabl
     keep: dict[str, list[int]] = {name: [] for name in names}
     keep["train"] += unlabelled
     generator = random.Random(SPLIT_SEED)
-    for label in _sorted_names(rows_of):
+    for label in sorted_names(rows_of):
         rows = rows_of[label]
         if len(rows) < len(names):
             raise SettingError(
@@ -378,7 +378,7 @@ def _plain(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
-def _sorted_names(labels: Iterable[str]) -> list[str]:
+def sorted_names(labels: Iterable[str]) -> list[str]:
     """The different labels, sorted; numerically if all are integers."""
     names = sorted(set(labels))
     if all(re.fullmatch(r"[+-]?[0-9]{1,4000}", name) for name in names):

@@ -195,8 +195,10 @@ def check_combinations(app: App, method: Method, given: Mapping[str, Any]) -> No
                     f"{argument('label_weight')} 0, received {given[name]!r}; nothing learns "
                     "labels there."
                 )
-    if app.reads_table:
-        needed = ("dataset", "text_columns", "label_column")
+    if app.reads_own_data:
+        needed: tuple[str, ...] = ("dataset",)
+        if app.reads_table:
+            needed = ("dataset", "text_columns", "label_column")
         missing = [name for name in needed if name not in given]
         if missing and any(name in given for name in (*needed, "validation", "test")):
             wanted = ", ".join(argument(name) for name in needed)

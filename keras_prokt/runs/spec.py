@@ -140,6 +140,8 @@ class RunSpec:
         for name, row in all_settings().items():
             if row.is_file and name in given:
                 given[name] = absolute_path(given[name])
+        if description.suggest is not None:
+            given = {**description.suggest(given), **given}
         parts = ResolvedParts(description, parsed, pair, given, found).parts()
         return cls(**{**parts, "app": absolute_app(app)})
 
@@ -240,14 +242,16 @@ class RunSpec:
         return changed
 
     def files(self) -> dict[str, str]:
-        """The user's own files that the run reads, by the name of the setting."""
+        """The user's own files that the run reads, by the name of the setting; no folders."""
         rows = all_settings().items()
         files = {
             name: getattr(self, name) for name, row in rows if row.is_file and not row.is_place
         }
         if is_app_file(self.app):
             files = {"app": self.app, **files}
-        return {k: v for k, v in files.items() if v is not None and not v.startswith(TFDS)}
+        is_file = {k: v is not None and not v.startswith(TFDS) for k, v in files.items()}
+        # What is in a folder of data has the digest of the data.
+        return {k: v for k, v in files.items() if is_file[k] and not os.path.isdir(v)}
 
     def replacing(self, **settings: Any) -> Self:
         """The same spec with other values of some settings, by name.

@@ -1,0 +1,321 @@
+"""App `images`: a classifier of the user's own images, in folders of their class or in a table."""
+
+import functools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
+from keras_prokt.data.prepared_folder import PreparedFolder
+from keras_prokt.data.table import TFDS, check_set
+from keras_prokt.names import unknown_name
+from keras_prokt.settings import SettingError, argument
+from keras_prokt_apps.cifar100 import NETWORKS as LARGER_NETWORKS
+
+if TYPE_CHECKING:
+    from keras_prokt.data.image_table import ImageTable
+    from keras_prokt.data.images import LabelledImages
+
+NETWORKS = {
+    "cnn-large": "2 stages of 2 convolutions, 32 and 64 channels, batch normalisation",
+    "cnn-medium": "2 convolutions, 16 and 32 channels, batch normalisation",
+    "cnn-small": "2 convolutions, 6 and 12 channels",
+    **LARGER_NETWORKS,
+}
+
+ELSEWHERE = (
+    ", keras:NAME of keras.applications, hub:PRESET of keras-hub, or module:function of your own"
+)
+
+PAIRS_BY_SIZE = (
+    (28, ("cnn-large", "cnn-small")),
+    (64, ("wrn-40-2", "shufflenet-v1")),
+    (None, ("keras:ResNet50", "keras:MobileNetV2")),
+)
+"""Teacher and student of images whose longer side is at most so many pixels."""
+
+LARGEST_BY_ITSELF = 128
+"""Size beyond which images are not trained on unless it is asked for."""
+
+SMALLEST = 8
+"""The smallest side that an image may be brought to: the networks halve it twice."""
+
+AUGMENTATIONS = ("none", "crop", "crop+flip")
+
+
+def suggest(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The size of the images, if none is given, and a pair of networks for it."""
+    size = given.get("image_size")
+    if size is None and given.get("dataset") is not None and "prepared" not in given:
+        size = _size_of_data(given)
+    if size is None:
+        return {}
+    longest = max(parse_size(size))
+    pair = next(pair for most, pair in PAIRS_BY_SIZE if most is None or longest <= most)
+    return {"image_size": size, **dict(zip(("teacher", "student"), pair, strict=True))}
+
+
+def _size_of_data(given: Mapping[str, Any]) -> str:
+    """The size that all images share, or else the largest usual one that they fill."""
+    from keras_prokt.data.image_files import size_of_image
+
+    if given["dataset"].startswith(TFDS):
+        raise SettingError(
+            f"Expected {argument('image_size')} with a set of TensorFlow Datasets, received none; "
+            "such as 32."
+        )
+    names = ("image_column", "label_column")
+    train = _tables(given["dataset"], None, None, *(given.get(name) for name in names))["train"]
+    looked_at = train.paths[:: max(1, len(train.paths) // 100)]
+    sizes = [size for path in looked_at if (size := size_of_image(train.base / path)) is not None]
+    if not sizes:
+        return "64"  # what is wrong with all of them is told when they are decoded
+    if len(set(sizes)) == 1 and max(sizes[0]) <= LARGEST_BY_ITSELF:
+        height, width = sizes[0]
+        return str(height) if height == width else f"{height}x{width}"
+    shorter = sorted(min(size) for size in sizes)[len(sizes) // 2]
+    return str(max(size for size in (32, 64, 96, LARGEST_BY_ITSELF) if size <= max(shorter, 32)))
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of `64` or `48x64`.
+
+    Raises:
+        SettingError: If it is neither, or too small.
+
+    Example:
+
+    >>> from keras_prokt_apps.images import parse_size
+    >>> parse_size("64"), parse_size("48x64")
+    ((64, 64), (48, 64))
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text.strip().lower())
+    size = None if match is None else (int(match[1]), int(match[2] or match[1]))
+    if size is None or min(size) < SMALLEST:
+        raise SettingError(
+            f"Expected {argument('image_size')} PIXELS or HEIGHTxWIDTH of at least {SMALLEST}, "
+            f"received {text!r}; such as 64 or 48x64."
+        )
+    return size
+
+
+def _parse_channels(name: str, text: str | None, smallest: float) -> list[float] | None:
+    """Three numbers in [0, 1]."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(number) for number in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 3 or not all(smallest <= number <= 1 for number in numbers):
+        raise SettingError(
+            f"Expected three numbers in [{smallest:g}, 1] for {argument(name)}, received {text!r}; "
+            "such as 0.5,0.5,0.5."
+        )
+    return numbers
+
+
+def check(request: TaskRequest) -> None:
+    """Refuses models that cannot be, and images that cannot be read; imports no Keras."""
+    if not request.dataset:
+        raise SettingError(
+            f"Expected {argument('dataset')} with app 'images', received none; name your folder or "
+            "table of images."
+        )
+    for role, name in (("a teacher", request.teacher), ("a student", request.student)):
+        if name not in NETWORKS and ":" not in name:
+            raise ValueError(unknown_name(role, name, NETWORKS, ELSEWHERE))
+    if request.augmentation is not None and request.augmentation not in AUGMENTATIONS:
+        name = argument("augmentation")
+        raise SettingError(unknown_name(name, request.augmentation, AUGMENTATIONS))
+    _parse_channels("image_mean", request.image_mean, 0.0)
+    _parse_channels("image_deviation", request.image_deviation, 1e-3)
+    if request.image_size is None:
+        raise SettingError(f"Expected {argument('image_size')}, received none; such as 64.")
+    parse_size(request.image_size)
+    if request.prepared is not None:
+        PreparedFolder(request.prepared).check(request, "images")
+    elif request.dataset.startswith(TFDS):
+        held_out = {"validation": request.validation, "test": request.test}
+        check_set(request.dataset, **held_out, data_dir=request.data_dir)
+    else:
+        _images(request)
+
+
+def prepare(request: TaskRequest) -> Task:
+    """Reads the images, divides them where nothing is held out, and readies both networks."""
+    check(request)
+    from keras_prokt import front_ends, models
+    from keras_prokt.data.augmentation import CropAndFlip
+
+    size = parse_size(str(request.image_size))
+    chosen = (request.augmentation or AUGMENTATIONS[-1]).split("+")
+    padding = max(1, max(size) // 8) if "crop" in chosen else 0
+    augmented = functools.partial(CropAndFlip, padding=padding, flips="flip" in chosen)
+    if request.prepared is None:
+        images = _images(request)
+        front_end = _front_end(request, images)
+        data = _batches(request, images, augmented(front_end))
+    else:
+        folder = PreparedFolder(request.prepared)
+        front_end = front_ends.from_json(folder.front_ends()["student"])
+        data = folder.task_data(request, transform=augmented(front_end))
+    build = {
+        role: functools.partial(models.get(name), len(data["class_names"]), (*size, 3))
+        for role, name in (("teacher", request.teacher), ("student", request.student))
+    }
+    return Task(
+        **data,
+        build_teacher=build["teacher"],
+        build_student=build["student"],
+        front_end=front_end,
+        teacher_front_end=front_end,
+    )
+
+
+def _front_end(request: TaskRequest, images: "LabelledImages") -> Any:
+    """How images are normalised: as asked for, or so that those of training have mean 0."""
+    from keras_prokt.data.images import mean_and_deviation
+    from keras_prokt.front_ends import ImageFrontEnd
+
+    mean = _parse_channels("image_mean", request.image_mean, 0.0)
+    deviation = _parse_channels("image_deviation", request.image_deviation, 1e-3)
+    if mean is None or deviation is None:
+        measured = mean_and_deviation(images.parts["train"].rows)
+        mean, deviation = mean or measured[0], deviation or measured[1]
+    size = parse_size(str(request.image_size))
+    return ImageFrontEnd(size, mean=mean, standard_deviation=deviation)
+
+
+ON_DEVICE = 500_000_000
+"""Bytes of images up to which JAX may hold them where it computes."""
+
+
+def _batches(request: TaskRequest, images: "LabelledImages", transform: Any) -> dict[str, Any]:
+    """The fields of the task that are data."""
+    import math
+
+    from keras_prokt.data.batches import Batches, Origin
+
+    batches = {
+        name: Batches(
+            part.rows,
+            part.labels,
+            batch_size=request.batch_size,
+            seed=request.seed,
+            shuffle=name == "train",
+            transform=transform,
+            on_device=math.prod(part.rows.shape) <= ON_DEVICE and not part.rows.reads_slowly,
+            origin=Origin(part.positions, part.count),
+        )
+        for name, part in images.parts.items()
+    }
+    if request.limit is not None:
+        batches["train"] = batches["train"].limited(request.limit)
+    return {
+        "train": batches["train"],
+        "validation": batches["validation"],
+        "test": batches.get("test"),
+        "class_names": images.class_names,
+        "validates_on_training_set": images.validates_on_training_set,
+    }
+
+
+def _tables(
+    dataset: str,
+    validation: str | None,
+    test: str | None,
+    image_column: str | None,
+    label_column: str | None,
+) -> "dict[str, ImageTable]":
+    from keras_prokt.data.image_table import list_images
+
+    return list_images(
+        Path(dataset),
+        image_column=image_column,
+        label_column=label_column,
+        validation=validation,
+        test=test,
+    )
+
+
+def _images(request: TaskRequest) -> "LabelledImages":
+    """The user's images, read once as long as the files stay as they are."""
+    from keras_prokt.data.image_table import state_of
+
+    columns = (request.image_column, request.label_column)
+    tables = _tables(request.dataset, request.validation, request.test, *columns)
+    return _read(
+        _Unhashed(tables),
+        parse_size(str(request.image_size)),
+        request.cache_images or "auto",
+        request.broken_images or "refuse",
+        state=state_of(tables),
+    )
+
+
+class _Unhashed:
+    """A value that is the same argument as any other to `functools.lru_cache`."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Unhashed)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@functools.lru_cache(maxsize=1)
+def _read(
+    tables: _Unhashed, size: tuple[int, int], cache_images: str, broken_images: str, *, state: str
+) -> "LabelledImages":
+    from keras_prokt.data.image_rows import files_in
+    from keras_prokt.data.images import labelled_images
+
+    return labelled_images(
+        {name: one.table for name, one in tables.value.items()},
+        {name: files_in(one.base, one.paths) for name, one in tables.value.items()},
+        size=size,
+        cache_images=cache_images,
+        broken_images=broken_images,
+    )
+
+
+def _predict_table(*arguments: Any, **settings: Any) -> int:
+    from keras_prokt_apps.image_predictions import predict_table  # which imports this module
+
+    return predict_table(*arguments, **settings)
+
+
+def _adam(learning_rate: float) -> OptimizerRecipe:
+    return OptimizerRecipe("adam", learning_rate, "cosine")
+
+
+APP = App(
+    name="images",
+    summary="your own images (--dataset): a folder a class, or a table of paths and labels",
+    teachers=NETWORKS,
+    students=NETWORKS,
+    default_teacher="wrn-40-2",
+    default_student="shufflenet-v1",
+    recipe=Recipe(
+        epochs=30,
+        batch_size=64,
+        teacher=_adam(1e-3),
+        student=_adam(1e-3),
+        # So small a network learns little else in 30 epochs; as app `digits` has it.
+        students={"cnn-small": _adam(1e-2)},
+        teacher_epochs=30,
+        first_stage_epochs=5,
+    ),
+    prepare=prepare,
+    check=check,
+    suggest=suggest,
+    assistants=("wrn-16-2",),
+    reads_images=True,
+    can_prepare=True,
+    predict_table=_predict_table,
+)

@@ -1,0 +1,97 @@
+"""An encoded image as the uint8 array that a network is trained on; Pillow decodes.
+
+This module imports no Keras.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may take a file for, by its first bytes: pixels alone, nothing that runs programs."""
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+class BrokenImage(ValueError):
+    """No image can be read; the message is the reason in a few words."""
+
+
+def decode_image(content: bytes, size: tuple[int, int] | None = None) -> np.ndarray:
+    """An encoded image as red, green and blue.
+
+    A photo is turned as its EXIF says, of an animation the first frame is taken, 16 bits become
+    the upper 8, and transparency is dropped, as the served graph drops it. An image of another
+    size is resized as a whole (bilinear, with antialiasing), as `ImageFrontEnd` does.
+
+    Args:
+        content: The bytes of a file of one of `FORMATS`.
+        size: Height and width; `None` for its own.
+
+    Returns:
+        Shape `(height, width, 3)`, uint8.
+
+    Raises:
+        BrokenImage: If it cannot be read.
+
+    Example:
+
+    >>> import io
+    >>> from PIL import Image
+    >>> from keras_prokt.data.image_files import decode_image
+    >>> file = io.BytesIO()
+    >>> Image.new("L", (40, 20), 7).save(file, "PNG")
+    >>> decode_image(file.getvalue(), (8, 8))[0, 0].tolist()
+    [7, 7, 7]
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not content:
+        raise BrokenImage("empty")
+    Image.init()  # knows more than the usual formats from then on
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            image.load()
+            turned = ImageOps.exif_transpose(image)
+            picture = _eight_bits(turned)
+            if size is not None and picture.size != size[::-1]:
+                picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
+            return np.asarray(picture)
+    except UnidentifiedImageError:
+        raise BrokenImage("no image") from None
+    except BrokenImage:
+        raise
+    except Exception as error:  # each decoder of Pillow raises what it likes
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = "truncated" if "truncated" in line.lower() else f"damaged: {line[:60]}"
+        raise BrokenImage(reason) from error
+
+
+def _eight_bits(image):
+    """The same picture in Pillow's mode RGB."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise BrokenImage("floating-point pixels")
+    if image.mode.startswith("I"):
+        # Pillow itself would cut values at 255.
+        values = np.asarray(image).astype("int64")
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise BrokenImage("pixels of 32 bits")
+        image = Image.fromarray((values >> 8).astype("uint8"))
+    if image.mode == "P":
+        image = image.convert("RGBA")  # of a transparent palette Pillow warns otherwise
+    return image.convert("RGB")
+
+
+def size_of_image(path: Path) -> tuple[int, int] | None:
+    """Height and width that a file's header states; `None` where it states none."""
+    from PIL import Image
+
+    Image.init()
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.height, image.width
+    except Exception:  # as above; whatever is wrong with it is told when it is decoded
+        return None

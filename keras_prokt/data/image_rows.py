@@ -1,0 +1,259 @@
+"""Images of many files as rows of one uint8 array: decoded once and kept, or when wanted.
+
+This module imports no Keras.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from keras_prokt.data.image_files import BrokenImage, decode_image
+from keras_prokt.data.rows import Rows
+from keras_prokt.files import cache_folder, is_kept, new_kept_folder
+from keras_prokt.settings import SettingError, argument
+
+FORMAT = 1
+"""To be raised when `decode_image` gives other pixels."""
+
+CHOICES = ("auto", "always", "never")
+
+SHARE_OF_DISK = 0.5
+"""Of the free disk, what decoded images may take with "auto"."""
+
+_PIECE = 32
+"""Images that a thread decodes before it looks for more."""
+
+
+class Source(NamedTuple):
+    """Where encoded images come from."""
+
+    names: Sequence[str]
+    """What messages call each of them."""
+    read: Callable[[int], bytes]
+    """The bytes of an image by its number; raises `OSError`."""
+
+
+def files_in(base: Path, names: Sequence[str]) -> Source:
+    """The source of files in a folder, by their paths in it."""
+    return Source(names, lambda number: (base / names[number]).read_bytes())
+
+
+class ReadImages(NamedTuple):
+    """All images of a source, those that could not be read left out."""
+
+    rows: "ImageRows"
+    """The readable ones, in their order."""
+    positions: np.ndarray
+    """Number of each of them in the source, from 0."""
+    broken: Mapping[int, str]
+    """Number of each other image -> why it could not be read."""
+
+
+class ImageRows(Rows):
+    """Images as `(n, height, width, 3)`, uint8; from `read_images`."""
+
+    dtype = np.dtype("uint8")
+
+    def __init__(self, source: Source, size: tuple[int, int], digests: np.ndarray, kept: Any):
+        self._source, self._size, self._digests, self._kept = source, size, digests, kept
+        self._numbers = np.arange(len(digests))
+        self._find_shape()
+
+    def _find_shape(self) -> None:
+        self.shape = (len(self._numbers), *self._size, 3)
+        self.reads_slowly = self._kept is None
+
+    def taking(self, indices: np.ndarray) -> Self:
+        rows = object.__new__(type(self))
+        rows.__dict__.update(self.__dict__)
+        rows._numbers = self._numbers[indices]
+        rows._find_shape()
+        return rows
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        numbers = self._numbers[indices]
+        if self._kept is not None:
+            return self._kept[numbers]
+        images = np.empty((len(numbers), *self._size, 3), "uint8")
+
+        def decode(piece: range) -> None:
+            for row in piece:
+                images[row] = decode_image(self._source.read(int(numbers[row])), self._size)
+
+        # Of a batch each thread gets an equal share.
+        for _ in _pool().map(decode, _pieces(len(numbers), -(-len(numbers) // _threads()))):
+            pass
+        return images
+
+    def digest(self) -> bytes:
+        """Of the files' bytes and the size, so that it is the same whether images are kept."""
+        digest = hashlib.sha256(f"{self.dtype} {self.shape}".encode())
+        digest.update(np.ascontiguousarray(self._digests[self._numbers]))
+        return digest.digest()
+
+    def name_of(self, row: int) -> str:
+        """What messages call an image."""
+        return self._source.names[self._numbers[row]]
+
+    @property
+    def digests(self) -> np.ndarray:
+        """SHA-256 of each image's bytes, shape `(n, 32)`, uint8."""
+        return self._digests[self._numbers]
+
+
+def read_images(
+    source: Source,
+    size: tuple[int, int],
+    *,
+    cache_images: str = "auto",
+    cache: str | Path | None = None,
+) -> ReadImages:
+    """Decodes all images once, which finds the broken ones, and keeps the pixels where they fit.
+
+    What is kept is found again by the bytes of all files and the size, so that it is also that of
+    the same images elsewhere.
+
+    Args:
+        source: Where they come from.
+        size: Height and width to which they are brought.
+        cache_images: "always" keeps the pixels, "never" decodes each batch anew, in as many
+            threads as there are cores; "auto" keeps them where they take at most half of the free
+            disk.
+        cache: Where they are kept; `None`: `$KERAS_PROKT_CACHE` or `~/.cache/keras_prokt`.
+
+    Raises:
+        ValueError: If they are to be kept and the disk has no room.
+    """
+    digests = _digests(source)
+    folder = cache_folder(cache) / "data"
+    needed = len(source.names) * size[0] * size[1] * 3
+    of_all = hashlib.sha256(np.ascontiguousarray(digests)).hexdigest()
+    key = {"format": FORMAT, "size": list(size), "count": len(digests), "files": of_all}
+    name = f"images-{of_all[:24]}-{size[0]}x{size[1]}"
+    keeps = cache_images != "never"
+    if keeps and not is_kept(folder / name, key):
+        keeps = _has_room(folder, needed, is_asked=cache_images == "always")
+    # Of images that are not kept, which of them are broken is.
+    folder, key = folder / (name if keeps else f"{name}-checked"), {**key, "pixels": keeps}
+    broken = None
+    if is_kept(folder, key):
+        broken = _read_broken(folder)
+    else:
+        with new_kept_folder(folder, key) as writing:
+            broken = _decode_all(source, size, writing if keeps else None)
+            text = json.dumps({str(number): reason for number, reason in broken.items()})
+            (writing / "broken.json").write_text(text, encoding="utf-8")
+    kept = np.load(folder / "images.npy", mmap_mode="r") if keeps else None
+    rows = ImageRows(source, size, digests, kept)
+    positions = np.setdiff1d(np.arange(len(digests)), list(broken))
+    return ReadImages(rows.taking(positions), positions, broken)
+
+
+def _read_broken(folder: Path) -> dict[int, str]:
+    broken = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
+    return {int(number): reason for number, reason in broken.items()}
+
+
+def _has_room(folder: Path, needed: int, *, is_asked: bool) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if is_asked and needed > free:
+        raise SettingError(
+            f"Expected {needed / 1e9:.1f} GB of free disk for {argument('cache_images')} always, "
+            f"received {free / 1e9:.1f} GB at {str(folder)!r}; use auto, or another cache "
+            "(KERAS_PROKT_CACHE)."
+        )
+    return is_asked or needed <= SHARE_OF_DISK * free
+
+
+def _digests(source: Source) -> np.ndarray:
+    """SHA-256 of each image's bytes; of one that cannot be read that of nothing."""
+    digests = np.zeros((len(source.names), 32), "uint8")
+
+    def hash_one(number: int) -> None:
+        try:
+            content = source.read(number)
+        except OSError:
+            content = b""
+        digests[number] = np.frombuffer(hashlib.sha256(content).digest(), "uint8")
+
+    _for_each(len(digests), hash_one)
+    return digests
+
+
+def _decode_all(source: Source, size: tuple[int, int], writing: Path | None) -> dict[int, str]:
+    """Decodes all images, into a file if there is a folder for it; returns the broken ones."""
+    broken: dict[int, str] = {}
+    file = None if writing is None else _new_array(writing / "images.npy", len(source.names), size)
+
+    def decode(number: int) -> None:
+        try:
+            image = decode_image(source.read(number), size)
+        except OSError as error:
+            broken[number] = (error.strerror or "unreadable").lower()
+        except BrokenImage as error:
+            broken[number] = str(error)
+        else:
+            if file is not None:
+                os.pwrite(file.descriptor, image.tobytes(), file.start + number * image.nbytes)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")  # about what is decoded all the same
+        try:
+            _for_each(len(source.names), decode)
+        finally:
+            if file is not None:
+                os.close(file.descriptor)
+    return dict(sorted(broken.items()))
+
+
+class _Array(NamedTuple):
+    """A `.npy` file that is being written; unlike a mapped one it takes no memory."""
+
+    descriptor: int
+    start: int
+
+
+def _new_array(path: Path, count: int, size: tuple[int, int]) -> _Array:
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *size, 3)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+        file.truncate(start + count * size[0] * size[1] * 3)
+    return _Array(os.open(path, os.O_WRONLY), start)
+
+
+def _for_each(count: int, function: Callable[[int], None]) -> None:
+    """Calls a function with all numbers below a count, in all threads."""
+
+    def of_piece(piece: range) -> None:
+        for number in piece:
+            function(number)
+
+    pieces = list(_pieces(count, _PIECE))
+    # A few at a time: a future for each of a million images would fill the memory.
+    for start in range(0, len(pieces), 256):
+        for _ in _pool().map(of_piece, pieces[start : start + 256]):
+            pass
+
+
+def _pieces(count: int, size: int) -> Iterator[range]:
+    return (range(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_threads(), "keras_prokt-images")

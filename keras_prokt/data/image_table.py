@@ -1,0 +1,255 @@
+"""Which images a data set of the user's own has, and the class of each: folders and tables.
+
+This module imports no Keras and decodes nothing.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from keras_prokt.data.formats import FORMATS
+from keras_prokt.data.image_files import SUFFIXES
+from keras_prokt.data.table import read_table
+from keras_prokt.data.text_table import TextTable
+from keras_prokt.settings import SettingError, argument
+
+HELD_OUT_FOLDERS = {"val": "validation", "validation": "validation", "test": "test"}
+"""Sub-folders beside `train`, and the part that each of them is."""
+
+_OF_DESKTOPS = ("thumbs.db", "desktop.ini")
+"""Files that a file manager leaves in folders of images, beside hidden ones."""
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """Images and their labels, none of them read.
+
+    Args:
+        base: Folder that the paths begin in.
+        table: The path of each image, where another table has a text, and its label.
+    """
+
+    base: Path
+    table: TextTable
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The path of each image, from `base`."""
+        return self.table.texts[0]
+
+    def rows(self, keep: Sequence[int]) -> "ImageTable":
+        """Some of the images."""
+        return replace(self, table=self.table.rows(keep))
+
+
+def list_images(
+    dataset: str | Path,
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    validation: str | Path | None = None,
+    test: str | Path | None = None,
+) -> dict[str, ImageTable]:
+    """The images of a data set, by the name of their part.
+
+    Args:
+        dataset: A folder with a folder of images for each class, or with such folders in `train`
+            and perhaps in `val` (or `validation`) and `test`; or a table as `read_table` reads
+            it, whose paths begin in its own folder.
+        image_column: The table's column of paths.
+        label_column: The table's column of labels.
+        validation: A folder or table to validate on.
+        test: A folder or table to test on.
+
+    Returns:
+        "train", and those of "validation" and "test" that there are.
+
+    Raises:
+        ValueError: If there is no such folder or table, columns are given for a folder or missing
+            for a table, a class has no images, or a link leads out of the folder.
+    """
+    dataset = Path(dataset)
+    parts = {}
+    of_settings = {"train": dataset, "validation": validation, "test": test}
+    if dataset.is_dir():
+        of_settings = {**of_settings, **_parts_of_folder(dataset, of_settings)}
+    for name, path in of_settings.items():
+        if path is not None:
+            parts[name] = _read_part(name, Path(path), image_column, label_column)
+    return parts
+
+
+def state_of(tables: Mapping[str, ImageTable]) -> str:
+    """A digest of the names, labels, sizes and times of change of all images.
+
+    Args:
+        tables: What `list_images` returned.
+    """
+    digest = hashlib.sha256()
+    for name, one in tables.items():
+        digest.update(json.dumps([name, str(one.base), one.paths, one.table.labels]).encode())
+        for path in one.paths:
+            try:
+                status = os.stat(os.path.join(one.base, path))
+                digest.update(f"{status.st_size} {status.st_mtime_ns} ".encode())
+            except OSError:
+                digest.update(b"none ")
+    return digest.hexdigest()
+
+
+def _read_part(
+    name: str, path: Path, image_column: str | None, label_column: str | None
+) -> ImageTable:
+    columns = {"image_column": image_column, "label_column": label_column}
+    if path.is_dir():
+        for column, value in columns.items():
+            if value is not None:
+                raise SettingError(
+                    f"Expected no {argument(column)} with a folder of images, received {value!r}; "
+                    "its folders are the classes."
+                )
+        return read_class_folders(path, may_be_empty=name != "train")
+    if path.suffix.lower() not in FORMATS:
+        raise SettingError(
+            f"Expected a folder of images or a table among {', '.join(FORMATS)} for "
+            f"{argument('dataset' if name == 'train' else name)}, received {str(path)!r}"
+            f"{'' if path.exists() else ' where there is nothing'}; check the path."
+        )
+    for column, value in columns.items():
+        if value is None:
+            raise SettingError(
+                f"Expected {argument('image_column')} and {argument('label_column')} with a table "
+                f"of images, received no {argument(column)}; name its columns of paths and labels."
+            )
+    table = read_table(path, text_columns=[str(image_column)], label_column=label_column)
+    return ImageTable(path.absolute().parent, table)
+
+
+def _parts_of_folder(folder: Path, given: dict) -> dict[str, Path]:
+    """The folder of each part; none where its folders are the classes."""
+    names = {path.name for path in _visible(folder) if path.is_dir()}
+    if "train" not in names:
+        if names and names <= set(HELD_OUT_FOLDERS):
+            raise SettingError(
+                f"Expected a folder 'train' beside {', '.join(sorted(names))} in {str(folder)!r}, "
+                "received none; name the training images so."
+            )
+        return {}
+    parts = {"train": folder / "train"}
+    for name in sorted(names - {"train"}):
+        part = HELD_OUT_FOLDERS.get(name)
+        if part is None or part in parts:
+            raise SettingError(
+                f"Expected the folders train, val or validation, and test in {str(folder)!r}, "
+                f"received {', '.join(sorted(names))}; put the classes into train, or rename it."
+            )
+        if given[part] is not None:
+            raise SettingError(
+                f"Expected no {argument(part)} for a folder that has {name!r}, received "
+                f"{str(given[part])!r}; leave one of them out."
+            )
+        parts[part] = folder / name
+    return parts
+
+
+def read_class_folders(folder: Path, *, may_be_empty: bool = False) -> ImageTable:
+    """The images of a folder that has a folder for each class.
+
+    Folders in the folder of a class belong to that class. Hidden files are left out; each other
+    file has to be an image, which is seen when it is decoded.
+
+    Args:
+        folder: The folder.
+        may_be_empty: Whether a class may have no images, as in data that is held out.
+
+    Raises:
+        ValueError: If there is no class, a class is empty, images lie beside the classes, or a
+            link leads out of the folder.
+    """
+    classes = []
+    for path in _visible(folder):
+        if path.is_dir():
+            classes.append(path.name)
+        elif os.path.splitext(path.name)[1].lower() in SUFFIXES:
+            raise SettingError(
+                f"Expected all images of {str(folder)!r} in folders of their class, received "
+                f"{path.name!r} beside them; move it, or name a table of labels with "
+                f"{argument('dataset')}."
+            )
+    if not classes:
+        raise SettingError(
+            f"Expected a folder for each class in {str(folder)!r}, received none; put the images "
+            f"into folders named by their class, or name a table with {argument('dataset')}."
+        )
+    paths, labels = [], []
+    for name in classes:
+        found = list(_files_below(folder, name, {os.path.realpath(folder)}))
+        if not found and not may_be_empty:
+            raise SettingError(
+                f"Expected images in the folder of each class, received none in "
+                f"{str(folder / name)!r}; add some, or remove the folder."
+            )
+        paths += found
+        labels += [name] * len(found)
+    if not paths:
+        raise SettingError(f"Expected images in {str(folder)!r}, received none; add some.")
+    numbers = list(range(1, len(paths) + 1))
+    return ImageTable(folder.absolute(), TextTable(str(folder), (paths,), labels, numbers, "image"))
+
+
+def list_files(folder: Path) -> ImageTable:
+    """All files of a folder and of those in it, without labels; hidden ones are left out.
+
+    Raises:
+        ValueError: If there are none, or a link leads out of the folder.
+    """
+    paths = list(_files_below(folder, "", set()))
+    if not paths:
+        raise SettingError(f"Expected images in {str(folder)!r}, received none; add some.")
+    numbers = list(range(1, len(paths) + 1))
+    return ImageTable(folder.absolute(), TextTable(str(folder), (paths,), [], numbers, "image"))
+
+
+def _files_below(root: Path, name: str, above: set[str]) -> Iterable[str]:
+    """Paths of all files in a folder and those in it, sorted, from the root."""
+    real = os.path.realpath(root / name)
+    if real in above:
+        return  # a link to a folder that it lies in
+    for path in _visible(root / name, root):
+        if path.is_dir():
+            yield from _files_below(root, os.path.join(name, path.name), {*above, real})
+        else:
+            yield os.path.join(name, path.name)
+
+
+def _visible(folder: Path, root: Path | None = None) -> list[os.DirEntry[str]]:
+    """What is in a folder, sorted, without what file managers hide; links stay within a root."""
+    root = folder if root is None else root
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise SettingError(
+            f"Expected a folder that can be read, received {str(folder)!r} ({error.strerror}); "
+            "check its permissions."
+        ) from error
+    visible = []
+    for entry in found:
+        if entry.name.startswith(".") or entry.name.lower() in _OF_DESKTOPS:
+            continue
+        if entry.is_symlink():
+            _check_link(Path(entry.path), root)
+        visible.append(entry)
+    return visible
+
+
+def _check_link(path: Path, root: Path) -> None:
+    target, real_root = os.path.realpath(path), os.path.realpath(root)
+    if os.path.commonpath([target, real_root]) != real_root:
+        raise SettingError(
+            f"Expected links that stay in {str(root)!r}, received {str(path)!r}, which leads to "
+            f"{target!r}; copy the files, or list them in a table."
+        )

@@ -1,0 +1,270 @@
+"""Images of the user's own, with their classes: read, divided, and what is wrong with them named.
+
+This module imports no Keras.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_prokt.data.image_rows import ImageRows, Source, files_in, read_images
+from keras_prokt.data.image_table import list_images
+from keras_prokt.data.table import sorted_names, split_table
+from keras_prokt.data.text_table import TextTable
+from keras_prokt.names import DataWarning, unknown_name
+from keras_prokt.settings import SettingError, argument
+
+NAMED = 3
+"""Broken images that a message names; of the others it says how many they are."""
+
+
+class BrokenImages(DataWarning):
+    """Some images cannot be read and are left out."""
+
+
+class DuplicateImages(DataWarning):
+    """The same image is in two parts that should have none in common."""
+
+
+class ImagePart(NamedTuple):
+    """One part of a data set."""
+
+    rows: ImageRows
+    """Its images."""
+    labels: np.ndarray
+    """The number of each image's class, int32."""
+    positions: np.ndarray
+    """Position of each image in the data as its user has it."""
+    count: int
+    """How many images that data has."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """All parts of a data set.
+
+    Args:
+        class_names: Names of the classes, in the order of their numbers.
+        parts: "train", "validation" and, unless there is none, "test".
+        validates_on_training_set: Whether the validation images come out of the training set.
+    """
+
+    class_names: list[str]
+    parts: Mapping[str, ImagePart]
+    validates_on_training_set: bool
+
+
+def load_images(
+    dataset: str | Path,
+    *,
+    size: tuple[int, int],
+    image_column: str | None = None,
+    label_column: str | None = None,
+    validation: str | Path | None = None,
+    test: str | Path | None = None,
+    cache_images: str = "auto",
+    broken_images: str = "refuse",
+    cache: str | Path | None = None,
+) -> LabelledImages:
+    """Reads a data set of images and cuts off what it has not held out.
+
+    Without a validation part, a tenth of the images of each class becomes one, and without a test
+    part either another tenth becomes that, always the same ones. With a validation part and no
+    test part there is no test part.
+
+    Args:
+        dataset: As in `list_images`, as the next four.
+        size: Height and width to which images are brought.
+        image_column: The column of paths.
+        label_column: The column of labels.
+        validation: A folder or table to validate on.
+        test: A folder or table to test on.
+        cache_images: As in `read_images`.
+        broken_images: "refuse", or "skip" to leave out what cannot be read.
+        cache: As in `read_images`.
+
+    Returns:
+        The parts and the names of the classes, sorted, numerically if all are integers.
+
+    Raises:
+        ValueError: As `list_images` and `read_images`; also if an image cannot be read, training
+            has a single class, a held-out part has a class that training lacks, or a class has too
+            few images to be divided.
+
+    Example:
+
+    ```python
+    data = load_images("flowers", size=(96, 96))
+    data.class_names, data.parts["train"].rows[np.arange(4)].shape
+    ```
+    """
+    tables = list_images(
+        dataset,
+        image_column=image_column,
+        label_column=label_column,
+        validation=validation,
+        test=test,
+    )
+    sources = {name: files_in(one.base, one.paths) for name, one in tables.items()}
+    return labelled_images(
+        {name: one.table for name, one in tables.items()},
+        sources,
+        size=size,
+        cache_images=cache_images,
+        broken_images=broken_images,
+        cache=cache,
+    )
+
+
+def labelled_images(
+    tables: Mapping[str, TextTable],
+    sources: Mapping[str, Source],
+    *,
+    size: tuple[int, int],
+    class_names: list[str] | None = None,
+    cache_images: str = "auto",
+    broken_images: str = "refuse",
+    cache: str | Path | None = None,
+) -> LabelledImages:
+    """As `load_images`, of images that have been listed already.
+
+    Args:
+        tables: Names and labels of the images, by part; "train" is one of them.
+        sources: Their bytes, in the same order.
+        size: As in `load_images`, as the last three.
+        class_names: Names of the classes in their order; `None` for those of the training images.
+        cache_images: As in `read_images`.
+        broken_images: "refuse" or "skip".
+        cache: As in `read_images`.
+    """
+    check_classes(tables, class_names)
+    read = {
+        name: read_images(source, size, cache_images=cache_images, cache=cache)
+        for name, source in sources.items()
+    }
+    check_broken(sources, {name: one.broken for name, one in read.items()}, broken_images)
+    readable = {name: tables[name].rows(read[name].positions.tolist()) for name in tables}
+    class_names = class_names or sorted_names(readable["train"].labels)
+    check_classes(readable, class_names)
+    number_of = {name: number for number, name in enumerate(class_names)}
+
+    def part(name: str, table: TextTable, rows: ImageRows, positions: np.ndarray) -> ImagePart:
+        labels = np.array([number_of[label] for label in table.labels], "int32")
+        return ImagePart(rows, labels, positions, len(sources[name].names))
+
+    parts = {
+        name: part(name, readable[name], one.rows, one.positions) for name, one in read.items()
+    }
+    is_divided = "validation" not in parts
+    if is_divided:
+        train = readable["train"]
+        divided = split_table(train, [n for n in ("validation", "test") if n not in parts])
+        row_of = {number: row for row, number in enumerate(train.numbers)}
+        for name, table in divided.items():
+            rows = np.array([row_of[number] for number in table.numbers])
+            of_all = read["train"]
+            parts[name] = part("train", table, of_all.rows.taking(rows), of_all.positions[rows])
+    _warn_of_duplicates(parts)
+    return LabelledImages(class_names, parts, is_divided)
+
+
+def check_classes(tables: Mapping[str, TextTable], class_names: Sequence[str] | None) -> None:
+    """Refuses a single class, and classes of held-out images that training lacks.
+
+    Args:
+        tables: As in `labelled_images`.
+        class_names: As there.
+    """
+    train = tables["train"]
+    present = sorted_names(train.labels)
+    if len(present) < 2:
+        received = f"{present[0]!r} alone" if present else "none"
+        raise SettingError(
+            f"Expected images of at least two classes in {train.source}, received {received}; give "
+            "each class a folder, or choose another column of labels with "
+            f"{argument('label_column')}."
+        )
+    known = set(present if class_names is None else class_names)
+    for table in tables.values():
+        for row, label in enumerate(table.labels):
+            if label not in known:
+                kind = f"a class that training has for {table.texts[0][row]!r} of {table.source},"
+                raise SettingError(unknown_name(kind, label, known))
+
+
+def check_broken(
+    sources: Mapping[str, Source], broken: Mapping[str, Mapping[int, str]], choice: str
+) -> None:
+    """Refuses images that cannot be read, or warns that they are left out.
+
+    Args:
+        sources: All images, by part.
+        broken: Number of each of them that cannot be read -> the reason, by part.
+        choice: "refuse" or "skip".
+    """
+    found = [
+        f"{sources[part].names[number]!r} ({reason})"
+        for part, reasons in broken.items()
+        for number, reason in reasons.items()
+    ]
+    if not found:
+        return
+    count = sum(len(source.names) for source in sources.values())
+    more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
+    line = (
+        f"Expected images that can be read, received {len(found):,} of {count:,} that cannot: "
+        f"{', '.join(found[:NAMED])}{more}"
+    )
+    if choice == "skip":
+        warnings.warn(f"{line}; they are left out.", BrokenImages, stacklevel=3)
+    else:
+        raise SettingError(
+            f"{line}; repair or remove them, or leave them out with {argument('broken_images')} "
+            "skip."
+        )
+
+
+def mean_and_deviation(rows: ImageRows, most: int = 2000) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel over all pixels, in [0, 1].
+
+    Args:
+        rows: Images.
+        most: Of more images so many are measured, evenly spaced.
+
+    Returns:
+        Three numbers each, rounded to four digits; of a channel without variation the deviation
+        is 1.
+    """
+    indices = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype("int64"))
+    total, squares, count = np.zeros(3), np.zeros(3), 0
+    for start in range(0, len(indices), 64):
+        values = rows[indices[start : start + 64]].astype("float64").reshape(-1, 3) / 255
+        total, squares = total + values.sum(0), squares + np.square(values).sum(0)
+        count += len(values)
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
+    rounded = np.round(deviation, 4)
+    return np.round(mean, 4).tolist(), np.where(rounded > 0, rounded, 1.0).tolist()
+
+
+def _warn_of_duplicates(parts: Mapping[str, ImagePart]) -> None:
+    seen: set[bytes] = set()
+    for name in ("train", "validation", "test"):
+        if name not in parts:
+            continue
+        rows = parts[name].rows
+        digests = [row.tobytes() for row in rows.digests]
+        repeated = [row for row, digest in enumerate(digests) if digest in seen]
+        if repeated:
+            warnings.warn(
+                f"Expected the {name} part to have no image of the parts before it, received "
+                f"{len(repeated):,} again, the first {rows.name_of(repeated[0])!r}; remove "
+                "duplicates, or results will look too good.",
+                DuplicateImages,
+                stacklevel=4,
+            )
+        seen.update(digests)

@@ -1,0 +1,280 @@
+"""Images as people have them: what is decoded, what is refused and how it is named."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_prokt.data.image_files import BrokenImage, decode_image
+from keras_prokt.data.image_rows import Source, files_in, read_images
+from keras_prokt.data.images import (
+    BrokenImages,
+    DuplicateImages,
+    load_images,
+    mean_and_deviation,
+)
+from keras_prokt.settings import SettingError
+
+SIZE = (6, 8)
+RANDOM = np.random.default_rng(0)
+
+
+def encoded(image, form="PNG", **settings):
+    file = io.BytesIO()
+    image.save(file, form, **settings)
+    return file.getvalue()
+
+
+def picture(color=None, size=(8, 6)):
+    if color is not None:
+        return Image.new("RGB", size, color)
+    return Image.fromarray(RANDOM.integers(0, 256, (*size[::-1], 3), dtype="uint8"))
+
+
+def turned(degrees):
+    """A photo that a camera held sideways, with what its EXIF says of that."""
+    exif = Image.Exif()
+    exif[0x0112] = {90: 6, 180: 3}[degrees]
+    left_is_red = Image.fromarray(
+        np.concatenate([np.full((6, 4, 3), (255, 0, 0)), np.zeros((6, 4, 3))], 1).astype("uint8")
+    )
+    return encoded(left_is_red, exif=exif)
+
+
+GREY = np.array([[0, 128], [200, 255]], "uint8")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (encoded(Image.fromarray(GREY)), GREY),
+        (encoded(Image.fromarray(GREY).convert("LA")), GREY),
+        (encoded(Image.fromarray(GREY.astype("uint16") * 256 + 7)), GREY),
+        (encoded(Image.fromarray(GREY.astype("uint16") * 256), "TIFF"), GREY),
+        (encoded(Image.fromarray(GREY).convert("RGBA")), GREY),
+        (encoded(Image.fromarray(GREY).convert("P")), GREY),
+        (encoded(Image.fromarray(GREY > 100), "PNG"), 255 * (GREY > 100)),
+        (encoded(Image.fromarray(GREY), "BMP"), GREY),
+        (encoded(Image.fromarray(GREY), "WEBP", lossless=True), GREY),
+    ],
+)
+def test_all_modes_are_eight_bits_of_three_colours(content, expected):
+    np.testing.assert_array_equal(decode_image(content), np.stack([expected] * 3, -1))
+
+
+def test_what_becomes_of_colours_animations_and_photos():
+    red = encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100)
+    assert abs(decode_image(red)[0, 0].astype(int) - (255, 0, 0)).max() < 5
+    gif = encoded(picture("blue"), "GIF", save_all=True, append_images=[picture("red")])
+    assert decode_image(gif)[0, 0].tolist() == [0, 0, 255]
+    half = decode_image(encoded(Image.new("RGBA", (4, 4), (9, 8, 7, 100))))
+    assert half[0, 0].tolist() == [9, 8, 7]  # as the served graph
+    upright = decode_image(turned(90))
+    assert upright.shape == (8, 6, 3)
+    assert upright[0, 0].tolist() == [255, 0, 0] and upright[-1, 0].tolist() == [0, 0, 0]
+    assert decode_image(turned(180))[0, -1].tolist() == [255, 0, 0]
+    assert decode_image(turned(90), SIZE).shape == (*SIZE, 3)
+
+
+GOOD = encoded(picture(size=(30, 20)))
+BROKEN = {
+    "empty.png": (b"", "empty"),
+    "half.png": (GOOD[: len(GOOD) // 2], "truncated"),
+    "text.png": (b"no image at all", "no image"),
+    "bytes.png": (GOOD[:60] + bytes(80) + GOOD[140:], "damaged: "),
+    "half.jpg": (encoded(picture(size=(64, 64)), "JPEG")[:600], "truncated"),
+    "postscript.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "no image"),
+    "depths.tif": (encoded(Image.fromarray(np.zeros((4, 4), "float32")), "TIFF"), "floating"),
+    "deep.tif": (encoded(Image.fromarray(np.full((4, 4), 70000, "int32")), "TIFF"), "32 bits"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_cannot_be_read_has_a_reason(name):
+    content, reason = BROKEN[name]
+    with pytest.raises(BrokenImage, match=reason) as error:
+        decode_image(content, SIZE)
+    assert "\n" not in str(error.value)
+
+
+def test_a_resized_image_is_that_of_the_served_graph():
+    tf = pytest.importorskip("tensorflow", reason="serves in TensorFlow")
+    image = picture(size=(50, 40))
+    served = tf.image.resize(np.asarray(image), SIZE, antialias=True).numpy()
+    assert np.abs(decode_image(encoded(image), SIZE) - served).max() <= 1
+
+
+def write(folder, files):
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return folder
+
+
+def classes(count=5, names=("cat", "dog")):
+    """A folder with so many different images a class."""
+    return {f"{name}/{i}.png": encoded(picture()) for name in names for i in range(count)}
+
+
+@pytest.fixture
+def load(tmp_path):
+    return lambda path=tmp_path / "set", **settings: load_images(
+        path, size=SIZE, cache=tmp_path / "cache", **settings
+    )
+
+
+def test_a_folder_of_classes_is_divided(tmp_path, load):
+    names = ("10", "9", "ein Ähre 🌾")
+    files = {f"{name}/a b/{i}.PNG": encoded(picture()) for name in names for i in range(20)}
+    folder = write(tmp_path / "set", {**files, "9/.DS_Store": b"", "9/Thumbs.db": b"", "x.md": b""})
+    data = load()
+    assert data.class_names == ["10", "9", "ein Ähre 🌾"] and data.validates_on_training_set
+    assert {name: len(part.rows) for name, part in data.parts.items()} == {
+        "train": 48,
+        "validation": 6,
+        "test": 6,
+    }
+    everything = np.sort(np.concatenate([part.positions for part in data.parts.values()]))
+    np.testing.assert_array_equal(everything, np.arange(60))
+    part = data.parts["validation"]
+    for row in range(6):
+        content = (folder / part.rows.name_of(row)).read_bytes()
+        np.testing.assert_array_equal(part.rows[np.array([row])][0], decode_image(content, SIZE))
+        assert part.rows.name_of(row).startswith(data.class_names[part.labels[row]])
+    again = load(cache_images="never")
+    assert again.parts["test"].rows.reads_slowly and not data.parts["test"].rows.reads_slowly
+    for name, part in data.parts.items():
+        other = again.parts[name]
+        np.testing.assert_array_equal(np.asarray(other.rows), np.asarray(part.rows))
+        assert other.rows.digest() == part.rows.digest()
+    assert load(tmp_path / "set").parts["train"].rows.digest() == data.parts["train"].rows.digest()
+
+
+def test_a_table_is_the_folder_that_it_lists(tmp_path, load):
+    files = classes()
+    write(tmp_path / "set" / "train", files)
+    write(tmp_path / "set" / "val", classes(2))
+    for part in ("train", "val"):
+        paths = sorted(path for path in (tmp_path / "set" / part).glob("*/*"))
+        rows = [f'"{path.relative_to(tmp_path)}",{path.parent.name}\n' for path in paths]
+        (tmp_path / f"{part}.csv").write_text("file,animal\n" + "".join(rows))
+    of_folder = load()
+    columns = {"image_column": "file", "label_column": "animal"}
+    of_table = load(tmp_path / "train.csv", validation=tmp_path / "val.csv", **columns)
+    assert set(of_folder.parts) == set(of_table.parts) == {"train", "validation"}
+    assert not of_folder.validates_on_training_set
+    for name, part in of_folder.parts.items():
+        assert of_table.parts[name].rows.digest() == part.rows.digest()
+        np.testing.assert_array_equal(of_table.parts[name].labels, part.labels)
+    # Not by their names: the same images elsewhere are those that are kept.
+    assert len(list((tmp_path / "cache" / "data").iterdir())) == 2
+
+
+def test_broken_images_are_counted_and_named_or_left_out(tmp_path, load):
+    files = classes(20) | {f"dog/{name}": content for name, (content, _) in BROKEN.items()}
+    write(tmp_path / "set", files)
+    message = r"received 8 of 48 that cannot: 'dog/bytes.png' \(damaged.*\), .* and 5 more; repair"
+    with pytest.raises(SettingError, match=message):
+        load()
+    with pytest.warns(BrokenImages, match="received 8 of 48 .*; they are left out"):
+        data = load(broken_images="skip")
+    with pytest.warns(BrokenImages):
+        streamed = load(broken_images="skip", cache_images="never")
+    assert sum(len(part.rows) for part in data.parts.values()) == 40
+    train = data.parts["train"]
+    assert train.count == 48 and train.rows.name_of(0) == sorted(files)[train.positions[0]]
+    np.testing.assert_array_equal(np.asarray(train.rows), np.asarray(streamed.parts["train"].rows))
+    with pytest.raises(SettingError, match="received 8 of 48"):
+        load()
+    (tmp_path / "set.csv").write_text("path,label\nset/cat/0.png,cat\nset/none.png,dog\n")
+    columns = {"image_column": "path", "label_column": "label"}
+    with pytest.raises(SettingError, match="'set/none.png' .no such file"):
+        load(tmp_path / "set.csv", **columns)
+
+
+def test_the_same_image_in_two_parts_is_warned_of(tmp_path, load):
+    files = classes()
+    write(tmp_path / "set" / "train", files)
+    write(tmp_path / "set" / "test", {"dog/again.png": files["dog/0.png"], **classes(3, ["cat"])})
+    with pytest.warns(DuplicateImages, match="the test part .* received 1 again, .* 'dog/again"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "a folder for each class in .*, received none; put"),
+        (classes(names=["cat"]), "at least two classes in .*, received 'cat' alone"),
+        ({**classes(), "loose.jpg": GOOD}, "received 'loose.jpg' beside them"),
+        ({**classes(), "bird/.hidden": b""}, "received none in .*bird'; add some"),
+        ({f"val/{name}": GOOD for name in classes()}, "a folder 'train' beside val"),
+        ({f"train/{name}": GOOD for name in classes()} | {"x/1.png": GOOD}, "received train, x;"),
+        (
+            {
+                f"{part}/{name}": GOOD
+                for name in classes(1)
+                for part in ("train", "val", "validation")
+            },
+            "received train, val, validation",
+        ),
+        (
+            {f"train/{name}": GOOD for name in classes()} | {"test/doog/1.png": GOOD},
+            "a class that training has for 'doog/1.png' .* did you mean 'dog'",
+        ),
+        (classes(2), "at least 3 rows of each class"),
+    ],
+)
+def test_folders_with_a_fault_are_refused_in_one_line(tmp_path, load, files, message):
+    (tmp_path / "set").mkdir()
+    write(tmp_path / "set", files)
+    with pytest.raises(SettingError, match=message) as error:
+        load()
+    assert "\n" not in str(error.value)
+
+
+def test_links_stay_in_the_folder(tmp_path, load):
+    write(tmp_path / "set", classes())
+    write(tmp_path, {"elsewhere/1.png": encoded(picture())})
+    os.symlink("../dog/0.png", tmp_path / "set" / "cat" / "linked.png")
+    os.symlink("..", tmp_path / "set" / "cat" / "around")  # that never ends
+    with pytest.warns(DuplicateImages):
+        load()
+    os.symlink(tmp_path / "elsewhere", tmp_path / "set" / "cat" / "out")
+    with pytest.raises(SettingError, match="links that stay in .*cat/out', which leads to"):
+        load()
+
+
+def test_settings_that_do_not_go_together_are_refused(tmp_path, load):
+    write(tmp_path / "set" / "train", classes())
+    write(tmp_path / "set" / "test", classes())
+    with pytest.raises(SettingError, match="no label_column with a folder of images"):
+        load(label_column="label")
+    with pytest.raises(SettingError, match="no test for a folder that has 'test'"):
+        load(test=tmp_path / "set")
+    with pytest.raises(SettingError, match="for dataset, received .*none' where there is nothing"):
+        load(tmp_path / "none")
+    (tmp_path / "t.csv").write_text("path,label\na.png,1\n")
+    with pytest.raises(SettingError, match="received no label_column; name"):
+        load(tmp_path / "t.csv", image_column="path")
+
+
+def test_a_full_disk_is_named_or_streamed_past(tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 100})
+    monkeypatch.setattr("keras_prokt.data.image_rows.shutil.disk_usage", lambda _: usage)
+    source = Source(["a", "b"], lambda number: GOOD)
+    with pytest.raises(SettingError, match="GB of free disk for cache_images always"):
+        read_images(source, SIZE, cache_images="always", cache=tmp_path)
+    assert read_images(source, SIZE, cache=tmp_path).rows.reads_slowly
+
+
+def test_the_mean_and_deviation_are_those_of_numpy(tmp_path):
+    write(tmp_path / "set", files := classes(3))
+    rows = read_images(files_in(tmp_path / "set", list(files)), SIZE, cache=tmp_path).rows
+    mean, deviation = mean_and_deviation(rows)
+    values = np.asarray(rows) / 255
+    np.testing.assert_allclose(mean, values.mean((0, 1, 2)), atol=1e-4)
+    np.testing.assert_allclose(deviation, values.std((0, 1, 2)), atol=1e-4)
+    black = read_images(Source(["a"], lambda _: encoded(picture("black"))), SIZE, cache=tmp_path)
+    assert mean_and_deviation(black.rows) == ([0.0] * 3, [1.0] * 3)
