@@ -83,6 +83,7 @@ setup(
         "h5py",  # the form in which Keras saves weights
         "matplotlib",  # dynamics.png
         "pillow>=10.1",  # decodes images of the app `images`; matplotlib brings it too
+        "rich",  # progress bars; Keras has it too
         "importlib_resources",  # tensorflow-datasets prepares data only with it, undeclared
         "safetensors",  # keras-hub reads Hugging Face directories only with it, undeclared
     ],

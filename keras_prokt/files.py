@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -214,10 +215,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+_NUMBERS = re.compile(r"(?<=\[)\n\s+[-+.\deE]+(?:,\n\s+[-+.\deE]+)*\n\s+(?=\])")
+"""What stands between the brackets of a list of numbers, a line each."""
+
+
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Writes a JSON object with the checksum of what is in it."""
     sealed = {**record, CHECKSUM: digest_of_json(record)}
-    write_text(path, json.dumps(sealed, indent=2) + "\n")
+    # No string of JSON holds a line break: what matches is a list of numbers.
+    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), json.dumps(sealed, indent=2))
+    write_text(path, text + "\n")
 
 
 def read_record(path: Path) -> dict[str, Any]:

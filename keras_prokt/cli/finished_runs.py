@@ -3,17 +3,18 @@
 This module itself imports no Keras.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from keras_prokt.app import App, get_app, list_apps
 from keras_prokt.cli.backend import choose_backend, use_backend_of
 from keras_prokt.cli.problems import UsageProblem, problems_in_one_line
-from keras_prokt.cli.shared import print_search
+from keras_prokt.cli.shared import json_of_run, json_option, print_json, print_search
 from keras_prokt.data.table import parse_text_columns
 from keras_prokt.export import DEFAULT, FORMATS, get
 from keras_prokt.names import unknown_name
+from keras_prokt.results.class_tables import class_summary, class_tables
 from keras_prokt.results.comparison_forms import render
 from keras_prokt.results.tables import (
     CONSTANT,
@@ -31,23 +32,40 @@ from keras_prokt.settings import ROLES
 
 @click.command()
 @click.argument("run")
-def info(run: str) -> None:
+@json_option
+def info(run: str, as_json: bool) -> None:
     """Show what a run, a comparison or a search was and what came out."""
     with problems_in_one_line():
         if (runs := RunList.at(run)) is not None:
-            _print_list(runs)
+            print_json(_json_of_list(runs)) if as_json else _print_list(runs)
             return
         folder = RunFolder.existing(run)
         record = folder.read()
+        if as_json:
+            print_json(json_of_run(folder, record))
+            return
         click.echo(results_table(record, folder.spec().changed_settings()))
         if record["status"] != "completed":
             click.echo(_state(folder, record))
+        else:
+            for lines in ("\n".join(class_summary(record)), class_tables(record)):
+                if lines:
+                    click.echo(f"{lines}\n")
     versions = " ".join(f"{name} {version}" for name, version in record["versions"].items())
     hardware = record["hardware"]
     click.echo(
         f"started {record['started']} on {hardware['cores']} cores of {hardware['processor']}"
     )
     click.echo(f"keras_prokt {record['package']['version']}, {versions}")
+
+
+def _json_of_list(runs: RunList) -> dict[str, Any]:
+    """What a list of runs has found, and how far each is."""
+    if runs.kind == "search":
+        return {"folder": str(runs.path), **read_search(runs)}
+    statuses = {entry.name: runs.status(entry) for entry in runs.entries()}
+    found = read_comparison(runs) if "completed" in statuses.values() else {}
+    return {"folder": str(runs.path), "statuses": statuses, **found}
 
 
 def _print_list(runs: RunList) -> None:
@@ -91,6 +109,9 @@ def _check_role(_: click.Context, __: click.Parameter, role: str) -> str:
     return role
 
 
+if TYPE_CHECKING:
+    from keras_prokt.results.evaluation import Evaluation
+
 model_option = click.option(
     "--model",
     default="student",
@@ -103,7 +124,8 @@ model_option = click.option(
 @click.command()
 @click.argument("run")
 @model_option
-def evaluate(run: str, model: str) -> None:
+@json_option
+def evaluate(run: str, model: str, as_json: bool) -> None:
     """Evaluate the saved student of a run, or its teacher."""
     with problems_in_one_line():
         folder = RunFolder.existing(run)
@@ -112,6 +134,9 @@ def evaluate(run: str, model: str) -> None:
         from keras_prokt.runs.training_run import evaluations_of
 
         found = evaluations_of(run, model)
+    if as_json:
+        print_json({part: _json_of(one) for part, one in found.items()})
+        return
     parts = {
         part: {CONSTANT: one.best_constant, **one.metrics, **one.scores}
         for part, one in found.items()
@@ -123,6 +148,11 @@ def evaluate(run: str, model: str) -> None:
         for part, values in parts.items()
     ]
     click.echo(format_table([f"{model} on", *names], rows))
+
+
+def _json_of(found: "Evaluation") -> dict[str, Any]:
+    known = {"best_constant": found.best_constant, "report": found.report}
+    return {**found.metrics, **found.scores, **{k: v for k, v in known.items() if v}}
 
 
 def _shown(value: float | None, digits: int) -> str:

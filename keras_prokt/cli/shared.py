@@ -1,7 +1,9 @@
 """What several commands have in common; imports no Keras."""
 
+import json
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from keras_prokt.cli.problems import UsageProblem
 from keras_prokt.export import DEFAULT, FORMATS
 from keras_prokt.names import unknown_name
 from keras_prokt.options import RECIPE, SCRATCH, option_names, parsed
+from keras_prokt.results.class_tables import class_summary
 from keras_prokt.results.comparison_forms import FORMS
 from keras_prokt.results.search import search_table
 from keras_prokt.results.tables import results_table
@@ -133,11 +136,32 @@ def print_search(folder: Path, found: dict[str, Any]) -> None:
         click.echo(f"the student: `keras-prokt export {shlex.quote(str(run))}`")
 
 
-def print_results(folder: RunFolder, record: dict[str, Any]) -> None:
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print all that is known as JSON, on standard output."
+)
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    click.echo(json.dumps(values, indent=2, ensure_ascii=False, default=str))
+
+
+def json_of_run(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's record and where it is."""
+    return {"folder": str(folder.path), **record}
+
+
+def print_results(folder: RunFolder, record: dict[str, Any], *, as_json: bool = False) -> None:
+    """What came out of a run, or how to go on with it."""
+    if as_json:
+        print_json(json_of_run(folder, record))
+        return
     if record["status"] != "completed":
         click.echo(f"stopped; go on with `{folder.resume_hint()}`")
         return
     click.echo(results_table(record, folder.spec().changed_settings()))
+    if summary := class_summary(record):
+        click.echo("\n".join(summary))
+        click.echo(f"each class: `{shlex.join(['keras-prokt', 'info', str(folder.path)])}`")
     click.echo(f"run folder: {folder.path}")
     for name, card in FORMATS.items():
         for role, of_whom in (("student", ""), ("teacher", " of the teacher")):

@@ -10,6 +10,8 @@ from keras_prokt.cli.problems import problems_in_one_line, stopping
 from keras_prokt.cli.shared import (
     as_typed,
     exit_with_status,
+    json_option,
+    print_json,
     print_results,
     print_search,
     seconds,
@@ -43,6 +45,7 @@ from keras_prokt.settings import SettingError, argument
 @click.option(
     "--threads", type=click.IntRange(1), help="Threads to compute with. [default: one a core]"
 )
+@json_option
 def run(
     like: str | None,
     out: str | None,
@@ -52,6 +55,7 @@ def run(
     stop_after: str | None,
     estimate: bool,
     threads: int | None,
+    as_json: bool,
     **given: Any,
 ) -> None:
     """Distil a student, and keep everything in a run folder.
@@ -73,7 +77,8 @@ def run(
                 from keras_prokt.runs.cost import estimate as measure
                 from keras_prokt.runs.cost import estimate_table
 
-                click.echo(estimate_table(measure(spec)))
+                found = measure(spec)
+                print_json(found) if as_json else click.echo(estimate_table(found))
                 return
             from keras_prokt.runs.training_run import run as carry_out
 
@@ -85,7 +90,7 @@ def run(
                 save_teacher=save_teacher,
                 stop=stop,
             )
-    print_results(folder, record)
+    print_results(folder, record, as_json=as_json)
 
 
 @click.command()
@@ -94,15 +99,21 @@ def run(
 @click.option("--jobs", type=click.IntRange(1), help="Runs at once, of several. [default: 1]")
 @click.option("--threads", type=click.IntRange(1), help="Threads of each run, of several.")
 @click.option("--retry-failed", is_flag=True, help="Begin runs anew that failed, of several.")
+@json_option
 def resume(
-    run: str, stop_after: str | None, jobs: int | None, threads: int | None, retry_failed: bool
+    run: str,
+    stop_after: str | None,
+    jobs: int | None,
+    threads: int | None,
+    retry_failed: bool,
+    as_json: bool,
 ) -> None:
     """Continue a run, a comparison or a search that was stopped, exactly where it was."""
     with problems_in_one_line():
         stop = Stop(seconds(stop_after))
         of_several = {"jobs": jobs, "threads": threads, "retries_failed": retry_failed}
         if (runs := RunList.at(run)) is not None:
-            _resume_list(runs, stop, **{**of_several, "jobs": jobs or 1})
+            _resume_list(runs, stop, as_json, **{**of_several, "jobs": jobs or 1})
             return
         for name, value in of_several.items():
             if value:
@@ -121,16 +132,16 @@ def resume(
                 from keras_prokt.runs.training_run import resume as carry_on
 
                 record = carry_on(folder.path, stop=stop)
-    print_results(folder, record)
+    print_results(folder, record, as_json=as_json)
 
 
-def _resume_list(runs: RunList, stop: Stop, **settings: Any) -> None:
+def _resume_list(runs: RunList, stop: Stop, as_json: bool, **settings: Any) -> None:
     with stopping(runs.path, stop):
         if runs.kind == "search":
             found, done = go_on(runs, stop=stop, show=as_typed, **settings)
-            print_search(runs.path, found)
+            print_json(found) if as_json else print_search(runs.path, found)
         else:
             comparison, done = resume_comparison(runs, stop=stop, show=as_typed, **settings)
             if comparison:
-                click.echo(render(comparison, "table"))
+                click.echo(render(comparison, "json" if as_json else "table"))
     exit_with_status(done, is_search=runs.kind == "search")

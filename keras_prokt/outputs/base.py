@@ -388,6 +388,18 @@ class Output:
         """
         return {}
 
+    def report(self, labels: Tensor, outputs: Tensor) -> dict[str, Any]:
+        """What a run writes down of each class of a whole data set; by default nothing.
+
+        Args:
+            labels: Checked labels.
+            outputs: Logits.
+
+        Returns:
+            Plain numbers and lists of them, as `keras_prokt.outputs.reports.class_report`.
+        """
+        return {}
+
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """What a served model returns, by name."""
         raise NotImplementedError

@@ -20,6 +20,7 @@ from keras_prokt.outputs.divergence import (
 from keras_prokt.outputs.f1 import F1
 from keras_prokt.outputs.keras_losses import both_forms, configuration, is_one_of
 from keras_prokt.outputs.label_arrays import HINT, as_numpy, check_numbers
+from keras_prokt.outputs.reports import class_report
 from keras_prokt.outputs.scores import (
     area_under_curves,
     balanced_accuracy,
@@ -252,6 +253,11 @@ class Classes(Output):
                 right == answers, probabilities.max(axis=-1)
             ),
         }
+
+    def report(self, labels: Tensor, outputs: Tensor) -> dict[str, Any]:
+        """As `keras_prokt.outputs.reports.class_report`."""
+        right = as_numpy(self.right_answers(labels, outputs.shape[-1]))
+        return class_report(right, as_numpy(self.answers(outputs)), softmax(as_numpy(outputs)))
 
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """`probabilities`, float32 `(batch, classes)`, and `label`, int64 `(batch,)`."""

@@ -12,6 +12,7 @@ from keras_prokt.outputs.base import KerasLosses, MeanOf, Output, check_strings,
 from keras_prokt.outputs.class_weights import ClassWeightedLoss
 from keras_prokt.outputs.keras_losses import both_forms, name_of
 from keras_prokt.outputs.label_arrays import HINT, as_numpy, check_numbers
+from keras_prokt.outputs.reports import class_report, label_report
 from keras_prokt.outputs.scores import (
     area_under_curve,
     balanced_accuracy,
@@ -237,6 +238,14 @@ class Labels(Output):
             **({"auc": float(np.mean(known))} if known else {}),
             "expected_calibration_error": float(np.mean(errors)),
         }
+
+    def report(self, labels: Tensor, outputs: Tensor) -> dict[str, Any]:
+        """As `label_report`, of a single label `class_report` of its two answers."""
+        right = as_numpy(self.right_answers(labels, outputs.shape[-1])).astype("int64")
+        answers, yes = as_numpy(self.answers(outputs)), sigmoid(as_numpy(outputs))
+        if outputs.shape[-1] > 1:
+            return label_report(right, answers, yes)
+        return class_report(right[:, 0], answers[:, 0], np.concatenate([1 - yes, yes], axis=-1))
 
     def predictions(self, outputs: Tensor) -> dict[str, Tensor]:
         """`probabilities`, float32, and `label`, int64 0 or 1, both `(batch, labels)`."""

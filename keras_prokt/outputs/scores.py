@@ -144,8 +144,13 @@ def expected_calibration_error(
     >>> expected_calibration_error(is_right, np.array([0.75, 0.75, 0.75, 0.75]))
     0.25
     """
-    edges = np.arange(1, bins + 1) / bins
-    number = np.minimum(np.searchsorted(edges, confidence), bins - 1)
+    number = bin_numbers(confidence, bins)
     # |B_m| times the difference of the means is that of the sums.
     gaps = np.bincount(number, weights=is_right - confidence.astype("float64"), minlength=bins)
     return float(np.sum(np.abs(gaps)) / len(is_right))
+
+
+def bin_numbers(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """In which bin of equal width, `((m - 1) / M, m / M]`, each probability lies, from 0."""
+    edges = np.arange(1, bins + 1) / bins
+    return np.minimum(np.searchsorted(edges, confidence), bins - 1)

@@ -4,6 +4,7 @@ import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -34,6 +35,8 @@ class Evaluation:
         best_constant: The first of the metrics, of the model that answers all examples alike, as
             well as can be; of accuracy the share of the largest class. `None` for a kind of output
             that does not say.
+        report: `Output.report`: of classes, each one's precision, recall and F1, what is taken for
+            what, and calibration.
     """
 
     metrics: dict[str, float]
@@ -41,6 +44,7 @@ class Evaluation:
     right_answers: np.ndarray
     scores: dict[str, float] = field(default_factory=dict)
     best_constant: float | None = None
+    report: dict[str, Any] = field(default_factory=dict)
 
 
 def evaluate(
@@ -90,6 +94,7 @@ def evaluate(
             *map(_array, (answers, right)),
             {k: v for k, v in kind.scores(labels, outputs_of_part).items() if k not in values},
             chance(batches.labels, logits.shape[-1], next(iter(values)), output),
+            kind.report(labels, outputs_of_part),
         )
     return measured
 

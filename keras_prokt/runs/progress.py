@@ -2,28 +2,95 @@
 
 import sys
 import time
-from typing import Any, TextIO
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import keras
 
 from keras_prokt.runs.stopping import format_seconds
 
+if TYPE_CHECKING:
+    import rich.progress
+
+
+class Bar:
+    """A bar below the lines that are written, on a terminal; elsewhere the lines alone.
+
+    Args:
+        stream: Where to write; standard error by default, so that results can be piped.
+    """
+
+    def __init__(self, stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
+        self._bar: rich.progress.Progress | None = None
+
+    def __enter__(self) -> Self:
+        if self._stream.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[left]}", markup=False),
+                console=Console(file=self._stream, highlight=False),
+                # No thread of its own: one that is killed in the middle leaves no cursor hidden.
+                auto_refresh=False,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=None, left="", visible=False)
+            self._shown = 0.0
+        return self
+
+    def __exit__(self, *error: type[BaseException] | BaseException | TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def show(self, title: str, done: int, total: int | None, left: str = "") -> None:
+        """How far something is, at most ten times a second."""
+        now = time.monotonic()
+        if self._bar is None or (now - self._shown < 0.1 and done != total):
+            return
+        self._shown = now
+        self._bar.update(
+            self._task, description=title, completed=done, total=total, left=left, visible=True
+        )
+        self._bar.refresh()
+
+    def write(self, text: str) -> None:
+        """A line above the bar."""
+        if self._bar is None:
+            print(text, file=self._stream, flush=True)
+        else:
+            self._bar.console.print(text, markup=False, soft_wrap=True)
+
 
 class Progress(keras.callbacks.Callback):
-    """One line an epoch with the time left; between epochs a live count on a terminal.
+    """One line an epoch with the time left; between epochs a bar on a terminal.
+
+    A context manager: the bar is gone when its block is left, whatever happens in it.
 
     Args:
         title: What is being trained.
         trained: What the trained model is called; a teacher that is trained alone is the student
             of its own training.
-        stream: Where to write; standard error by default, so that results can be piped.
+        stream: As in `Bar`.
     """
 
     def __init__(self, title: str, trained: str = "student", stream: TextIO | None = None):
         super().__init__()
         self._title, self._trained = title, trained
-        self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
+        self._bar = Bar(stream)
+
+    def __enter__(self) -> Self:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._bar.__exit__(*error)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic()
@@ -36,14 +103,14 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         steps = self.params.get("steps")
-        if self._live and steps and batch % max(1, steps // 20) == 0:
-            self._write(f"{self._head()} step {batch + 1}/{steps}", end="\r")
+        done = self._epoch - (self._first_epoch or 0) + (batch + 1) / steps if steps else 0
+        left = f"{self._left(done)} left" if done else ""
+        self._bar.show(self._head(), batch + 1, steps, left)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
         metric = self.model.output_kind.main_metric
-        done = epoch + 1 - self._first_epoch
-        left = (time.monotonic() - self._started) / done * (self.params["epochs"] - epoch - 1)
+        left = self._left(epoch + 1 - (self._first_epoch or 0))
         shown = [
             f"{label} {logs[key]:.4f}"
             for label, key in (
@@ -54,14 +121,15 @@ class Progress(keras.callbacks.Callback):
             )
             if key in logs
         ]
-        self._write(f"{self._head()}  {'  '.join(shown)}  {format_seconds(left)} left")
+        self._bar.write(f"{self._head()}  {'  '.join(shown)}  {left} left")
+
+    def _left(self, done: float) -> str:
+        """Time that the epochs take which are not done yet."""
+        epochs = self.params["epochs"] - (self._first_epoch or 0)
+        return format_seconds((time.monotonic() - self._started) / done * (epochs - done))
 
     def _head(self) -> str:
         return f"{self._title} epoch {self._epoch + 1}/{self.params['epochs']}"
-
-    def _write(self, text: str, end: str = "\n") -> None:
-        clear = "\x1b[2K\r" if self._live else ""
-        print(f"{clear}{text}", end=end, file=self._stream, flush=True)
 
 
 def say(text: str) -> None:

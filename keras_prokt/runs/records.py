@@ -30,6 +30,11 @@ _NUMBER = (int, float)
 _METRICS = {"seconds": _NUMBER, "*": _NUMBER}
 _MODEL = {"parameters": int, "bytes": int, "*": _METRICS}
 _LENGTHS = {"mean": _NUMBER, "longest": int, "padded_lengths": int, "padding": _NUMBER}
+_REPORT = {
+    "classes": {"examples": [int], "precision": [_NUMBER], "recall": [_NUMBER], "f1": [_NUMBER]},
+    "confusion?": [[int]],
+    "calibration": {"examples": [int], "confidence": [_NUMBER], "accuracy": [_NUMBER]},
+}
 _SHAPE = {
     "status": STATUSES,
     "started": str,
@@ -65,6 +70,8 @@ _SHAPE = {
         "lower_is_better?": [str],
         "best_constant?": {"*": _NUMBER},
         "scores?": {"*": {"*": {"*": _NUMBER}}},
+        "size_ratio?": {"parameters": _NUMBER, "bytes": _NUMBER},
+        "reports?": {"*": {"*": _REPORT}},
         "models": {"student": _MODEL, "*": _MODEL},
     },
 }

@@ -486,6 +486,8 @@ def result_of(folder: RunFolder, name: str, row: Row, *, keeps_history: bool) ->
     if record["status"] == "failed":
         line["failure"] = " ".join(record.get("failure", "").split())
         return line
+    # What it has of each class would be larger than all else.
+    line["results"] = {k: v for k, v in record["results"].items() if k != "reports"}
     history = _curves(folder, record)
     metric = record["results"]["metric"]
     line["validation"] = history.get(f"val_student_{metric}", history.get(f"val_{metric}", []))

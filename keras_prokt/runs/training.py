@@ -221,14 +221,14 @@ class Run:
             epochs = first_epoch  # it was killed after its last epoch
         # The same random numbers, whatever was trained or read before.
         keras.utils.set_random_seed(self.spec.seed)
-        with self.stop.training():
+        with self.stop.training(), Progress(title, _trained_in(name)) as progress:
             self.stop.check()
             distiller.fit(
                 data.for_training(first_epoch),
                 steps_per_epoch=len(data),
                 epochs=epochs,
                 validation_data=self.task.validation.for_evaluation(),
-                callbacks=[*callbacks, backup, Progress(title, _trained_in(name))],
+                callbacks=[*callbacks, backup, progress],
                 verbose=0,
             )
         if self.stop.signal is not None:  # it came after the last step; the state is saved

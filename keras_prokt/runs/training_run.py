@@ -510,6 +510,12 @@ def _measured(run: Run, plan: Plan, epochs: _Epochs, *, measures_test: bool) -> 
             name: {part: one.scores for part, one in evaluations.items()}
             for name, evaluations in all_evaluations.items()
         },
+        **_size_ratio(measured),
+        "reports": {
+            name: {part: one.report for part, one in all_evaluations[name].items() if one.report}
+            for name in ("teacher", "student")
+            if name in all_evaluations
+        },
         "models": measured,
     }
 
@@ -518,6 +524,17 @@ def _best_constants(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
     """What the best constant answer has on each part, where the kind of output says it."""
     known = {part: one.best_constant for part, one in evaluations.items()}
     return {part: value for part, value in known.items() if value is not None}
+
+
+def _size_ratio(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """How large the student is beside the teacher, where there is a teacher."""
+    if "teacher" not in measured:
+        return {}
+    sizes = {
+        key: round(measured["student"][key] / measured["teacher"][key], 6)
+        for key in ("parameters", "bytes")
+    }
+    return {"size_ratio": sizes}
 
 
 def _size(model: keras.Model) -> dict[str, int]:
@@ -610,6 +627,9 @@ def add_test(folder: RunFolder) -> dict[str, float] | None:
             student["test"] = evaluation.metrics
             results = record["results"]
             results.setdefault("scores", {}).setdefault("student", {})["test"] = evaluation.scores
+            if evaluation.report:
+                reports = results.setdefault("reports", {}).setdefault("student", {})
+                reports["test"] = evaluation.report
             constants = _best_constants({"test": evaluation})
             results["best_constant"] = {**results.get("best_constant", {}), **constants}
             # The other files as they were: one that was changed since is to be seen.

@@ -71,6 +71,7 @@ def test_a_run_prints_progress_a_table_and_its_folder(finished):
     for word in ("teacher", "student", "validation", "test", "parameters", "bytes", "seconds"):
         assert word in result.stdout
     assert "run folder: runs/digits-prokt-1" in result.stdout
+    assert "size: the student has " in result.stdout and "lowest F1 on test: " in result.stdout
     assert folder.is_dir()
 
 
@@ -85,6 +86,13 @@ def test_a_run_folder_holds_everything(finished):
     assert run_record["status"] == "completed"
     for key in ("spec", "versions", "hardware", "package", "results", "wall_seconds", "examples"):
         assert run_record[key]
+    for model in ("teacher", "student"):
+        reports = run_record["results"]["reports"][model]
+        assert np.sum(reports["test"]["confusion"]) == run_record["examples"]["test"]
+        right = np.trace(reports["validation"]["confusion"])
+        accuracy = run_record["results"]["models"][model]["validation"]["accuracy"]
+        assert right / run_record["examples"]["validation"] == pytest.approx(accuracy)
+    assert 0 < run_record["results"]["size_ratio"]["parameters"] < 1
     for key in ("data", "threads", "cost", "files", "sha256", "training_seconds"):
         assert run_record[key]
     assert run_record["spec"]["method_settings"]["proximal_weight"] == 0.3
@@ -115,6 +123,9 @@ def test_info_evaluate_and_export_of_a_run(finished, workplace):
     evaluated = run("evaluate", folder, workplace=workplace).stdout
     accuracy = record(folder)["results"]["models"]["student"]["validation"]["accuracy"]
     assert f"{accuracy:.4f}" in evaluated
+    as_json = json.loads(run("evaluate", folder, "--json", workplace=workplace).stdout)
+    reports = record(folder)["results"]["reports"]["student"]
+    assert {part: one["report"] for part, one in as_json.items()} == reports
     exported = run("export", folder, workplace=workplace).stdout.strip()
     assert exported.endswith("saved_model/2")
     assert (folder / "saved_model" / "1").is_dir()

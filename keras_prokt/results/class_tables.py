@@ -1,0 +1,135 @@
+"""What a run's models do with each class, as tables for people. Imports no Keras."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from keras_prokt.results.comparison_text import one_line
+from keras_prokt.results.tables import format_table
+
+MOST_ROWS = 20
+"""Classes that a table shows."""
+
+MOST_COLUMNS = 12
+"""Classes up to which a confusion matrix is as wide as a terminal."""
+
+
+class _Report(NamedTuple):
+    """What is known of the student on one part of the data, and of the teacher beside it."""
+
+    part: str
+    names: list[str]
+    student: Mapping[str, Any]
+    teacher: Mapping[str, Any] | None
+
+    def hardest(self, count: int) -> list[int]:
+        """Classes with the lowest F1 of the student, among those with examples."""
+        f1, examples = (self.student["classes"][key] for key in ("f1", "examples"))
+        return sorted((k for k, n in enumerate(examples) if n), key=f1.__getitem__)[:count]
+
+    def confusions(self, count: int) -> list[tuple[int, int, int]]:
+        """How often an example of one class is taken for another, the most frequent first."""
+        found = [
+            (times, k, answer)
+            for k, row in enumerate(self.student.get("confusion", ()))
+            for answer, times in enumerate(row)
+            if times and answer != k
+        ]
+        return sorted(found, key=lambda one: (-one[0], *one[1:]))[:count]
+
+
+def class_summary(record: Mapping[str, Any]) -> list[str]:
+    """How small the student is and which classes are hard for it, in a line each.
+
+    Args:
+        record: As in `run.json`.
+    """
+    ratio = record["results"].get("size_ratio")
+    lines = []
+    if ratio is not None:
+        lines.append(
+            f"size: the student has {ratio['parameters']:.1%} of the teacher's parameters and "
+            f"{ratio['bytes']:.1%} of its bytes"
+        )
+    if (report := _report(record)) is None:
+        return lines
+    f1 = report.student["classes"]["f1"]
+    hardest = ", ".join(f"{report.names[k]} {f1[k]:.4f}" for k in report.hardest(3))
+    lines.append(f"lowest F1 on {report.part}: {hardest}")
+    if confusions := report.confusions(3):
+        names = report.names
+        shown = ", ".join(f"{names[k]} for {names[a]} ({times})" for times, k, a in confusions)
+        lines.append(f"most often taken for another: {shown}")
+    return lines
+
+
+def class_tables(record: Mapping[str, Any]) -> str:
+    """Each class, what is taken for what, and calibration; empty where nothing is known of it.
+
+    Of test data or, where there is none, of validation data.
+
+    Args:
+        record: As in `run.json`.
+    """
+    if (report := _report(record)) is None:
+        return ""
+    tables = [_class_table(report), _confusion_table(report), _calibration_table(report)]
+    return "\n\n".join(table for table in tables if table)
+
+
+def _report(record: Mapping[str, Any]) -> _Report | None:
+    reports = record.get("results", {}).get("reports", {})
+    student = reports.get("student", {})
+    part = next((part for part in ("test", "validation") if part in student), None)
+    if part is None:
+        return None
+    count = len(student[part]["classes"]["examples"])
+    names = record["class_names"] or [str(number) for number in range(count)]
+    return _Report(
+        part,
+        [one_line(name) for name in names],
+        student[part],
+        reports.get("teacher", {}).get(part),
+    )
+
+
+def _class_table(report: _Report) -> str:
+    student, count = report.student["classes"], len(report.names)
+    shown = range(count) if count <= MOST_ROWS else report.hardest(MOST_ROWS)
+    columns: dict[str, Sequence[float]] = {}
+    if report.teacher is not None:
+        columns["teacher f1"] = report.teacher["classes"]["f1"]
+    columns |= {f"student {key}": student[key] for key in ("f1", "precision", "recall")}
+    rows = [
+        [
+            report.names[k],
+            f"{student['examples'][k]:,}",
+            *(f"{values[k]:.4f}" for values in columns.values()),
+        ]
+        for k in shown
+    ]
+    table = format_table([f"class on {report.part}", "examples", *columns], rows)
+    if len(rows) < count:
+        table += f"\n({len(rows)} of {count} classes, those with the lowest F1; --json has all)"
+    return table
+
+
+def _confusion_table(report: _Report) -> str:
+    if "confusion" not in report.student:
+        return ""
+    if len(report.names) <= MOST_COLUMNS:
+        counts = report.student["confusion"]
+        rows = [[name, *map(str, row)] for name, row in zip(report.names, counts, strict=True)]
+        return format_table(["label \\ student's answer", *report.names], rows)
+    confusions = report.confusions(MOST_ROWS // 2)
+    rows = [[report.names[k], report.names[a], str(times)] for times, k, a in confusions]
+    return format_table(["label", "student's answer", "times"], rows) if rows else ""
+
+
+def _calibration_table(report: _Report) -> str:
+    found = report.student["calibration"]
+    columns = [found[key] for key in ("confidence", "accuracy", "examples")]
+    rows = [
+        [f"{confidence:.4f}", f"{accuracy:.4f}", f"{examples:,}"]
+        for confidence, accuracy, examples in zip(*columns, strict=True)
+    ]
+    return format_table(["mean probability of the answer", "share right", "answers"], rows)
