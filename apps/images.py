@@ -41,7 +41,8 @@ LARGEST_BY_ITSELF = 128
 SMALLEST = 8
 """The smallest side that an image may be brought to: the networks halve it twice."""
 
-AUGMENTATIONS = ("none", "crop", "crop+flip")
+AUGMENTATION = "crop+flip"
+"""What happens to training images if nothing else is asked for."""
 
 
 def suggest(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,6 +117,12 @@ def _parse_channels(name: str, text: str | None, smallest: float) -> list[float]
     return numbers
 
 
+def _augmentation(request: TaskRequest) -> tuple[str, ...]:
+    from keras_prokt.data.augmentation import parse_augmentation
+
+    return parse_augmentation(request.augmentation or AUGMENTATION)
+
+
 def check(request: TaskRequest) -> None:
     """Refuses models that cannot be, and images that cannot be read; imports no Keras."""
     if not request.dataset:
@@ -126,9 +133,7 @@ def check(request: TaskRequest) -> None:
     for role, name in (("a teacher", request.teacher), ("a student", request.student)):
         if name not in NETWORKS and ":" not in name:
             raise ValueError(unknown_name(role, name, NETWORKS, ELSEWHERE))
-    if request.augmentation is not None and request.augmentation not in AUGMENTATIONS:
-        name = argument("augmentation")
-        raise SettingError(unknown_name(name, request.augmentation, AUGMENTATIONS))
+    _augmentation(request)
     _parse_channels("image_mean", request.image_mean, 0.0)
     _parse_channels("image_deviation", request.image_deviation, 1e-3)
     if request.image_size is None:
@@ -147,20 +152,20 @@ def prepare(request: TaskRequest) -> Task:
     """Reads the images, divides them where nothing is held out, and readies both networks."""
     check(request)
     from keras_prokt import front_ends, models
-    from keras_prokt.data.augmentation import CropAndFlip
+    from keras_prokt.data.augmentation import image_augmentation
 
-    size = parse_size(str(request.image_size))
-    chosen = (request.augmentation or AUGMENTATIONS[-1]).split("+")
-    padding = max(1, max(size) // 8) if "crop" in chosen else 0
-    augmented = functools.partial(CropAndFlip, padding=padding, flips="flip" in chosen)
+    names, size = _augmentation(request), parse_size(str(request.image_size))
     if request.prepared is None:
         images = _images(request)
         front_end = _front_end(request, images)
-        data = _batches(request, images, augmented(front_end))
+        transform = image_augmentation(names, front_end, len(images.class_names))
+        data = _batches(request, images, transform)
     else:
         folder = PreparedFolder(request.prepared)
         front_end = front_ends.from_json(folder.front_ends()["student"])
-        data = folder.task_data(request, transform=augmented(front_end))
+        count = len(folder.record["class_names"])
+        transform = image_augmentation(names, front_end, count)
+        data = folder.task_data(request, transform=transform)
     build = {
         role: functools.partial(models.get(name), len(data["class_names"]), (*size, 3))
         for role, name in (("teacher", request.teacher), ("student", request.student))
@@ -198,6 +203,7 @@ def _batches(request: TaskRequest, images: "LabelledImages", transform: Any) -> 
 
     from keras_prokt.data.batches import Batches, Origin
 
+    may_be = not (transform.needs_host or images.parts["train"].rows.reads_slowly)
     batches = {
         name: Batches(
             part.rows,
@@ -206,7 +212,7 @@ def _batches(request: TaskRequest, images: "LabelledImages", transform: Any) -> 
             seed=request.seed,
             shuffle=name == "train",
             transform=transform,
-            on_device=math.prod(part.rows.shape) <= ON_DEVICE and not part.rows.reads_slowly,
+            on_device=may_be and math.prod(part.rows.shape) <= ON_DEVICE,
             origin=Origin(part.positions, part.count),
         )
         for name, part in images.parts.items()

@@ -6,7 +6,7 @@ uninterrupted run saw.
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from keras_prokt import backends
 from keras_prokt.data.ahead import made_ahead
 from keras_prokt.data.parts import INDEX, TARGET, names_parts, part_of
 from keras_prokt.data.rows import Rows
+from keras_prokt.data.transform import LabelTransform, Transform
 
 LENGTH_STEP = 8
 """Where XLA compiles every shape anew, ragged inputs are padded to a multiple of this.
@@ -35,24 +36,6 @@ class Origin(NamedTuple):
     """Position of each example in the data as its user has it, from 0."""
     count: int
     """How many rows that data has."""
-
-
-class Transform(Protocol):
-    """Makes a batch of an input out of what is stored, such as augmented images out of uint8."""
-
-    def draw(self, count: int, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """What is random about a batch of `count` examples, small arrays."""
-        ...
-
-    def apply(self, values: Any, drawn: tuple[Any, ...], xp: Any) -> Any:
-        """The batch made of the stored values, a function of the arguments and of nothing else.
-
-        Args:
-            values: The stored values of its examples.
-            drawn: What `draw` gave; empty where the data is not shuffled (evaluation).
-            xp: Whose arrays these are: `numpy`, or `jax.numpy` while XLA compiles it.
-        """
-        ...
 
 
 class Batches:
@@ -126,6 +109,11 @@ class Batches:
             raise ValueError(
                 "Expected inputs and labels of one length above 0, received lengths "
                 f"{sorted(lengths)}."
+            )
+        if isinstance(transform, LabelTransform) and len({id(leaf) for leaf in leaves}) > 1:
+            raise ValueError(
+                "Expected one input array with a transform that mixes labels, received "
+                f"{len(leaves)}; give both models the same one."
             )
         count = len(self.labels)
         self.origin = Origin(np.arange(count), count) if origin is None else origin
@@ -287,24 +275,31 @@ class Batches:
     ) -> tuple[Any, ...]:
         """The batch of the given examples, padded: `(inputs, labels[, sample_weight])`."""
         target = None if self.targets is None else self.targets[indices]
-        inputs = self._with_target(self._inputs(indices, generator), target)
+        inputs, labels = self._inputs_and_labels(indices, generator)
+        inputs = self._with_target(inputs, target)
         if self.sample_weight is None:
-            return inputs, self.labels[indices]
-        return inputs, self.labels[indices], self.sample_weight[indices]
+            return inputs, labels
+        return inputs, labels, self.sample_weight[indices]
 
-    def _inputs(self, indices: np.ndarray, generator: np.random.Generator | None = None) -> Any:
-        """What the models read of the given examples, and their index."""
+    def _inputs_and_labels(
+        self, indices: np.ndarray, generator: np.random.Generator | None = None
+    ) -> tuple[Any, np.ndarray]:
+        """What the models read of the given examples, with their index, and what they learn."""
+        labels = self.labels[indices]
 
         def of_leaf(leaf: Any) -> Any:
+            nonlocal labels
             if self.transform is None or leaf is index:
                 return self._padded(_rows(leaf, indices))
             drawn = () if generator is None else self.transform.draw(len(indices), generator)
+            if drawn and isinstance(self.transform, LabelTransform):
+                labels = self.transform.mixed_labels(labels, drawn)
             if (make := self._maker_on_device(leaf)) is not None:
                 return make(indices, drawn)
             return self.transform.apply(self._padded(_rows(leaf, indices)), drawn, np)
 
         index = self.inputs.get(INDEX) if isinstance(self.inputs, dict) else None
-        return _map(self.inputs, _once(of_leaf))
+        return _map(self.inputs, _once(of_leaf)), labels
 
     def epoch(self, epoch: int = 0) -> Iterator[tuple[Any, ...]]:
         """The batches of one epoch."""
@@ -388,16 +383,20 @@ class Batches:
     def _signature(self) -> tuple[Any, ...]:
         """Shapes and dtypes of a batch."""
         one = np.arange(1)
+        # Of training, whose labels may have another form.
+        generator = np.random.default_rng(0) if self.shuffle else None
+        inputs, labels = self._inputs_and_labels(one, generator)
         ragged = [isinstance(leaf, list) for leaf in _leaves(self.inputs)]
         specs = [
             keras.KerasTensor(
                 (None, None) if is_ragged else (None, *leaf.shape[1:]), _dtype_of(leaf)
             )
-            for is_ragged, leaf in zip(ragged, _leaves(self._inputs(one)), strict=True)
+            for is_ragged, leaf in zip(ragged, _leaves(inputs), strict=True)
         ]
         inputs = _map(self.inputs, lambda leaf: specs.pop(0))
         target = None if self.targets is None else _spec(self.targets)
-        return (self._with_target(inputs, target), *map(_spec, self.batch(one)[1:]))
+        after = [labels] if self.sample_weight is None else [labels, self.sample_weight]
+        return (self._with_target(inputs, target), *map(_spec, after))
 
 
 class _EvaluationBatches(keras.utils.PyDataset):

@@ -1,6 +1,6 @@
 """The data and models of a run, as its app prepares them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from keras_prokt.app import Task, get_app
 from keras_prokt.data.batches import Batches, inputs_of
 from keras_prokt.data.prepared_folder import PreparedFolder
 from keras_prokt.data.teacher_outputs import PROBABILITIES, read_teacher_outputs
+from keras_prokt.data.transform import LabelTransform
 from keras_prokt.files import digest_of_file, digest_of_json
 from keras_prokt.methods import REGIMES, parse_method
 from keras_prokt.results.evaluation import checked_labels
@@ -67,9 +68,27 @@ def prepare(spec: RunSpec) -> Task:
     }
     if reads & {"embeddings", "attentions"}:
         _check_same_positions(task, spec)
+    if isinstance(task.train.transform, LabelTransform):
+        _check_mixed_labels(spec, reads)
     if "index" in reads:
         task.train = task.train.with_index()
     return task
+
+
+def _check_mixed_labels(spec: RunSpec, reads: Collection[str]) -> None:
+    """Refuses what means nothing of an example that is a mixture of two."""
+    for name in ("labelled", "teacher_outputs", "class_weight"):
+        if (value := getattr(spec, name)) is not None:
+            raise SettingError(
+                f"Expected no {argument(name)} with examples that are mixtures of two "
+                f"({argument('augmentation')}), received {value!r}; it is about single ones."
+            )
+    if "index" in reads:
+        raise SettingError(
+            f"Expected a method without memories of single examples under "
+            f"{argument('augmentation')} {spec.augmentation!r}, received {spec.method!r}; leave "
+            "out mixup and cutmix."
+        )
 
 
 def _make_labels_wrong(task: Task, spec: RunSpec) -> None:

@@ -67,7 +67,10 @@ def test_the_size_and_the_networks_follow_from_the_images(tmp_path, size, image_
         ({"image_size": "8x8x3"}, "received '8x8x3'; such as 64 or 48x64"),
         ({"image_mean": "0.5"}, "three numbers in .0, 1. for image_mean, received '0.5'"),
         ({"image_deviation": "0,0.5,0.5"}, "for image_deviation, received"),
-        ({"augmentation": "crp"}, "augmentation among crop, crop.flip, none; received 'crp'"),
+        (
+            {"augmentation": "crp"},
+            "augmentation among crop, .*; received 'crp'; did you mean 'crop'",
+        ),
         ({"teacher": "vgg9"}, "did you mean 'vgg8'"),
         ({"dataset": None}, "dataset with app 'images', received none"),
         ({"dataset": "tfds:none"}, "received no such directory"),
@@ -145,6 +148,21 @@ def test_a_setting_of_the_cache_changes_no_other(folder):
         "dataset",
         "image-size",
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("prokt", {"class_weight": "balanced"}, "no class_weight with examples that are mixtures"),
+        ("prokt", {"labelled": 4}, "no labelled with examples that are mixtures of two"),
+        ("crd", {}, "without memories of single examples under augmentation 'crop.mixup'"),
+    ],
+)
+def test_mixed_images_refuse_what_is_about_single_ones(folder, method, settings, message):
+    given = {**SMALL, "dataset": str(folder), "augmentation": "crop+mixup"}
+    prepare(RunSpec.resolve("images", "kd", **given))
+    with pytest.raises(SettingError, match=message):
+        prepare(RunSpec.resolve("images", method, **given, **settings))
 
 
 @pytest.mark.whole_run
