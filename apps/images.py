@@ -142,6 +142,11 @@ def check(request: TaskRequest) -> None:
     if request.prepared is not None:
         PreparedFolder(request.prepared).check(request, "images")
     elif request.dataset.startswith(TFDS):
+        if request.cache_images == "never":
+            raise SettingError(
+                f"Expected {argument('cache_images')} auto or always with a set of TensorFlow "
+                "Datasets, received 'never'; its images are no files of their own."
+            )
         held_out = {"validation": request.validation, "test": request.test}
         check_set(request.dataset, **held_out, data_dir=request.data_dir)
     else:
@@ -172,6 +177,7 @@ def prepare(request: TaskRequest) -> Task:
     }
     return Task(
         **data,
+        output="labels" if data["train"].labels.ndim == 2 else "classes",
         build_teacher=build["teacher"],
         build_student=build["student"],
         front_end=front_end,
@@ -192,6 +198,9 @@ def _front_end(request: TaskRequest, images: "LabelledImages") -> Any:
     size = parse_size(str(request.image_size))
     return ImageFrontEnd(size, mean=mean, standard_deviation=deviation)
 
+
+LABEL_METRICS = ("macro_f1", "accuracy", "exact_match")
+"""What is reported of several labels an image: most labels are rare, so that F1 comes first."""
 
 ON_DEVICE = 500_000_000
 """Bytes of images up to which JAX may hold them where it computes."""
@@ -224,6 +233,7 @@ def _batches(request: TaskRequest, images: "LabelledImages", transform: Any) -> 
         "validation": batches["validation"],
         "test": batches.get("test"),
         "class_names": images.class_names,
+        "metrics": LABEL_METRICS if images.has_labels else (),
         "validates_on_training_set": images.validates_on_training_set,
     }
 
@@ -248,6 +258,8 @@ def _tables(
 
 def _images(request: TaskRequest) -> "LabelledImages":
     """The user's images, read once as long as the files stay as they are."""
+    if request.dataset.startswith(TFDS):
+        return _images_of_set(request)
     from keras_prokt.data.image_table import state_of
 
     columns = (request.image_column, request.label_column)
@@ -258,6 +270,45 @@ def _images(request: TaskRequest) -> "LabelledImages":
         request.cache_images or "auto",
         request.broken_images or "refuse",
         state=state_of(tables),
+    )
+
+
+def _images_of_set(request: TaskRequest) -> "LabelledImages":
+    """The images of a set of TensorFlow Datasets, whose pixels are always kept."""
+    from keras_prokt.data.image_rows import Source
+    from keras_prokt.data.images import labelled_images
+    from keras_prokt.data.text_table import TextTable
+    from keras_prokt.data.tfds_files import read_encoded_images
+
+    tables, sources, class_names = {}, {}, None
+    for part in ("train", "validation", "test"):
+        split = read_encoded_images(
+            request.dataset.removeprefix(TFDS),
+            part,
+            image=request.image_column,
+            label=request.label_column,
+            data_dir=request.data_dir,
+        )
+        if split is None or (part == "test" and set(split.labels) == {-1}):
+            continue
+        class_names = split.class_names
+        names = [f"{part}, row {row}" for row in range(1, len(split.labels) + 1)]
+        labels = [class_names[number] for number in split.labels]
+        numbers = list(range(1, len(names) + 1))
+        tables[part] = TextTable(f"{request.dataset} {part}", (names,), labels, numbers, "row")
+        sources[part] = Source(names, split.contents.__getitem__)
+    if "train" not in tables:
+        raise SettingError(
+            f"Expected a set with a split 'train' for {argument('dataset')}, received "
+            f"{request.dataset!r} without; choose another set."
+        )
+    return labelled_images(
+        tables,
+        sources,
+        size=parse_size(str(request.image_size)),
+        class_names=class_names,
+        cache_images="always",
+        broken_images=request.broken_images or "refuse",
     )
 
 
@@ -285,6 +336,7 @@ def _read(
         {name: one.table for name, one in tables.value.items()},
         {name: files_in(one.base, one.paths) for name, one in tables.value.items()},
         size=size,
+        label_names=tables.value["train"].label_names,
         cache_images=cache_images,
         broken_images=broken_images,
     )

@@ -181,16 +181,18 @@ class MixingAugmentation(ImageAugmentation, LabelTransform):
         return mix(super().apply(images, before, xp), mixing, xp)
 
     def mixed_labels(self, labels: np.ndarray, drawn: tuple[Any, ...]) -> np.ndarray:
-        """Class numbers as distributions, mixed as the images are.
+        """Class numbers as distributions, or rows of labels as shares, mixed as the images are.
 
         Args:
-            labels: Shape `(batch,)`.
+            labels: Shape `(batch,)`, or `(batch, labels)`.
             drawn: What `draw` gave.
 
         Returns:
-            Shape `(batch, classes)`, float32.
+            Shape `(batch, classes)` or `(batch, labels)`, float32.
         """
-        rows = np.eye(self.num_classes, dtype="float32")[labels]
+        rows = labels.astype("float32")
+        if labels.ndim == 1:
+            rows = np.eye(self.num_classes, dtype="float32")[labels]
         partners, weights = drawn[1][:2]
         return rows + weights[:, None] * (rows[partners] - rows)
 

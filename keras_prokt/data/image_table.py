@@ -12,8 +12,9 @@ from pathlib import Path
 
 from keras_prokt.data.formats import FORMATS
 from keras_prokt.data.image_files import SUFFIXES
-from keras_prokt.data.table import read_table
+from keras_prokt.data.table import parse_text_columns, read_records, read_table
 from keras_prokt.data.text_table import TextTable
+from keras_prokt.names import unknown_name
 from keras_prokt.settings import SettingError, argument
 
 HELD_OUT_FOLDERS = {"val": "validation", "validation": "validation", "test": "test"}
@@ -29,11 +30,14 @@ class ImageTable:
 
     Args:
         base: Folder that the paths begin in.
-        table: The path of each image, where another table has a text, and its label.
+        table: The path of each image, where another table has a text, and its label; where it has
+            several, a row of them such as `101`.
+        label_names: Names of the labels, where an image has several; otherwise none.
     """
 
     base: Path
     table: TextTable
+    label_names: tuple[str, ...] = ()
 
     @property
     def paths(self) -> Sequence[str]:
@@ -60,7 +64,8 @@ def list_images(
             and perhaps in `val` (or `validation`) and `test`; or a table as `read_table` reads
             it, whose paths begin in its own folder.
         image_column: The table's column of paths.
-        label_column: The table's column of labels.
+        label_column: The table's column of labels, or `FIRST,SECOND,...`: a column of 0 and 1 for
+            each of several labels.
         validation: A folder or table to validate on.
         test: A folder or table to test on.
 
@@ -124,8 +129,39 @@ def _read_part(
                 f"Expected {argument('image_column')} and {argument('label_column')} with a table "
                 f"of images, received no {argument(column)}; name its columns of paths and labels."
             )
-    table = read_table(path, text_columns=[str(image_column)], label_column=label_column)
-    return ImageTable(path.absolute().parent, table)
+    base, labels = path.absolute().parent, parse_text_columns(str(label_column), str(path))
+    if len(labels) > 1:
+        return ImageTable(base, _read_labels(path, str(image_column), labels), labels)
+    [label] = labels
+    return ImageTable(base, read_table(path, text_columns=[str(image_column)], label_column=label))
+
+
+_ANSWERS = {"1": "1", "1.0": "1", "true": "1", "0": "0", "0.0": "0", "false": "0"}
+"""What stands for yes and no in a table."""
+
+
+def _read_labels(path: Path, image_column: str, names: Sequence[str]) -> TextTable:
+    """A table of paths in which each label has a column."""
+    if len({image_column, *names}) <= len(names):
+        raise SettingError(
+            f"Expected different columns in {argument('image_column')} and "
+            f"{argument('label_column')}, received {image_column!r} and {','.join(names)!r}; name "
+            "each once."
+        )
+    table = read_table(path, text_columns=[image_column], label_column=None)
+    rows = []
+    for row, record in enumerate(read_records(path, text_columns=[image_column])):
+        answers = [_ANSWERS.get(str(record.get(name)).strip().lower()) for name in names]
+        if None in answers:
+            name = names[answers.index(None)]
+            if name not in record:
+                raise SettingError(unknown_name(f"a column at {path}", name, record))
+            raise SettingError(
+                f"Expected 0 or 1 in column {name!r}, one of several labels, received "
+                f"{record[name]!r} at {table.place(row)}; write 1 for yes and 0 for no."
+            )
+        rows.append("".join(map(str, answers)))
+    return replace(table, labels=rows)
 
 
 def _parts_of_folder(folder: Path, given: dict) -> dict[str, Path]:

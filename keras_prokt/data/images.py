@@ -5,7 +5,7 @@ This module imports no Keras.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ class ImagePart(NamedTuple):
     rows: ImageRows
     """Its images."""
     labels: np.ndarray
-    """The number of each image's class, int32."""
+    """The number of each image's class, `(n,)`, int32, or its labels, `(n, labels)`, 0 or 1."""
     positions: np.ndarray
     """Position of each image in the data as its user has it."""
     count: int
@@ -48,14 +48,16 @@ class LabelledImages:
     """All parts of a data set.
 
     Args:
-        class_names: Names of the classes, in the order of their numbers.
+        class_names: Names of the classes, in the order of their numbers, or of the labels.
         parts: "train", "validation" and, unless there is none, "test".
         validates_on_training_set: Whether the validation images come out of the training set.
+        has_labels: Whether an image may have several labels, and not one class.
     """
 
     class_names: list[str]
     parts: Mapping[str, ImagePart]
     validates_on_training_set: bool
+    has_labels: bool = False
 
 
 def load_images(
@@ -114,6 +116,7 @@ def load_images(
         {name: one.table for name, one in tables.items()},
         sources,
         size=size,
+        label_names=tables["train"].label_names,
         cache_images=cache_images,
         broken_images=broken_images,
         cache=cache,
@@ -126,6 +129,7 @@ def labelled_images(
     *,
     size: tuple[int, int],
     class_names: list[str] | None = None,
+    label_names: Sequence[str] = (),
     cache_images: str = "auto",
     broken_images: str = "refuse",
     cache: str | Path | None = None,
@@ -137,48 +141,70 @@ def labelled_images(
         sources: Their bytes, in the same order.
         size: As in `load_images`, as the last three.
         class_names: Names of the classes in their order; `None` for those of the training images.
+        label_names: Names of the labels, where an image has several.
         cache_images: As in `read_images`.
         broken_images: "refuse" or "skip".
         cache: As in `read_images`.
     """
-    check_classes(tables, class_names)
+    _check_labels(tables, class_names, label_names)
     read = {
         name: read_images(source, size, cache_images=cache_images, cache=cache)
         for name, source in sources.items()
     }
     check_broken(sources, {name: one.broken for name, one in read.items()}, broken_images)
     readable = {name: tables[name].rows(read[name].positions.tolist()) for name in tables}
-    class_names = class_names or sorted_names(readable["train"].labels)
-    check_classes(readable, class_names)
+    _check_labels(readable, class_names, label_names)
+    if label_names:
+        class_names = list(label_names)
+    else:
+        class_names = class_names or sorted_names(readable["train"].labels)
     number_of = {name: number for number, name in enumerate(class_names)}
 
     def part(name: str, table: TextTable, rows: ImageRows, positions: np.ndarray) -> ImagePart:
-        labels = np.array([number_of[label] for label in table.labels], "int32")
-        return ImagePart(rows, labels, positions, len(sources[name].names))
+        labels = [[*map(int, row)] if label_names else number_of[row] for row in table.labels]
+        return ImagePart(rows, np.array(labels, "int32"), positions, len(sources[name].names))
 
     parts = {
         name: part(name, readable[name], one.rows, one.positions) for name, one in read.items()
     }
     is_divided = "validation" not in parts
     if is_divided:
-        train = readable["train"]
-        divided = split_table(train, [n for n in ("validation", "test") if n not in parts])
+        train, of_all = readable["train"], read["train"]
+        # Combinations of labels may be rare, so that they are no classes to be divided by.
+        same = replace(train, labels=["any"] * len(train)) if label_names else train
+        divided = split_table(same, [n for n in ("validation", "test") if n not in parts])
         row_of = {number: row for row, number in enumerate(train.numbers)}
         for name, table in divided.items():
             rows = np.array([row_of[number] for number in table.numbers])
-            of_all = read["train"]
-            parts[name] = part("train", table, of_all.rows.taking(rows), of_all.positions[rows])
+            taken = train.rows(rows.tolist())
+            parts[name] = part("train", taken, of_all.rows.taking(rows), of_all.positions[rows])
     _warn_of_duplicates(parts)
-    return LabelledImages(class_names, parts, is_divided)
+    return LabelledImages(class_names, parts, is_divided, bool(label_names))
 
 
-def check_classes(tables: Mapping[str, TextTable], class_names: Sequence[str] | None) -> None:
-    """Refuses a single class, and classes of held-out images that training lacks.
+def _check_labels(
+    tables: Mapping[str, TextTable],
+    class_names: Sequence[str] | None,
+    label_names: Sequence[str],
+) -> None:
+    """Refuses a single class, a label that is always the same, and classes that training lacks.
 
-    Args:
-        tables: As in `labelled_images`.
-        class_names: As there.
+    Args: as of `labelled_images`.
     """
+    if not label_names:
+        _check_classes(tables, class_names)
+        return
+    train = tables["train"]
+    for column, name in enumerate(label_names):
+        if len(present := {row[column] for row in train.labels}) < 2:
+            raise SettingError(
+                f"Expected images with and without the label {name!r} in {train.source}, received "
+                f"{', '.join(present) or 'none'} for all of them; leave it out of "
+                f"{argument('label_column')}."
+            )
+
+
+def _check_classes(tables: Mapping[str, TextTable], class_names: Sequence[str] | None) -> None:
     train = tables["train"]
     present = sorted_names(train.labels)
     if len(present) < 2:

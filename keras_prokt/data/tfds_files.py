@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_prokt.data.prepared import (
     check_prepared,
@@ -11,7 +11,8 @@ from keras_prokt.data.prepared import (
     not_prepared,
     tfds_directory,
 )
-from keras_prokt.settings import SettingError
+from keras_prokt.names import unknown_name
+from keras_prokt.settings import SettingError, argument
 from keras_prokt.tensorflow_beside import import_tensorflow
 
 _READING = "reading data of TensorFlow Datasets"
@@ -46,6 +47,73 @@ def read_split(
     with _unreadable_data_named(name, data_dir):
         # One batch of everything: example by example TFDS is much slower.
         return tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+
+
+class EncodedImages(NamedTuple):
+    """One split of a set of images, none of them decoded."""
+
+    contents: list[bytes]
+    """The encoded images."""
+    labels: list[int]
+    """The number of each image's class; -1 where it is hidden."""
+    class_names: list[str]
+    """Names of the classes, in the order of their numbers."""
+
+
+def read_encoded_images(
+    name: str,
+    split: str,
+    *,
+    image: str | None = None,
+    label: str | None = None,
+    data_dir: str | None = None,
+) -> EncodedImages | None:
+    """A whole split of a set of images, in the order of the files.
+
+    Args:
+        name: As in `read_split`.
+        split: One of its splits.
+        image: The feature that is the image; `None` for the only one.
+        label: The feature that is the class; `None` for "label", or the only one.
+        data_dir: As in `read_split`.
+
+    Returns:
+        The images, or `None` if there is no such split.
+
+    Raises:
+        ValueError: If the data is missing or unreadable, or there is no such feature.
+    """
+    builder = prepared_builder(name, data_dir=data_dir)
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    image = _feature(name, features, tfds.features.Image, "image_column", image, "image")
+    label = _feature(name, features, tfds.features.ClassLabel, "label_column", label, "label")
+    if split not in builder.info.splits:
+        return None
+    decoders = {image: tfds.decode.SkipDecoding()}
+    with _unreadable_data_named(name, data_dir):
+        rows = tfds.as_numpy(builder.as_dataset(split=split, decoders=decoders))
+        pairs = [(row[image], int(row[label])) for row in rows]
+    contents, labels = ([pair[part] for pair in pairs] for part in (0, 1))
+    return EncodedImages(contents, labels, list(features[label].names))
+
+
+def _feature(
+    name: str, features: Any, kind: type, setting: str, asked: str | None, usual: str
+) -> str:
+    """The name of a set's feature of a kind."""
+    known = [key for key, feature in features.items() if isinstance(feature, kind)]
+    if asked is not None and asked not in known:
+        raise SettingError(
+            unknown_name(f"{argument(setting)} of {name} that is a {kind.__name__}", asked, known)
+        )
+    if asked is None and len(known) != 1 and usual not in known:
+        raise SettingError(
+            f"Expected {argument(setting)} with {name}, received none; it has "
+            f"{', '.join(known) or 'no ' + kind.__name__} of that kind."
+        )
+    return asked or (usual if usual in known else known[0])
 
 
 def prepared_builder(name: str, *, data_dir: str | None = None, download: bool = False) -> Any:

@@ -16,7 +16,9 @@ from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.runs.preparation import prepare_folder
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.task import digests, prepare
+from keras_prokt.runs.training_run import run
 from keras_prokt.settings import SettingError
+from keras_prokt_apps.image_predictions import predict_table
 from keras_prokt_apps.images import parse_size
 
 SMALL = {"teacher": "cnn-small", "student": "cnn-small", "image_size": "12"}
@@ -141,6 +143,64 @@ def test_the_task_is_the_same_from_a_table_streamed_and_prepared(folder, tmp_pat
             )
         if name != "prepared":  # there are pixels, here files
             assert data.items() <= digests(spec, other).items()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="written by TensorFlow")
+def test_a_set_of_tensorflow_datasets_is_the_folder_that_it_was_made_of(folder, tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    write_images(tmp_path / "parted" / "train")
+    write_images(tmp_path / "parted" / "test", 3, seed=1)
+    names = ["dark", "light"]
+    rows = {
+        part.name: [
+            (row, {"image": str(path), "label": path.parent.name})
+            for row, path in enumerate(sorted(part.glob("*/*")))
+        ]
+        for part in (tmp_path / "parted").iterdir()
+    }
+    features = {"image": tfds.features.Image(shape=(None, None, 3))}
+    features["label"] = tfds.features.ClassLabel(names=names)
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="shades",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features),
+        split_datasets=rows,
+        data_dir=tmp_path / "tfds",
+        disable_shuffling=True,
+    )
+    given = {**SMALL, "data_dir": str(tmp_path / "tfds")}
+    of_set = prepare(RunSpec.resolve("images", "prokt", dataset="tfds:shades", **given))
+    of_folder = prepare(resolve(tmp_path / "parted", **SMALL))
+    assert of_set.class_names == names and of_set.front_end == of_folder.front_end
+    for part in ("train", "validation", "test"):
+        one, other = getattr(of_set, part), getattr(of_folder, part)
+        np.testing.assert_array_equal(np.asarray(one.inputs), np.asarray(other.inputs))
+        np.testing.assert_array_equal(one.labels, other.labels)
+    for settings, message in (
+        ({"cache_images": "never"}, "cache_images auto or always with a set of TensorFlow"),
+        ({"label_column": "lable"}, "label_column of shades that is a ClassLabel among label;"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            prepare(RunSpec.resolve("images", "prokt", dataset="tfds:shades", **given, **settings))
+
+
+@pytest.mark.whole_run
+def test_several_labels_have_their_names_and_f1(folder, tmp_path):
+    paths = sorted(folder.glob("*/*"))
+    rows = [
+        f"{p.relative_to(tmp_path)},{int(p.parent.name == 'dark')},{i % 2}"
+        for i, p in enumerate(paths)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["path,night,odd", *rows, ""]))
+    columns = {"image_column": "path", "label_column": "night,odd", "augmentation": "flip+mixup"}
+    spec = resolve(tmp_path / "t.csv", **SMALL, **columns, epochs=1, batch_size=8)
+    record = run(spec, tmp_path / "run", export=False)
+    assert record["output"] == "labels" and record["class_names"] == ["night", "odd"]
+    student = record["results"]["models"]["student"]
+    assert {"macro_f1", "accuracy", "exact_match"} <= student["test"].keys()
+    out = tmp_path / "p.csv"
+    assert predict_table(tmp_path / "run", folder, out) == 20
+    assert out.read_text().splitlines()[0] == "path,night,odd,p(night),p(odd)"
 
 
 def test_a_setting_of_the_cache_changes_no_other(folder):

@@ -194,6 +194,36 @@ def test_broken_images_are_counted_and_named_or_left_out(tmp_path, load):
         load(tmp_path / "set.csv", **columns)
 
 
+def test_a_table_may_have_several_labels(tmp_path, load):
+    write(tmp_path / "set", files := classes(10))
+    rows = [
+        f"set/{path},{row % 2},{['no', 'False', '1.0'][row % 3]}" for row, path in enumerate(files)
+    ]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["file,day,wet", *rows]).replace("no", "0"))
+    columns = {"image_column": "file", "label_column": "day, wet"}
+    data = load(table, **columns)
+    assert data.has_labels and data.class_names == ["day", "wet"]
+    assert {name: len(part.rows) for name, part in data.parts.items()} == {
+        "train": 16,
+        "validation": 2,
+        "test": 2,
+    }
+    for part in data.parts.values():
+        expected = [[row % 2, int(row % 3 == 2)] for row in part.positions]
+        np.testing.assert_array_equal(part.labels, expected)
+    with pytest.raises(SettingError, match="0 or 1 in column 'wet', .* received 'no' at .*line 2"):
+        table.write_text("\n".join(["file,day,wet", *rows]))
+        load(table, **columns)
+    with pytest.raises(SettingError, match="among day, file, wet; received 'dry'"):
+        load(table, image_column="file", label_column="day,dry")
+    with pytest.raises(SettingError, match="Expected different columns in image_column and"):
+        load(table, image_column="file", label_column="file,wet")
+    table.write_text("file,day,wet\nset/cat/0.png,1,0\nset/cat/1.png,1,1\n")
+    with pytest.raises(SettingError, match="with and without the label 'day' .* received 1 for"):
+        load(table, **columns)
+
+
 def test_the_same_image_in_two_parts_is_warned_of(tmp_path, load):
     files = classes()
     write(tmp_path / "set" / "train", files)
