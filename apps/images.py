@@ -117,6 +117,15 @@ def _parse_channels(name: str, text: str | None, smallest: float) -> list[float]
     return numbers
 
 
+def _check_weights(name: str, path: str | None) -> None:
+    if path is not None and not (path.endswith(".h5") and Path(path).is_file()):
+        what = "of another ending" if Path(path).is_file() else "where there is no file"
+        raise SettingError(
+            f"Expected a file of weights, .weights.h5 or .h5, for {argument(name)}, received "
+            f"{path!r} {what}; a whole model (.keras) is given as {argument('teacher_init')}."
+        )
+
+
 def _augmentation(request: TaskRequest) -> tuple[str, ...]:
     from keras_prokt.data.augmentation import parse_augmentation
 
@@ -133,6 +142,8 @@ def check(request: TaskRequest) -> None:
     for role, name in (("a teacher", request.teacher), ("a student", request.student)):
         if name not in NETWORKS and ":" not in name:
             raise ValueError(unknown_name(role, name, NETWORKS, ELSEWHERE))
+    for name in ("teacher_weights", "student_weights"):
+        _check_weights(name, getattr(request, name))
     _augmentation(request)
     _parse_channels("image_mean", request.image_mean, 0.0)
     _parse_channels("image_deviation", request.image_deviation, 1e-3)
@@ -156,8 +167,9 @@ def check(request: TaskRequest) -> None:
 def prepare(request: TaskRequest) -> Task:
     """Reads the images, divides them where nothing is held out, and readies both networks."""
     check(request)
-    from keras_prokt import front_ends, models
+    from keras_prokt import front_ends
     from keras_prokt.data.augmentation import image_augmentation
+    from keras_prokt.models.image_networks import image_network
 
     names, size = _augmentation(request), parse_size(str(request.image_size))
     if request.prepared is None:
@@ -171,15 +183,17 @@ def prepare(request: TaskRequest) -> Task:
         count = len(folder.record["class_names"])
         transform = image_augmentation(names, front_end, count)
         data = folder.task_data(request, transform=transform)
-    build = {
-        role: functools.partial(models.get(name), len(data["class_names"]), (*size, 3))
-        for role, name in (("teacher", request.teacher), ("student", request.student))
+    scale = {"mean": front_end.mean, "standard_deviation": front_end.standard_deviation}
+    networks = {
+        "teacher": image_network(request.teacher, **scale, weights=request.teacher_weights),
+        "student": image_network(request.student, **scale, weights=request.student_weights),
     }
+    shape = (len(data["class_names"]), (*size, 3))
     return Task(
         **data,
         output="labels" if data["train"].labels.ndim == 2 else "classes",
-        build_teacher=build["teacher"],
-        build_student=build["student"],
+        build_teacher=functools.partial(networks["teacher"], *shape),
+        build_student=functools.partial(networks["student"], *shape),
         front_end=front_end,
         teacher_front_end=front_end,
     )

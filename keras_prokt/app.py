@@ -132,12 +132,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TaskRequest(DataSettings):
-    """What an app is asked to prepare: the models, and all settings of the data."""
+    """What an app is asked to prepare: the models, and all settings of the data.
+
+    The files of weights are those that the models start from.
+    """
 
     teacher: str
     student: str
     batch_size: int
     seed: int
+    teacher_weights: str | None = None
+    student_weights: str | None = None
 
 
 @dataclass

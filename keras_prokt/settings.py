@@ -452,6 +452,13 @@ class ModelSettings:
         "hub:PRESET or module:function."
     )
     student: str | None = setting("The student, as --teacher.")
+    teacher_weights: str | None = _images(
+        "File of weights that the teacher starts from, .weights.h5 or .h5; of keras:NAME without "
+        "its top or with ImageNet's classes too.",
+        is_file=True,
+        is_listed=False,
+    )
+    student_weights: str | None = _images("The same of the student.", is_file=True, is_listed=False)
 
 
 @dataclass(frozen=True)

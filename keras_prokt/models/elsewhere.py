@@ -14,6 +14,9 @@ from keras_prokt.tensorflow_beside import keep_off_gpu
 
 Builder = Callable[..., keras.Model]
 
+APPLICATIONS = "keras:"
+"""What names of networks of `keras.applications` begin with."""
+
 
 def builder_from(name: str) -> Builder:
     """The builder that a name with a colon stands for.
@@ -44,7 +47,12 @@ def builder_from(name: str) -> Builder:
     return _from_function(source, rest)
 
 
-def _from_applications(name: str) -> Builder:
+def application(name: str) -> Callable[..., keras.Model]:
+    """The function of `keras.applications` of a name.
+
+    Raises:
+        ValueError: If there is none.
+    """
     networks = {
         key: value
         for key, value in vars(keras.applications).items()
@@ -52,21 +60,25 @@ def _from_applications(name: str) -> Builder:
     }
     if name not in networks:
         raise ValueError(unknown_name("a network of keras.applications", name, networks))
+    return networks[name]
 
+
+def _from_applications(name: str) -> Builder:
+    function = application(name)
     # The data comes normalised; some networks would do it a second time.
     preprocessing = {}
-    if "include_preprocessing" in inspect.signature(networks[name]).parameters:
+    if "include_preprocessing" in inspect.signature(function).parameters:
         preprocessing = {"include_preprocessing": False}
 
     def build(num_classes: int, input_shape: tuple[int, int, int]) -> keras.Model:
-        network = networks[name](
+        network = function(
             weights=None,
             input_shape=input_shape,
             classes=num_classes,
             classifier_activation=None,
             **preprocessing,
         )
-        return _with_float32_logits(_without_preprocessing(network))
+        return with_float32_logits(_without_preprocessing(network))
 
     return build
 
@@ -85,7 +97,7 @@ def _without_preprocessing(network: keras.Model) -> keras.Model:
     return keras.models.clone_model(network, clone_function=clone)
 
 
-def _with_float32_logits(network: keras.Model) -> keras.Model:
+def with_float32_logits(network: keras.Model) -> keras.Model:
     """The same network, whose outputs are float32 under mixed precision too: losses read them."""
     if network.output.dtype == "float32":
         return network

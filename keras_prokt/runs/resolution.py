@@ -23,6 +23,7 @@ from keras_prokt.settings import (
     PARTS,
     ComputingSettings,
     DataSettings,
+    ModelSettings,
     OptimizerSettings,
     SettingError,
     TrainingSettings,
@@ -67,7 +68,8 @@ class ResolvedParts:
         given, recipe = self._given, self._app.recipe
         epochs = recipe.epochs if self._method.distils else recipe.teacher_epochs
         training = {"epochs": epochs, "batch_size": recipe.batch_size}
-        values = {"models": {"teacher": self._teacher, "student": self._student}}
+        names = {"teacher": self._teacher, "student": self._student}
+        values = {"models": {**self._given_of_part(ModelSettings), **names}}
         values["training"] = {**training, **self._given_of_part(TrainingSettings)}
         values["data"] = self._given_of_part(DataSettings)
         values["computing"] = self._given_of_part(ComputingSettings)

@@ -173,6 +173,8 @@ class RunSpec:
             student=self.student,
             batch_size=self.batch_size,
             seed=self.seed,
+            teacher_weights=self.teacher_weights,
+            student_weights=self.student_weights,
             **{name: getattr(self.data, name) for name in settings_of(DataSettings)},
         )
 
@@ -235,7 +237,7 @@ class RunSpec:
         changed = {}
         for name, row in all_settings().items():
             value = getattr(self, name)
-            is_no_change = row.is_place or name in settings_of(ModelSettings)
+            is_no_change = row.is_place or name in ROLES
             is_usual = value in _NOT_GIVEN or value is False or is_no_change
             if not is_usual and (recipe is None or getattr(recipe, name) != value):
                 changed[row.option_of(name).removeprefix("--")] = value
@@ -287,7 +289,9 @@ class RunSpec:
             self,
             method="student",
             method_settings={},
-            models=ModelSettings(student=self.models.teacher),
+            models=ModelSettings(
+                student=self.models.teacher, student_weights=self.models.teacher_weights
+            ),
             training=replace(self.training, epochs=self.teacher_epochs, patience=None),
             optimizers={"student": self.optimizers["teacher"]},
         )
@@ -314,7 +318,7 @@ class RunSpec:
             self,
             method="ta" if before else "kd",
             method_settings={k: v for k, v in settings.items() if v is not None},
-            models=replace(self.models, student=assistant),
+            models=replace(self.models, student=assistant, student_weights=None),
             training=replace(self.training, patience=None),
             optimizers={**self.optimizers, "student": optimizer},
         )

@@ -74,6 +74,11 @@ def test_the_size_and_the_networks_follow_from_the_images(tmp_path, size, image_
             "augmentation among crop, .*; received 'crp'; did you mean 'crop'",
         ),
         ({"teacher": "vgg9"}, "did you mean 'vgg8'"),
+        (
+            {"teacher_weights": "/none.h5"},
+            "for teacher_weights, received '/none.h5' where there is",
+        ),
+        ({"student_weights": __file__}, "for student_weights, received .* of another ending; a"),
         ({"dataset": None}, "dataset with app 'images', received none"),
         ({"dataset": "tfds:none"}, "received no such directory"),
     ],
@@ -201,6 +206,20 @@ def test_several_labels_have_their_names_and_f1(folder, tmp_path):
     out = tmp_path / "p.csv"
     assert predict_table(tmp_path / "run", folder, out) == 20
     assert out.read_text().splitlines()[0] == "path,night,odd,p(night),p(odd)"
+
+
+def test_weights_are_those_of_the_file_and_belong_to_the_run(folder, tmp_path):
+    weights = str(tmp_path / "small.weights.h5")
+    task = prepare(resolve(folder, **SMALL))
+    trained = task.build_teacher()
+    trained.save_weights(weights)
+    spec = resolve(folder, **SMALL, teacher_weights=weights)
+    started, fresh = prepare(spec).build_teacher(), prepare(spec).build_student()
+    np.testing.assert_array_equal(started.get_weights()[0], trained.get_weights()[0])
+    assert (fresh.get_weights()[0] != trained.get_weights()[0]).any()
+    assert spec.files() == {"teacher_weights": weights}
+    assert spec.teacher_run().student_weights == weights
+    assert spec.changed_settings()["teacher-weights"] == weights
 
 
 def test_a_setting_of_the_cache_changes_no_other(folder):
