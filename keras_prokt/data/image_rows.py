@@ -3,6 +3,7 @@
 This module imports no Keras.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -138,21 +140,27 @@ def read_images(
     needed = len(source.names) * size[0] * size[1] * 3
     of_all = hashlib.sha256(np.ascontiguousarray(digests)).hexdigest()
     key = {"format": FORMAT, "size": list(size), "count": len(digests), "files": of_all}
-    name = f"images-{of_all[:24]}-{size[0]}x{size[1]}"
+    kept_in = folder / f"images-{of_all[:24]}-{size[0]}x{size[1]}"
     keeps = cache_images != "never"
-    if keeps and not is_kept(folder / name, key):
+    is_there = keeps and is_kept(kept_in, {**key, "pixels": True})
+    if keeps and not is_there:
         keeps = _has_room(folder, needed, is_asked=cache_images == "always")
-    # Of images that are not kept, which of them are broken is.
-    folder, key = folder / (name if keeps else f"{name}-checked"), {**key, "pixels": keeps}
-    broken = None
-    if is_kept(folder, key):
-        broken = _read_broken(folder)
-    else:
-        with new_kept_folder(folder, key) as writing:
-            broken = _decode_all(source, size, writing if keeps else None)
-            text = json.dumps({str(number): reason for number, reason in broken.items()})
-            (writing / "broken.json").write_text(text, encoding="utf-8")
-    kept = np.load(folder / "images.npy", mmap_mode="r") if keeps else None
+    key["pixels"] = keeps
+    if not keeps:  # what is kept is which of them are broken
+        kept_in = kept_in.with_name(f"{kept_in.name}-checked")
+        is_there = is_kept(kept_in, key)
+    with contextlib.ExitStack() as scratch:
+        if not is_there:
+            try:
+                with new_kept_folder(kept_in, key) as writing:
+                    _decode_all(source, size, writing, keeps_pixels=keeps)
+            except OSError:  # a full or read-only disk
+                if cache_images == "always":
+                    raise
+                keeps, kept_in = False, Path(scratch.enter_context(TemporaryDirectory()))
+                _decode_all(source, size, kept_in, keeps_pixels=False)
+        broken = _read_broken(kept_in)
+    kept = np.load(kept_in / "images.npy", mmap_mode="r") if keeps else None
     rows = ImageRows(source, size, digests, kept)
     positions = np.setdiff1d(np.arange(len(digests)), list(broken))
     return ReadImages(rows.taking(positions), positions, broken)
@@ -164,8 +172,10 @@ def _read_broken(folder: Path) -> dict[int, str]:
 
 
 def _has_room(folder: Path, needed: int, *, is_asked: bool) -> bool:
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
+    is_there = folder
+    while not is_there.exists():
+        is_there = is_there.parent
+    free = shutil.disk_usage(is_there).free
     if is_asked and needed > free:
         raise SettingError(
             f"Expected {needed / 1e9:.1f} GB of free disk for {argument('cache_images')} always, "
@@ -190,10 +200,13 @@ def _digests(source: Source) -> np.ndarray:
     return digests
 
 
-def _decode_all(source: Source, size: tuple[int, int], writing: Path | None) -> dict[int, str]:
-    """Decodes all images, into a file if there is a folder for it; returns the broken ones."""
+def _decode_all(
+    source: Source, size: tuple[int, int], writing: Path, *, keeps_pixels: bool
+) -> None:
+    """Decodes all images, and writes which of them are broken, and the pixels if they are kept."""
     broken: dict[int, str] = {}
-    file = None if writing is None else _new_array(writing / "images.npy", len(source.names), size)
+    path = writing / "images.npy"
+    file = _new_array(path, len(source.names), size) if keeps_pixels else None
 
     def decode(number: int) -> None:
         try:
@@ -213,7 +226,8 @@ def _decode_all(source: Source, size: tuple[int, int], writing: Path | None) -> 
         finally:
             if file is not None:
                 os.close(file.descriptor)
-    return dict(sorted(broken.items()))
+    text = json.dumps({str(number): broken[number] for number in sorted(broken)})
+    (writing / "broken.json").write_text(text, encoding="utf-8")
 
 
 class _Array(NamedTuple):

@@ -218,7 +218,8 @@ def test_weights_are_those_of_the_file_and_belong_to_the_run(folder, tmp_path):
     np.testing.assert_array_equal(started.get_weights()[0], trained.get_weights()[0])
     assert (fresh.get_weights()[0] != trained.get_weights()[0]).any()
     assert spec.files() == {"teacher_weights": weights}
-    assert spec.teacher_run().student_weights == weights
+    given = {**SMALL, "dataset": str(folder), "teacher_weights": weights}
+    assert RunSpec.resolve("images", "kd", **given).teacher_run().student_weights == weights
     assert spec.changed_settings()["teacher-weights"] == weights
 
 

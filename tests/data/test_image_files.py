@@ -290,6 +290,18 @@ def test_settings_that_do_not_go_together_are_refused(tmp_path, load):
         load(tmp_path / "t.csv", image_column="path")
 
 
+@pytest.mark.parametrize("cache_images", ["auto", "never"])
+def test_images_are_decoded_once(tmp_path, monkeypatch, cache_images):
+    write(tmp_path / "set", files := {**classes(3), "dog/half.png": GOOD[:99]})
+    source = files_in(tmp_path / "set", list(files))
+    first = read_images(source, SIZE, cache_images=cache_images, cache=tmp_path / "cache")
+    pixels = np.asarray(first.rows)
+    monkeypatch.setattr("keras_prokt.data.image_rows._decode_all", None)
+    again = read_images(source, SIZE, cache_images=cache_images, cache=tmp_path / "cache")
+    assert again.broken == first.broken == {6: "truncated"}
+    np.testing.assert_array_equal(np.asarray(again.rows), pixels)
+
+
 def test_a_full_disk_is_named_or_streamed_past(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 100})
     monkeypatch.setattr("keras_prokt.data.image_rows.shutil.disk_usage", lambda _: usage)
@@ -297,6 +309,11 @@ def test_a_full_disk_is_named_or_streamed_past(tmp_path, monkeypatch):
     with pytest.raises(SettingError, match="GB of free disk for cache_images always"):
         read_images(source, SIZE, cache_images="always", cache=tmp_path)
     assert read_images(source, SIZE, cache=tmp_path).rows.reads_slowly
+    monkeypatch.undo()
+    (tmp_path / "file").touch()  # where no folder can be made
+    assert read_images(source, SIZE, cache=tmp_path / "file").rows.reads_slowly
+    with pytest.raises(OSError, match="file"):
+        read_images(source, SIZE, cache_images="always", cache=tmp_path / "file")
 
 
 def test_the_mean_and_deviation_are_those_of_numpy(tmp_path):

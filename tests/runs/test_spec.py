@@ -15,10 +15,21 @@ from keras_prokt.settings import DataSettings, SettingError, TrainingSettings
 
 OF_TABLE = {"dataset": "/t.csv", "text_columns": ("a", "b"), "label_column": "y"}
 # A value of each setting that is no default, and the app and method which have it.
+# The pair follows from the size of the images, if it is not given.
+OF_IMAGES = {"teacher": "vgg13", "student": "vgg8"}
 EXAMPLES = {
     **{name: (value, "text", "prokt", OF_TABLE) for name, value in OF_TABLE.items()},
     "validation": ("/v.csv", "text", "prokt", OF_TABLE),
     "test": ("/u.csv", "text", "prokt", OF_TABLE),
+    "image_column": ("path", "images", "prokt", OF_IMAGES),
+    "image_size": ("64", "images", "prokt", OF_IMAGES),
+    "image_mean": ("0.5,0.5,0.5", "images", "prokt", OF_IMAGES),
+    "image_deviation": ("0.25,0.25,0.25", "images", "prokt", OF_IMAGES),
+    "augmentation": ("crop+mixup", "images", "prokt", OF_IMAGES),
+    "broken_images": ("skip", "images", "prokt", OF_IMAGES),
+    "cache_images": ("never", "images", "prokt", OF_IMAGES),
+    "teacher_weights": ("/t.weights.h5", "images", "prokt", OF_IMAGES),
+    "student_weights": ("/s.weights.h5", "images", "prokt", OF_IMAGES),
     "max_length": (64, "glue-sst2", "prokt", {}),
     "labelled": (32, "digits", "prokt", {}),
     "unlabelled_rows": (True, "text", "prokt", OF_TABLE),
