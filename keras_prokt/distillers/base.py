@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -13,21 +13,22 @@ from keras_prokt.backends.base import Recording
 from keras_prokt.data.parts import TARGET, beside_inputs
 from keras_prokt.distillers import data_checks, model_checks, targets, unlabelled
 from keras_prokt.distillers.batch import Batch, BatchReader, CheckedLabels, padding_mask
-from keras_prokt.distillers.faults import (
+from keras_prokt.distillers.fault_flags import (
     FAULTS,
-    FaultWatch,
     add_wrongness,
-    any_not_finite,
+    first_flags,
+    flags_of_step,
     no_wrongness,
-    raise_fault,
-    watched,
+    poisoned,
 )
+from keras_prokt.distillers.faults import FaultWatch, raise_fault, watched
 from keras_prokt.distillers.forward import Forward, Outputs
 from keras_prokt.distillers.heads import Heads, Shape
-from keras_prokt.distillers.joint_optimizer import apply_gradients
+from keras_prokt.distillers.joint_optimizer import apply_gradients, scaled_optimizer
 from keras_prokt.distillers.keras_trainer import KerasTrainer
 from keras_prokt.distillers.lora import UnmergedAdapters
 from keras_prokt.distillers.own_variables import load_variables, save_variables
+from keras_prokt.distillers.step import Step
 from keras_prokt.distillers.student_loss import Objectives, StudentLoss
 from keras_prokt.distillers.tracking import Tracker
 from keras_prokt.losses import LabelLossOnLogits
@@ -37,26 +38,6 @@ from keras_prokt.outputs.label_loss import LabelLoss, mean_count
 from keras_prokt.typing import Tensor
 
 TARGET_MODES = ("inference", "training")
-
-
-class Step(NamedTuple):
-    """What one step of training reports."""
-
-    loss: Tensor
-    """The student's whole loss, regularisation included."""
-    matched: list[Tensor]
-    """Value of each objective."""
-    student_logits: Tensor
-    """Of the training forward."""
-    teacher_logits: Tensor | None
-    """Of the teacher before its update, or `None` without a teacher."""
-    target_logits: Tensor | None
-    """What the student was trained towards, or `None` without a teacher."""
-    gap: Tensor | None = None
-    """KL(q ‖ p), or `None` without a teacher."""
-    teacher_loss: Tensor | None = None
-    proximal_logits: Tensor | None = None
-    """Of the student's forward before the teacher's update, if that was one of its own."""
 
 
 class Distiller(KerasTrainer):
@@ -494,11 +475,11 @@ class Distiller(KerasTrainer):
         batch, flags = self._read(data)
         self._check_has_target(batch.target is not None)
         step = self.update_models(batch)
-        flags.update(self._faults_of(step))
+        is_first = ops.cast(ops.equal(self.optimizer.iterations, 1), "float32")
+        flags |= flags_of_step(step, kind, self.forwards, is_first, self.trains_teacher)
         if batch.target is not None:
-            is_first = ops.cast(ops.equal(self.optimizer.iterations, 1), "float32")
             flags["target_probabilities"] = is_first * kind.are_probabilities(batch.target)
-        self._note_faults(flags)
+        self.faults.assign(first_flags(self.faults.value, flags))
         trained = {
             "teacher": step.teacher_logits if self.trains_teacher else None,
             "student": step.student_logits if self.student_loss.trains_student else None,
@@ -517,50 +498,9 @@ class Distiller(KerasTrainer):
             is_taught = untrained is None or mean_count(batch.labelled) > 0
             is_taught = ops.cast(is_taught, "float32")
             self.has_labels.assign(ops.maximum(self.has_labels.value, is_taught))
-        self.track_loss(_poisoned(step.loss, flags), batch.size)
+        self.track_loss(poisoned(step.loss, flags), batch.size)
         self.track_step(batch, step)
         return self.get_metrics_result()
-
-    def _note_faults(self, flags: Mapping[str, Tensor]) -> None:
-        present = ops.stack([flags.get(fault, ops.zeros(())) for fault in FAULTS])
-        # The first step with a fault has the cause; with several steps at once, what it damaged
-        # has consequences before the host looks.
-        is_set = ops.any(self.faults.value > 0)
-        self.faults.assign(ops.where(is_set, self.faults.value, present))
-
-    def _faults_of(self, step: Step) -> dict[str, Tensor]:
-        """Which faults of the models a step shows."""
-        # Later in training a confident batch of one could look like a distribution.
-        is_first = ops.cast(ops.equal(self.optimizer.iterations, 1), "float32")
-        # The student's outputs are those of its weights before this step, whatever the teacher is.
-        student_outputs = [x for x in (step.proximal_logits, step.student_logits) if x is not None]
-        kind = self.output_kind
-        is_finite = ops.all(
-            ops.stack([kind.are_finite(ops.stop_gradient(x)) for x in student_outputs])
-        )
-        bad_student = ops.cast(ops.logical_not(is_finite), "float32")
-        flags = {
-            "student_weights": is_first * bad_student,
-            "student_outputs": bad_student,
-            "student_loss": any_not_finite(step.loss),
-            "teacher_loss": any_not_finite([step.teacher_loss, step.target_logits]),
-            "student_probabilities": is_first
-            * self._are_probabilities("student", step.student_logits),
-        }
-        if step.teacher_logits is not None:
-            as_given = is_first if self.trains_teacher else 1.0
-            flags["teacher_weights"] = as_given * any_not_finite(step.teacher_logits)
-            flags["teacher_probabilities"] = is_first * self._are_probabilities(
-                "teacher", step.teacher_logits
-            )
-        return flags
-
-    def _are_probabilities(self, role: str, outputs: Tensor) -> Tensor:
-        certain = self.output_kind.are_probabilities(outputs)
-        forward = self.forwards.get(role)  # of stored outputs there is none
-        if forward is None or forward.shows_its_end:
-            return certain
-        return ops.maximum(certain, self.output_kind.may_be_probabilities(outputs))
 
     def update_models(self, batch: Batch) -> Step:
         """One step of training on one batch: who trains when."""
@@ -604,12 +544,12 @@ class Distiller(KerasTrainer):
 
     def evaluate_on_data(self, data: Any) -> dict[str, Any]:
         batch, flags = self._read(data, with_teacher=self.validates)
-        self._note_faults(flags)
+        self.faults.assign(first_flags(self.faults.value, flags))
         student = self.forwards["student"](batch.student_inputs, False, with_parts=self.validates)
         loss = self.label_loss(batch.labels, student.logits, batch.sample_weight, batch.labelled)
         loss = loss + student.regularization
         size = batch.size if batch.labelled is None else mean_count(batch.labelled)
-        self.track_loss(_poisoned(loss, flags), size)
+        self.track_loss(poisoned(loss, flags), size)
         self._track_student(batch, student.logits)
         reported = set(self.tracker.student_metrics)
         teacher = self.outputs_of_teacher(batch) if self.validates else None
@@ -962,19 +902,3 @@ class Distiller(KerasTrainer):
             self.reader.batch_form = form
         else:
             self._build_from(form)
-
-
-def _poisoned(loss: Tensor, flags: Mapping[str, Tensor]) -> Tensor:
-    """The loss, or NaN if a fault is flagged: the one value that the host looks at."""
-    bad = ops.sum(ops.stack(list(flags.values())))
-    return ops.where(bad > 0, ops.full_like(loss, float("nan")), loss)
-
-
-def scaled_optimizer(
-    optimizer: keras.optimizers.Optimizer, model: keras.Model
-) -> keras.optimizers.Optimizer:
-    """The optimizer, with dynamic loss scaling if the model computes in float16."""
-    is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    if model.dtype_policy.name == "mixed_float16" and not is_scaled:
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer

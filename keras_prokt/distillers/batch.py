@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_prokt.data.parts import INDEX, TARGET, beside_inputs, part_of
-from keras_prokt.distillers.faults import any_not_finite
+from keras_prokt.distillers.fault_flags import any_not_finite
 from keras_prokt.losses import weighted_mean
 from keras_prokt.models.symbolic_inputs import fits
 from keras_prokt.outputs.label_loss import mean_count

@@ -12,7 +12,6 @@ are, and the host looks at it when an epoch ends.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -20,51 +19,8 @@ from keras import ops
 
 from keras_prokt import backends
 from keras_prokt.distillers.data_checks import NO_BATCH
+from keras_prokt.distillers.fault_flags import FAULTS, WATCHED, no_wrongness
 from keras_prokt.distillers.unlabelled import ADVICE, NOTHING_TRAINS
-
-FAULTS = {
-    # The kind of output says what is wrong with labels.
-    "labels": "",
-    "label_rows": "",
-    "inputs": "Expected finite inputs, received NaN or infinity; clean the data.",
-    "targets": (
-        "Expected finite target, received NaN or infinity; of probabilities of 0 clip the "
-        "logarithm: log(clip(p, 1e-7, 1))."
-    ),
-    "target_probabilities": (
-        "Expected logits as target, received probabilities; give their logarithms."
-    ),
-    "teacher_probabilities": (
-        "Expected logits from the teacher, received probabilities; say what makes them: "
-        "keras_prokt.as_logits(teacher, 'softmax') or 'sigmoid' has the same weights."
-    ),
-    "student_probabilities": (
-        "Expected logits from the student, received probabilities; say what makes them: "
-        "keras_prokt.as_logits(student, 'softmax') or 'sigmoid' has the same weights."
-    ),
-    "teacher_weights": (
-        "Expected finite outputs from the {teacher}, received NaN or infinity; check its weights, "
-        "or use float32."
-    ),
-    "student_weights": (
-        "Expected finite outputs from the student before its first update, received NaN or "
-        "infinity; check its weights, or use float32."
-    ),
-    # Before the teacher's loss, which reads the student's outputs.
-    "student_outputs": (
-        "The student's outputs became NaN or infinite; lower the student's learning rate, clip its "
-        "gradients, or use float32."
-    ),
-    "teacher_loss": (
-        "The teacher's loss or outputs became NaN or infinite; lower the teacher's learning rate, "
-        "clip its gradients, or use float32."
-    ),
-    "student_loss": (
-        "The student's loss became NaN or infinite; lower the student's learning rate, clip its "
-        "gradients, or use float32."
-    ),
-}
-"""Fault -> message, in the order of diagnosis: the first one that is set is the cause."""
 
 EXPLODED_NATS = 1e4
 """Cross entropy on the labels, in nats, that no training on its way to anything has for long.
@@ -80,53 +36,9 @@ nobody has scaled, make even a fresh network wrong by many nats."""
 JUDGED_STEPS = 8
 """Steps that are judged together, at least; short epochs are added up. One bad step passes."""
 
-WATCHED = ("teacher", "student")
-"""Rows of a distiller's `wrongness`. The teacher is judged first: the student follows it."""
-
 
 class TrainingFault(ValueError):
     """Training cannot go on; the message says at which step and why."""
-
-
-def any_not_finite(values: Any) -> Any:
-    """Whether any float tensor of a structure holds NaN or infinity, as a float32 0 or 1."""
-    flags = [
-        ops.logical_not(ops.all(ops.isfinite(value)))
-        for value in keras.tree.flatten(values)
-        if value is not None and keras.backend.is_float_dtype(_dtype(value))
-    ]
-    return ops.cast(ops.any(ops.stack(flags)), "float32") if flags else ops.zeros(())
-
-
-def no_wrongness() -> Any:
-    """The value of `wrongness` at the beginning, shape `(2, 3)`: a row for each of `WATCHED`.
-
-    The columns: nats of the first step, sum of the steps' log10 of nats, number of steps. Nats are
-    the mean cross entropy on the labels; below one they count as one in the sum.
-    """
-    return ops.zeros((len(WATCHED), 3))
-
-
-def add_wrongness(wrongness: Any, nats: Mapping[str, Any]) -> Any:
-    """What `wrongness` is after one more step.
-
-    Args:
-        wrongness: What it was.
-        nats: Mean negative log likelihood of the labels, whatever loss the user trains with, of
-            the models that are trained, by role.
-
-    Returns:
-        Shape `(2, 3)`, float32.
-    """
-    rows = []
-    for index, role in enumerate(WATCHED):
-        row = wrongness[index]
-        if role in nats:
-            first = ops.where(row[0] > 0, row[0], nats[role])
-            # Logarithms: the mean is that of the usual step, and one step of 1e20 leaves it low.
-            row = ops.stack([first, row[1] + ops.log10(ops.maximum(nats[role], 1.0)), row[2] + 1.0])
-        rows.append(row)
-    return ops.stack(rows)
 
 
 class FaultWatch(keras.callbacks.Callback):
@@ -244,7 +156,3 @@ def raise_explosion(wrongness: Any, epoch: int) -> None:
                 f"labels is {nats} nats and was {first:.3g} in the first step; lower the {role}'s "
                 "learning rate, or clip its gradients."
             )
-
-
-def _dtype(value: Any) -> str:
-    return keras.backend.standardize_dtype(value.dtype)

@@ -5,9 +5,10 @@ from typing import Any
 
 import keras
 
-from keras_prokt.distillers.base import Distiller, Step
+from keras_prokt.distillers.base import Distiller
 from keras_prokt.distillers.batch import Batch
 from keras_prokt.distillers.forward import Outputs
+from keras_prokt.distillers.step import Step
 from keras_prokt.distillers.targets import stored_outputs
 from keras_prokt.models.uniform_start import ConstantOutputWarning, has_constant_output
 

@@ -6,12 +6,17 @@ import keras
 from keras import ops
 
 from keras_prokt import backends
-from keras_prokt.distillers.base import Distiller, Step, scaled_optimizer
+from keras_prokt.distillers.base import Distiller
 from keras_prokt.distillers.batch import Batch
 from keras_prokt.distillers.forward import Outputs
 from keras_prokt.distillers.frozen_part import FrozenPart
-from keras_prokt.distillers.joint_optimizer import JointOptimizer, apply_gradients
+from keras_prokt.distillers.joint_optimizer import (
+    JointOptimizer,
+    apply_gradients,
+    scaled_optimizer,
+)
 from keras_prokt.distillers.model_checks import is_mode_free
+from keras_prokt.distillers.step import Step
 from keras_prokt.typing import Tensor
 
 

@@ -119,3 +119,13 @@ def apply_gradients(
 ) -> None:
     """Applies one optimizer's update, on any backend."""
     backends.current().apply_gradients(optimizer, gradients, variables)
+
+
+def scaled_optimizer(
+    optimizer: keras.optimizers.Optimizer, model: keras.Model
+) -> keras.optimizers.Optimizer:
+    """The optimizer, with dynamic loss scaling if the model computes in float16."""
+    is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if model.dtype_policy.name == "mixed_float16" and not is_scaled:
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt.distillers.base import Step
 from keras_prokt.distillers.batch import Batch
 from keras_prokt.distillers.joint import JointDistiller
+from keras_prokt.distillers.step import Step
 from keras_prokt.distillers.student_loss import Objectives
 from keras_prokt.typing import Tensor
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_prokt.distillers.base import Distiller, Step
+from keras_prokt.distillers.base import Distiller
 from keras_prokt.distillers.batch import Batch
+from keras_prokt.distillers.step import Step
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")

@@ -1,0 +1,169 @@
+"""Faults that a compiled step flags, at the cost of a few reductions; see `faults`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_prokt.distillers.forward import Forward
+from keras_prokt.distillers.step import Step
+from keras_prokt.outputs import Output
+from keras_prokt.typing import Tensor
+
+FAULTS = {
+    # The kind of output says what is wrong with labels.
+    "labels": "",
+    "label_rows": "",
+    "inputs": "Expected finite inputs, received NaN or infinity; clean the data.",
+    "targets": (
+        "Expected finite target, received NaN or infinity; of probabilities of 0 clip the "
+        "logarithm: log(clip(p, 1e-7, 1))."
+    ),
+    "target_probabilities": (
+        "Expected logits as target, received probabilities; give their logarithms."
+    ),
+    "teacher_probabilities": (
+        "Expected logits from the teacher, received probabilities; say what makes them: "
+        "keras_prokt.as_logits(teacher, 'softmax') or 'sigmoid' has the same weights."
+    ),
+    "student_probabilities": (
+        "Expected logits from the student, received probabilities; say what makes them: "
+        "keras_prokt.as_logits(student, 'softmax') or 'sigmoid' has the same weights."
+    ),
+    "teacher_weights": (
+        "Expected finite outputs from the {teacher}, received NaN or infinity; check its weights, "
+        "or use float32."
+    ),
+    "student_weights": (
+        "Expected finite outputs from the student before its first update, received NaN or "
+        "infinity; check its weights, or use float32."
+    ),
+    # Before the teacher's loss, which reads the student's outputs.
+    "student_outputs": (
+        "The student's outputs became NaN or infinite; lower the student's learning rate, clip its "
+        "gradients, or use float32."
+    ),
+    "teacher_loss": (
+        "The teacher's loss or outputs became NaN or infinite; lower the teacher's learning rate, "
+        "clip its gradients, or use float32."
+    ),
+    "student_loss": (
+        "The student's loss became NaN or infinite; lower the student's learning rate, clip its "
+        "gradients, or use float32."
+    ),
+}
+"""Fault -> message, in the order of diagnosis: the first one that is set is the cause."""
+
+WATCHED = ("teacher", "student")
+"""Rows of a distiller's `wrongness`. The teacher is judged first: the student follows it."""
+
+
+def any_not_finite(values: Any) -> Any:
+    """Whether any float tensor of a structure holds NaN or infinity, as a float32 0 or 1."""
+    flags = [
+        ops.logical_not(ops.all(ops.isfinite(value)))
+        for value in keras.tree.flatten(values)
+        if value is not None and keras.backend.is_float_dtype(_dtype(value))
+    ]
+    return ops.cast(ops.any(ops.stack(flags)), "float32") if flags else ops.zeros(())
+
+
+def no_wrongness() -> Any:
+    """The value of `wrongness` at the beginning, shape `(2, 3)`: a row for each of `WATCHED`.
+
+    The columns: nats of the first step, sum of the steps' log10 of nats, number of steps. Nats are
+    the mean cross entropy on the labels; below one they count as one in the sum.
+    """
+    return ops.zeros((len(WATCHED), 3))
+
+
+def add_wrongness(wrongness: Any, nats: Mapping[str, Any]) -> Any:
+    """What `wrongness` is after one more step.
+
+    Args:
+        wrongness: What it was.
+        nats: Mean negative log likelihood of the labels, whatever loss the user trains with, of
+            the models that are trained, by role.
+
+    Returns:
+        Shape `(2, 3)`, float32.
+    """
+    rows = []
+    for index, role in enumerate(WATCHED):
+        row = wrongness[index]
+        if role in nats:
+            first = ops.where(row[0] > 0, row[0], nats[role])
+            # Logarithms: the mean is that of the usual step, and one step of 1e20 leaves it low.
+            row = ops.stack([first, row[1] + ops.log10(ops.maximum(nats[role], 1.0)), row[2] + 1.0])
+        rows.append(row)
+    return ops.stack(rows)
+
+
+def flags_of_step(
+    step: Step,
+    kind: Output,
+    forwards: Mapping[str, Forward],
+    is_first: Tensor,
+    trains_teacher: bool,
+) -> dict[str, Tensor]:
+    """Which faults of the models a step shows, as float32 0 or 1.
+
+    Args:
+        step: What it reports.
+        kind: What the models' outputs mean.
+        forwards: How each model is run, by role.
+        is_first: 1 in the first step, else 0. Later a confident batch of one could look like a
+            distribution.
+        trains_teacher: Whether the teacher's weights are no longer those that the user gave.
+    """
+
+    def are_probabilities(role: str, outputs: Tensor) -> Tensor:
+        certain = kind.are_probabilities(outputs)
+        forward = forwards.get(role)  # of stored outputs there is none
+        if forward is None or forward.shows_its_end:
+            return certain
+        return ops.maximum(certain, kind.may_be_probabilities(outputs))
+
+    # The student's outputs are those of its weights before this step, whatever the teacher is.
+    student_outputs = [x for x in (step.proximal_logits, step.student_logits) if x is not None]
+    is_finite = ops.all(ops.stack([kind.are_finite(ops.stop_gradient(x)) for x in student_outputs]))
+    bad_student = ops.cast(ops.logical_not(is_finite), "float32")
+    flags = {
+        "student_weights": is_first * bad_student,
+        "student_outputs": bad_student,
+        "student_loss": any_not_finite(step.loss),
+        "teacher_loss": any_not_finite([step.teacher_loss, step.target_logits]),
+        "student_probabilities": is_first * are_probabilities("student", step.student_logits),
+    }
+    if step.teacher_logits is not None:
+        as_given = is_first if trains_teacher else 1.0
+        flags["teacher_weights"] = as_given * any_not_finite(step.teacher_logits)
+        flags["teacher_probabilities"] = is_first * are_probabilities(
+            "teacher", step.teacher_logits
+        )
+    return flags
+
+
+def first_flags(noted: Tensor, flags: Mapping[str, Tensor]) -> Tensor:
+    """What a distiller's `faults` is after a step.
+
+    The first step with a fault has the cause; with several steps at once, what it damaged has
+    consequences before the host looks.
+
+    Args:
+        noted: What it was, an entry for each of `FAULTS`.
+        flags: Those of the step, by fault.
+    """
+    present = ops.stack([flags.get(fault, ops.zeros(())) for fault in FAULTS])
+    return ops.where(ops.any(noted > 0), noted, present)
+
+
+def poisoned(loss: Tensor, flags: Mapping[str, Tensor]) -> Tensor:
+    """The loss, or NaN if a fault is flagged: the one value that the host looks at."""
+    bad = ops.sum(ops.stack(list(flags.values())))
+    return ops.where(bad > 0, ops.full_like(loss, float("nan")), loss)
+
+
+def _dtype(value: Any) -> str:
+    return keras.backend.standardize_dtype(value.dtype)
