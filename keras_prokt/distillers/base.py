@@ -1,46 +1,35 @@
-"""What all regimes share: two models in one, their step, checks and state."""
+"""What all regimes share: how two models are trained, and what is checked and reported."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import keras
 from keras import ops
 
 from keras_prokt import backends
-from keras_prokt import outputs as output_kinds
 from keras_prokt.backends.base import Recording
 from keras_prokt.data.parts import TARGET, beside_inputs
-from keras_prokt.distillers import data_checks, model_checks, targets, unlabelled
-from keras_prokt.distillers.batch import Batch, BatchReader, CheckedLabels, padding_mask
-from keras_prokt.distillers.fault_flags import (
-    FAULTS,
-    add_wrongness,
-    first_flags,
-    flags_of_step,
-    no_wrongness,
-    poisoned,
-)
+from keras_prokt.distillers import building, data_checks, model_checks, targets, unlabelled
+from keras_prokt.distillers.batch import Batch, padding_mask
+from keras_prokt.distillers.fault_flags import NotedFaults, flags_of_step, poisoned
 from keras_prokt.distillers.faults import FaultWatch, raise_fault, watched
-from keras_prokt.distillers.forward import Forward, Outputs
-from keras_prokt.distillers.heads import Heads, Shape
+from keras_prokt.distillers.forward import Outputs
+from keras_prokt.distillers.heads import Shape
 from keras_prokt.distillers.joint_optimizer import apply_gradients, scaled_optimizer
-from keras_prokt.distillers.keras_trainer import KerasTrainer
-from keras_prokt.distillers.lora import UnmergedAdapters
-from keras_prokt.distillers.own_variables import load_variables, save_variables
+from keras_prokt.distillers.label_checks import LabelChecks
+from keras_prokt.distillers.pair import ModelPair
 from keras_prokt.distillers.step import Step
 from keras_prokt.distillers.student_loss import Objectives, StudentLoss
 from keras_prokt.distillers.tracking import Tracker
 from keras_prokt.losses import LabelLossOnLogits
-from keras_prokt.models.symbolic_inputs import symbolic_inputs, with_inputs
-from keras_prokt.outputs import Output
 from keras_prokt.outputs.label_loss import LabelLoss, mean_count
 from keras_prokt.typing import Tensor
 
 TARGET_MODES = ("inference", "training")
 
 
-class Distiller(KerasTrainer):
+class Distiller(ModelPair):
     """Base of the regimes: who trains when. Use one of the subclasses.
 
     A distiller is a `keras.Model` for which `call`, `predict`, `evaluate` and `export` are the
@@ -128,20 +117,22 @@ class Distiller(KerasTrainer):
         student_inputs: Callable[[Any], Any] | None = None,
         name: str | None = None,
     ):
-        super().__init__(name=name)
-        self.output_kind: Output | None = None if output is None else output_kinds.get(output)
-        self._given_output = output
-        self.ignore_class = unlabelled.checked_ignore_class(ignore_class)
-        self._output_shape: Shape | None = None
-        heads = {
-            "teacher": Heads("teacher", teacher_divergence_output),
-            "student": Heads("student", student_divergence_output),
-        }
-        model_checks.check_pair(teacher, student, self.output_kind, heads)
+        super().__init__(
+            teacher,
+            student,
+            output=output,
+            teacher_taps=teacher_taps,
+            student_taps=student_taps,
+            teacher_divergence_output=teacher_divergence_output,
+            student_divergence_output=student_divergence_output,
+            teacher_inputs=teacher_inputs,
+            student_inputs=student_inputs,
+            name=name,
+        )
         if target_mode not in TARGET_MODES:
             raise ValueError(f"Expected target_mode in {TARGET_MODES}, received {target_mode!r}.")
-        self.teacher = teacher
-        self.student = student
+        self.target_mode = target_mode
+        self.ignore_class = unlabelled.checked_ignore_class(ignore_class)
         self.student_loss = StudentLoss(
             objectives,
             temperature,
@@ -159,76 +150,8 @@ class Distiller(KerasTrainer):
             )
         self.objectives = self.student_loss.objectives
         self.label_weight = self.student_loss.label_weight
-        self.target_mode = target_mode
-        given_taps = {"teacher": teacher_taps, "student": student_taps}
-        self.forwards = {
-            role: Forward(role, model, heads[role], given_taps[role], self.output_kind)
-            for role, model in (("teacher", teacher), ("student", student))
-            if model is not None
-        }
-        self.reader = BatchReader(teacher=teacher_inputs, student=student_inputs)
-        self.unmerged_adapters = UnmergedAdapters(lambda: self._models().values())
-        self.faults = keras.Variable(
-            [0.0] * len(FAULTS), trainable=False, name="faults", aggregation="sum"
-        )
-        self.wrongness = keras.Variable(
-            no_wrongness(), trainable=False, name="wrongness", aggregation="mean"
-        )
-        if self.ignore_class is not None:
-            self.has_labels = keras.Variable(
-                0.0, trainable=False, name="has_labels", aggregation="mean"
-            )
-        self._note_built()
-
-    # What Keras asks of a model: the student answers.
-
-    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
-        """The student's outputs as its model gives them, shape `(batch, width)`, float32."""
-        predicted = self.student(self.reader.own_inputs("student", inputs), training=training)
-        return self.forwards["student"].heads.split(self.student, predicted)[0]
-
-    def export(
-        self,
-        filepath: Any,
-        format: str = "saved_model",
-        verbose: bool | None = None,
-        input_signature: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Writes the student alone, by default as a SavedModel.
-
-        Args:
-            filepath: Where to.
-            format: A form of `keras_prokt.export.FORMATS`; `saved_model` or `keras`.
-            verbose: Whether to print what was written, as in `keras.Model.export`; by default not.
-            input_signature: Shapes and dtypes of the student's inputs, as in `keras.Model.export`;
-                by default those that it knows, or that `fit` saw.
-            **kwargs: As in `keras_prokt.export.export_student`.
-
-        Returns:
-            The path of what was written.
-        """
-        from keras_prokt.export import export_student
-
-        kind = {} if self.output_kind is None else {"output": self.output_kind.id}
-        student = self.student
-        inputs = self.reader.own_forms.get("student")
-        if symbolic_inputs(student) is None and input_signature is None and inputs is not None:
-            student = with_inputs(student, inputs)
-        student = self.forwards["student"].heads.without_second(student)
-        settings = {"verbose": verbose, "input_signature": input_signature, **kind, **kwargs}
-        return export_student(student, filepath, format, **settings)
-
-    @property
-    def output_width(self) -> int | None:
-        """Width of both models' outputs: the number of classes or labels; `None` before models
-        that do not know it are built."""
-        return None if self._output_shape is None else self._output_shape[-1]
-
-    @property
-    def num_classes(self) -> int | None:
-        """Same as `output_width`."""
-        return self.output_width
+        self.faults = NotedFaults()
+        self._build_if_known()
 
     @property
     def forwards_per_example(self) -> dict[str, int]:
@@ -318,29 +241,34 @@ class Distiller(KerasTrainer):
                 one dispatch too (`jax.lax.scan`), unless it computes on the CPU.
             jit_compile: As in Keras; `"auto"` is XLA on accelerators and on JAX.
         """
-        self._compile_arguments = {
-            "optimizer": keras.optimizers.get(optimizer),
-            "loss": loss,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-            "run_eagerly": run_eagerly,
-            "steps_per_execution": steps_per_execution,
-            "jit_compile": jit_compile,
-        }
-        self._compile_with(scaled_optimizer(self._compile_arguments["optimizer"], self.student))
-
-    def _compile_with(self, optimizer: keras.optimizers.Optimizer) -> None:
-        arguments = self._compile_arguments
-        self._make_label_loss()
-        super().compile(
-            optimizer=optimizer,
-            metrics=arguments["metrics"],
-            weighted_metrics=arguments["weighted_metrics"],
-            run_eagerly=arguments["run_eagerly"],
-            steps_per_execution=arguments["steps_per_execution"],
-            jit_compile=arguments["jit_compile"],
-            auto_scale_loss=False,
+        student_optimizer = keras.optimizers.get(optimizer)
+        self._compile_with(
+            scaled_optimizer(student_optimizer, self.student),
+            {
+                "optimizer": student_optimizer,
+                "loss": loss,
+                "metrics": metrics,
+                "weighted_metrics": weighted_metrics,
+                "run_eagerly": run_eagerly,
+                "steps_per_execution": steps_per_execution,
+                "jit_compile": jit_compile,
+            },
         )
+
+    def _compile_with(
+        self, optimizer: keras.optimizers.Optimizer, arguments: dict[str, Any]
+    ) -> None:
+        """Compiles.
+
+        Args:
+            optimizer: That of all that is trained.
+            arguments: Those of `compile`, with which a loaded distiller is compiled anew.
+        """
+        self._compile_arguments = arguments
+        self._make_label_loss()
+        own = ("optimizer", "teacher_optimizer", "loss")
+        of_keras = {name: value for name, value in arguments.items() if name not in own}
+        super().compile(optimizer=optimizer, auto_scale_loss=False, **of_keras)
         self._build_optimizer()
 
     def _make_label_loss(self) -> None:
@@ -350,6 +278,7 @@ class Distiller(KerasTrainer):
         self.label_loss = LabelLossOnLogits(
             self._compile_arguments["loss"], self.output_kind, self.ignore_class
         )
+        self.label_checks = LabelChecks(self.label_loss, self.output_width)
         if not self.label_loss.says_what_it_reads:
             for role in ("student", *(["teacher"] if self.trains_teacher else [])):
                 model_checks.check_ends_in_logits(role, self.forwards[role])
@@ -387,21 +316,20 @@ class Distiller(KerasTrainer):
         self.check_compiled("fit")
         arguments = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
         arguments["x"] = self._prepare(x, y, arguments.get("sample_weight"))
-        if self.ignore_class is not None and y is not None:
-            labelled = self._labelled_rows(y)
-            untrained = self.untrained_without_labels(beside_inputs(x, TARGET) is not None)
-            split = arguments.get("validation_split", 0.0)
-            unlabelled.check_some_labelled(labelled, self.ignore_class, untrained, split)
-            unlabelled.say_counts(labelled, arguments.get("verbose", "auto"))
-        if arguments.get("validation_data") is not None:
-            arguments["validation_data"] = self._checked_validation(arguments["validation_data"])
+        untrained = self.untrained_without_labels(beside_inputs(x, TARGET) is not None)
+        split, verbose = arguments.get("validation_split", 0.0), arguments.get("verbose", "auto")
+        self.label_checks.check_training(y, untrained, split, verbose)
+        if (data := arguments.get("validation_data")) is not None:
+            arguments["validation_data"] = data_checks.checked_validation(
+                data, self._models(), self.reader, self.label_checks
+            )
         if data_checks.has_own_order(arguments["x"]):
             arguments.setdefault("shuffle", False)  # Keras warns of its own default otherwise
         watch = FaultWatch()
         arguments["callbacks"] = watched(arguments.get("callbacks"), watch, self)
         if arguments.get("class_weight") is not None:
-            self._check_class_weight(y)
-        self._forget_faults()
+            self.label_checks.check_class_weight(y)
+        self.faults.forget()
         try:
             return super().fit(**arguments)
         except UnboundLocalError:
@@ -409,21 +337,11 @@ class Distiller(KerasTrainer):
             watch.raise_if_empty()
             raise
 
-    def _labelled_rows(self, y: Any) -> Any:
-        return unlabelled.labelled_rows(y, self.output_kind, self.output_width, self.ignore_class)
-
-    def _check_class_weight(self, y: Any) -> None:
-        kind, width = self.output_kind, self.output_width
-        if self.ignore_class is not None:
-            unlabelled.check_class_weight(y, self.ignore_class)
-            y = unlabelled.filled(y, kind, width, self.ignore_class)
-        kind.check_class_weight(y, width)
-
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """One step on one batch, as `keras.Model.train_on_batch`."""
         self.check_compiled("train_on_batch")
         self._prepare(x, y)
-        self._forget_faults()
+        self.faults.forget()
         logs = super().train_on_batch(x, y, *args, **kwargs)
         raise_fault(self)
         return logs
@@ -431,14 +349,8 @@ class Distiller(KerasTrainer):
     def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluates one batch, as `keras.Model.test_on_batch`."""
         self.check_compiled("test_on_batch")
-        self._prepare(x, y, roles=("student",))
+        self._prepare(x, y, evaluates=True)
         return super().test_on_batch(x, y, *args, **kwargs)
-
-    def _forget_faults(self) -> None:
-        self.faults.assign(ops.zeros((len(FAULTS),)))
-        self.wrongness.assign(no_wrongness())
-        if self.ignore_class is not None:
-            self.has_labels.assign(0.0)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the student, as `keras.Model.evaluate`; changes nothing.
@@ -456,11 +368,10 @@ class Distiller(KerasTrainer):
         arguments = inspect.signature(super().evaluate).bind(x, y, *args, **kwargs).arguments
         further = arguments.pop("kwargs", {})
         weight = arguments.get("sample_weight")
-        arguments["x"] = self._prepare(x, y, weight, roles=("student",))
-        if self.ignore_class is not None and y is not None:
-            unlabelled.check_held_out(self._labelled_rows(y), self.ignore_class, "evaluation ")
+        arguments["x"] = self._prepare(x, y, weight, evaluates=True)
+        self.label_checks.check_held_out(y, "evaluation ")
         arguments["callbacks"] = watched(arguments.get("callbacks"), FaultWatch(), self)
-        self._forget_faults()
+        self.faults.forget()
         return super().evaluate(**arguments, **further)
 
     def build_metrics_for(self, data: Any) -> None:
@@ -468,7 +379,7 @@ class Distiller(KerasTrainer):
         # An unknown number of positions may be any.
         shape = [1 if length is None else length for length in self._output_shape]
         outputs = self._for_metrics(ops.zeros((1, *shape)))
-        self.build_compiled_metrics(lambda: self._checked_labels(y).labels, outputs)
+        self.build_compiled_metrics(lambda: self.label_checks.in_step(y).labels, outputs)
 
     def train_on_data(self, data: Any) -> dict[str, Any]:
         kind = self.output_kind
@@ -479,7 +390,7 @@ class Distiller(KerasTrainer):
         flags |= flags_of_step(step, kind, self.forwards, is_first, self.trains_teacher)
         if batch.target is not None:
             flags["target_probabilities"] = is_first * kind.are_probabilities(batch.target)
-        self.faults.assign(first_flags(self.faults.value, flags))
+        self.faults.note(flags)
         trained = {
             "teacher": step.teacher_logits if self.trains_teacher else None,
             "student": step.student_logits if self.student_loss.trains_student else None,
@@ -491,13 +402,12 @@ class Distiller(KerasTrainer):
             for role, logits in trained.items()
             if logits is not None
         }
-        self.wrongness.assign(add_wrongness(self.wrongness.value, nats))
+        self.faults.note_wrongness(nats)
         if self.ignore_class is not None:
             # Stored outputs may stand for labels.
             untrained = self.untrained_without_labels(batch.target is not None)
             is_taught = untrained is None or mean_count(batch.labelled) > 0
-            is_taught = ops.cast(is_taught, "float32")
-            self.has_labels.assign(ops.maximum(self.has_labels.value, is_taught))
+            self.faults.note_teaching(is_taught)
         self.track_loss(poisoned(step.loss, flags), batch.size)
         self.track_step(batch, step)
         return self.get_metrics_result()
@@ -544,7 +454,7 @@ class Distiller(KerasTrainer):
 
     def evaluate_on_data(self, data: Any) -> dict[str, Any]:
         batch, flags = self._read(data, with_teacher=self.validates)
-        self.faults.assign(first_flags(self.faults.value, flags))
+        self.faults.note(flags)
         student = self.forwards["student"](batch.student_inputs, False, with_parts=self.validates)
         loss = self.label_loss(batch.labels, student.logits, batch.sample_weight, batch.labelled)
         loss = loss + student.regularization
@@ -570,14 +480,14 @@ class Distiller(KerasTrainer):
             # What is remembered of the training data says nothing about others.
             return self.tracker.pair_metrics
         matched = self.student_loss.terms(batch, student, teacher, training=False)
-        self._track_objectives(batch, matched)
+        self.tracker.track_objectives(batch, matched)
         return self.tracker.pair_metrics | self.tracker.objective_metrics
 
     def track_step(self, batch: Batch, step: Step) -> None:
         """Updates the metrics of training."""
         self._track_student(batch, step.student_logits)
         if step.teacher_logits is not None:
-            self._track_objectives(batch, step.matched)
+            self.tracker.track_objectives(batch, step.matched)
             self.tracker.track_pair(batch, step.teacher_logits, step.gap)
 
     def _track_student(self, batch: Batch, logits: Tensor) -> None:
@@ -590,9 +500,6 @@ class Distiller(KerasTrainer):
         kind = self.output_kind
         is_converted = self.forwards["student"].is_converted
         return kind.means(logits) if is_converted else kind.for_metrics(logits)
-
-    def _track_objectives(self, batch: Batch, matched: list[Tensor]) -> None:
-        self.tracker.track_objectives(batch, self.student_loss.weighted_sum(matched), matched)
 
     # Parts of a step.
 
@@ -645,70 +552,61 @@ class Distiller(KerasTrainer):
 
     def _read(self, data: Any, with_teacher: bool = True) -> tuple[Batch, dict[str, Tensor]]:
         with_teacher = with_teacher and self.teacher is not None
-        batch, flags = self.reader.read(data, self._checked_labels, with_teacher)
+        batch, flags = self.reader.read(data, self.label_checks.in_step, with_teacher)
         mask = padding_mask(batch.student_inputs)
         weight, real = self.output_kind.weights(batch.labels, batch.sample_weight, mask)
         if real is None and self.output_kind.example_axes > 1:
             model_checks.check_padding_is_known(self._models().values())
         return batch.weighed(weight, real), flags
 
-    def _checked_labels(self, y: Any) -> CheckedLabels:
-        kind, width = self.output_kind, self.output_width
-        kind.check_form(y, width)
-        y = ops.convert_to_tensor(y)
-        self.label_loss.check_form(y, width)
-        labelled = None
-        if self.ignore_class is not None:
-            y, labelled = kind.fill_unlabelled(y, width, self.ignore_class)
-            labelled = ops.cast(labelled, "float32")
-        labels, flags = kind.checked(y, width)
-        return CheckedLabels(labels, labelled, flags)
-
     # Building and checks.
 
+    def _finish_building(self, shapes: dict[str, Shape], inputs: dict[str, Any]) -> None:
+        building.check_trainable(self.teacher if self.trains_teacher else None, self.student)
+        super()._finish_building(shapes, inputs)
+        if self.ignore_class is not None:
+            self.output_kind.check_ignore_class(self.ignore_class)
+        self.tracker = Tracker(
+            self.output_kind,
+            self.output_width,
+            self.student_loss,
+            has_teacher=self.teacher is not None or self.needs_targets,
+        )
+        self.tracked_metrics = self.tracker.metrics
+        if self.compiled:
+            self._make_label_loss()
+        building.build_objectives(
+            self.student_loss, self.forwards, inputs, shapes["student"], self.output_kind
+        )
+        self.built = True
+        if self.compiled:
+            self.check_optimizer(self.optimizer)
+        self._build_optimizer()
+
     def _prepare(
-        self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        roles: Sequence[str] = ("teacher", "student"),
+        self, x: Any, y: Any = None, sample_weight: Any = None, evaluates: bool = False
     ) -> Any:
-        """Builds what is not built and checks arrays; returns the data to go on with.
+        """Builds what is not built and checks the data; returns what to go on with.
 
         Args:
             x: As in `fit`.
             y: As in `fit`.
             sample_weight: As in `fit`.
-            roles: Which of the models read it.
+            evaluates: Whether only the student reads it.
         """
         data_checks.check_readable(x)
         if not self.built:
             inputs, x = data_checks.first_inputs(x)
-            self._build_from(inputs)
+            self._build_for(inputs)
         elif self.reader.batch_form is None:
             self.reader.batch_form = data_checks.visible_form(x)
-        self._check_shapes(x, roles)
+        models = {"student": self.student} if evaluates else self._models()
+        data_checks.check_inputs(x, models, self.reader)
         visible = data_checks.visible_inputs(x)
-        if "teacher" in roles and visible is not None:
+        if visible is not None and not evaluates:
             self._check_has_target(beside_inputs(visible, TARGET) is not None)
-            roles = self._models()
-            targets.check_target(visible, self.output_kind, self.output_width, roles)
-        return data_checks.check_data(x, y, sample_weight, self.output_width, self.label_loss)
-
-    def _check_shapes(
-        self, x: Any, roles: Sequence[str] = ("teacher", "student"), which: str = ""
-    ) -> None:
-        x = data_checks.visible_inputs(x)
-        models = {role: model for role, model in self._models().items() if role in roles}
-        for role, model in models.items():
-            # The step shows what a user's function makes of the inputs.
-            if (
-                x is not None
-                and self.reader.functions[role] is None
-                and getattr(model, "inputs", None)
-            ):
-                expected = symbolic_inputs(model)
-                model_checks.check_input_shapes(role, expected, self.reader.inputs(role, x), which)
+            targets.check_target(visible, self.output_kind, self.output_width, models)
+        return data_checks.check_data(x, y, sample_weight, self.label_checks)
 
     def _check_has_target(self, has_target: bool) -> None:
         targets.check_has_target(
@@ -718,123 +616,7 @@ class Distiller(KerasTrainer):
             regime=type(self).__name__,
         )
 
-    def check_inputs(self, x: Any) -> None:
-        """Refuses a batch of another shape than the models read, before any training.
-
-        Args:
-            x: Inputs as in `fit`, arrays.
-
-        Raises:
-            ValueError: With both shapes.
-        """
-        self._check_shapes(x)
-
-    def _checked_validation(self, data: Any) -> Any:
-        """The `validation_data` of `fit`, checked as the training data is."""
-        is_arrays = isinstance(data, list | tuple)
-        parts = keras.utils.unpack_x_y_sample_weight(data) if is_arrays else (data, None, None)
-        x, y, sample_weight = parts
-        which = "validation "
-        data_checks.check_readable(x, which)
-        self._check_shapes(x, which=which)
-        visible = data_checks.visible_inputs(x)
-        roles = self._models()
-        targets.check_target(visible, self.output_kind, self.output_width, roles, which)
-        loss = self.label_loss
-        x = data_checks.check_data(x, y, sample_weight, self.output_width, loss, which)
-        if self.ignore_class is not None and y is not None:
-            unlabelled.check_held_out(self._labelled_rows(y), self.ignore_class, which)
-        return data if is_arrays else x
-
-    def _build_from(self, inputs: Any) -> None:
-        self.reader.batch_form = inputs
-        found: dict[str, Shape] = {}
-        by_role = {role: self.reader.inputs(role, inputs) for role in self._models()}
-        for role, model in self._models().items():
-            received = by_role[role]
-            try:
-                predicted = model(received)
-            except Exception as error:  # whatever the user's model raises, say where it came from
-                shapes = keras.tree.map_structure(lambda t: tuple(t.shape), received)
-                raise ValueError(
-                    f"Expected a {role} that can be built from the data, received inputs of "
-                    f"shape {shapes} and {type(error).__name__}: {str(error).strip()}; build the "
-                    f"{role} yourself, or name its part of the batch (teacher_inputs=, "
-                    "student_inputs=)."
-                ) from error
-            found[role] = self.forwards[role].heads.check(model, predicted, self.output_kind)
-            # Inside a subclassed model it can only be seen now that it is built.
-            self.forwards[role].take_off_activation(received)
-        self._finish_building(found, by_role)
-
-    def _note_built(self) -> None:
-        """Marks the distiller as built if the models say all that is needed."""
-        shapes = {
-            role: self.forwards[role].heads.known_shape(model, self.output_kind)
-            for role, model in self._models().items()
-            if model.built
-        }
-        if len(shapes) == len(self._models()) and None not in shapes.values():
-            inputs = {role: symbolic_inputs(model) for role, model in self._models().items()}
-            self._finish_building(shapes, inputs)
-
-    def _finish_building(self, shapes: dict[str, Shape], inputs: dict[str, Any]) -> None:
-        if self.teacher is not None:
-            model_checks.check_output_shapes(**shapes)
-        if self.trains_teacher and not self.teacher.trainable_variables:
-            raise ValueError(
-                "Expected a teacher with trainable variables, received "
-                f"{self.teacher.name!r} with none; set teacher.trainable = True, or use "
-                "FrozenTeacherDistiller for a fixed teacher."
-            )
-        if not self.student.trainable_variables:
-            raise ValueError(
-                f"Expected a student with trainable variables, received {self.student.name!r} "
-                "with none; set student.trainable = True."
-            )
-        self._output_shape = shapes["student"]
-        endings = {role: forward.removed_activation for role, forward in self.forwards.items()}
-        kind = (
-            self.output_kind
-            or output_kinds.told_by(endings)
-            or output_kinds.infer(*self._output_shape)
-        )
-        # Sigmoids at each position are no labels of an example.
-        kind.check_model_outputs("student", keras.KerasTensor((None, *self._output_shape)))
-        self.output_kind = kind.for_outputs(self._output_shape)
-        self.tracker = Tracker(
-            self.output_kind,
-            self.output_width,
-            self.objectives,
-            has_teacher=self.teacher is not None or self.needs_targets,
-        )
-        self.tracked_metrics = self.tracker.metrics
-        if self.ignore_class is not None:
-            self.output_kind.check_ignore_class(self.ignore_class)
-        if self.compiled:
-            self._make_label_loss()
-        self.reader.know_forms(inputs)
-        self._build_objectives(inputs)
-        self.built = True
-        if self.compiled:
-            self.check_optimizer(self.optimizer)
-        self._build_optimizer()
-
-    def _build_objectives(self, inputs: dict[str, Any]) -> None:
-        """Finds the parts that the objectives read, and makes the objectives' adapters."""
-        for objective in self.objectives:
-            objective.set_output(self.output_kind)
-        parts = self.student_loss.parts()
-        shapes = {"teacher": {"logits": (None, *self._output_shape)}}  # where they are stored
-        for role, forward in self.forwards.items():
-            found = forward.find_taps(inputs[role], parts, self.student_loss.named_taps(role))
-            shapes[role] = {"logits": (None, *self._output_shape), **found}
-        self.student_loss.build(shapes)
-
-    def _models(self) -> dict[str, keras.Model]:
-        return {role: forward.given for role, forward in self.forwards.items()}
-
-    # Serialization.
+    # Saving.
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
@@ -861,44 +643,10 @@ class Distiller(KerasTrainer):
         return cls(**{**config, **restored})
 
     def own_state(self) -> list[keras.Variable]:
-        """Variables that `save` stores for the distiller itself: γ and all layers' random seeds.
-
-        Keras files do not hold the state of seed generators; without it, training with dropout
-        would go on with other random numbers than an uninterrupted run.
-        """
-        kept_by_keras = {id(v) for v in self.weights}
-        seeds = [v for v in self.variables if id(v) not in kept_by_keras]
-        return [*seeds, self.label_weight]
-
-    def save_own_variables(self, store: Any) -> None:
-        save_variables(store, self.own_state())
+        """What `ModelPair` stores, and the weight γ of the labels."""
+        return [*super().own_state(), self.label_weight]
 
     def load_own_variables(self, store: Any) -> None:
-        advice = "the file was written by another kind of distiller or with other layers"
-        load_variables(store, self.own_state(), type(self).__name__, advice)
+        super().load_own_variables(store)
         # A distiller made with γ = 0 has to take up the label loss.
         self.set_label_weight(float(ops.convert_to_numpy(self.label_weight)))
-
-    def get_build_config(self) -> dict[str, Any] | None:
-        """What a batch is like, from which models are built that do not know it themselves."""
-        if self.reader.batch_form is None:
-            return None
-        # Not the tensors themselves: Keras would look for the layer that each comes from.
-        specs = keras.tree.map_structure(
-            lambda tensor: keras.InputSpec(tensor.dtype, tuple(tensor.shape)),
-            self.reader.batch_form,
-        )
-        return {"inputs": keras.saving.serialize_keras_object(specs)}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Builds what needs a batch to be built; the models' weights come after."""
-        if "inputs" not in config:  # of an earlier version
-            return
-        specs = keras.saving.deserialize_keras_object(config["inputs"])
-        form = keras.tree.map_structure(
-            lambda spec: keras.KerasTensor(tuple(spec.shape), dtype=spec.dtype), specs
-        )
-        if self.built:
-            self.reader.batch_form = form
-        else:
-            self._build_from(form)

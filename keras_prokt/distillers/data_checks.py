@@ -1,16 +1,18 @@
-"""Looks at training data before the first step without using any of it up."""
+"""Looks at the data of `fit` and `evaluate` before the first step without using any of it up."""
 
 import itertools
 import operator
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_prokt.distillers.unlabelled import filled
-from keras_prokt.losses import LabelLossOnLogits
+from keras_prokt.distillers import model_checks, targets
+from keras_prokt.distillers.batch import BatchReader
+from keras_prokt.distillers.label_checks import LabelChecks
+from keras_prokt.models.symbolic_inputs import symbolic_inputs
 from keras_prokt.outputs.label_arrays import HINT
 
 NO_BATCH = (
@@ -64,9 +66,7 @@ def has_own_order(data: Any) -> bool:
     return hasattr(data, "element_spec") or isinstance(data, types.GeneratorType)
 
 
-def check_data(
-    x: Any, y: Any, sample_weight: Any, width: int, loss: LabelLossOnLogits, which: str = ""
-) -> Any:
+def check_data(x: Any, y: Any, sample_weight: Any, labels: LabelChecks, which: str = "") -> Any:
     """Refuses data without a batch, labels without a meaning and arrays that are not finite.
 
     Labels are seen as arrays, as specs of `tf.data`, or in the first batch; what is wrong with the
@@ -76,8 +76,7 @@ def check_data(
         x: As in `fit`.
         y: As in `fit`.
         sample_weight: As in `fit`.
-        width: Width of the models' outputs.
-        loss: What reads the labels; it knows the kind of output.
+        labels: What labels have to be.
         which: Prefix of the messages, such as `"validation "`.
 
     Returns:
@@ -91,21 +90,71 @@ def check_data(
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 row = int(np.argwhere(~np.isfinite(array))[0][0])
                 hint = ""
-                if name == "labels" and loss.output.may_be_unlabelled:
+                if name == "labels" and labels.kind.may_be_unlabelled:
                     hint = f", or set the labels to -1 and say {HINT}"
                 raise ValueError(
                     f"Expected finite {which}{name}, received NaN or infinity, first in example "
                     f"{row}; clean the data{hint}."
                 )
-    labels, x = _first_labels(x, y, which)
-    if labels is not None:
-        loss.output.check_form(labels, width, which)
-        loss.check_form(labels, width, which)
+    first, x = _first_labels(x, y, which)
+    if first is not None:
+        labels.check_form(first, which)
     if y is not None:
-        if loss.ignore_class is not None:
-            y = filled(y, loss.output, width, loss.ignore_class)
-        loss.output.check_values(y, width, which)
+        labels.check_values(y, which)
     return x
+
+
+def check_inputs(
+    x: Any, models: Mapping[str, keras.Model], reader: BatchReader, which: str = ""
+) -> None:
+    """Refuses inputs of another shape than models read, as far as both can be seen.
+
+    Args:
+        x: As in `fit`.
+        models: Those that read it, by role.
+        reader: Gives each its part.
+        which: Prefix of the message, such as `"validation "`.
+
+    Raises:
+        ValueError: With both shapes.
+    """
+    visible = visible_inputs(x)
+    for role, model in models.items():
+        # The step shows what a user's function makes of the inputs.
+        has_function = reader.functions[role] is not None
+        expected = symbolic_inputs(model)
+        if visible is not None and not has_function and expected is not None:
+            received = reader.inputs(role, visible)
+            model_checks.check_input_shapes(role, expected, received, which)
+
+
+def checked_validation(
+    data: Any, models: Mapping[str, keras.Model], reader: BatchReader, labels: LabelChecks
+) -> Any:
+    """The `validation_data` of `fit`, checked as the training data is.
+
+    Args:
+        data: Arrays in a tuple, or a stream.
+        models: Both models, by role.
+        reader: Gives each its part.
+        labels: What labels have to be.
+
+    Returns:
+        The data to go on with.
+
+    Raises:
+        ValueError: With what was found and where.
+    """
+    which = "validation "
+    is_arrays = isinstance(data, list | tuple)
+    parts = keras.utils.unpack_x_y_sample_weight(data) if is_arrays else (data, None, None)
+    x, y, sample_weight = parts
+    check_readable(x, which)
+    check_inputs(x, models, reader, which)
+    targets.check_target(visible_inputs(x), labels.kind, labels.width, models, which)
+    x = check_data(x, y, sample_weight, labels, which)
+    labels.check_held_out(y, which)
+    return data if is_arrays else x
 
 
 def check_readable(data: Any, which: str = "") -> None:

@@ -59,6 +59,72 @@ WATCHED = ("teacher", "student")
 """Rows of a distiller's `wrongness`. The teacher is judged first: the student follows it."""
 
 
+class NotedFaults(keras.layers.Layer):
+    """What the steps of a distiller flagged, in variables that the host reads between steps.
+
+    Attributes:
+        flags: For each of `FAULTS` 1 if it was flagged.
+        wrongness: How wrong the models were, shape `(2, 3)`: a row for each of `WATCHED`. The
+            columns: nats of the first step, sum of the steps' log10 of nats, number of steps. Nats
+            are the mean cross entropy on the labels; below one they count as one in the sum.
+        taught: 1 if a step had all that trains the models, a label where nothing else does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="noted_faults")
+        self.flags = keras.Variable(
+            [0.0] * len(FAULTS), trainable=False, name="flags", aggregation="sum"
+        )
+        self.wrongness = keras.Variable(
+            ops.zeros((len(WATCHED), 3)), trainable=False, name="wrongness", aggregation="mean"
+        )
+        self.taught = keras.Variable(0.0, trainable=False, name="taught", aggregation="mean")
+        self.built = True
+
+    def forget(self) -> None:
+        """Sets everything to 0."""
+        for variable in self.variables:
+            variable.assign(ops.zeros(variable.shape))
+
+    def note(self, flags: Mapping[str, Tensor]) -> None:
+        """Adds the flags of a step, by fault, unless one before it has some.
+
+        The first step with a fault has the cause; with several steps at once, what it damaged has
+        consequences before the host looks.
+        """
+        present = ops.stack([flags.get(fault, ops.zeros(())) for fault in FAULTS])
+        is_set = ops.any(self.flags.value > 0)
+        self.flags.assign(ops.where(is_set, self.flags.value, present))
+
+    def note_wrongness(self, nats: Mapping[str, Tensor]) -> None:
+        """Adds the wrongness of a step.
+
+        Args:
+            nats: Mean negative log likelihood of the labels, whatever loss the user trains with, of
+                the models that are trained, by role.
+        """
+        rows = []
+        for index, role in enumerate(WATCHED):
+            row = self.wrongness.value[index]
+            if role in nats:
+                first = ops.where(row[0] > 0, row[0], nats[role])
+                # Of logarithms the mean is that of the usual step: one step of 1e20 leaves it low.
+                logarithm = ops.log10(ops.maximum(nats[role], 1.0))
+                row = ops.stack([first, row[1] + logarithm, row[2] + 1.0])
+            rows.append(row)
+        self.wrongness.assign(ops.stack(rows))
+
+    def note_teaching(self, is_taught: Tensor | bool) -> None:
+        """Adds whether a step had all that trains the models."""
+        self.taught.assign(ops.maximum(self.taught.value, ops.cast(is_taught, "float32")))
+
+    def save_own_variables(self, store: Any) -> None:
+        """Writes nothing: it is about the steps of one `fit`."""
+
+    def load_own_variables(self, store: Any) -> None:
+        """Reads nothing."""
+
+
 def any_not_finite(values: Any) -> Any:
     """Whether any float tensor of a structure holds NaN or infinity, as a float32 0 or 1."""
     flags = [
@@ -67,37 +133,6 @@ def any_not_finite(values: Any) -> Any:
         if value is not None and keras.backend.is_float_dtype(_dtype(value))
     ]
     return ops.cast(ops.any(ops.stack(flags)), "float32") if flags else ops.zeros(())
-
-
-def no_wrongness() -> Any:
-    """The value of `wrongness` at the beginning, shape `(2, 3)`: a row for each of `WATCHED`.
-
-    The columns: nats of the first step, sum of the steps' log10 of nats, number of steps. Nats are
-    the mean cross entropy on the labels; below one they count as one in the sum.
-    """
-    return ops.zeros((len(WATCHED), 3))
-
-
-def add_wrongness(wrongness: Any, nats: Mapping[str, Any]) -> Any:
-    """What `wrongness` is after one more step.
-
-    Args:
-        wrongness: What it was.
-        nats: Mean negative log likelihood of the labels, whatever loss the user trains with, of
-            the models that are trained, by role.
-
-    Returns:
-        Shape `(2, 3)`, float32.
-    """
-    rows = []
-    for index, role in enumerate(WATCHED):
-        row = wrongness[index]
-        if role in nats:
-            first = ops.where(row[0] > 0, row[0], nats[role])
-            # Logarithms: the mean is that of the usual step, and one step of 1e20 leaves it low.
-            row = ops.stack([first, row[1] + ops.log10(ops.maximum(nats[role], 1.0)), row[2] + 1.0])
-        rows.append(row)
-    return ops.stack(rows)
 
 
 def flags_of_step(
@@ -143,20 +178,6 @@ def flags_of_step(
             "teacher", step.teacher_logits
         )
     return flags
-
-
-def first_flags(noted: Tensor, flags: Mapping[str, Tensor]) -> Tensor:
-    """What a distiller's `faults` is after a step.
-
-    The first step with a fault has the cause; with several steps at once, what it damaged has
-    consequences before the host looks.
-
-    Args:
-        noted: What it was, an entry for each of `FAULTS`.
-        flags: Those of the step, by fault.
-    """
-    present = ops.stack([flags.get(fault, ops.zeros(())) for fault in FAULTS])
-    return ops.where(ops.any(noted > 0), noted, present)
 
 
 def poisoned(loss: Tensor, flags: Mapping[str, Tensor]) -> Tensor:

@@ -19,7 +19,7 @@ from keras import ops
 
 from keras_prokt import backends
 from keras_prokt.distillers.data_checks import NO_BATCH
-from keras_prokt.distillers.fault_flags import FAULTS, WATCHED, no_wrongness
+from keras_prokt.distillers.fault_flags import FAULTS, WATCHED
 from keras_prokt.distillers.unlabelled import ADVICE, NOTHING_TRAINS
 
 EXPLODED_NATS = 1e4
@@ -62,13 +62,13 @@ class FaultWatch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         model = self.model
         self.raise_if_empty()
-        wrongness = ops.convert_to_numpy(model.wrongness)
+        wrongness = ops.convert_to_numpy(model.faults.wrongness)
         is_last = epoch + 1 == self.params["epochs"]
         if wrongness[:, 2].max() < JUDGED_STEPS and not is_last:
             return
         raise_unlabelled(model, epoch)
         raise_explosion(wrongness, epoch)
-        model.wrongness.assign(wrongness * [1.0, 0.0, 0.0])
+        model.faults.wrongness.assign(wrongness * [1.0, 0.0, 0.0])
 
     def raise_if_empty(self) -> None:
         """Raises the fault of an epoch that has had no batch so far."""
@@ -76,7 +76,7 @@ class FaultWatch(keras.callbacks.Callback):
             raise TrainingFault(NO_BATCH.format(where=f"epoch {self._epoch + 1}"))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.model.wrongness.assign(no_wrongness())
+        self.model.faults.forget()
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._is_empty_test = True
@@ -115,7 +115,7 @@ def raise_fault(model: Any, during: str | None = None) -> None:
         during: Beginning of the message; the number of the step by default.
     """
     backends.current().put_state_back(model)
-    flags = ops.convert_to_numpy(model.faults)
+    flags = ops.convert_to_numpy(model.faults.flags)
     messages = {**FAULTS, **model.output_kind.faults}
     for flag, fault in zip(flags, FAULTS, strict=True):
         if flag:
@@ -132,7 +132,7 @@ def raise_unlabelled(model: Any, epoch: int) -> None:
         model: The distiller.
         epoch: Number of the epoch that ends, 0-based.
     """
-    if model.ignore_class is not None and not ops.convert_to_numpy(model.has_labels):
+    if model.ignore_class is not None and not ops.convert_to_numpy(model.faults.taught):
         untrained = model.untrained_without_labels(has_target=False)
         text = NOTHING_TRAINS.format(
             which="", ignore_class=model.ignore_class, role=untrained, advice=ADVICE[untrained]
@@ -144,7 +144,7 @@ def raise_explosion(wrongness: Any, epoch: int) -> None:
     """Raises the fault of a model that the steps so far have made absurdly wrong, if there is one.
 
     Args:
-        wrongness: Array `(2, 3)`; see `no_wrongness`.
+        wrongness: Array `(2, 3)`; see `NotedFaults`.
         epoch: Number of the epoch that ends, 0-based.
     """
     for role, (first, total, steps) in zip(WATCHED, wrongness.tolist(), strict=True):

@@ -98,23 +98,26 @@ class JointDistiller(Distiller):
         optimizer = keras.optimizers.get(optimizer)
         if teacher_optimizer is None:
             teacher_optimizer = type(optimizer).from_config(optimizer.get_config())
-        self._compile_arguments = {
-            "optimizer": optimizer,
-            "teacher_optimizer": keras.optimizers.get(teacher_optimizer),
-            "loss": loss,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-            "run_eagerly": run_eagerly,
-            "steps_per_execution": steps_per_execution,
-            "jit_compile": jit_compile,
-        }
+        teacher_optimizer = keras.optimizers.get(teacher_optimizer)
         joint = JointOptimizer(
-            teacher=scaled_optimizer(self._compile_arguments["teacher_optimizer"], self.teacher),
+            teacher=scaled_optimizer(teacher_optimizer, self.teacher),
             student=scaled_optimizer(optimizer, self.student),
             teacher_variables=lambda: self.teacher.trainable_variables,
             student_variables=lambda: self.trained_by_student,
         )
-        self._compile_with(joint)
+        self._compile_with(
+            joint,
+            {
+                "optimizer": optimizer,
+                "teacher_optimizer": teacher_optimizer,
+                "loss": loss,
+                "metrics": metrics,
+                "weighted_metrics": weighted_metrics,
+                "run_eagerly": run_eagerly,
+                "steps_per_execution": steps_per_execution,
+                "jit_compile": jit_compile,
+            },
+        )
 
     @property
     def forwards_per_example(self) -> dict[str, int]:

@@ -1,11 +1,9 @@
 """What a distiller reports of its steps."""
 
-from collections.abc import Sequence
-
 import keras
 
 from keras_prokt.distillers.batch import Batch
-from keras_prokt.losses import Objective
+from keras_prokt.distillers.student_loss import StudentLoss
 from keras_prokt.outputs import Output
 from keras_prokt.typing import Tensor
 
@@ -16,13 +14,12 @@ class Tracker:
     Args:
         kind: What the models' outputs mean.
         width: Width of the outputs.
-        objectives: What the student matches; of several each is reported.
+        student_loss: What the student learns from; of several objectives each is reported.
         has_teacher: Whether there is one.
     """
 
-    def __init__(
-        self, kind: Output, width: int, objectives: Sequence[Objective], has_teacher: bool
-    ):
+    def __init__(self, kind: Output, width: int, student_loss: StudentLoss, has_teacher: bool):
+        self._weighted_sum = student_loss.weighted_sum
         self.student_metrics = kind.metrics(width, "student_")
         self.student_loss: list[keras.metrics.Metric] = []
         self.teacher_metrics: list[keras.metrics.Metric] = []
@@ -32,8 +29,8 @@ class Tracker:
             self.student_loss = [keras.metrics.Mean(name="student_loss")]
             self.teacher_metrics = kind.metrics(width, "teacher_")
             self.gap = [keras.metrics.Mean(name="gap")]
-        if len(objectives) > 1:
-            self.objectives = [keras.metrics.Mean(name=o.name) for o in objectives]
+        if len(student_loss.objectives) > 1:
+            self.objectives = [keras.metrics.Mean(name=o.name) for o in student_loss.objectives]
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -63,8 +60,9 @@ class Tracker:
         for metric in self.gap:
             metric.update_state(gap, sample_weight=batch.size)
 
-    def track_objectives(self, batch: Batch, total: Tensor, matched: list[Tensor]) -> None:
+    def track_objectives(self, batch: Batch, matched: list[Tensor]) -> None:
         """Counts the objectives' weighted sum, and of several each."""
+        total = self._weighted_sum(matched)
         for metric in self.student_loss:
             metric.update_state(total, sample_weight=batch.size)
         for metric, value in zip(self.objectives, matched, strict=len(matched) > 1):

@@ -153,7 +153,7 @@ def test_a_teacher_that_explodes_is_named():
 @pytest.mark.parametrize(("kind", "rate"), [(Adam, 1e-2), (Adam, 1e-3), (SGD, 0.1)])
 def test_usual_training_is_left_alone(regime, kind, rate):
     distiller = fit_digits(regime, kind(rate), kind(rate), validation_split=0.1)
-    assert not ops.convert_to_numpy(distiller.wrongness).any()
+    assert not ops.convert_to_numpy(distiller.faults.wrongness).any()
 
 
 def test_a_teacher_that_stays_as_it_is_may_be_as_wrong_as_it_likes():

@@ -15,6 +15,7 @@ from keras_prokt import (
     TrainingFault,
 )
 from keras_prokt.distillers import data_checks
+from keras_prokt.distillers.label_checks import LabelChecks
 from keras_prokt.losses import LabelLossOnLogits
 
 RNG = np.random.default_rng(0)
@@ -430,7 +431,8 @@ def test_looking_at_a_loader_keeps_its_order():
         torch.manual_seed(3)
         loader = torch.utils.data.DataLoader(Watching(), BATCH, shuffle=True)
         if look:
-            data_checks.check_data(loader, None, None, 3, LabelLossOnLogits())
+            labels = LabelChecks(LabelLossOnLogits(), 3)
+            data_checks.check_data(loader, None, None, labels)
             assert seen == [0]
             del seen[:]
         return [x.numpy() for x, _ in loader], list(seen)
