@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_prokt.app_file import is_app_file, values_in_file
-from keras_prokt.names import unknown_name
+from keras_prokt.names import is_known, unknown_name
 from keras_prokt.settings import DataSettings
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ def get_app(name: str) -> App:
     if is_app_file(name):
         return _app_of_file(name)
     apps = {app.name: app for app in list_apps()}
-    if name not in apps:
+    if not is_known(name, apps):
         raise ValueError(unknown_name("an app", name, apps))
     return apps[name]
 

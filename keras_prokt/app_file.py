@@ -13,9 +13,9 @@ from typing import Any
 SUFFIX = ".py"
 
 
-def is_app_file(name: str) -> bool:
+def is_app_file(name: Any) -> bool:
     """Whether the name of an app is that of a file."""
-    return name.endswith(SUFFIX)
+    return isinstance(name, str) and name.endswith(SUFFIX)
 
 
 def app_title(name: str) -> str:

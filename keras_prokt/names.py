@@ -2,18 +2,35 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from typing import Any
 
 
 class DataWarning(UserWarning):
     """Something about the user's data that is worth a line."""
 
 
-def known_spelling(received: str, known: Iterable[str]) -> str:
+def is_known(received: Any, known: Container[str]) -> bool:
+    """Whether what a user gave for a name is one of those that exist; only a string can be.
+
+    Args:
+        received: What the user gave, hashable or not.
+        known: The names that exist.
+
+    Example:
+
+    >>> from keras_prokt.names import is_known
+    >>> is_known("digits", {"digits": 1}), is_known(["digits"], {"digits": 1})
+    (True, False)
+    """
+    return isinstance(received, str) and received in known
+
+
+def known_spelling(received: Any, known: Iterable[str]) -> Any:
     """A name in the spelling that is known: case, hyphens and underscores do not matter.
 
     Args:
-        received: What the user typed.
+        received: What the user gave.
         known: The names that exist.
 
     Returns:
@@ -25,7 +42,7 @@ def known_spelling(received: str, known: Iterable[str]) -> str:
     >>> known_spelling("MobileNetV2", ["mobilenet-v2", "vgg8"])
     'mobilenet-v2'
     """
-    if received in (known := list(known)):
+    if not isinstance(received, str) or received in (known := list(known)):
         return received
     alike = [name for name in known if _bare(name) == _bare(received)]
     return alike[0] if len(alike) == 1 else received
@@ -35,12 +52,12 @@ def _bare(name: str) -> str:
     return re.sub(r"[-_ ]", "", name.lower())
 
 
-def unknown_name(kind: str, received: str, known: Iterable[str], also: str = "") -> str:
+def unknown_name(kind: str, received: Any, known: Iterable[str], also: str = "") -> str:
     """One line saying that a name is unknown.
 
     Args:
         kind: What was named, with its article.
-        received: What the user typed.
+        received: What the user gave, which need not be a string.
         known: The names that exist.
         also: What else would have been accepted.
 
@@ -54,6 +71,6 @@ def unknown_name(kind: str, received: str, known: Iterable[str], also: str = "")
     "Expected an app among digits, glue-sst2; received 'digit'; did you mean 'digits'?"
     """
     known = sorted(known)
-    near = difflib.get_close_matches(received, known, n=1)
+    near = difflib.get_close_matches(received, known, n=1) if isinstance(received, str) else []
     advice = f"did you mean {near[0]!r}?" if near else "use one of those."
     return f"Expected {kind} among {', '.join(known)}{also}; received {received!r}; {advice}"

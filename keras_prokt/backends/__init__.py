@@ -3,11 +3,12 @@
 This module imports no Keras.
 """
 
-import functools
 import importlib
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
+
+from keras_prokt.names import is_known
 
 if TYPE_CHECKING:
     from keras_prokt.backends.base import Backend
@@ -47,7 +48,6 @@ def configured() -> str:
     return os.environ.get("KERAS_BACKEND") or "tensorflow"
 
 
-@functools.cache
 def get(name: str) -> "Backend":
     """A backend by its name; imports it, whichever Keras uses.
 
@@ -63,7 +63,7 @@ def get(name: str) -> "Backend":
     >>> backends.get("tensorflow").name
     'tensorflow'
     """
-    if name not in BACKENDS:
+    if not is_known(name, BACKENDS):
         raise ValueError(
             f"Expected a backend among {', '.join(BACKENDS)}; received {name!r}; "
             "choose one of them with KERAS_BACKEND before Keras is imported."

@@ -17,7 +17,7 @@ from keras_prokt.keras_internals import layers_in
 from keras_prokt.layer_calls import around_calls
 from keras_prokt.losses.base import PARTS
 from keras_prokt.models.as_logits import LogitsOfModel
-from keras_prokt.names import unknown_name
+from keras_prokt.names import is_known, unknown_name
 from keras_prokt.typing import Tensor
 
 Taps = dict[str, str | list[str]]
@@ -131,16 +131,16 @@ def check_taps(taps: Mapping[str, Any], model: keras.Model, role: str) -> Taps:
     known = layers_by_path(model) if taps else {}
     checked: Taps = {}
     for part, given in taps.items():
-        if part not in MODEL_PARTS:
+        if not is_known(part, MODEL_PARTS):
             raise ValueError(unknown_name(f"a part of the {role}", part, MODEL_PARTS))
-        is_list = not isinstance(given, str)
+        is_list = isinstance(given, list | tuple)
         if is_list != (part in LISTS):
             expected = "a list of layer names" if part in LISTS else "one layer name"
             raise ValueError(f"Expected {expected} for {part!r} of the {role}, received {given!r}.")
         names = list(given) if is_list else [given]
         for name in names:
-            path = name.removesuffix(INPUT)
-            if path not in known:
+            path = name.removesuffix(INPUT) if isinstance(name, str) else name
+            if not is_known(path, known):
                 raise ValueError(unknown_name(f"a layer of the {role}", path, known))
         checked[part] = names if is_list else names[0]
     return checked

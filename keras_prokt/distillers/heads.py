@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_prokt import outputs
-from keras_prokt.names import unknown_name
+from keras_prokt.names import is_known, unknown_name
 from keras_prokt.outputs import Output
 from keras_prokt.typing import Tensor
 
@@ -87,7 +87,7 @@ class Heads:
 
     def _pair(self, model: keras.Model, predicted: Any) -> tuple[Any, Any]:
         named = _by_name(model, predicted)
-        if self.second not in named:
+        if not is_known(self.second, named):
             raise ValueError(unknown_name(f"an output of the {self.role}", self.second, named))
         if len(named) != 2:
             raise ValueError(

@@ -110,11 +110,6 @@ class ModelPair(KerasTrainer):
         that do not know it are built."""
         return None if self._output_shape is None else self._output_shape[-1]
 
-    @property
-    def num_classes(self) -> int | None:
-        """Same as `output_width`."""
-        return self.output_width
-
     def check_inputs(self, x: Any) -> None:
         """Refuses a batch of another shape than the models read, before any training.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_prokt.export.base import Description, Format, FormatCard
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd
-from keras_prokt.names import known_spelling, unknown_name
+from keras_prokt.names import is_known, known_spelling, unknown_name
 
 if TYPE_CHECKING:
     from keras_prokt.export.saved_model import export_saved_model
@@ -45,8 +45,9 @@ def get(name: str) -> FormatCard:
     'SavedModel'
     """
     rows = {alias: card for key, card in FORMATS.items() for alias in (key, *card.aliases)}
-    if not isinstance(name, str) or (known := known_spelling(name, rows)) not in rows:
-        raise ValueError(unknown_name("a form of export", str(name), rows))
+    known = known_spelling(name, rows)
+    if not is_known(known, rows):
+        raise ValueError(unknown_name("a form of export", name, rows))
     return rows[known]
 
 

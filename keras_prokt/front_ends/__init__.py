@@ -9,7 +9,7 @@ from typing import Any
 from keras_prokt.front_ends.base import FrontEnd, Signature
 from keras_prokt.front_ends.images import ImageFrontEnd
 from keras_prokt.front_ends.text import TextFrontEnd
-from keras_prokt.names import unknown_name
+from keras_prokt.names import is_known, unknown_name
 
 FRONT_ENDS: dict[str, type[FrontEnd]] = {
     "images": ImageFrontEnd,
@@ -30,7 +30,7 @@ def get(kind: str) -> type[FrontEnd]:
     >>> front_ends.get("images").__name__
     'ImageFrontEnd'
     """
-    if kind not in FRONT_ENDS:
+    if not is_known(kind, FRONT_ENDS):
         raise ValueError(unknown_name("a kind of front end", kind, FRONT_ENDS))
     return FRONT_ENDS[kind]
 

@@ -9,7 +9,7 @@ from keras_prokt.losses.base import PARTS, Objective
 from keras_prokt.losses.keras_distillation import KerasLoss, as_keras_loss
 from keras_prokt.losses.soft_targets import SoftTargets, soft_target_loss
 from keras_prokt.methods import OBJECTIVES
-from keras_prokt.names import unknown_name
+from keras_prokt.names import is_known, unknown_name
 from keras_prokt.outputs.divergence import kl_divergence, weighted_mean
 from keras_prokt.outputs.label_loss import LabelLossOnLogits
 from keras_prokt.outputs.smoothing import SmoothedCrossEntropy
@@ -21,7 +21,7 @@ def objective_class(name: str) -> type[Objective]:
     Raises:
         ValueError: If the name is unknown; the message lists the known ones.
     """
-    if name not in OBJECTIVES:
+    if not is_known(name, OBJECTIVES):
         raise ValueError(unknown_name("an objective", name, OBJECTIVES))
     module, class_name = OBJECTIVES[name].home.split(":")
     return getattr(importlib.import_module(f"keras_prokt.losses.{module}"), class_name)

@@ -12,7 +12,7 @@ from keras_prokt.methods.regimes import (
     TEACHER_OPTIMIZER,
     TEMPERATURE,
 )
-from keras_prokt.names import unknown_name
+from keras_prokt.names import is_known, unknown_name
 from keras_prokt.settings import Setting
 
 
@@ -89,9 +89,9 @@ def parse_method(name: str) -> Method:
     >>> parse_method("prokt").matched
     ('kd',)
     """
-    parts = [part.strip() for part in name.split("+")]
+    parts = [part.strip() for part in name.split("+")] if isinstance(name, str) else [name]
     for part in parts:
-        if part not in OBJECTIVES and part not in REGIMES:
+        if not is_known(part, {**OBJECTIVES, **REGIMES}):
             raise ValueError(unknown_name("a method", part, {*OBJECTIVES, *REGIMES} - {FIXED}))
     regimes = [part for part in parts if part in REGIMES]
     objectives = tuple(part for part in parts if part in OBJECTIVES)

@@ -19,7 +19,7 @@ from keras_prokt.models.shufflenet_v2 import shufflenet_v2
 from keras_prokt.models.transformer import transformer
 from keras_prokt.models.vgg import vgg
 from keras_prokt.models.wide_resnet import wide_resnet
-from keras_prokt.names import known_spelling, unknown_name
+from keras_prokt.names import is_known, known_spelling, unknown_name
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "cnn-large": partial(
@@ -60,10 +60,10 @@ def get(name: str) -> Callable[..., keras.Model]:
     'cnn_small'
     """
     name = known_spelling(name, MODELS)
-    if name not in MODELS and ":" in name:
+    if is_known(name, MODELS):
+        return MODELS[name]
+    if isinstance(name, str) and ":" in name:
         from keras_prokt.models.elsewhere import builder_from
 
         return builder_from(name)
-    if name not in MODELS:
-        raise ValueError(unknown_name("a model", name, MODELS))
-    return MODELS[name]
+    raise ValueError(unknown_name("a model", name, MODELS))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from keras_prokt.names import unknown_name
+from keras_prokt.names import is_known, unknown_name
 from keras_prokt.outputs.base import Output
 from keras_prokt.outputs.classes import Classes
 from keras_prokt.outputs.labels import Labels
@@ -28,7 +28,7 @@ def get(name: str) -> Output:
     >>> outputs.get("labels").unit
     'labels'
     """
-    if not isinstance(name, str) or name not in OUTPUTS:
+    if not is_known(name, OUTPUTS):
         raise ValueError(unknown_name("a kind of output", name, OUTPUTS))
     return OUTPUTS[name]
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keras_prokt.names import unknown_name
+from keras_prokt.names import is_known, unknown_name
 from keras_prokt.results.comparison_csv import csv_text
 from keras_prokt.results.comparison_notes import notes_below
 from keras_prokt.results.comparison_text import grids, headings
@@ -100,6 +100,6 @@ def render(comparison: Mapping[str, Any], form: str) -> str:
     ------  -------  -----  -----------------------  -------
     kd      student  2      0.6250 [0.5000, 0.7500]  1.0
     """
-    if form not in FORMS:
+    if not is_known(form, FORMS):
         raise ValueError(unknown_name("a form", form, FORMS))
     return FORMS[form](comparison)

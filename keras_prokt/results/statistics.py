@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from keras_prokt.names import unknown_name
+from keras_prokt.names import is_known, unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -292,7 +292,7 @@ def bootstrap_interval(
     import numpy as np
 
     _check_confidence(confidence)
-    if metric not in BOOTSTRAP_METRICS:
+    if not is_known(metric, BOOTSTRAP_METRICS):
         raise ValueError(unknown_name("a metric", metric, BOOTSTRAP_METRICS))
     if replicates < 1:
         raise ValueError(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_prokt.names import unknown_name
+from keras_prokt.names import is_known, unknown_name
 from keras_prokt.results.figures import FIGURES
 from keras_prokt.runs.known_settings import title_of
 
@@ -196,6 +196,6 @@ def get_protocol(name: str) -> Protocol:
     {'accuracy': 64.6}
     """
     protocols = {protocol.name: protocol for protocol in list_protocols()}
-    if name not in protocols:
+    if not is_known(name, protocols):
         raise ValueError(unknown_name("a protocol", name, protocols))
     return protocols[name]

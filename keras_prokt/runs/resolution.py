@@ -15,7 +15,7 @@ from keras_prokt.methods import (
     method_settings,
     parse_method,
 )
-from keras_prokt.names import known_spelling, unknown_name
+from keras_prokt.names import is_known, known_spelling, unknown_name
 from keras_prokt.runs.known_settings import all_settings
 from keras_prokt.runs.optimizers import optimizer_settings
 from keras_prokt.runs.stored_outputs import OF_A_TEACHER, are_the_teacher, check_given
@@ -142,7 +142,7 @@ class ResolvedParts:
 
 def found_recipe(app: App, method: Method, name: str | None) -> Mapping[str, Any]:
     """What the found recipe of an app sets for a method."""
-    if name is not None and name not in RECIPES:
+    if name is not None and not is_known(name, RECIPES):
         raise SettingError(unknown_name(f"{argument('recipe')}", name, RECIPES))
     if name == "found" and not app.recipe.prokt:
         raise SettingError(
@@ -214,7 +214,7 @@ def _optimizer_names() -> list[str]:
 def _pair(app: App, method: Method, name: str | None) -> tuple[str, str]:
     """Teacher and student of an app for a method, where the user names none of them."""
     if name is not None:
-        if name not in app.pairs:
+        if not is_known(name, app.pairs):
             raise SettingError(
                 unknown_name(f"a pair of app {app.name!r}", name, app.pairs)
                 if app.pairs

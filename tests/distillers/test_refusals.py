@@ -118,7 +118,7 @@ def test_subclassed_models_are_built_from_the_data():
     distiller = ProKTDistiller(Subclassed(), Subclassed())
     distiller.compile("adam")
     distiller.fit(X, Y, epochs=2, verbose=0)
-    assert distiller.num_classes == 3
+    assert distiller.output_width == 3
     assert int(distiller.optimizer.iterations) == 2
 
 

@@ -1,0 +1,63 @@
+import keras
+import pytest
+
+from keras_prokt import (
+    FrozenTeacherDistiller,
+    backends,
+    export,
+    front_ends,
+    losses,
+    models,
+    outputs,
+)
+from keras_prokt.app import get_app
+from keras_prokt.methods import parse_method
+from keras_prokt.names import known_spelling
+from keras_prokt.results import statistics
+from keras_prokt.runs import RunSpec
+from keras_prokt.runs.protocol import get_protocol
+
+
+def distiller(**settings):
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    return FrozenTeacherDistiller(network, keras.models.clone_model(network), **settings)
+
+
+LOOKUPS = {
+    "an app": get_app,
+    "a method": parse_method,
+    "a method of a run": lambda name: RunSpec.resolve("digits", name),
+    "recipe": lambda name: RunSpec.resolve("digits", "prokt", recipe=name),
+    "a protocol": get_protocol,
+    "a model": models.get,
+    "a kind of output": outputs.get,
+    "a kind of output of a distiller": lambda name: distiller(output=name),
+    "an output of the teacher": lambda name: distiller(teacher_divergence_output=name),
+    "a layer of the teacher": lambda name: distiller(teacher_taps={"stages": [name]}),
+    "an objective": losses.objective_class,
+    "a kind of front end": front_ends.get,
+    "a form of export": export.get,
+    "a backend": backends.get,
+    "a metric": lambda name: statistics.bootstrap_interval([0], [[0]], metric=name),
+}
+
+
+@pytest.mark.parametrize("received", [["prokt"], 3, {"prokt": 1}, b"prokt", float("nan")])
+@pytest.mark.parametrize("what", LOOKUPS)
+def test_a_name_that_is_no_string_is_refused_with_the_known_names(what, received):
+    with pytest.raises(ValueError) as refused:
+        LOOKUPS[what](received)
+    message = str(refused.value)
+    assert "\n" not in message and " among " in message
+    assert f"received {received!r}; " in message
+
+
+@pytest.mark.parametrize("lookup", [get_app, parse_method, models.get, outputs.get, backends.get])
+def test_none_is_no_name_either(lookup):
+    with pytest.raises(ValueError, match=r" among .*; received None; "):
+        lookup(None)
+
+
+def test_what_is_no_string_has_no_other_spelling():
+    assert known_spelling(None, ["vgg8"]) is None
+    assert known_spelling("VGG_8", ["vgg8"]) == "vgg8"
