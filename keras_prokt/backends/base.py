@@ -196,7 +196,7 @@ class Backend:
         return function
 
     def keeping_state(self, model: keras.Model, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A train or test function that loses no state where the data ends.
+        """A train, test or predict function that loses no state where it raises.
 
         Args:
             model: The model of the trainer.

@@ -126,10 +126,10 @@ class JaxBackend(Backend):
 
 
 def _groups_of_state(model: keras.Model, count: int) -> list[list[keras.Variable]]:
-    """The variables of the state of Keras's trainer: four groups in training, else three."""
+    """The variables of the state of Keras's trainer: in training 4 groups, evaluation 3, else 2."""
     optimizer = [model.optimizer.variables] if count == 4 else []
-    groups = [model.trainable_variables, model.non_trainable_variables]
-    return [*groups, *optimizer, model.metrics_variables]
+    metrics = [model.metrics_variables] if count > 2 else []
+    return [model.trainable_variables, model.non_trainable_variables, *optimizer, *metrics]
 
 
 class _JaxRecording(Recording):

@@ -59,10 +59,11 @@ def keeping_state(
     function: Callable[[Any, Iterator[Any]], Any],
     groups: Callable[[int], list[list[keras.Variable]]],
 ) -> Callable[[Any, Iterator[Any]], Any]:
-    """A train or test function that loses no state where the data ends.
+    """A train, test or predict function that loses no state where it ends with an error.
 
-    Keras takes the values out of the variables before it asks for a batch. If there is none, in an
-    epoch without any, they are nowhere but in the function's argument.
+    Keras takes the values out of the variables before it asks for a batch. If there is none, or the
+    batch does not fit, they are nowhere but in the function's argument, and a model with variables
+    without values cannot be used again.
 
     Args:
         function: `(state, iterator)` -> `(logs, state)`.
@@ -72,10 +73,11 @@ def keeping_state(
     def step(state: Any, iterator: Iterator[Any]) -> Any:
         try:
             return function(state, iterator)
-        except StopIteration:
+        except BaseException:  # also where the user stops a step that is being compiled
             for variables, values in zip(groups(len(state)), state, strict=True):
                 for variable, value in zip(variables, values, strict=True):
-                    variable.assign(value)
+                    if not value.is_deleted():  # the first of several steps has taken it
+                        variable.assign(value)
             raise
 
     return step

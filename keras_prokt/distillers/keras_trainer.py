@@ -1,7 +1,8 @@
 """What ties a distiller to Keras's trainer: the only file here that uses Keras's private names."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -122,6 +123,25 @@ class KerasTrainer(keras.Model):
         set_modes(getattr(callbacks, "callbacks", callbacks), self)  # Keras's list, or a plain one
         return super().fit(*arguments, **named)
 
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *arguments: Any, **named: Any) -> Any:
+        with self._state_put_back():
+            return super().evaluate(*arguments, **named)
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *arguments: Any, **named: Any) -> Any:
+        with self._state_put_back():
+            return super().predict(*arguments, **named)
+
+    @contextlib.contextmanager
+    def _state_put_back(self) -> Iterator[None]:
+        """Puts the state back where a callback raises, which Keras does in `fit` alone."""
+        try:
+            yield
+        except BaseException:
+            backends.current().put_state_back(self)
+            raise
+
     def train_step(self, *arguments: Any) -> Any:
         """One step; the signature is that of the backend's trainer."""
         return backends.current().run_step(self, self.train_on_data, *arguments)
@@ -148,6 +168,12 @@ class KerasTrainer(keras.Model):
             self._test_functions[validates] = self.test_function
         self.test_function = self._test_functions[validates]
         return self.test_function
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        if force or self.predict_function is None:
+            super().make_predict_function(force=True)
+            self.predict_function = backends.current().keeping_state(self, self.predict_function)
+        return self.predict_function
 
     def _renew(self, step: str) -> None:
         # JAX remembers what it compiled by the function's identity, and all bound methods of one

@@ -72,6 +72,17 @@ class ModelPair(KerasTrainer):
         predicted = self.student(self.reader.own_inputs("student", inputs), training=training)
         return self.forwards["student"].heads.split(self.student, predicted)[0]
 
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """The student's outputs, as `keras.Model.predict`; builds what is not built.
+
+        Raises:
+            ValueError: If the models cannot be built from the data.
+        """
+        if not self.built:
+            inputs, x = data_checks.first_inputs(x)
+            self._build_for(inputs)
+        return super().predict(x, *args, **kwargs)
+
     def export(
         self,
         filepath: Any,
@@ -129,6 +140,18 @@ class ModelPair(KerasTrainer):
         if shapes is not None:
             inputs = {role: symbolic_inputs(model) for role, model in self._models().items()}
             self._finish_building(shapes, inputs)
+
+    def build(self, input_shape: Any) -> None:
+        """Refuses to build what only data can: Keras calls it where a model is called unbuilt.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            f"Expected a {type(self).__name__} whose models know their inputs, received a call "
+            "before they are built; use fit, evaluate or predict first, which build them, or give "
+            "functional models."
+        )
 
     def _build_for(self, batch: Any) -> None:
         """Builds the models.
