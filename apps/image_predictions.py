@@ -53,8 +53,8 @@ def predict_table(
     from keras_prokt.data.table import read_table
     from keras_prokt.front_ends import ImageFrontEnd
     from keras_prokt.results.predictions import columns_of_run, write_predictions
+    from keras_prokt.runs.finished_run import front_end_of, saved_model
     from keras_prokt.runs.folder import RunFolder
-    from keras_prokt.runs.training_run import front_end_of, saved_model
 
     folder, out = RunFolder.existing(run), Path(out)
     if str(table).startswith(TFDS):

@@ -51,8 +51,8 @@ def predict_table(
     import numpy as np
 
     from keras_prokt.results.predictions import columns_of_run, write_predictions
+    from keras_prokt.runs.finished_run import front_end_of, saved_model
     from keras_prokt.runs.folder import RunFolder
-    from keras_prokt.runs.training_run import front_end_of, saved_model
 
     folder, out = RunFolder.existing(run), Path(out)
     if str(table).startswith(TFDS):

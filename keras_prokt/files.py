@@ -4,6 +4,7 @@ Everything that this package writes goes through here. It imports no Keras.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -294,3 +295,16 @@ def is_kept(folder: Path, key: Any) -> bool:
     if not is_whole:
         shutil.rmtree(folder, ignore_errors=True)
     return is_whole
+
+
+@contextlib.contextmanager
+def file_errors_as_python_has_them() -> Iterator[None]:
+    """Turns what TensorFlow says of a full disk into an `OSError`."""
+    try:
+        yield
+    except Exception as error:
+        for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO):
+            is_of_tensorflow = type(error).__module__.startswith("tensorflow.")
+            if is_of_tensorflow and os.strerror(code) in str(error):
+                raise OSError(code, f"{os.strerror(code)}, while TensorFlow wrote") from error
+        raise

@@ -12,8 +12,8 @@ from keras_prokt.app import App, OptimizerRecipe, Recipe, Task
 from keras_prokt.data.batches import Batches
 from keras_prokt.data.digits import load_digits
 from keras_prokt.results.predictions import write_predictions
+from keras_prokt.runs.finished_run import saved_model
 from keras_prokt.runs.folder import RunFolder
-from keras_prokt.runs.training_run import saved_model
 
 QUESTIONS = {
     "even": {0, 2, 4, 6, 8},

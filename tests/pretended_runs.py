@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keras_prokt.distillers.faults import TrainingFault
-from keras_prokt.runs import executor, training_run, worker
+from keras_prokt.runs import executor, finished_run, training_run, worker
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.run_list import Entry, RunList
 from keras_prokt.runs.spec import RunSpec
@@ -91,7 +91,7 @@ class Pretended:
         monkeypatch.setattr(executor, "_BUSY_SECONDS", 0.01)
         monkeypatch.setattr(training_run, "run", self._run)
         monkeypatch.setattr(training_run, "resume", self._resume)
-        monkeypatch.setattr(training_run, "add_test", self._add_test)
+        monkeypatch.setattr(finished_run, "add_test", self._add_test)
         monkeypatch.setattr(worker, "start_afresh", lambda: None)
         monkeypatch.setattr(worker, "threads_in_use", lambda: self._threads)
 

@@ -72,8 +72,8 @@ def write_submission(
     submission.archive, submission.missing
     ```
     """
+    from keras_prokt.runs.finished_run import saved_model
     from keras_prokt.runs.folder import RunFolder
-    from keras_prokt.runs.training_run import saved_model
 
     folder, out = RunFolder.existing(run), Path(out)
     task = _glue_task(folder)

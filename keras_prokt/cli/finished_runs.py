@@ -131,7 +131,7 @@ def evaluate(run: str, model: str, as_json: bool) -> None:
         folder = RunFolder.existing(run)
         folder.check_has_model(model)
         use_backend_of(folder.spec())
-        from keras_prokt.runs.training_run import evaluations_of
+        from keras_prokt.runs.finished_run import evaluations_of
 
         found = evaluations_of(run, model)
     if as_json:
@@ -275,7 +275,7 @@ def export(run: str, model: str, format: str) -> None:
         spec, record = folder.spec(), folder.read()
         # The model of any backend; the one that trained it may be missing here.
         use_backend_of(spec.replacing(backend=get(format).backend or spec.backend))
-        from keras_prokt.runs.training_run import export_run
+        from keras_prokt.runs.finished_run import export_run
 
         path = export_run(run, model, format)
     if model == "student" and (warning := no_better_than_constant(record)):

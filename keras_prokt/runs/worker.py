@@ -178,7 +178,8 @@ def _error(error: OSError, number: int | None, folder: RunFolder) -> dict[str, A
 
 
 def _run_or_resume(runs: RunList, entry: Entry, task: dict[str, Any], stop: Stop) -> dict[str, Any]:
-    from keras_prokt.runs.training_run import add_test, resume, run
+    from keras_prokt.runs.finished_run import add_test
+    from keras_prokt.runs.training_run import resume, run
 
     folder = runs.folder(entry.name)
     status = runs.status(entry)

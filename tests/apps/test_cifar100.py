@@ -14,9 +14,9 @@ from keras_prokt.files import digest_of_file
 from keras_prokt.models import MODELS
 from keras_prokt.models.loading import load_student
 from keras_prokt.runs import resume, run
+from keras_prokt.runs.finished_run import evaluate_run, export_run, front_end_of
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.spec import RunSpec
-from keras_prokt.runs.training_run import evaluate_run, export_run, front_end_of
 
 
 def request(**more):

@@ -24,8 +24,9 @@ from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.text import tokenize
 from keras_prokt.models.bert import bert_tokenizer
+from keras_prokt.runs.finished_run import evaluate_run
 from keras_prokt.runs.spec import RunSpec
-from keras_prokt.runs.training_run import evaluate_run, run
+from keras_prokt.runs.training_run import run
 from keras_prokt_apps.glue.data import load_glue
 from keras_prokt_apps.text_predictions import predict_table
 

@@ -21,12 +21,12 @@ def wait_for_signal() -> None:
 
 
 def interrupt(place: str) -> None:
-    from keras_prokt.runs import training, training_run
+    from keras_prokt.runs import measuring, training
 
     if place == "start":
         training.prepare = lambda spec: wait_for_signal()
     elif place == "evaluation":
-        training_run.evaluate = lambda *arguments: wait_for_signal()
+        measuring.evaluate = lambda *arguments: wait_for_signal()
     else:
 
         class Waiting(training.Progress):

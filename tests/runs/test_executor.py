@@ -555,14 +555,14 @@ def test_test_data_is_measured_of_completed_runs_alone_and_once(pretended, runs)
 
 
 def test_a_fault_in_measuring_leaves_the_run_completed(pretended, runs, monkeypatch):
-    from keras_prokt.runs import training_run
+    from keras_prokt.runs import finished_run
 
     carry_out(runs, names=NAMES[:1])
 
     def add_test(folder):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(training_run, "add_test", add_test)
+    monkeypatch.setattr(finished_run, "add_test", add_test)
     done, _ = carry_out(runs, names=NAMES[:1], adds_test=True)
     assert done.refused == {NAMES[0]: "RuntimeError: no"}
     assert runs.folder(NAMES[0]).read()["status"] == "completed"

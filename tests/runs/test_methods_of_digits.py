@@ -15,12 +15,13 @@ from keras_prokt.methods import known_methods, parse_method
 from keras_prokt.models.loading import load_student
 from keras_prokt.results.tables import results_table
 from keras_prokt.runs import teachers, training
+from keras_prokt.runs.finished_run import evaluate_run
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.task import prepare
 from keras_prokt.runs.teachers import ready_teacher
 from keras_prokt.runs.training import Run
-from keras_prokt.runs.training_run import evaluate_run, resume, run
+from keras_prokt.runs.training_run import resume, run
 from keras_prokt.settings import SettingError
 
 pytestmark = [

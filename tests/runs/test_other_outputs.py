@@ -18,10 +18,10 @@ from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.digits import load_digits
 from keras_prokt.results.comparison_forms import render
 from keras_prokt.runs import RunSpec, resume, run, training
+from keras_prokt.runs.finished_run import evaluate_run
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.method_comparison import compare_folders
 from keras_prokt.runs.training import Run
-from keras_prokt.runs.training_run import evaluate_run
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"

@@ -8,8 +8,8 @@ from pieces import StopLater
 from keras_prokt.callbacks import resumable_backup
 from keras_prokt.files import read_record, write_record
 from keras_prokt.runs import RunSpec, resume, run
+from keras_prokt.runs.continuation import OtherVersions
 from keras_prokt.runs.environment import describe_environment
-from keras_prokt.runs.training_run import OtherVersions
 
 pytestmark = pytest.mark.whole_run
 

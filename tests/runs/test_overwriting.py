@@ -11,7 +11,7 @@ from command_line import keras_prokt
 from keras_prokt.callbacks import TrainingDynamics
 from keras_prokt.distillers.faults import TrainingFault
 from keras_prokt.options import option_names
-from keras_prokt.runs import training, training_run
+from keras_prokt.runs import measuring, training, training_run
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Interrupted, Stop
@@ -156,7 +156,7 @@ def test_an_interrupted_new_run_can_be_resumed_or_replaced(old, finished, monkey
     def interrupt(*arguments):
         raise Interrupted(signal.SIGINT)
 
-    monkeypatch.setattr(training_run, "evaluate", interrupt)
+    monkeypatch.setattr(measuring, "evaluate", interrupt)
     with pytest.raises(Interrupted):
         run(spec(seed=1), old, overwrite=True, export=False, stop=Stop())
     assert RunFolder(old).read()["status"] == "running"

@@ -138,7 +138,7 @@ def test_killed_after_its_last_epoch_nothing_more_is_trained(patient, workplace,
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(training_run, "_measured", killed)
+        patched.setattr(training_run, "measure_models", killed)
         run(spec_of(patience=2), workplace / "killed", export=False, cache=workplace)
     folder = RunFolder(workplace / "killed")
     assert folder.read()["status"] == "running" and len(rows_of(folder)) == len(rows_of(patient))

@@ -13,7 +13,7 @@ from keras_prokt import load_student
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.digits import load_digits
 from keras_prokt.runs import RunSpec, resume, run
-from keras_prokt.runs.training_run import evaluate_run
+from keras_prokt.runs.finished_run import evaluate_run
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"

@@ -12,8 +12,8 @@ import pytest
 from pretended_runs import Pretended, unchanged
 
 from keras_prokt.results.search import search_table
+from keras_prokt.runs import finished_run
 from keras_prokt.runs import setting_search as module
-from keras_prokt.runs import training_run
 from keras_prokt.runs.run_list import RunList
 from keras_prokt.runs.setting_search import Range, go_on, read_search, search
 from keras_prokt.runs.spec import RunSpec
@@ -243,7 +243,7 @@ def test_a_choice_that_another_process_measures_is_waited_for(pretended, tmp_pat
                 pass
         pretended._add_test(folder)
 
-    monkeypatch.setattr(training_run, "add_test", busy_at_first)
+    monkeypatch.setattr(finished_run, "add_test", busy_at_first)
     found, done, _ = carry_out(tmp_path / "s")
     assert len(tries) == 2 and done.refused == {} and found["chosen"] == "lambda=0.6"
     assert is_tested(tmp_path / "s") == ["lambda-0.6-seed-0"]

@@ -10,8 +10,8 @@ from small_cifar import TINY, keep_images
 from keras_prokt import load_student, models
 from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.runs import RunSpec, resume, run
+from keras_prokt.runs.finished_run import evaluate_run, export_run
 from keras_prokt.runs.task import prepare
-from keras_prokt.runs.training_run import evaluate_run, export_run
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"

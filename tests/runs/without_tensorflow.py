@@ -46,7 +46,7 @@ def main(given):
     from pieces import StopLater
 
     from keras_prokt.runs import RunSpec, resume, run
-    from keras_prokt.runs.training_run import evaluate_run
+    from keras_prokt.runs.finished_run import evaluate_run
 
     spec = RunSpec.resolve(given["app"], given["method"], backend="jax", **given["settings"])
     spec.check_without_keras()
