@@ -1,66 +1,42 @@
-"""What another thread makes ahead of whoever wants it; imports no Keras."""
+"""Results made ahead of whoever wants them, by threads; imports no Keras."""
 
-import queue
-import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-BATCHES = 4
-"""Batches that are made ahead at most."""
+THREADS = 2
+"""Calls that run at the same time: while one waits for images to be decoded, another mirrors and
+normalises. The decoding itself has a thread a core."""
+
+READY = 4
+"""Results that may wait, or be on their way."""
 
 
-def made_ahead(
-    stream: Callable[[], Iterator[Any]], most: int = BATCHES
-) -> Callable[[], Iterator[Any]]:
-    """The same stream, whose next entries a thread makes while the last ones are used.
+def made_ahead(calls: Iterable[Callable[[], Any]]) -> Iterator[Any]:
+    """The results of some calls, in their order, of which threads make the next ones meanwhile.
 
-    The thread ends with the stream, or when whoever reads it closes it.
+    The threads end with the last result, or when whoever reads them closes the iterator.
 
     Args:
-        stream: Returns an iterator.
-        most: Entries that may wait.
+        calls: Functions without arguments, of which none depends on another.
 
     Example:
 
+    >>> from functools import partial
     >>> from keras_prokt.data.ahead import made_ahead
-    >>> list(made_ahead(lambda: iter("abc"))())
-    ['a', 'b', 'c']
+    >>> list(made_ahead(partial(pow, 2, number) for number in range(4)))
+    [1, 2, 4, 8]
     """
-
-    def stream_ahead() -> Iterator[Any]:
-        waiting: queue.Queue[tuple[str, Any]] = queue.Queue(most)
-        is_over = threading.Event()
-
-        def put(entry: tuple[str, Any]) -> bool:
-            while not is_over.is_set():
-                try:
-                    waiting.put(entry, timeout=0.1)
-                    return True
-                except queue.Full:
-                    continue
-            return False
-
-        def make() -> None:
-            try:
-                for value in stream():
-                    if not put(("value", value)):
-                        return
-                put(("end", None))
-            except BaseException as error:  # raised again where the entry is wanted
-                put(("error", error))
-
-        thread = threading.Thread(target=make, daemon=True, name="keras_prokt-ahead")
-        thread.start()
+    waiting: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(THREADS, "keras_prokt-ahead") as pool:
         try:
-            while True:
-                kind, value = waiting.get()
-                if kind == "end":
-                    return
-                if kind == "error":
-                    raise value
-                yield value
+            for call in calls:
+                waiting.append(pool.submit(call))
+                if len(waiting) >= READY:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         finally:
-            is_over.set()
-            thread.join()
-
-    return stream_ahead
+            for future in waiting:
+                future.cancel()

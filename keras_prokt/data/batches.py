@@ -4,8 +4,10 @@ That is what exact resuming needs: a run continued in epoch 7 sees in epoch 7 wh
 uninterrupted run saw.
 """
 
+import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -303,9 +305,19 @@ class Batches:
 
     def epoch(self, epoch: int = 0) -> Iterator[tuple[Any, ...]]:
         """The batches of one epoch."""
+        return (make() for make in self._makers(epoch))
+
+    def _makers(self, epoch: int) -> Iterator[Callable[[], tuple[Any, ...]]]:
+        """What makes each batch of one epoch; none depends on another."""
         for number, indices in enumerate(self.batch_indices(epoch)):
             seed = [self.seed, 2, epoch, number]
-            yield self.batch(indices, np.random.default_rng(seed) if self.shuffle else None)
+            generator = np.random.default_rng(seed) if self.shuffle else None
+            yield functools.partial(self.batch, indices, generator)
+
+    def _stream(self, epochs: Iterable[int]) -> Iterator[tuple[Any, ...]]:
+        """The batches of some epochs, made ahead where reading takes long."""
+        makers = (make for epoch in epochs for make in self._makers(epoch))
+        return made_ahead(makers) if self._reads_slowly else (make() for make in makers)
 
     def for_training(self, first_epoch: int = 0) -> Any:
         """What `fit(x=..., steps_per_epoch=len(self))` takes: epochs without end.
@@ -318,19 +330,17 @@ class Batches:
         """
 
         def stream() -> Iterator[tuple[Any, ...]]:
-            epoch = first_epoch
-            while True:
-                yield from self.epoch(epoch)
-                epoch += 1
+            return self._stream(itertools.count(first_epoch))
 
-        if self._reads_slowly:
-            stream = made_ahead(stream)
         data_set = backends.current().data_set(stream, self._signature)
         return stream() if data_set is None else data_set
 
     def for_evaluation(self) -> Any:
         """What `validation_data=`, `evaluate` and `predict` take, as often as wanted."""
-        stream = made_ahead(self.epoch) if self._reads_slowly else self.epoch
+
+        def stream() -> Iterator[tuple[Any, ...]]:
+            return self._stream([0])
+
         data_set = backends.current().data_set(stream, self._signature, len(self))
         return _EvaluationBatches(self) if data_set is None else data_set
 

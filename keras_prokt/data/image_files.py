@@ -53,8 +53,8 @@ def decode_image(content: bytes, size: tuple[int, int] | None = None) -> np.ndar
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             image.load()
-            turned = ImageOps.exif_transpose(image)
-            picture = _eight_bits(turned)
+            ImageOps.exif_transpose(image, in_place=True)
+            picture = _eight_bits(image)
             if size is not None and picture.size != size[::-1]:
                 picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
             return np.asarray(picture)
@@ -82,7 +82,7 @@ def _eight_bits(image):
         image = Image.fromarray((values >> 8).astype("uint8"))
     if image.mode == "P":
         image = image.convert("RGBA")  # of a transparent palette Pillow warns otherwise
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def size_of_image(path: Path) -> tuple[int, int] | None:

@@ -31,7 +31,7 @@ CHOICES = ("auto", "always", "never")
 SHARE_OF_DISK = 0.5
 """Of the free disk, what decoded images may take with "auto"."""
 
-_PIECE = 32
+_PIECE = 8
 """Images that a thread decodes before it looks for more."""
 
 
@@ -91,8 +91,7 @@ class ImageRows(Rows):
             for row in piece:
                 images[row] = decode_image(self._source.read(int(numbers[row])), self._size)
 
-        # Of a batch each thread gets an equal share.
-        for _ in _pool().map(decode, _pieces(len(numbers), -(-len(numbers) // _threads()))):
+        for _ in _pool().map(decode, _pieces(len(numbers), _PIECE)):
             pass
         return images
 
@@ -255,8 +254,8 @@ def _for_each(count: int, function: Callable[[int], None]) -> None:
 
     pieces = list(_pieces(count, _PIECE))
     # A few at a time: a future for each of a million images would fill the memory.
-    for start in range(0, len(pieces), 256):
-        for _ in _pool().map(of_piece, pieces[start : start + 256]):
+    for start in range(0, len(pieces), 1024):
+        for _ in _pool().map(of_piece, pieces[start : start + 1024]):
             pass
 
 
