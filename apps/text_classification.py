@@ -263,7 +263,7 @@ def glue_test_data(task: str, request: TaskRequest, role: str = "student") -> di
     else:
         train = load_glue(task, "train", data_dir=request.data_dir)
         tokenizer = _own_tokenizer(train.columns, student.own_pieces)
-    reader = _Reader(tokenizer, _max_length(request, student, is_pair=is_pair))
+    reader = _Reader(tokenizer, longest_sequence(request, student, is_pair=is_pair))
     return {
         name: Batches(
             reader.read(JOINT_INPUTS if role == "teacher" else student.inputs, split.columns),
@@ -423,7 +423,7 @@ def text_task(
     from keras_prokt.models.bert import bert_tokenizer
 
     is_pair = len(parts["train"].columns) == 2
-    max_length = _max_length(request, student, is_pair=is_pair)
+    max_length = longest_sequence(request, student, is_pair=is_pair)
     readers = {"teacher": _Reader(bert_tokenizer(request.teacher), max_length)}
     readers["student"] = readers["teacher"]
     if student.own_pieces is not None:
@@ -432,7 +432,7 @@ def text_task(
     elif student.preset != request.teacher:
         tokenizer = bert_tokenizer(student.preset)
         # What reads alike is read once, and the two models' positions are the same words.
-        if not _read_alike(tokenizer, readers["teacher"].tokenizer):
+        if not read_alike(tokenizer, readers["teacher"].tokenizer):
             readers["student"] = _Reader(tokenizer, max_length)
     vocabulary_size = readers["student"].tokenizer.vocabulary_size()
     batches = {
@@ -541,38 +541,57 @@ def prepared_text_task(request: TaskRequest, *, is_pair: bool) -> Task:
     )
 
 
-def student_of(request: TaskRequest, *, is_pair: bool) -> TextStudent:
+class Networks(NamedTuple):
+    """What models of a task on text are made by."""
+
+    bilstm: Callable[[int, int], Any]
+    """A bi-LSTM for so many classes and word pieces."""
+    bert: Callable[..., Any]
+    """A BERT for a preset and so many classes, and as students are asked for `layers`, `width`."""
+
+
+def student_of(
+    request: TaskRequest, *, is_pair: bool, networks: Networks | None = None
+) -> TextStudent:
     """The student that is asked for.
+
+    Args:
+        request: What the app is asked for.
+        is_pair: Whether the task is one of pairs.
+        networks: What makes it; `None`: those that classify texts.
 
     Raises:
         ValueError: If there is none of that name.
     """
     name, teacher = request.student, request.teacher
+    make = networks or Networks(partial(_bilstm, is_pair), _bert)
     if match := re.fullmatch(r"bilstm(?:-([1-9]\d*))?", name):
         inputs = SEPARATE_INPUTS if is_pair else SENTENCE_INPUTS
         own_pieces = None if match[1] is None else int(match[1])
-        build = partial(_bilstm, is_pair)
-        return TextStudent(build, inputs, teacher, own_pieces, is_bert=False)
+        return TextStudent(make.bilstm, inputs, teacher, own_pieces, is_bert=False)
     if match := re.fullmatch(r"bert-([1-9]\d*)(?:-([1-9]\d*))?", name):
         layers, width = (None if number is None else int(number) for number in match.groups())
         return TextStudent(
-            lambda classes, _: _bert(teacher, classes, layers, width),
+            lambda classes, _: make.bert(teacher, classes, layers, width),
             JOINT_INPUTS,
             teacher,
             is_cut_from_teacher=width is None,
         )
     if "/" in name or name.startswith("bert_") or os.path.isdir(name):
-        return TextStudent(lambda classes, _: _bert(name, classes), JOINT_INPUTS, name)
+        return TextStudent(lambda classes, _: make.bert(name, classes), JOINT_INPUTS, name)
     known = ["bilstm", "bilstm-8000", "bert-6", "bert-3", "bert-4-312"]
     raise ValueError(unknown_name("a student", name, known, " or a BERT preset or directory"))
 
 
-def checked_student(request: TaskRequest, *, is_pair: bool) -> TextStudent:
+def checked_student(
+    request: TaskRequest, *, is_pair: bool, networks: Networks | None = None
+) -> TextStudent:
     """The student that is asked for, after all checks of both models that need no Keras.
 
     Args:
         request: What the app is asked for.
         is_pair: Whether the task is one of pairs.
+        networks: As in `student_of`.
 
     Returns:
         As `student_of`.
@@ -581,7 +600,7 @@ def checked_student(request: TaskRequest, *, is_pair: bool) -> TextStudent:
         ValueError: If there is no such student, a local checkpoint is not whole, or one of the
             models cannot read such texts.
     """
-    student = student_of(request, is_pair=is_pair)
+    student = student_of(request, is_pair=is_pair, networks=networks)
     if student.own_pieces is not None:
         check_size(student.own_pieces)
     if request.max_length is not None:
@@ -666,7 +685,7 @@ def _batches(
     return batches if shuffle else batches.longest_first()
 
 
-def _max_length(request: TaskRequest, student: TextStudent, *, is_pair: bool) -> int:
+def longest_sequence(request: TaskRequest, student: TextStudent, *, is_pair: bool) -> int:
     """Word pieces a sequence: as asked for, or what is usual and both models can read.
 
     Raises:
@@ -708,7 +727,8 @@ def _check_shortest(max_length: int, *, is_pair: bool) -> None:
         )
 
 
-def _read_alike(one: Any, other: Any) -> bool:
+def read_alike(one: Any, other: Any) -> bool:
+    """Whether two tokenizers give the same ids to all texts."""
     settings = [(t.get_vocabulary(), t.lowercase, t.strip_accents) for t in (one, other)]
     return settings[0] == settings[1]
 

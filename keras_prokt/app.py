@@ -216,12 +216,14 @@ class App:
         can_hold_out: Whether rows of the training set can be held out to choose on.
         can_prepare: Whether `prepare` takes data and checkpoints from the folder `prepared`.
         reads_text: Whether the models read texts, cut at `max_length`.
-        reads_table: Whether the data is the user's own table of texts: `dataset` and what goes
-            with it.
+        reads_table: Whether the data is the user's own table of texts, or file of sentences:
+            `dataset` and what goes with it.
+        names_columns: Whether the columns of that table have to be named.
         reads_images: Whether the data is images of the user's own: `dataset`, and how its images
             are read.
         predict_table: Classifies a table by the student of a run; as
             `keras_prokt_apps.text_predictions.predict_table`. `None` where nothing does.
+        predictions_file: Which file that writes, unless another one is named.
         write_submission: Writes predictions in the form of a benchmark's site; as
             `keras_prokt_apps.glue.submission.write_submission`. `None` where nothing does.
         suggest: Makes settings that follow from those that a user gives, such as the size of the
@@ -248,7 +250,9 @@ class App:
     reads_text: bool = False
     reads_table: bool = False
     reads_images: bool = False
+    names_columns: bool = True
     predict_table: Callable[..., int] | None = None
+    predictions_file: str = "predictions.csv"
     write_submission: Callable[..., Any] | None = None
     suggest: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     check: Callable[[TaskRequest], None] | None = None

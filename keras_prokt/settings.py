@@ -303,12 +303,12 @@ def settings_of(part: type) -> dict[str, Setting]:
 
 
 def _own_data(help: str, kind: type = str, **metadata: Any) -> Any:
-    advice = "the app brings its own data: use app 'text' or 'images' for yours"
+    advice = "the app brings its own data: use app 'text', 'tokens' or 'images' for yours"
     return setting(help, kind, of_apps="reads_own_data", advice_for_apps=advice, **metadata)
 
 
 def _columns(help: str, kind: type = str, **metadata: Any) -> Any:
-    advice = "its data is no table of texts: use app 'text' for one"
+    advice = "its data is no table of texts: use app 'text' or 'tokens' for one"
     return setting(help, kind, of_apps="reads_table", advice_for_apps=advice, **metadata)
 
 
@@ -344,7 +344,8 @@ class DataSettings:
         advice_for_apps="its validation examples are never trained on",
     )
     dataset: str | None = _own_data(
-        "Your data: a table (.csv, .tsv, .jsonl, .parquet), tfds:NAME, or of app images a folder.",
+        "Your data: a table (.csv, .tsv, .jsonl, .parquet), tfds:NAME, of app tokens .conll, of app "
+        "images a folder.",
         is_file=True,
         is_listed=False,
     )

@@ -161,10 +161,10 @@ def _shown(value: float | None, digits: int) -> str:
 
 @click.command()
 @click.argument("run")
-@click.option("--dataset", help="A table of texts: .csv, .tsv, .jsonl or .parquet.")
+@click.option("--dataset", help="A table of texts, or sentences of app tokens.")
 @click.option("--text", "text_columns", help="Its column of texts; of pairs FIRST,SECOND.")
-@click.option("--out", help="The CSV of predictions. [default: predictions.csv]")
-@click.option("--overwrite", is_flag=True, help="Replace that CSV if it exists.")
+@click.option("--out", help="The file of predictions. [default: predictions.csv or .conll]")
+@click.option("--overwrite", is_flag=True, help="Replace that file if it exists.")
 @click.option("--glue", metavar="FOLDER", help="Where GLUE's files go; made if there is none.")
 @click.option("--data-dir", help="Directory of GLUE's data. [default: that of the run]")
 @model_option
@@ -181,9 +181,10 @@ def predict(
     """Classify the texts of a table, or GLUE's test data, by the saved student or teacher of a run.
 
     With --dataset, a CSV with the class and the probabilities of each row; --text is by default as
-    in the run. With --glue, the files that GLUE's site takes, of the test examples whose labels
-    GLUE hides. Runs on other tasks fill the same folder; submission.zip in it holds all of GLUE's
-    files that lie there, checked, and what is still missing is named.
+    in the run. Of app tokens it is a file with each word and its tag. With --glue, the files that
+    GLUE's site takes, of the test examples whose labels GLUE hides. Runs on other tasks fill the
+    same folder; submission.zip in it holds all of GLUE's files that lie there, checked, and what is
+    still missing is named.
 
     \b
       keras-prokt predict runs/text-prokt-1 --dataset new.csv --out classes.csv
@@ -216,7 +217,7 @@ def predict(
             columns = None
             if text_columns is not None:
                 columns = parse_text_columns(text_columns, dataset)
-            out = "predictions.csv" if out is None else out
+            out = app.predictions_file if out is None else out
             count = app.predict_table(
                 run, dataset, out, text_columns=columns, overwrite=overwrite, model=model
             )

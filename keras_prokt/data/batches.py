@@ -63,6 +63,8 @@ class Batches:
         origin: Which rows of the user's data these are, before it was divided; by default all of
             it in its order.
         targets: Stored outputs of a teacher, float32 `(n, width)`, the part `target` of a batch.
+        labels_per_position: Whether labels `(n, longest)` belong to the positions of the ragged
+            inputs; a batch has as many of them as of these, padding included.
 
     Raises:
         ValueError: If lengths differ, the batch size is not positive, or nothing is there.
@@ -92,6 +94,7 @@ class Batches:
         on_device: bool = False,
         origin: Origin | None = None,
         targets: np.ndarray | None = None,
+        labels_per_position: bool = False,
     ):
         if batch_size < 1:
             raise ValueError(f"Expected a batch size of at least 1, received {batch_size!r}.")
@@ -120,6 +123,7 @@ class Batches:
         count = len(self.labels)
         self.origin = Origin(np.arange(count), count) if origin is None else origin
         self.targets = targets
+        self.labels_per_position = bool(labels_per_position)
         ragged = [leaf for leaf in leaves if isinstance(leaf, list)]
         self._lengths = (
             np.max([[len(row) for row in leaf] for leaf in ragged], axis=0) if ragged else None
@@ -205,6 +209,7 @@ class Batches:
                 "shuffle": self.shuffle,
                 "origin": self.origin,
                 "targets": self.targets,
+                "labels_per_position": self.labels_per_position,
                 **changed,
             },
         )
@@ -279,6 +284,9 @@ class Batches:
         target = None if self.targets is None else self.targets[indices]
         inputs, labels = self._inputs_and_labels(indices, generator)
         inputs = self._with_target(inputs, target)
+        if self.labels_per_position:
+            assert self._lengths is not None
+            labels = labels[:, : self._padded_length(self._lengths[indices].max())]
         if self.sample_weight is None:
             return inputs, labels
         return inputs, labels, self.sample_weight[indices]
@@ -405,8 +413,11 @@ class Batches:
         ]
         inputs = _map(self.inputs, lambda leaf: specs.pop(0))
         target = None if self.targets is None else _spec(self.targets)
-        after = [labels] if self.sample_weight is None else [labels, self.sample_weight]
-        return (self._with_target(inputs, target), *map(_spec, after))
+        label = _spec(labels)
+        if self.labels_per_position:
+            label = keras.KerasTensor((None, None), label.dtype)
+        weights = () if self.sample_weight is None else (_spec(self.sample_weight),)
+        return (self._with_target(inputs, target), label, *weights)
 
 
 class _EvaluationBatches(keras.utils.PyDataset):

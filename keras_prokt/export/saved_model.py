@@ -133,7 +133,13 @@ class SavedModel(Format):
         def classify_raw(
             signature: Signature,
         ) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
-            return lambda raw: classify(signature.to_features(raw))
+            def answer(raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
+                predictions = classify(signature.to_features(raw))
+                if signature.to_answers is None:
+                    return predictions
+                return signature.to_answers(raw, predictions)
+
+            return answer
 
         raw = {} if front_end is None else front_end.signatures(inputs)
         for name, signature in raw.items():

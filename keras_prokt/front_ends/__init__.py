@@ -9,11 +9,13 @@ from typing import Any
 from keras_prokt.front_ends.base import FrontEnd, Signature
 from keras_prokt.front_ends.images import ImageFrontEnd
 from keras_prokt.front_ends.text import TextFrontEnd
+from keras_prokt.front_ends.words import WordFrontEnd
 from keras_prokt.names import is_known, unknown_name
 
 FRONT_ENDS: dict[str, type[FrontEnd]] = {
     "images": ImageFrontEnd,
     "text": TextFrontEnd,
+    "words": WordFrontEnd,
 }
 """Front end by its kind, as `front_end.json` of a run names it."""
 
@@ -69,6 +71,7 @@ __all__ = [
     "ImageFrontEnd",
     "Signature",
     "TextFrontEnd",
+    "WordFrontEnd",
     "from_json",
     "get",
 ]

@@ -24,10 +24,13 @@ class Signature:
         inputs: The `tf.TensorSpec` of each raw input, by its name.
         to_features: Makes what the model reads, by the names of its inputs, out of the raw inputs
             by theirs; in operations of TensorFlow.
+        to_answers: Makes what is returned out of the raw inputs and what the model predicts;
+            `None`: the predictions are returned.
     """
 
     inputs: "Mapping[str, tf.TensorSpec]"
     to_features: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    to_answers: Callable[[Mapping[str, Tensor], dict[str, Tensor]], dict[str, Tensor]] | None = None
 
 
 class FrontEnd(abc.ABC):

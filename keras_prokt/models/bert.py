@@ -7,7 +7,7 @@ import difflib
 import importlib.util
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -170,6 +170,63 @@ def bert_classifier(
     )
     ```
     """
+    backbone = _encoder(preset, num_classes, layers, width, dropout, load_weights)
+    inputs = _inputs()
+    pooled = _pooled(backbone, inputs)
+    pooled = keras.layers.Dropout(dropout, name="pooled_dropout")(pooled)
+    return keras.Model(inputs, _logits(num_classes)(pooled), name=name)
+
+
+def bert_tagger(
+    preset: str,
+    num_classes: int,
+    *,
+    layers: Sequence[int] | int | None = None,
+    width: int | None = None,
+    dropout: float = 0.1,
+    load_weights: bool = True,
+    name: str = "bert_tagger",
+) -> keras.Model:
+    """A BERT encoder with a linear classifier on the state of each word piece.
+
+    Devlin et al. 2019 (arXiv 1810.04805), section 5.3. The encoder is that of `bert_classifier`.
+    Its pooler is not read, and may be missing from a directory, as from those of transformers'
+    taggers.
+
+    Args: as `bert_classifier`; the dropout is on the states before the classifier.
+
+    Returns:
+        A functional model with the inputs of `bert_classifier`. Output: float32 logits of shape
+        `(batch, length, num_classes)`, of the layer `"logits"`.
+
+    Raises:
+        ValueError: As `bert_classifier`.
+
+    Example:
+
+    ```python
+    teacher = bert_tagger("bert_base_en_uncased", num_classes=9)
+    ```
+    """
+    backbone = _encoder(preset, num_classes, layers, width, dropout, load_weights, pooler=False)
+    inputs = _inputs()
+    states = backbone({name: inputs[name] for name in backbone.input})
+    states = states["sequence_output"] if isinstance(states, dict) else states
+    states = keras.layers.Dropout(dropout, name="states_dropout")(states)
+    return keras.Model(inputs, _logits(num_classes)(states), name=name)
+
+
+def _encoder(
+    preset: str,
+    num_classes: int,
+    layers: Sequence[int] | int | None,
+    width: int | None,
+    dropout: float,
+    load_weights: bool,
+    *,
+    pooler: bool = True,
+) -> Encoder:
+    """The encoder of a model, after a check of its arguments; `pooler`: with its weights."""
     if num_classes < 2:
         raise ValueError(
             f"Expected num_classes of at least 2, received {num_classes}; "
@@ -182,26 +239,24 @@ def bert_classifier(
             f"Expected load_weights=False with a width, received width={width}; the preset's "
             "weights fit its own width alone."
         )
-    backbone = _load_backbone(preset, load_weights)
+    backbone = _load_backbone(preset, load_weights, pooler)
     if width is not None:
         backbone = _of_width(backbone, width)
     if layers is not None:
         backbone = _keep_layers(backbone, _layer_indices(layers, backbone.num_layers))
+    return backbone
 
-    inputs = {
-        key: keras.Input((None,), dtype="int32", name=key)
-        for key in ("token_ids", "padding_mask", "segment_ids")
-    }
-    pooled = _pooled(backbone, inputs)
-    pooled = keras.layers.Dropout(dropout, name="pooled_dropout")(pooled)
+
+def _inputs() -> dict[str, keras.KerasTensor]:
+    names = ("token_ids", "padding_mask", "segment_ids")
+    return {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+
+
+def _logits(num_classes: int) -> keras.layers.Dense:
     # Logits stay in float32 under mixed precision: every loss here reads them.
-    logits = keras.layers.Dense(
-        num_classes,
-        kernel_initializer=_initializer(),
-        dtype="float32",
-        name="logits",
-    )(pooled)
-    return keras.Model(inputs, logits, name=name)
+    return keras.layers.Dense(
+        num_classes, kernel_initializer=_initializer(), dtype="float32", name="logits"
+    )
 
 
 def _pooled(backbone: keras.Model, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -389,7 +444,7 @@ def _keep_layers(backbone: Encoder, indices: list[int]) -> Encoder:
     return smaller
 
 
-def _load_backbone(preset: str, load_weights: bool) -> Encoder:
+def _load_backbone(preset: str, load_weights: bool, pooler: bool = True) -> Encoder:
     preset, config = _read_config(preset)
     if load_weights:
         _check_weights_exist(preset, config)
@@ -406,19 +461,33 @@ def _load_backbone(preset: str, load_weights: bool) -> Encoder:
                     loader.converter.convert_weights(backbone, tensors, config)
             return backbone
         exact = _EXACT_GELU[config.get("hidden_act", "gelu")]
-        return loader.load_backbone(
+        backbone = loader.load_backbone(
             ExactGeluBertBackbone if exact else BertBackbone,
-            load_weights,
+            load_weights and pooler,
             # keras-hub's converter leaves these two at its defaults.
             dropout=config.get("hidden_dropout_prob", 0.1),
             num_segments=config.get("type_vocab_size", 2),
             name="backbone",
         )
+        if load_weights and not pooler:
+            with _WithoutPooler(preset) as tensors:
+                loader.converter.convert_weights(backbone, tensors, config)
+        return backbone
     except _LOAD_ERRORS as error:
         raise ValueError(
             f"Expected readable BERT weights in preset {preset!r}, received {_one_line(error)}; "
             "download the preset again or check its files."
         ) from error
+
+
+class _WithoutPooler(SafetensorLoader):
+    """Weights of a BERT whose pooler keeps those that it has."""
+
+    def port_weight(
+        self, keras_variable: Any, hf_weight_key: str, hook_fn: Callable[..., Any] | None = None
+    ) -> None:
+        if not hf_weight_key.startswith("pooler."):
+            super().port_weight(keras_variable, hf_weight_key, hook_fn)
 
 
 class _WithoutPrefix(SafetensorLoader):

@@ -1,4 +1,4 @@
-"""The one-layer bidirectional LSTM students of the paper's text experiments."""
+"""The one-layer bidirectional LSTM students of the paper's text experiments, and a tagger."""
 
 from collections.abc import Callable
 from typing import Any
@@ -200,6 +200,45 @@ def bilstm_pair(
     return keras.Model({**first, **second}, logits, name=name)
 
 
+def bilstm_tagger(
+    num_classes: int,
+    *,
+    vocabulary_size: int = 30522,
+    embedding_dim: int = 300,
+    units: int = 300,
+    dropout: float = 0.4,
+    name: str = "bilstm_tagger",
+) -> keras.Model:
+    """`bilstm` with a linear classifier on the state of each word piece in place of the maximum.
+
+    Args: as `bilstm`.
+
+    Returns:
+        A functional model with the inputs of `bilstm`. Output: float32 logits of shape
+        `(batch, length, num_classes)`, of the layer `"logits"`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_prokt.models.bilstm import bilstm_tagger
+    >>> model = bilstm_tagger(5, vocabulary_size=100, embedding_dim=8, units=4)
+    >>> ids = np.array([[2, 7, 9, 3]], dtype="int32")
+    >>> tuple(model({"token_ids": ids, "padding_mask": np.ones_like(ids)}).shape)
+    (1, 4, 5)
+    """
+    _check_arguments(num_classes, vocabulary_size, embedding_dim, units, dropout)
+    inputs = _sentence_inputs()
+    encode = _states_encoder(vocabulary_size, embedding_dim, units, dropout)
+    # Logits stay in float32 under mixed precision: every loss here reads them.
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(
+        encode(inputs["token_ids"], inputs["padding_mask"])
+    )
+    return keras.Model(inputs, logits, name=name)
+
+
 def _check_arguments(
     num_classes: int, vocabulary_size: int, embedding_dim: int, units: int, dropout: float
 ) -> None:
@@ -224,6 +263,19 @@ def _sentence_inputs(suffix: str = "") -> dict[str, keras.KerasTensor]:
 def _sentence_encoder(
     vocabulary_size: int, embedding_dim: int, units: int, dropout: float
 ) -> Callable[[Tensor, Tensor], Tensor]:
+    """A function from token ids and padding mask to the maximum over the states of a sentence."""
+    states = _states_encoder(vocabulary_size, embedding_dim, units, dropout)
+    max_over_time = MaskedMaxPooling(name="max_over_time")
+
+    def encode(token_ids: Tensor, padding_mask: Tensor) -> Tensor:
+        return max_over_time(states(token_ids, padding_mask), padding_mask)
+
+    return encode
+
+
+def _states_encoder(
+    vocabulary_size: int, embedding_dim: int, units: int, dropout: float
+) -> Callable[[Tensor, Tensor], Tensor]:
     """A function from token ids and padding mask to states, with the same layers in every call."""
     embedding = keras.layers.Embedding(
         vocabulary_size,
@@ -236,11 +288,9 @@ def _sentence_encoder(
     # XLA off for the teacher as well.
     lstm = keras.layers.LSTM(units, return_sequences=True, use_cudnn=False, name="lstm")
     bidirectional = Bidirectional(lstm, name="bidirectional")
-    max_over_time = MaskedMaxPooling(name="max_over_time")
 
     def encode(token_ids: Tensor, padding_mask: Tensor) -> Tensor:
         x = embedding_dropout(embedding(token_ids))
-        x = bidirectional(x, mask=ops.not_equal(padding_mask, 0))
-        return max_over_time(x, padding_mask)
+        return bidirectional(x, mask=ops.not_equal(padding_mask, 0))
 
     return encode

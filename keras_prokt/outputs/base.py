@@ -495,10 +495,10 @@ class Output:
 
 
 class MeanOf(keras.metrics.Mean):
-    """Mean over examples of a function of labels and outputs.
+    """Mean over examples, or positions, of a function of labels and outputs.
 
     Args:
-        function: `(labels, outputs) -> (batch,)`.
+        function: `(labels, outputs) -> (batch,)`, or `(batch, *positions)`.
         name: Name of the metric.
     """
 
@@ -511,7 +511,14 @@ class MeanOf(keras.metrics.Mean):
         return self._function(y_true, y_pred)
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None) -> None:
-        super().update_state(self.example_values(y_true, y_pred), sample_weight=sample_weight)
+        values = self.example_values(y_true, y_pred)
+        if len(values.shape) > 1:
+            # Keras takes the mean of each example first, by which positions of batches that are
+            # padded to different lengths would count differently.
+            values = ops.reshape(values, (-1,))
+            if sample_weight is not None:
+                sample_weight = ops.reshape(sample_weight, (-1,))
+        super().update_state(values, sample_weight=sample_weight)
 
 
 class LossOf(keras.losses.Loss):

@@ -11,6 +11,7 @@ from keras_prokt.data.columns import Column, columns_of
 from keras_prokt.outputs.base import KerasLosses, MeanOf, Output
 from keras_prokt.outputs.classes import Classes, first_bad_label
 from keras_prokt.outputs.divergence import kl_divergence
+from keras_prokt.outputs.entity_f1 import EntityF1
 from keras_prokt.outputs.keras_losses import is_one_of
 from keras_prokt.outputs.label_arrays import HINT, as_numpy, check_numbers
 from keras_prokt.outputs.smoothing import SmoothedCrossEntropy
@@ -49,6 +50,7 @@ class Positions(Output):
         advice=_OF_CLASSES.advice,
     )
     main_metric = "accuracy"
+    more_metrics = {"entity_f1": EntityF1}
     faults = {
         "labels": (
             "Expected integer labels in [0, {width}) or one-hot rows of width {width} at each "

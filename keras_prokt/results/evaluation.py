@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_prokt import backends, outputs
 from keras_prokt.data.batches import Batches, inputs_of
+from keras_prokt.data.text_table import UNLABELLED
 from keras_prokt.distillers import StudentOnly
 from keras_prokt.models.as_logits import as_logits_if_seen
 from keras_prokt.outputs import Output
@@ -29,7 +30,8 @@ class Evaluation:
         metrics: The metrics by name, `loss` (on the labels: the cross entropy in nats, of classes)
             and `seconds` of the pass.
         answers: `Output.answers` of each example, shape `(examples,)` or `(examples, width)`, in
-            the order of the data: of classes their indices.
+            the order of the data: of classes their indices. Where positions have no label, those of
+            each position that has one.
         right_answers: The labels in the same form.
         scores: `Output.scores` that are no `metrics`, by name.
         best_constant: The first of the metrics, of the model that answers all examples alike, as
@@ -78,20 +80,17 @@ def evaluate(
     wrapper.compile()
     measured = {}
     for part, batches in parts.items():
-        data = batches.for_evaluation()
-        # Compiles, so that the time is that of the pass.
-        wrapper.predict(backends.current().enough_to_compile(data, len(batches)), verbose=0)
-        started = time.perf_counter()
-        logits = wrapper.predict(data, verbose=0)
-        seconds = time.perf_counter() - started
+        logits, seconds = _predicted(wrapper, batches)
+        kind = kind.for_outputs(logits.shape[1:])
+        labelled = labelled_positions(batches.labels, kind)
         labels = checked_labels(batches.labels, kind, logits.shape[-1], f"{part} ")
         outputs_of_part = ops.cast(ops.convert_to_tensor(logits), "float32")
-        values = _metrics_of(labels, outputs_of_part, metrics, kind)
+        values = _metrics_of(labels, outputs_of_part, metrics, kind, labelled)
         right = kind.right_answers(labels, logits.shape[-1])
         answers = kind.answers(outputs_of_part)
         measured[part] = Evaluation(
             {**values, "seconds": seconds},
-            *map(_array, (answers, right)),
+            *(_array(tensor, labelled) for tensor in (answers, right)),
             {k: v for k, v in kind.scores(labels, outputs_of_part).items() if k not in values},
             chance(batches.labels, logits.shape[-1], next(iter(values)), output),
             kind.report(labels, outputs_of_part),
@@ -99,8 +98,43 @@ def evaluate(
     return measured
 
 
+def _predicted(wrapper: keras.Model, batches: Batches) -> tuple[np.ndarray, float]:
+    """A model's outputs for all examples, and the seconds of the pass.
+
+    Behind the positions of a batch there are zeros, where those of others are more.
+    """
+    data = batches.for_evaluation()
+    # Compiles, so that the time is that of the pass.
+    if not batches.labels_per_position:
+        wrapper.predict(backends.current().enough_to_compile(data, len(batches)), verbose=0)
+        started = time.perf_counter()
+        logits = wrapper.predict(data, verbose=0)
+        return logits, time.perf_counter() - started
+    wrapper.predict_on_batch(next(batches.epoch())[0])
+    started = time.perf_counter()
+    predicted = [wrapper.predict_on_batch(inputs) for inputs, *_ in batches.epoch()]
+    seconds = time.perf_counter() - started
+    length = batches.labels.shape[1]
+    padded = [np.pad(one, ((0, 0), (0, length - one.shape[1]), (0, 0))) for one in predicted]
+    return np.concatenate(padded), seconds
+
+
+def labelled_positions(labels: np.ndarray, kind: Output) -> np.ndarray | None:
+    """Which positions of a data set have a label, booleans; `None` if there are no others.
+
+    Args:
+        labels: The labels, `UNLABELLED` at positions without one.
+        kind: What the outputs mean.
+    """
+    if kind.example_axes == 1 or not (labels == UNLABELLED).any():
+        return None
+    return kind.fill_unlabelled(labels, labels.shape[-1], UNLABELLED, np)[1]
+
+
 def checked_labels(labels: np.ndarray, kind: Output, width: int, which: str = "") -> Tensor:
     """Labels of a whole data set in the form that the kind's other methods take.
+
+    Positions without a label get one that is valid.
 
     Args:
         labels: The labels.
@@ -112,6 +146,8 @@ def checked_labels(labels: np.ndarray, kind: Output, width: int, which: str = ""
         ValueError: If they do not fit the outputs.
     """
     kind.check_form(labels, width, which)
+    if labelled_positions(labels, kind) is not None:
+        labels, _ = kind.fill_unlabelled(labels, width, UNLABELLED, np)
     kind.check_values(labels, width, which)
     return kind.checked(ops.convert_to_tensor(labels), width)[0]
 
@@ -141,8 +177,9 @@ def metrics_of(
     0.5
     """
     kind = outputs.get(output)
+    labelled = labelled_positions(labels, kind)
     labels = checked_labels(labels, kind, logits.shape[-1])
-    return _metrics_of(labels, ops.convert_to_tensor(logits), metrics, kind)
+    return _metrics_of(labels, ops.convert_to_tensor(logits), metrics, kind, labelled)
 
 
 def chance(labels: np.ndarray, width: int, metric: str, output: str = "classes") -> float | None:
@@ -174,7 +211,11 @@ def chance(labels: np.ndarray, width: int, metric: str, output: str = "classes")
 
 
 def _metrics_of(
-    labels: Tensor, logits: Tensor, names: Sequence[str], kind: Output
+    labels: Tensor,
+    logits: Tensor,
+    names: Sequence[str],
+    kind: Output,
+    labelled: np.ndarray | None,
 ) -> dict[str, float]:
     logits = ops.cast(logits, "float32")
     width = logits.shape[-1]
@@ -184,22 +225,32 @@ def _metrics_of(
     values = {}
     for name in names:
         if name in reported:
-            values[name] = _value(reported[name], labels, logits)
+            values[name] = _value(reported[name], labels, logits, labelled)
         else:
-            values[name] = _value(asked_for[log_name(name)], labels, kind.for_metrics(logits))
+            predictions = kind.for_metrics(logits)
+            values[name] = _value(asked_for[log_name(name)], labels, predictions, labelled)
     losses = kind.default_loss(labels, width).call(labels, logits)
-    values["loss"] = float(_array(losses).mean(dtype="float64"))
+    values["loss"] = float(_array(losses, labelled).mean(dtype="float64"))
     return values
 
 
-def _value(metric: keras.metrics.Metric, labels: Tensor, predictions: Tensor) -> float:
+def _value(
+    metric: keras.metrics.Metric,
+    labels: Tensor,
+    predictions: Tensor,
+    labelled: np.ndarray | None,
+) -> float:
     if isinstance(metric, MeanOf):  # its own sums are float32
-        return float(_array(metric.example_values(labels, predictions)).mean(dtype="float64"))
-    metric.update_state(labels, predictions)
+        values = metric.example_values(labels, predictions)
+        return float(_array(values, labelled).mean(dtype="float64"))
+    weight = None if labelled is None else labelled.astype("float32")
+    metric.update_state(labels, predictions, sample_weight=weight)
     return float(ops.convert_to_numpy(metric.result()))
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    """As NumPy has it; one value an example without an axis of its own."""
+def _array(tensor: Tensor, labelled: np.ndarray | None) -> np.ndarray:
+    """As NumPy has it, of positions that have a label; one value an example without an axis."""
     array = ops.convert_to_numpy(tensor)
+    if labelled is not None:
+        return array[labelled]
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array

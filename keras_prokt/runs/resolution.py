@@ -199,7 +199,7 @@ def check_combinations(app: App, method: Method, given: Mapping[str, Any]) -> No
                 )
     if app.reads_own_data:
         needed: tuple[str, ...] = ("dataset",)
-        if app.reads_table:
+        if app.reads_table and app.names_columns:
             needed = ("dataset", "text_columns", "label_column")
         missing = [name for name in needed if name not in given]
         if missing and any(name in given for name in (*needed, "validation", "test")):

@@ -115,6 +115,12 @@ def _make_labels_wrong(task: Task, spec: RunSpec) -> None:
 
 def _add_teacher_outputs(task: Task, spec: RunSpec) -> None:
     """Gives each training example the stored outputs of its row in the user's data."""
+    if outputs.get(task.output).example_axes > 1:
+        raise SettingError(
+            f"Expected no {argument('teacher_outputs')} with app {spec.app!r}, received "
+            f"{spec.teacher_outputs!r}; a row is stored of an example, and its outputs are one of "
+            f"each position: give the teacher itself ({argument('teacher_init')})."
+        )
     transform = task.train.transform
     if spec.teacher_is_stored and transform and transform.draw(1, np.random.default_rng(0)):
         raise SettingError(

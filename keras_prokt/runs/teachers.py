@@ -201,7 +201,15 @@ def _train_teacher(run: Run, key: dict[str, Any], files: dict[int, str]) -> None
 
 def trainer_of_teacher(run: Run, teacher: keras.Model, name: str | None = None) -> StudentOnly:
     """What trains a teacher of a run on the labels alone, not compiled."""
-    return StudentOnly(teacher, output=run.output.id, student_inputs=teacher_part, name=name)
+    # It trains on the examples with a label, of whose positions some may have none.
+    has_positions = run.output.example_axes > 1
+    return StudentOnly(
+        teacher,
+        output=run.output.id,
+        ignore_class=run.ignore_class if has_positions else None,
+        student_inputs=teacher_part,
+        name=name,
+    )
 
 
 def _keep(folder: Path, key: dict[str, Any], files: Mapping[str, Path]) -> None:

@@ -12,7 +12,6 @@ from keras_prokt import outputs
 from keras_prokt.app import App, Task, get_app
 from keras_prokt.callbacks import ResumableBackup
 from keras_prokt.data.batches import Batches
-from keras_prokt.data.text_table import UNLABELLED
 from keras_prokt.distillers import Distiller
 from keras_prokt.files import cache_folder
 from keras_prokt.methods import REGIMES, Method, parse_method
@@ -27,7 +26,7 @@ from keras_prokt.runs.spec import RunSpec, without_places
 from keras_prokt.runs.stopping import Stop, Stopped
 from keras_prokt.runs.task import digests, prepare, seeded, teacher_files
 from keras_prokt.runs.trained_part import trained_in_part
-from keras_prokt.runs.unlabelled import labelled_only, labelled_rows
+from keras_prokt.runs.unlabelled import ignore_class_of, labelled_only, labelled_rows
 
 OTHER_SEED = 1_000_003
 """Added to the seed of a network that must not start like another of the same architecture."""
@@ -128,8 +127,8 @@ class Run:
 
     @property
     def ignore_class(self) -> int | None:
-        """The label of training rows without one; `None` if all have one."""
-        return None if self.num_labelled == self.task.train.num_examples else UNLABELLED
+        """The label of training rows, or positions, without one; `None` if all have one."""
+        return ignore_class_of(self.task.train, self.output)
 
     @functools.cached_property
     def has_trained_teacher(self) -> bool:

@@ -8,6 +8,7 @@ from keras_prokt.app import Task
 from keras_prokt.data.batches import Batches
 from keras_prokt.data.text_table import UNLABELLED
 from keras_prokt.methods import REGIMES, parse_method
+from keras_prokt.outputs import Output
 from keras_prokt.runs.progress import say
 from keras_prokt.settings import SettingError, argument
 
@@ -22,6 +23,13 @@ def labelled_only(batches: Batches) -> Batches:
     """The examples with a label; of a data set that has one everywhere, the same object."""
     rows = labelled_rows(batches)
     return batches if rows.all() else batches.taking(np.flatnonzero(rows))
+
+
+def ignore_class_of(batches: Batches, kind: Output) -> int | None:
+    """The label of what has none, an example or one of its positions; `None` if all have one."""
+    if kind.example_axes > 1:
+        return UNLABELLED if (batches.labels == UNLABELLED).any() else None
+    return None if labelled_rows(batches).all() else UNLABELLED
 
 
 def hide_labels(task: Task, spec: Any) -> None:

@@ -231,3 +231,26 @@ def test_the_digest_is_that_of_the_data():
     plain = Batches(images, np.zeros(3), batch_size=2)
     assert plain.digest("teacher") == plain.with_index().digest("teacher")
     assert plain.digest() != Batches(images + 1, np.zeros(3), batch_size=2).digest()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_labels_of_positions_are_as_many_as_those_of_the_inputs(shuffle):
+    rows = [np.arange(1, 1 + length, dtype="int32") for length in (3, 7, 2, 5, 4)]
+    labels = np.full((5, 9), -1, "int32")
+    for row, values in zip(labels, rows, strict=True):
+        row[: len(values)] = 10 * values
+    batches = Batches(
+        rows, labels, batch_size=2, shuffle=shuffle, max_length=9, labels_per_position=True
+    )
+    for data in (batches, batches.taking(np.array([1, 4])), batches.limited(3)):
+        for x, y in data.epoch():
+            assert x.shape == y.shape
+            np.testing.assert_array_equal(y, np.where(x == 0, -1, 10 * x))
+    read = [
+        (keras.ops.convert_to_numpy(x), keras.ops.convert_to_numpy(y))
+        for x, y in (
+            batches.for_evaluation() if keras.backend.backend() == "tensorflow" else batches.epoch()
+        )
+    ]
+    assert sum(len(y) for _, y in read) == 5
+    assert all(x.shape == y.shape for x, y in read)

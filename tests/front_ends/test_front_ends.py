@@ -6,16 +6,18 @@ import keras
 import pytest
 
 from keras_prokt import front_ends
-from keras_prokt.front_ends import FRONT_ENDS, ImageFrontEnd, TextFrontEnd, from_json
+from keras_prokt.front_ends import FRONT_ENDS, ImageFrontEnd, TextFrontEnd, WordFrontEnd, from_json
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film"]
 INSTANCES = {
     "images": ImageFrontEnd((4, 6), mean=[0.5], standard_deviation=[0.25]),
     "text": TextFrontEnd(PIECES, lowercase=False, max_length=9, pair=True),
+    "words": WordFrontEnd(PIECES, strip_accents=False, max_length=9),
 }
 INPUTS = {
     "images": {"image": keras.Input((4, 6, 1), name="image")},
     "text": {"token_ids": keras.Input((None,), dtype="int32", name="token_ids")},
+    "words": {"token_ids": keras.Input((None,), dtype="int32", name="token_ids")},
 }
 
 
@@ -60,7 +62,9 @@ def test_without_a_kind_it_is_of_texts():
 
 
 def test_unknown_kinds_and_settings_are_refused():
-    with pytest.raises(ValueError, match="among images, text; received 'image'; did you mean"):
+    with pytest.raises(
+        ValueError, match="among images, text, words; received 'image'; did you mean"
+    ):
         front_ends.get("image")
     config = INSTANCES["images"].to_json()
     with pytest.raises(ValueError, match="a front end for images, received .*'crop'"):

@@ -5,7 +5,7 @@ import pytest
 from keras import layers, ops
 
 from keras_prokt.export import export_saved_model
-from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd
+from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd, WordFrontEnd
 
 pytest.importorskip("tensorflow")
 
@@ -27,6 +27,8 @@ OnesLike Prod RaggedGather RaggedTensorToTensor Range Reshape SelectV2 Shape Squ
 StaticRegexReplace Sub Sum Transpose UnicodeTranscode Where
 """
 OF_TEXT_UNCASED = "LowerBound UnicodeDecode UnicodeEncode"
+
+OF_WORDS = "Greater LogicalAnd ZerosLike"
 
 OF_IMAGES = """
 DecodeJpeg LogicalAnd Mul RealDiv ScaleAndTranslate Shape StatelessWhile Sub TensorListFromTensor
@@ -68,6 +70,16 @@ def test_of_texts(tmp_path, pair, lowercase):
     if lowercase:
         expected += [OF_TEXT_UNCASED, OF_TENSORFLOW_TEXT_UNCASED]
     assert_operations(export_saved_model(text_student(), tmp_path, front_end=text), *expected)
+
+
+def test_of_words(tmp_path):
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    states = layers.Embedding(6, 2)(token_ids)
+    states = states + ops.mean(states, axis=1, keepdims=True)
+    student = keras.Model(token_ids, layers.Dense(2)(states))
+    words = WordFrontEnd(PIECES, lowercase=False)
+    path = export_saved_model(student, tmp_path, front_end=words, class_names=["A", "B"])
+    assert_operations(path, OF_ALL, OF_TOKEN_IDS, OF_TEXT, OF_TENSORFLOW_TEXT, OF_WORDS)
 
 
 @pytest.mark.parametrize("crop", [False, True])

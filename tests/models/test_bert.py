@@ -19,6 +19,7 @@ from keras_prokt.front_ends import TextFrontEnd
 from keras_prokt.models.bert import (
     ExactGeluBertBackbone,
     bert_classifier,
+    bert_tagger,
     bert_tokenizer,
     evenly_spaced_layers,
     exact_gelu,
@@ -327,6 +328,59 @@ def test_keras_hub_directory_keeps_the_accents_setting(preset, tmp_path):
     # keras-hub's own tokenizer says that accents stay when nobody has asked.
     BertTokenizer(WORDS, lowercase=True).save_to_preset(folder)
     assert word_pieces(bert_tokenizer(folder), ["A Café"]) == [[5, 6]]
+
+
+@pytest.mark.parametrize("layers", [None, 2])
+def test_a_tagger_classifies_the_states_of_the_same_encoder(preset, layers):
+    tagger, classifier = (
+        bert_tagger(preset, 5, layers=layers),
+        bert_classifier(preset, 2, layers=layers),
+    )
+    assert tagger.output.shape == (None, None, 5) and tagger.layers[-1].name == "logits"
+    ids = np.array([[2, 5, 7, 9, 3], [2, 6, 3, 0, 0]], "int32")
+    inputs = {"token_ids": ids, "padding_mask": (ids != 0).astype("int32")}
+    backbone = classifier.get_layer("backbone")
+    states = to_numpy(backbone({**inputs, "segment_ids": ids * 0})["sequence_output"])
+    kernel, bias = tagger.get_layer("logits").get_weights()
+    assert 0.01 < kernel.std() < 0.03
+    found = to_numpy(tagger({**inputs, "segment_ids": ids * 0}, training=False))
+    np.testing.assert_allclose(found, states @ kernel + bias, atol=1e-5)
+    short = to_numpy(tagger({k: v[1:, :3] for k, v in {**inputs, "segment_ids": ids * 0}.items()}))
+    np.testing.assert_allclose(short[0], found[1, :3], atol=1e-4)
+    assert np.abs(short[0] - found[1, :3]).max() < np.abs(found[0, 0] - found[0, 1]).max()
+
+
+def test_a_tagger_has_the_states_of_one_of_transformers_without_its_head(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="the independent implementation")
+    torch = pytest.importorskip("torch", reason="transformers' models run on torch")
+    from fine_tuned import SIZES
+
+    torch.manual_seed(0)
+    config = transformers.BertConfig(vocab_size=12, max_position_embeddings=24, **SIZES["Bert"])
+    model = transformers.BertForTokenClassification(config).eval()
+    model.save_pretrained(tmp_path, safe_serialization=True)  # which has no pooler
+    tagger = bert_tagger(str(tmp_path), 2)
+    tagger.get_layer("logits").set_weights(
+        [model.classifier.weight.detach().numpy().T, model.classifier.bias.detach().numpy()]
+    )
+    ids = np.array([[2, 5, 7, 9, 3], [2, 6, 3, 0, 0]], "int32")
+    mask = (ids != 0).astype("int32")
+    found = to_numpy(tagger({"token_ids": ids, "padding_mask": mask, "segment_ids": ids * 0}))
+    tensors = (torch.tensor(values, dtype=torch.long) for values in (ids, mask))
+    with torch.no_grad():
+        expected = model(*tensors).logits.numpy()
+    np.testing.assert_allclose(found[mask > 0], expected[mask > 0], atol=1e-5)
+
+
+def test_a_tagger_of_a_distilbert(tmp_path):
+    pytest.importorskip("transformers", reason="writes the directory")
+    from fine_tuned import write_classifier
+
+    write_classifier(tmp_path / "distil", None, "DistilBert")
+    tagger = bert_tagger(str(tmp_path / "distil"), 3)
+    ids = np.array([[2, 5, 7, 3]], "int32")
+    inputs = {"token_ids": ids, "padding_mask": ids * 0 + 1, "segment_ids": ids * 0}
+    assert tagger(inputs).shape == (1, 4, 3)
 
 
 def test_unknown_preset_names_the_nearest():

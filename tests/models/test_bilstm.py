@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_prokt.models.bilstm import MaskedMaxPooling, bilstm, bilstm_pair
+from keras_prokt.models.bilstm import MaskedMaxPooling, bilstm, bilstm_pair, bilstm_tagger
 from keras_prokt.models.loading import load_student
 from keras_prokt.models.uniform_start import uniform_start
 
@@ -253,3 +253,38 @@ def test_saving_the_pair_form(pair_model, tmp_path):
     again = load_student(tmp_path / "model.keras")
     np.testing.assert_array_equal(logits(again, batch), logits(pair_model, batch))
     assert not logits(uniform_start(again), batch).any()
+
+
+def test_the_tagger_classifies_the_states_of_the_single_form(model, tmp_path):
+    tagger = bilstm_tagger(5, **SMALL)
+    assert tagger.output.shape == (None, None, 5) and tagger.layers[-1].name == "logits"
+    for name in ("token_embedding", "bidirectional"):
+        tagger.get_layer(name).set_weights(model.get_layer(name).get_weights())
+    tagger.get_layer("logits").set_weights(
+        [np.random.default_rng(0).normal(size=(12, 5)), np.arange(5.0)]
+    )
+    batch = batch_of(ROWS, 9)
+    found = logits(tagger, batch)
+    real = batch["padding_mask"] != 0
+    # The states themselves are those over which the single form takes the maximum.
+    kernel, bias = tagger.get_layer("logits").get_weights()
+    encoder = keras.Model(model.input, model.get_layer("logits").input)
+    states = keras.Model(tagger.input, tagger.get_layer("logits").input)
+    of_pieces = np.where(real[..., None], logits(states, batch), -np.inf)
+    np.testing.assert_allclose(of_pieces.max(axis=1), logits(encoder, batch), atol=1e-6)
+    expected = logits(states, batch).astype("float64") @ kernel + bias
+    np.testing.assert_allclose(found[real], expected[real], atol=1e-5)
+    # Neither padding nor other sentences change what is said of a piece.
+    longer = logits(tagger, batch_of(ROWS, 20))
+    np.testing.assert_allclose(longer[:, :9][real], found[real], atol=1e-5)
+    alone = logits(tagger, batch_of(ROWS[1:2], 3))
+    np.testing.assert_allclose(alone[0], found[1, :3], atol=1e-5)
+    tagger.save(tmp_path / "tagger.keras")
+    again = load_student(tmp_path / "tagger.keras")
+    np.testing.assert_array_equal(logits(again, batch), found)
+    assert not logits(uniform_start(bilstm_tagger(5, **SMALL)), batch).any()
+
+
+def test_the_tagger_refuses_what_the_others_do():
+    with pytest.raises(ValueError, match="num_classes of at least 2, received 1"):
+        bilstm_tagger(1)

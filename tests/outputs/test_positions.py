@@ -282,6 +282,16 @@ def test_logs_of_an_epoch_are_means_over_all_real_positions():
     assert history["val_gap"] == [pytest.approx(gap[REAL > 0].mean(), rel=1e-4)]
 
 
+def test_accuracy_counts_positions_of_batches_of_any_length_alike():
+    metric, *_ = Positions().metrics(CLASSES)
+    right = np.eye(CLASSES, dtype="float32")
+    # 2 of 2 positions are right, and 1 of 3 that count among 6.
+    metric.update_state(np.array([[0, 1]]), right[[[0, 1]]], sample_weight=np.ones((1, 2)))
+    counts = np.array([[1, 1, 1, 0, 0, 0]])
+    metric.update_state(np.array([[0, 1, 1, 0, 0, 0]]), right[[[0] * 6]], sample_weight=counts)
+    assert float(metric.result()) == pytest.approx(3 / 5)
+
+
 # What means nothing.
 
 
