@@ -344,8 +344,8 @@ class DataSettings:
         advice_for_apps="its validation examples are never trained on",
     )
     dataset: str | None = _own_data(
-        "Your data: a table (.csv, .tsv, .jsonl, .parquet), tfds:NAME, of app tokens .conll, of app "
-        "images a folder.",
+        "Your data: a table (.csv, .tsv, .jsonl, .parquet) or tfds:NAME; of app tokens .conll or "
+        ".jsonl; of app images a folder too.",
         is_file=True,
         is_listed=False,
     )

@@ -25,6 +25,12 @@ class KillAt(keras.callbacks.Callback):
         super().__init__()
         self.left = batches
 
+    # It may stand where `Progress` does.
+    def __enter__(self) -> "KillAt":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self.left -= 1
         if not self.left:
