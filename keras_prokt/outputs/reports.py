@@ -39,6 +39,7 @@ def class_report(
     >>> report["classes"]["recall"], report["confusion"]
     ([0.5, 1.0], [[1, 1], [0, 1]])
     """
+    labels, answers = labels.astype("int64"), answers.astype("int64")  # PyTorch's come as floats
     width = probabilities.shape[-1]
     counts = np.zeros((width, width), dtype="int64")
     np.add.at(counts, (labels, answers), 1)
@@ -63,6 +64,7 @@ def label_report(labels: np.ndarray, answers: np.ndarray, yes: np.ndarray) -> di
     Returns:
         As `class_report`, without `confusion`; `calibration` is over all labels of all examples.
     """
+    labels, answers = labels.astype("int64"), answers.astype("int64")  # as above
     right = (labels & answers).sum(axis=0)
     confidence = np.maximum(yes, 1 - yes)
     return {
