@@ -94,10 +94,11 @@ setup(
         "onnx": ["onnxruntime"],  # teachers of `keras-prokt record`
         "search": ["optuna>=4"],  # ranges of numbers in `keras-prokt search`
         "torch": ["torch"],
-        "test": ["pytest>=8", "pytest-xdist"],
+        "test": ["pytest>=8", "pytest-xdist", "cleanlab"],  # what `suspects` is compared with
         "dev": [
             "pytest>=8",
             "pytest-xdist",
+            "cleanlab",
             "ruff",
             "mypy",
             "build",

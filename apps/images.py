@@ -356,12 +356,6 @@ def _read(
     )
 
 
-def _predict_table(*arguments: Any, **settings: Any) -> int:
-    from keras_prokt_apps.image_predictions import predict_table  # which imports this module
-
-    return predict_table(*arguments, **settings)
-
-
 def _adam(learning_rate: float) -> OptimizerRecipe:
     return OptimizerRecipe("adam", learning_rate, "cosine")
 
@@ -389,5 +383,4 @@ APP = App(
     assistants=("wrn-16-2",),
     reads_images=True,
     can_prepare=True,
-    predict_table=_predict_table,
 )

@@ -138,18 +138,11 @@ def text_app(
         check=check,
         reads_text=True,
         reads_table=reads_table,
-        predict_table=_predict_table,
         write_submission=write_submission,
         can_hold_out=can_hold_out,
         can_prepare=True,
         divides_data=can_hold_out,
     )
-
-
-def _predict_table(*arguments: Any, **settings: Any) -> int:
-    from keras_prokt_apps.text_predictions import predict_table  # which imports this module
-
-    return predict_table(*arguments, **settings)
 
 
 def _write_submission(*arguments: Any, **settings: Any) -> Any:
@@ -273,42 +266,6 @@ def glue_test_data(task: str, request: TaskRequest, role: str = "student") -> di
         ).longest_first()
         for name, split in splits.items()
     }
-
-
-def texts_for_student(
-    columns: Sequence[Sequence[str]],
-    inputs: Sequence[str],
-    front_end: "TextFrontEnd",
-    batch_size: int,
-) -> "Batches":
-    """Texts without labels as a student reads them; needs no preset.
-
-    Args:
-        columns: A list of texts a column, one or two.
-        inputs: Names of the student's inputs, in any order.
-        front_end: How it reads texts.
-        batch_size: Examples a batch.
-
-    Returns:
-        Batches of the inputs, the longest first; in place of labels the number of each text.
-    """
-    import numpy as np
-
-    from keras_prokt.data.batches import Batches
-    from keras_prokt.models.wordpiece import ExactBertTokenizer
-
-    tokenizer = ExactBertTokenizer(
-        front_end.vocabulary,
-        lowercase=front_end.lowercase,
-        strip_accents=front_end.strip_accents,
-    )
-    reader = _Reader(tokenizer, front_end.max_length, is_kept=False)
-    return Batches(
-        reader.read(SEPARATE_INPUTS if set(inputs) == {*SEPARATE_INPUTS} else inputs, columns),
-        np.arange(len(columns[0])),
-        batch_size=batch_size,
-        max_length=reader.max_length,
-    ).longest_first()
 
 
 class CutTexts(DataWarning):
@@ -738,8 +695,6 @@ class _Reader(NamedTuple):
 
     tokenizer: Any
     max_length: int
-    is_kept: bool = True
-    """Whether the word pieces of long lists stay on disk for the next run."""
 
     def read(self, names: Sequence[str], columns: Sequence[Sequence[str]]) -> dict[str, list[Any]]:
         """The inputs of those names."""
@@ -755,10 +710,9 @@ class _Reader(NamedTuple):
     ) -> dict[str, list[Any]]:
         import numpy as np
 
-        from keras_prokt.data.text import tokenize, tokenize_once
+        from keras_prokt.data.text import tokenize_once
 
-        read = tokenize_once if self.is_kept else tokenize
-        tokens = read(self.tokenizer, texts, second=second, max_length=self.max_length)
+        tokens = tokenize_once(self.tokenizer, texts, second=second, max_length=self.max_length)
         padding_mask = [np.ones_like(row) for row in tokens.token_ids]
         values = (tokens.token_ids, padding_mask, tokens.segment_ids)
         return dict(zip(JOINT_INPUTS, values, strict=True))

@@ -221,8 +221,8 @@ class App:
         names_columns: Whether the columns of that table have to be named.
         reads_images: Whether the data is images of the user's own: `dataset`, and how its images
             are read.
-        predict_table: Classifies a table by the student of a run; as
-            `keras_prokt_apps.text_predictions.predict_table`. `None` where nothing does.
+        predict_table: Classifies new data by the student of a run, with the arguments of
+            `keras_prokt.runs.predict`; for raw input that this does not read.
         predictions_file: Which file that writes, unless another one is named.
         write_submission: Writes predictions in the form of a benchmark's site; as
             `keras_prokt_apps.glue.submission.write_submission`. `None` where nothing does.

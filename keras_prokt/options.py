@@ -9,9 +9,12 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from keras_prokt.app import get_app, list_apps
+from keras_prokt.backends import BACKENDS
 from keras_prokt.data.table import parse_text_columns
-from keras_prokt.methods import OBJECTIVES
+from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES
 from keras_prokt.names import unknown_name
 from keras_prokt.runs.known_settings import all_settings, settings_by_group
 from keras_prokt.settings import Setting, SettingError, argument
@@ -20,6 +23,9 @@ METHOD_HELP = (
     "Objectives and at most one regime joined by '+', such as prokt, kd, crd+kd, at+prokt, sp+rco; "
     "see `keras-prokt methods`."
 )
+
+DEFAULT_APP = "digits"
+"""The app of a run that names none."""
 
 RECIPE = "recipe"
 """No setting itself: it decides what is not given."""
@@ -81,6 +87,38 @@ class GroupedOption(click.Option):
         super().__init__(*arguments, **settings)
         self.group = group
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The values that are known of a setting, given the app that was typed."""
+        name, row = self.name or "", all_settings().get(self.name or "")
+        if row is not None and row.is_file:
+            return [CompletionItem(incomplete, type="file")]
+        # Of methods joined by '+' the last one is being typed.
+        before, plus, last = (
+            incomplete.rpartition("+") if name == "method" else ("", "", incomplete)
+        )
+        words = row.choices if row is not None and row.choices else _known_values(name, ctx)
+        found = [CompletionItem(before + plus + word) for word in words if word.startswith(last)]
+        if name in ("app", "teacher", "student", "teacher_init"):
+            found.append(CompletionItem(incomplete, type="file"))  # a file of the user's own
+        return found
+
+
+def _known_values(name: str, ctx: click.Context) -> Iterable[str]:
+    """Names of apps, methods and backends, and of the models and pairs of an app."""
+    if name == "app":
+        return [app.name for app in list_apps()]
+    if name == "method":
+        return [*OBJECTIVES, *(regime for regime in REGIMES if regime != FIXED)]
+    if name == "backend":
+        return BACKENDS
+    if name not in ("teacher", "student", "pair"):
+        return ()
+    try:
+        app = get_app(ctx.params.get("app") or DEFAULT_APP)
+    except (ValueError, ImportError, SyntaxError):
+        return ()
+    return {"teacher": app.teachers, "student": app.students, "pair": app.pairs}[name]
+
 
 def with_settings(
     *, as_text: bool = False, without: Iterable[str] = (), only: Container[str] | None = None
@@ -99,7 +137,7 @@ def with_settings(
                 "app",
                 "Models",
                 Setting("Which app, see `keras-prokt apps`; or a file of yours, ./my_app.py."),
-                "digits",
+                DEFAULT_APP,
             ),
             ("method", "Method", Setting(METHOD_HELP), "prokt"),
         ]

@@ -6,7 +6,7 @@ Imports no Keras: `--help` answers at once, and `--backend` can still choose the
 import click
 
 from keras_prokt import __version__
-from keras_prokt.cli.finished_runs import evaluate, export, info, predict
+from keras_prokt.cli.finished_runs import evaluate, export, info, predict, suspects
 from keras_prokt.cli.many_runs import compare, search
 from keras_prokt.cli.preparation import prepare
 from keras_prokt.cli.problems import SuggestingGroup
@@ -44,5 +44,6 @@ for command in (
     resume,
     run,
     search,
+    suspects,
 ):
     main.add_command(command)

@@ -40,15 +40,23 @@ def choose_backend(name: str) -> None:
 
 def use_backend_of(spec: RunSpec, threads: int | None = None) -> None:
     """Imports Keras with the backend of a run, held to what the run says."""
-    choose_backend(spec.backend)
-    for variable, value in BACKENDS[spec.backend].environment.items():
+    use_backend(spec.backend, threads, deterministic=spec.deterministic)
+
+
+def use_backend(
+    name: str | None, threads: int | None = None, *, deterministic: bool = False
+) -> None:
+    """Imports Keras with a backend; `None` for the one that is configured."""
+    name = installed_backend(name)
+    choose_backend(name)
+    for variable, value in BACKENDS[name].environment.items():
         os.environ.setdefault(variable, value)
     use_threads(threads)
     # Its AutoGraph and retracing warnings are about code and shapes that no user can change.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _without_native_chatter():
-        if spec.deterministic:
-            use_deterministic_operations(spec.backend)
+        if deterministic:
+            use_deterministic_operations(name)
         importlib.import_module("keras")
         backends.current().keep_compiled_programs(cache_folder() / "xla")
 

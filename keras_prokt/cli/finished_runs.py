@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keras_prokt.app import App, get_app, list_apps
-from keras_prokt.cli.backend import choose_backend, use_backend_of
-from keras_prokt.cli.problems import UsageProblem, problems_in_one_line
+from keras_prokt.app import get_app, list_apps
+from keras_prokt.cli.backend import choose_backend, use_backend, use_backend_of
+from keras_prokt.cli.completion import RunPath, completing
+from keras_prokt.cli.problems import UsageProblem, problems_in_one_line, stopping
 from keras_prokt.cli.shared import json_of_run, json_option, print_json, print_search
 from keras_prokt.data.table import parse_text_columns
 from keras_prokt.export import DEFAULT, FORMATS, get
@@ -27,11 +28,12 @@ from keras_prokt.runs.lock import describe
 from keras_prokt.runs.method_comparison import read_comparison
 from keras_prokt.runs.run_list import RunList
 from keras_prokt.runs.setting_search import read_search
+from keras_prokt.runs.stopping import Stop
 from keras_prokt.settings import ROLES
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", type=RunPath())
 @json_option
 def info(run: str, as_json: bool) -> None:
     """Show what a run, a comparison or a search was and what came out."""
@@ -117,12 +119,13 @@ model_option = click.option(
     default="student",
     show_default=True,
     callback=_check_role,
+    shell_complete=completing(ROLES),
     help="student, or teacher of a run with --save-teacher.",
 )
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", type=RunPath())
 @model_option
 @json_option
 def evaluate(run: str, model: str, as_json: bool) -> None:
@@ -160,10 +163,19 @@ def _shown(value: float | None, digits: int) -> str:
 
 
 @click.command()
-@click.argument("run")
-@click.option("--dataset", help="A table of texts, or sentences of app tokens.")
-@click.option("--text", "text_columns", help="Its column of texts; of pairs FIRST,SECOND.")
-@click.option("--out", help="The file of predictions. [default: predictions.csv or .conll]")
+@click.argument("run", type=RunPath(or_file=True))
+@click.option(
+    "--dataset",
+    help="A table (.csv, .tsv, .jsonl, .parquet), a folder of images, or sentences of app tokens.",
+)
+@click.option(
+    "--text",
+    "text_columns",
+    help="Its column of texts, of pairs FIRST,SECOND, or of paths. [default: as in the run]",
+)
+@click.option(
+    "--out", help="The .csv or .parquet, of app tokens .conll. [default: predictions.csv]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace that file if it exists.")
 @click.option("--glue", metavar="FOLDER", help="Where GLUE's files go; made if there is none.")
 @click.option("--data-dir", help="Directory of GLUE's data. [default: that of the run]")
@@ -178,21 +190,24 @@ def predict(
     glue: str | None,
     data_dir: str | None,
 ) -> None:
-    """Classify the texts of a table, or GLUE's test data, by the saved student or teacher of a run.
+    """Classify new rows or images, or GLUE's test data, by a saved student or teacher.
 
-    With --dataset, a CSV with the class and the probabilities of each row; --text is by default as
-    in the run. Of app tokens it is a file with each word and its tag. With --glue, the files that
-    GLUE's site takes, of the test examples whose labels GLUE hides. Runs on other tasks fill the
-    same folder; submission.zip in it holds all of GLUE's files that lie there, checked, and what is
-    still missing is named.
+    RUN is a run folder, or a student.keras or SavedModel of one alone. With --dataset, each row's
+    own columns or path, the class and the probabilities, as CSV or Parquet; the same command goes
+    on where it was killed. Of app tokens it is a file with each word and its tag. With --glue, the
+    files that GLUE's site takes, of the test examples whose labels GLUE hides. Runs on other tasks
+    fill the same folder; submission.zip in it holds all of GLUE's files that lie there, checked,
+    and what is still missing is named.
 
     \b
-      keras-prokt predict runs/text-prokt-1 --dataset new.csv --out classes.csv
-      keras-prokt predict runs/glue-sst2-prokt-1 --glue submission
+      keras-prokt predict runs/text-prokt-1 --dataset new.csv --out classes.parquet
+      keras-prokt predict student.keras --dataset new.jsonl --text body
+      keras-prokt predict runs/images-prokt-1/saved_model --dataset new_photos
       keras-prokt predict runs/glue-mnli-prokt-1 --glue submission
     """
     with problems_in_one_line():
-        folder = RunFolder.existing(run)
+        if dataset is None:
+            RunFolder.existing(run)
         if (dataset is None) == (glue is None):
             raise UsageProblem(
                 f"Expected --dataset FILE or --glue FOLDER, received "
@@ -207,22 +222,24 @@ def predict(
                 raise UsageProblem(
                     f"Expected no {option} with {kind}, received {value!r}; leave it out."
                 )
+        if dataset is not None:
+            settings = {"overwrite": overwrite, "model": model}
+            if text_columns is not None:
+                settings["text_columns"] = parse_text_columns(text_columns, dataset)
+            click.echo(_predict_rows(run, dataset, out, settings))
+            return
+        folder = RunFolder.existing(run)
         choose_backend(folder.spec().backend)
         app = get_app(folder.spec().app)
-        _check_predicts(app, dataset, glue)
+        if app.write_submission is None:
+            of_glue = [one.name for one in list_apps() if one.write_submission is not None]
+            raise UsageProblem(
+                f"Expected a run of an app among {', '.join(of_glue)}, received one of "
+                f"{app.name!r}; GLUE takes predictions of its own tasks alone."
+            )
         if model == "teacher":
             folder.check_has_model(model)
         use_backend_of(folder.spec())
-        if dataset is not None:
-            columns = None
-            if text_columns is not None:
-                columns = parse_text_columns(text_columns, dataset)
-            out = app.predictions_file if out is None else out
-            count = app.predict_table(
-                run, dataset, out, text_columns=columns, overwrite=overwrite, model=model
-            )
-            click.echo(f"{out}: {count} rows")
-            return
         submission = app.write_submission(run, glue, data_dir=data_dir, model=model)
     for name, rows in submission.rows.items():
         click.echo(f"{name}: {rows} rows")
@@ -232,19 +249,51 @@ def predict(
         click.echo(f"missing, and GLUE's site refuses the zip without: {missing}")
 
 
-def _check_predicts(app: App, dataset: str | None, glue: str | None) -> None:
-    """Refuses what the app of a run cannot predict."""
-    if dataset is not None and app.predict_table is None:
-        raise UsageProblem(
-            f"Expected a run on texts with --dataset, received one of app {app.name!r}; serve "
-            "its SavedModel."
-        )
-    if glue is not None and app.write_submission is None:
-        of_glue = [one.name for one in list_apps() if one.write_submission is not None]
-        raise UsageProblem(
-            f"Expected a run of an app among {', '.join(of_glue)}, received one of "
-            f"{app.name!r}; GLUE takes predictions of its own tasks alone."
-        )
+def _predict_rows(run: str, dataset: str, out: str | None, settings: dict[str, Any]) -> str:
+    """Predicts by what reads such data; returns what was written."""
+    from keras_prokt.runs.prediction import parts_of, prepare_prediction, source_of
+
+    source = source_of(run, settings["model"])
+    if source.run is not None:
+        choose_backend(source.backend)
+        app = get_app(source.run.spec().app)
+        if app.predict_table is not None:
+            use_backend_of(source.run.spec())
+            out = out or app.predictions_file
+            return f"{out}: {app.predict_table(run, dataset, out, **settings)} rows"
+    out = out or "predictions.csv"
+    del settings["model"]
+    prediction = prepare_prediction(source, dataset, out, **settings)
+    with stopping(parts_of(out), Stop(), "the same command"):
+        use_backend(source.backend)
+        return f"{out}: {prediction.carry_out()} rows"
+
+
+@click.command()
+@click.argument("run", type=RunPath())
+@click.option("--out", default="suspects.csv", show_default=True, help="The .csv or .parquet.")
+@click.option("--overwrite", is_flag=True, help="Replace that file if it exists.")
+def suspects(run: str, out: str, overwrite: bool) -> None:
+    """List the training rows whose label both models of a run contradict, the surest first.
+
+    The run needs its teacher (--save-teacher) and its data. Each row has its own columns, or its
+    path, the class that each model finds and its probability.
+
+    \b
+      keras-prokt run --app text --dataset reviews.csv --text body --label stars --save-teacher
+      keras-prokt suspects runs/text-prokt-1 --out suspects.csv
+    """
+    with problems_in_one_line():
+        folder = RunFolder.existing(run)
+        for role in ROLES:
+            folder.check_has_model(role)
+        choose_backend(folder.spec().backend)
+        folder.spec().check_without_keras()
+        use_backend_of(folder.spec())
+        from keras_prokt.runs import suspects as find
+
+        found, of_all = find(run, out, overwrite=overwrite)
+    click.echo(f"{out}: {found:,} of {of_all:,} training rows")
 
 
 def _check_format(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -256,13 +305,14 @@ def _check_format(_: click.Context, __: click.Parameter, name: str) -> str:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", type=RunPath())
 @model_option
 @click.option(
     "--format",
     default=DEFAULT,
     show_default=True,
     callback=_check_format,
+    shell_complete=completing(FORMATS),
     help=f"{', '.join(FORMATS)}.",
 )
 def export(run: str, model: str, format: str) -> None:

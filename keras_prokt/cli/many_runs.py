@@ -7,6 +7,7 @@ import click
 
 from keras_prokt.app_file import app_title
 from keras_prokt.cli.backend import installed_backend
+from keras_prokt.cli.completion import RunPath
 from keras_prokt.cli.problems import UsageProblem, problems_in_one_line, stopping
 from keras_prokt.cli.shared import (
     as_typed,
@@ -104,7 +105,7 @@ def search(
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("runs", nargs=-1)
+@click.argument("runs", nargs=-1, type=RunPath())
 @with_settings(without=("method", "seed"))
 @click.option(
     "--method",

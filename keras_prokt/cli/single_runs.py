@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from keras_prokt.cli.backend import choose_backend, use_backend_of
+from keras_prokt.cli.completion import RunPath
 from keras_prokt.cli.problems import problems_in_one_line, stopping
 from keras_prokt.cli.shared import (
     as_typed,
@@ -29,7 +30,9 @@ from keras_prokt.settings import SettingError, argument
 
 @click.command(cls=GroupedCommand)
 @with_settings()
-@click.option("--like", metavar="RUN", help="Take what is not typed from that run's settings.")
+@click.option(
+    "--like", metavar="RUN", type=RunPath(), help="Take what is not typed from that run's settings."
+)
 @click.option("--out", help="The run folder. [default: runs/APP-METHOD-N]")
 @click.option("--export/--no-export", default=True, help="Write the student as a SavedModel.")
 @click.option(
@@ -94,7 +97,7 @@ def run(
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", type=RunPath())
 @click.option("--stop-after", metavar="9m", help="Save the state and stop after this time.")
 @click.option("--jobs", type=click.IntRange(1), help="Runs at once, of several. [default: 1]")
 @click.option("--threads", type=click.IntRange(1), help="Threads of each run, of several.")

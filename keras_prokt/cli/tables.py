@@ -3,6 +3,7 @@
 import click
 
 from keras_prokt.app import list_apps
+from keras_prokt.cli.completion import completing
 from keras_prokt.cli.problems import problems_in_one_line
 from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES
 from keras_prokt.results.tables import format_table, method_card
@@ -34,7 +35,7 @@ def apps() -> None:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completing([*OBJECTIVES, *REGIMES]))
 def methods(name: str | None) -> None:
     """List objectives and regimes, or show the card of a method."""
     if name is not None:

@@ -1,6 +1,7 @@
 """A value of each example, or several, as columns of a table, and back. Imports no Keras."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 Column = tuple[str, Sequence[Any]]
@@ -49,3 +50,42 @@ def _number(text: str) -> int | float:
         return int(text)
     except ValueError:
         return float(text)
+
+
+def own_columns(
+    records: Sequence[Mapping[str, Any]], taken: Container[str] = ()
+) -> list[tuple[str, list[Any]]]:
+    """The columns of rows, in the order in which they appear; `None` where a row has none.
+
+    Args:
+        records: What each row holds, by the name of the column.
+        taken: Names of other columns beside them; one of these is marked as given.
+
+    Example:
+
+    >>> from keras_prokt.data.columns import own_columns
+    >>> own_columns([{"id": 1, "text": "a"}, {"text": "b", "class_name": "x"}], {"class_name"})
+    [('id', [1, None]), ('text', ['a', 'b']), ('class_name (given)', [None, 'x'])]
+    """
+    names = dict.fromkeys(name for record in records for name in record)
+    return [
+        (f"{name} (given)" if name in taken else name, [record.get(name) for record in records])
+        for name in names
+    ]
+
+
+def texts_of(values: Sequence[Any]) -> list[str]:
+    """Values of any kind as texts: none is empty, what is no text is JSON.
+
+    Example:
+
+    >>> from keras_prokt.data.columns import texts_of
+    >>> texts_of(["a", None, 0.1, [1, "ä"], True])
+    ['a', '', '0.1', '[1, "ä"]', 'true']
+    """
+    return [
+        value or ""
+        if value is None or isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False, default=str)
+        for value in values
+    ]

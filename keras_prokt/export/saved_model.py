@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from keras import ops
 from keras_prokt import outputs
 from keras_prokt.distillers.heads import Heads
 from keras_prokt.export.base import Description, Format
+from keras_prokt.export.described import describe_saved_model
 from keras_prokt.export.student import export_student
 from keras_prokt.front_ends import FrontEnd, Signature
 from keras_prokt.keras_internals import layers_in
@@ -149,6 +151,7 @@ class SavedModel(Format):
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=anchor) as scratch:
             unfinished = Path(scratch) / "saved_model"
             archive.write_out(unfinished, verbose=False)
+            describe_saved_model(unfinished, replace(description, output=kind))
             return _move_to_next_version(unfinished, path)
 
     def largest_difference(

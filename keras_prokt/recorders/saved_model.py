@@ -1,5 +1,7 @@
 """SavedModels of TensorFlow, by a signature that reads what the app's teacher reads."""
 
+import contextlib
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,16 +14,27 @@ from keras_prokt.tensorflow_beside import import_tensorflow
 _DEFAULT = "serving_default"
 
 
-def open_saved_model(name: str, asked: Asked) -> OpenTeacher:
-    """The directory of a SavedModel; of outputs of several names `logits` or `probabilities`."""
+def load_saved_model(name: str) -> tuple[Any, Any]:
+    """TensorFlow, and what it loads from the directory of a SavedModel.
+
+    Raises:
+        ValueError: If it is none, or not whole.
+    """
     tf = import_tensorflow("reading a SavedModel")
+    with contextlib.suppress(ImportError):
+        importlib.import_module("tensorflow_text")  # registers what splits words in its graphs
     try:
-        loaded = tf.saved_model.load(name)
+        return tf, tf.saved_model.load(name)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise ValueError(
             f"Expected the directory of a whole SavedModel, received {name!r} "
             f"({' '.join(str(error).split())[:200]}); export it again."
         ) from error
+
+
+def open_saved_model(name: str, asked: Asked) -> OpenTeacher:
+    """The directory of a SavedModel; of outputs of several names `logits` or `probabilities`."""
+    tf, loaded = load_saved_model(name)
     signature, specs = _signature_for(loaded, name, asked)
     form, output = _output_of(signature, name)
 

@@ -72,12 +72,7 @@ def evaluate(
         ValueError: If the labels of a part do not fit the model's outputs.
     """
     kind = outputs.get(output)
-    wrapper = StudentOnly(
-        as_logits_if_seen(model, kind.activations),
-        output=output,
-        student_inputs=functools.partial(inputs_of, role=role),
-    )
-    wrapper.compile()
+    wrapper = _reading(model, role, output)
     measured = {}
     for part, batches in parts.items():
         logits, seconds = _predicted(wrapper, batches)
@@ -129,6 +124,31 @@ def labelled_positions(labels: np.ndarray, kind: Output) -> np.ndarray | None:
     if kind.example_axes == 1 or not (labels == UNLABELLED).any():
         return None
     return kind.fill_unlabelled(labels, labels.shape[-1], UNLABELLED, np)[1]
+
+
+def outputs_of(
+    model: keras.Model, batches: Batches, role: str, output: str = "classes"
+) -> np.ndarray:
+    """The logits of a model for all examples of a data set, `(examples, width)`, in its order.
+
+    Args:
+        model: As in `evaluate`, as the last two.
+        batches: The data; not shuffled.
+        role: "teacher" or "student".
+        output: What the logits mean.
+    """
+    return _reading(model, role, output).predict(batches.for_evaluation(), verbose=0)
+
+
+def _reading(model: keras.Model, role: str, output: str) -> StudentOnly:
+    """A model that reads its part of batches, and answers with logits."""
+    wrapper = StudentOnly(
+        as_logits_if_seen(model, outputs.get(output).activations),
+        output=output,
+        student_inputs=functools.partial(inputs_of, role=role),
+    )
+    wrapper.compile()
+    return wrapper
 
 
 def checked_labels(labels: np.ndarray, kind: Output, width: int, which: str = "") -> Tensor:

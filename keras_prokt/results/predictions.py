@@ -1,7 +1,7 @@
 """Predictions of a run's model as a table, by the kind of its outputs."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_prokt import outputs
-from keras_prokt.data.columns import Column
+from keras_prokt.data.columns import Column, texts_of
 from keras_prokt.files import replacing
 
 
@@ -36,20 +36,44 @@ def columns_of_run(logits: np.ndarray, record: Mapping[str, Any]) -> list[Column
 def write_predictions(
     path: str | Path, logits: np.ndarray, record: Mapping[str, Any], *before: Column
 ) -> None:
-    """Writes predictions as a CSV in UTF-8, whole or not at all.
+    """Writes predictions as a CSV in UTF-8, or as Parquet, whole or not at all.
 
     Args:
-        path: Where to; a file that is there is replaced.
+        path: Where to; a file that is there is replaced. One that ends in `.parquet` needs the
+            package pyarrow; numbers and texts keep their types in it.
         logits: As in `columns_of_run`.
         record: As in `columns_of_run`.
         *before: Columns that say which examples these are.
     """
-    headings, values = zip(*before, *columns_of_run(logits, record), strict=True)
-    with (
-        replacing(Path(path)) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
+    write_columns(path, [*before, *columns_of_run(logits, record)])
+
+
+def write_columns(path: str | Path, columns: Sequence[Column]) -> None:
+    """Writes columns as a CSV in UTF-8 or, by its suffix, as Parquet, whole or not at all."""
+    path = Path(path)
+    write = _write_parquet if path.suffix.lower() == ".parquet" else _write_csv
+    with replacing(path) as temporary:
+        write(temporary, columns)
+
+
+def _write_csv(path: Path, columns: Sequence[Column]) -> None:
+    headings, values = zip(*columns, strict=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(headings)
         for row in zip(*values, strict=True):
             writer.writerow(f"{v:.6f}" if isinstance(v, float) else v for v in row)
+
+
+def _write_parquet(path: Path, columns: Sequence[Column]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    def array(values: Sequence[Any]) -> Any:
+        try:
+            return pyarrow.array(values)
+        except (pyarrow.ArrowException, OverflowError):  # of several kinds, as JSON Lines may have
+            return pyarrow.array(texts_of(values))
+
+    names, values = zip(*columns, strict=True)
+    parquet.write_table(pyarrow.Table.from_arrays([array(v) for v in values], list(names)), path)

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_prokt.runs.method_comparison import compare
+    from keras_prokt.runs.prediction import predict
     from keras_prokt.runs.recording import Recorded, record
     from keras_prokt.runs.setting_search import Range, search
     from keras_prokt.runs.spec import RunSpec
+    from keras_prokt.runs.suspect_labels import suspects
     from keras_prokt.runs.training_run import resume, run
 
 _HOME = {
@@ -28,13 +30,26 @@ _HOME = {
     "Recorded": "recording",
     "RunSpec": "spec",
     "compare": "method_comparison",
+    "predict": "prediction",
     "record": "recording",
     "resume": "training_run",
     "run": "training_run",
     "search": "setting_search",
+    "suspects": "suspect_labels",
 }
 
-__all__ = ["Range", "Recorded", "RunSpec", "compare", "record", "resume", "run", "search"]
+__all__ = [
+    "Range",
+    "Recorded",
+    "RunSpec",
+    "compare",
+    "predict",
+    "record",
+    "resume",
+    "run",
+    "search",
+    "suspects",
+]
 
 
 def __getattr__(name: str) -> Any:

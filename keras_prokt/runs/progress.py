@@ -24,6 +24,11 @@ class Bar:
         self._stream = stream or sys.stderr
         self._bar: rich.progress.Progress | None = None
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a bar."""
+        return self._bar is not None
+
     def __enter__(self) -> Self:
         if self._stream.isatty():
             from rich.console import Console

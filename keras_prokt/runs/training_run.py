@@ -15,6 +15,7 @@ from keras_prokt.callbacks.best_model_checkpoint import BestModelCheckpoint, rea
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.distillers.faults import TrainingFault
 from keras_prokt.export import DEFAULT, Description, get
+from keras_prokt.export.described import describe_file
 from keras_prokt.files import file_errors_as_python_has_them, remove_unfinished, replacing
 from keras_prokt.front_ends import FrontEnd
 from keras_prokt.models.loading import load_student
@@ -213,6 +214,8 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
             if record.get("save_teacher", False):
                 roles.append("teacher")
                 _save_teacher(run, plan)
+            for role in roles:
+                describe_file(folder.model_of(role), _description(run, role))
             results = measure_models(run, plan, epochs, measures_test=measures_test)
             if record["export"] and not get(DEFAULT).missing():
                 for role in roles:
@@ -353,8 +356,14 @@ def _save_teacher(run: Run, plan: Plan) -> None:
 
 
 def _export(run: Run, role: str) -> None:
-    folder, task = run.folder, run.task
+    folder = run.folder
     shutil.rmtree(folder.export_of(role), ignore_errors=True)
-    front_end = task.front_end if role == "student" else task.teacher_front_end
     model = load_student(folder.model_of(role))
-    write_export(folder, role, model, Description(front_end, task.class_names or None, run.output))
+    write_export(folder, role, model, _description(run, role))
+
+
+def _description(run: Run, role: str) -> Description:
+    """What is known of a model of a run beside its layers."""
+    task = run.task
+    front_end = task.front_end if role == "student" else task.teacher_front_end
+    return Description(front_end, task.class_names or None, run.output)

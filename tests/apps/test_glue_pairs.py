@@ -24,11 +24,11 @@ from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.text import tokenize
 from keras_prokt.models.bert import bert_tokenizer
+from keras_prokt.runs import predict
 from keras_prokt.runs.finished_run import evaluate_run
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.training_run import run
 from keras_prokt_apps.glue.data import load_glue
-from keras_prokt_apps.text_predictions import predict_table
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tested on the default backend"
@@ -232,7 +232,7 @@ def test_a_run_of_the_real_mrpc_serves_raw_pairs(tmp_path):
     rows.insert(2, {"one": "Yes.", "two": "No."})
     table = tmp_path / "new.jsonl"
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    predict_table(tmp_path / "run", table, tmp_path / "out.csv", text_columns=("one", "two"))
+    predict(tmp_path / "run", table, tmp_path / "out.csv", text_columns=("one", "two"))
     with (tmp_path / "out.csv").open(newline="") as file:
         written = list(csv.DictReader(file))
     del written[2]

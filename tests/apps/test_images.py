@@ -13,12 +13,12 @@ from command_line import keras_prokt
 from PIL import Image
 
 from keras_prokt.app import TaskRequest, get_app
+from keras_prokt.runs import predict
 from keras_prokt.runs.preparation import prepare_folder
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.task import digests, prepare
 from keras_prokt.runs.training_run import run
 from keras_prokt.settings import SettingError
-from keras_prokt_apps.image_predictions import predict_table
 from keras_prokt_apps.images import parse_size
 
 SMALL = {"teacher": "cnn-small", "student": "cnn-small", "image_size": "12"}
@@ -94,7 +94,9 @@ def test_settings_of_other_apps_stay_with_them(folder):
         resolve(folder, text_columns=("a",))
     with pytest.raises(SettingError, match="no image_size with app 'text'"):
         RunSpec.resolve("text", "prokt", image_size="12")
-    with pytest.raises(SettingError, match="no dataset with app 'digits'.* 'text' or 'images'"):
+    with pytest.raises(
+        SettingError, match="no dataset with app 'digits'.* 'text', 'tokens' or 'images'"
+    ):
         RunSpec.resolve("digits", "prokt", dataset=str(folder))
     with pytest.raises(SettingError, match="image_size with a set of TensorFlow"):
         RunSpec.resolve("images", "prokt", dataset="tfds:mnist")
@@ -204,7 +206,7 @@ def test_several_labels_have_their_names_and_f1(folder, tmp_path):
     student = record["results"]["models"]["student"]
     assert {"macro_f1", "accuracy", "exact_match"} <= student["test"].keys()
     out = tmp_path / "p.csv"
-    assert predict_table(tmp_path / "run", folder, out) == 20
+    assert predict(tmp_path / "run", folder, out) == 20
     assert out.read_text().splitlines()[0] == "path,night,odd,p(night),p(odd)"
 
 

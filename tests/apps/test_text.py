@@ -16,6 +16,7 @@ from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.text import tokenize
 from keras_prokt.models.bert import bert_tokenizer
 from keras_prokt.models.wordpiece import ExactBertTokenizer
+from keras_prokt.runs import predict
 from keras_prokt.runs.environment import describe_environment
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.spec import RunSpec
@@ -24,7 +25,6 @@ from keras_prokt.runs.teachers import ready_teacher
 from keras_prokt.runs.training import Run
 from keras_prokt.runs.training_run import run
 from keras_prokt_apps.text_classification import CutTexts, UnknownPieces
-from keras_prokt_apps.text_predictions import predict_table
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tested on the default backend"
@@ -128,7 +128,7 @@ def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path, serve):
     new.write_text("\n".join([json.dumps({"words": text}) for text in texts[:2]] + [""]))
     with new.open("a") as file:
         file.write("\n" + json.dumps({"words": texts[2]}) + "\n")
-    assert predict_table(folder, new, tmp_path / "out.csv", text_columns=("words",)) == 3
+    assert predict(folder, new, tmp_path / "out.csv", text_columns=("words",)) == 3
     header, *rows = predictions(tmp_path / "out.csv")
     assert header == ["line", "words", "class_name", *(f"p({name})" for name in sorted(WORDS))]
     assert [row[:3] for row in rows] == [
@@ -142,32 +142,32 @@ def test_a_run_gives_class_names_for_raw_strings(table, bert, tmp_path, serve):
         (
             tmp_path / "no.csv",
             ("words", "words"),
-            "Expected text_columns COLUMN for a run on single",
+            "Expected text_columns COLUMN for a model of single",
         ),
-        (new, ("words",), "Expected a new file .*which exists"),
-        (tmp_path, ("words",), "Expected a new file .*which exists"),
+        (new, ("words",), "predictions that ends in .csv or .parquet"),
+        (tmp_path, ("words",), "predictions that ends in .csv or .parquet"),
     ):
         with pytest.raises(ValueError, match=message):
-            predict_table(folder, new, out, text_columns=columns, overwrite=True)
+            predict(folder, new, out, text_columns=columns, overwrite=True)
     with pytest.raises(ValueError, match="which exists; name another one with out"):
-        predict_table(folder, new, tmp_path / "out.csv", text_columns=("words",))
-    with pytest.raises(ValueError, match="Expected a file of texts, received 'tfds:glue/cola'"):
-        predict_table(folder, "tfds:glue/cola", tmp_path / "no.csv")
+        predict(folder, new, tmp_path / "out.csv", text_columns=("words",))
+    with pytest.raises(ValueError, match="Expected a file or a folder, received 'tfds:glue/cola'"):
+        predict(folder, "tfds:glue/cola", tmp_path / "no.csv")
     assert not (tmp_path / "no.csv").exists() and len(new.read_text().splitlines()) == 4
-    predict_table(folder, new, tmp_path / "out.csv", text_columns=("words",), overwrite=True)
+    predict(folder, new, tmp_path / "out.csv", text_columns=("words",), overwrite=True)
     assert (tmp_path / "out.csv").read_bytes() == before
 
     running = RunFolder(folder)
     running.write({**running.read(), "status": "running"})
     with pytest.raises(ValueError, match="Expected a completed run at"):
-        predict_table(folder, new, tmp_path / "no.csv")
+        predict(folder, new, tmp_path / "no.csv")
     images = RunFolder(tmp_path / "images")
     spec = RunSpec.resolve("digits", "prokt")
     about = {"spec": spec.to_json(), "data": {}, "class_names": [], "export": False}
     with images.created({"status": "running", "started": "", **about, **describe_environment()}):
         images.write({**images.read(), "status": "completed", **COMPLETED})
-    with pytest.raises(ValueError, match="Expected a run on texts, received one of app 'digits'"):
-        predict_table(images.path, new, tmp_path / "no.csv")
+    with pytest.raises(ValueError, match="Expected a saved student at .*, received none"):
+        predict(images.path, new, tmp_path / "no.csv")
 
 
 def predictions(path):
@@ -317,7 +317,7 @@ def test_a_run_is_exported_without_its_data_and_its_teacher(table, bert, tmp_pat
     shutil.rmtree(workplace)
     result = keras_prokt("export", "run", cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
-    assert predict_table(tmp_path / "run", table, tmp_path / "out.csv") == 60
+    assert predict(tmp_path / "run", table, tmp_path / "out.csv") == 60
     assert set(serve(tmp_path / "run", text=["an average film"])["class_name"]) <= set(WORDS)
 
 
@@ -456,7 +456,7 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     assert set(served["class_name"]) <= set(WORDS)
     new = tmp_path / "new.jsonl"
     new.write_text("".join(json.dumps({"body": text}) + "\n" for text in texts))
-    predict_table(tmp_path / "run", new, tmp_path / "out.csv")
+    predict(tmp_path / "run", new, tmp_path / "out.csv")
     given = [list(map(float, row[3:])) for row in predictions(tmp_path / "out.csv")[1:]]
     np.testing.assert_allclose(given, served["probabilities"], atol=1e-5)
 
@@ -473,7 +473,7 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
         expected.append(keras.ops.convert_to_numpy(keras.ops.softmax(logits))[0])
     of_teacher = serve(tmp_path / "run", "teacher_saved_model", text=texts)
     np.testing.assert_allclose(of_teacher["probabilities"], expected, atol=1e-5)
-    predict_table(tmp_path / "run", new, tmp_path / "teacher.csv", model="teacher")
+    predict(tmp_path / "run", new, tmp_path / "teacher.csv", model="teacher")
     given = [list(map(float, row[3:])) for row in predictions(tmp_path / "teacher.csv")[1:]]
     np.testing.assert_allclose(given, expected, atol=1e-5)
     with pytest.raises(ValueError, match="at least 100 word pieces, received 99"):

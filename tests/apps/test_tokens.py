@@ -16,8 +16,8 @@ from keras_prokt.data.tagged_sentences import load_tagged, read_tagged
 from keras_prokt.data.tags import commonest_tags, entity_f1
 from keras_prokt.results.evaluation import evaluate
 from keras_prokt.runs import RunSpec, resume, run, training
+from keras_prokt.runs.finished_run import evaluate_run
 from keras_prokt.runs.task import prepare
-from keras_prokt.runs.training_run import evaluate_run
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tested on the default backend"

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from keras_prokt.data.columns import own_columns, texts_of
 from keras_prokt.data.table import SimilarClasses, load_texts, read_records, read_table
-from keras_prokt_apps.text_predictions import own_columns
 
 COLUMNS = {"text_columns": ["body"], "label_column": "stars"}
 
@@ -102,12 +102,15 @@ def test_whole_rows_of_each_format(tmp_path):
     assert read_records(tmp_path / "t.parquet", text_columns=["body"]) == CONTENT
 
 
-def test_rows_as_columns_of_texts():
-    assert own_columns([{"a": 0.1, "b": [1, "ä"]}, {"c": True, "a": None}], taken={"b"}) == [
-        ("a", ["0.1", ""]),
-        ("b (given)", ['[1, "ä"]', ""]),
-        ("c", ["", "true"]),
+def test_rows_as_columns():
+    columns = own_columns([{"a": 0.1, "b": [1, "ä"]}, {"c": True, "a": None}], taken={"b"})
+    assert columns == [
+        ("a", [0.1, None]),
+        ("b (given)", [[1, "ä"], None]),
+        ("c", [None, True]),
     ]
+    texts = [texts_of(values) for _, values in columns]
+    assert texts == [["0.1", ""], ['[1, "ä"]', ""], ["", "true"]]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,512 @@
+"""New rows classified by a model of a run, by a `student.keras` or a SavedModel alone.
+
+This module imports no Keras before all files are checked.
+"""
+
+import contextlib
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from keras_prokt.data.columns import Column, own_columns, texts_of
+from keras_prokt.data.formats import format_of
+from keras_prokt.data.image_rows import ImageRows, files_in, read_images
+from keras_prokt.data.image_table import ImageTable, list_files
+from keras_prokt.data.images import check_broken
+from keras_prokt.data.table import TFDS, read_records, read_table
+from keras_prokt.data.text_table import TextTable
+from keras_prokt.export.described import Described, described
+from keras_prokt.files import digest_of_file, digest_of_json, read_record, replacing, write_record
+from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd, from_json
+from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.stopping import format_seconds
+from keras_prokt.settings import SettingError, argument
+
+if TYPE_CHECKING:
+    from keras_prokt.runs.predictors import Predictor
+
+ROWS_AT_ONCE = 2048
+"""Rows after which what is predicted is kept, for a process that is killed."""
+
+SUFFIXES = (".csv", ".parquet")
+"""Of files of predictions."""
+
+_SECONDS_BETWEEN_LINES = 10.0
+"""How often a log, which has no bar, says how far it is."""
+
+
+class Source(NamedTuple):
+    """What predicts, as far as it is known before Keras is imported."""
+
+    path: Path
+    described: Described
+    model_file: Path
+    """What its outputs depend on: a file, or the folder of a SavedModel."""
+    run: RunFolder | None = None
+    role: str = "student"
+    text_columns: tuple[str, ...] | None = None
+    """The columns that it was trained on, if that is known."""
+    image_column: str | None = None
+    broken_images: str = "refuse"
+    backend: str | None = None
+    """The backend that trained it."""
+
+
+def source_of(path: str | Path, model: str = "student") -> Source:
+    """What predicts: a run folder, a `.keras` file, or a SavedModel or the folder of its versions.
+
+    Args:
+        path: Where it is.
+        model: "student", or "teacher" of a run that kept it.
+
+    Raises:
+        ValueError: If there is none, the run is not completed, or a file was changed.
+    """
+    path = Path(path).expanduser()
+    versions = path.is_dir() and any(one.name.isdecimal() for one in path.iterdir())
+    is_saved_model = (path / "saved_model.pb").is_file() or versions
+    if path.suffix == ".keras" or (is_saved_model and not (path / "run.json").is_file()):
+        if model != "student":
+            raise SettingError(
+                f"Expected a run folder for its {model}, received {str(path)!r}; give the file or "
+                "SavedModel of that alone."
+            )
+        if not path.exists():
+            raise ValueError(
+                f"Expected a model file (.keras), received {str(path)!r} where there is none; "
+                "check the path."
+            )
+        latest = path
+        if versions:
+            numbers = (int(one.name) for one in path.iterdir() if one.name.isdecimal())
+            latest = path / str(max(numbers))
+        return Source(path, described(latest), latest)
+    folder = RunFolder.existing(path)
+    record, spec = folder.read(), folder.spec()
+    if record["status"] != "completed":
+        raise ValueError(
+            f"Expected a completed run at {str(folder.path)!r}, received one whose status is "
+            f"{record['status']!r}; finish it with `{folder.resume_hint()}`."
+        )
+    folder.check_has_model(model)
+    return Source(
+        path,
+        Described(_front_end_of(folder, model), record["class_names"], record.get("output")),
+        folder.model_of(model),
+        folder,
+        model,
+        spec.text_columns,
+        spec.image_column,
+        spec.broken_images or "refuse",
+        spec.backend,
+    )
+
+
+def _front_end_of(folder: RunFolder, role: str) -> Any:
+    path = folder.front_end_of(role)
+    if not path.is_file():  # a run of an older version
+        from keras_prokt.runs.finished_run import front_end_of
+
+        return front_end_of(folder, role)
+    folder.check_file(path, folder.read())
+    config = folder.read_front_end(role)
+    return None if config is None else from_json(config)
+
+
+class Origin(NamedTuple):
+    """Which rows of the data are classified."""
+
+    place: Column
+    """Where each of them is."""
+    records: Sequence[Mapping[str, Any]] = ()
+    """All that each of them holds, by the name of the column."""
+
+    def columns(self, taken: Iterable[str], *, as_texts: bool) -> list[Column]:
+        """Columns that say so.
+
+        Args:
+            taken: Names of the columns beside them.
+            as_texts: Whether what the rows hold is to be texts.
+        """
+        own = own_columns(self.records, taken={*taken, self.place[0]})
+        return [self.place, *((n, texts_of(values) if as_texts else values) for n, values in own)]
+
+
+class Rows(Protocol):
+    """What is to be classified."""
+
+    @property
+    def origin(self) -> Origin:
+        """Which rows these are."""
+
+    def __len__(self) -> int: ...
+
+    def ask(self, predictor: "Predictor", rows: slice) -> np.ndarray:
+        """A model's logits of some of the rows."""
+
+    def digest(self) -> str:
+        """What they are, so that kept predictions are of the same rows."""
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Texts of a table."""
+
+    table: TextTable
+    origin: Origin
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def ask(self, predictor: "Predictor", rows: slice) -> np.ndarray:
+        return predictor.texts([column[rows] for column in self.table.texts])
+
+    def digest(self) -> str:
+        return digest_of_json([list(column) for column in self.table.texts])
+
+
+@dataclass(frozen=True)
+class PixelRows:
+    """Images of a folder or table, read as in training."""
+
+    images: ImageRows
+    channels: int
+    origin: Origin
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def ask(self, predictor: "Predictor", rows: slice) -> np.ndarray:
+        pixels = self.images[np.arange(len(self))[rows]]
+        if self.channels == 1:  # as Pillow makes them grey
+            pixels = np.rint(pixels @ np.array([0.299, 0.587, 0.114])[:, None]).astype("uint8")
+        return predictor.images(pixels)
+
+    def digest(self) -> str:
+        return self.images.digest().hex()
+
+
+@dataclass(frozen=True)
+class NumberRows:
+    """Columns of a table, one value an example for each input of the model."""
+
+    columns: Mapping[str, np.ndarray]
+    origin: Origin
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def ask(self, predictor: "Predictor", rows: slice) -> np.ndarray:
+        return predictor.numbers({name: values[rows] for name, values in self.columns.items()})
+
+    def digest(self) -> str:
+        return digest_of_json({name: values.tolist() for name, values in self.columns.items()})
+
+
+def predict(
+    source: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    text_columns: tuple[str, ...] | None = None,
+    overwrite: bool = False,
+    model: str = "student",
+) -> int:
+    """Writes what a model says of every row of a table, or of every image of a folder.
+
+    The rows are those of the data, in its order: the line (of Parquet the row) where each begins
+    and its own columns, or the path of each image; then what the kind of output says of it
+    (`Output.columns`): of classes, `class_name`, and for each class a column `p(NAME)`, the softmax
+    of the logits. Neither the data of a run nor its teacher has to be there.
+
+    What is predicted is kept beside `out` until that is whole: the same call goes on after a kill.
+
+    Args:
+        source: As in `source_of`.
+        data: A table of texts, of paths of images or of numbers, as
+            `keras_prokt.data.table.read_table` reads them, or a folder of images. What is read of
+            it follows from the model; labels are not read.
+        out: The `.csv`, in UTF-8, or `.parquet` to write.
+        text_columns: The column of texts, the two of pairs, or that of paths; `None` for those of
+            the run. Columns of numbers have the names of the model's inputs.
+        overwrite: Whether the file may be there; it is replaced as a whole.
+        model: As in `source_of`.
+
+    Returns:
+        Number of rows.
+
+    Raises:
+        ValueError: As `source_of`; if the columns do not fit the model, the data has a fault, or
+            `out` is in the way. Then nothing has been written.
+
+    Example:
+
+    ```python
+    from keras_prokt.runs import predict
+
+    predict("runs/text-prokt-1", "new_reviews.csv", "predictions.parquet")
+    ```
+    """
+    asked = source_of(source, model)
+    prepared = prepare_prediction(asked, data, out, text_columns=text_columns, overwrite=overwrite)
+    return prepared.carry_out()
+
+
+class Prediction(NamedTuple):
+    """What is to be predicted, all files checked."""
+
+    source: Source
+    data: Path
+    out: Path
+    rows: Rows | None
+    """`None` of a table of numbers, whose columns the model names."""
+
+    def carry_out(self) -> int:
+        """Predicts what is missing and writes the file; returns the number of rows."""
+        from keras_prokt.results.predictions import columns_of_run, write_predictions
+
+        predictor = open_source(self.source)
+        rows = self.rows or _number_rows(predictor, self.data)
+        about = {"model": _digest_of(self.source.model_file), "rows": rows.digest()}
+        parts = _Parts(self.out, about)
+        found = parts.carried_out(len(rows), lambda some: rows.ask(predictor, some))
+        logits = np.concatenate(list(found))
+        record = predictor.record(logits.shape[-1])
+        answers = [name for name, _ in columns_of_run(logits[:1], record)]
+        is_csv = self.out.suffix.lower() == ".csv"
+        own = rows.origin.columns(answers, as_texts=is_csv)
+        write_predictions(self.out, logits, record, *own)
+        parts.delete()
+        return len(rows)
+
+
+def prepare_prediction(
+    source: Source,
+    data: str | Path,
+    out: str | Path,
+    *,
+    text_columns: tuple[str, ...] | None = None,
+    overwrite: bool = False,
+) -> Prediction:
+    """Reads the data of `predict` and refuses what is wrong with it; imports no Keras.
+
+    Args:
+        source: What predicts.
+        data: As in `predict`, as the others.
+    """
+    out = Path(out)
+    check_out(out, data, overwrite=overwrite)
+    if str(data).startswith(TFDS):
+        raise ValueError(
+            f"Expected a file or a folder, received {str(data)!r}; export the set as a table first."
+        )
+    data, front_end = Path(data).expanduser(), source.described.front_end
+    rows: Rows | None = None
+    if isinstance(front_end, TextFrontEnd):
+        rows = _text_rows(source, data, text_columns, front_end)
+    elif isinstance(front_end, ImageFrontEnd):
+        rows = _pixel_rows(source, data, text_columns, front_end)
+    return Prediction(source, data, out, rows)
+
+
+def open_source(source: Source) -> "Predictor":
+    """Loads what predicts."""
+    from keras_prokt.runs.predictors import KerasPredictor, ServedPredictor
+
+    if source.run is not None:
+        from keras_prokt.runs.finished_run import saved_model
+
+        model = saved_model(source.run, source.role)
+        return KerasPredictor(source.model_file, source.described, model)
+    if source.model_file.is_dir():
+        return ServedPredictor(source.model_file)
+    return KerasPredictor(source.model_file)
+
+
+class _Parts:
+    """Logits that are there already, in a folder beside the file that they become.
+
+    Args:
+        out: That file.
+        identity: What they are of; others are deleted.
+    """
+
+    def __init__(self, out: Path, identity: Mapping[str, str]):
+        self._folder = parts_of(out)
+        record = self._folder / "identity.json"
+        with contextlib.suppress(ValueError):
+            if read_record(record) == identity:
+                return
+        self.delete()
+        write_record(record, identity)
+
+    def carried_out(self, count: int, ask: Callable[[slice], np.ndarray]) -> Iterator[np.ndarray]:
+        """The logits of all rows in their order, those that are missing asked for."""
+        from keras_prokt.runs.progress import Bar
+
+        started, shown, asked = time.monotonic(), time.monotonic(), 0
+        with Bar() as bar:
+            for start in range(0, count, ROWS_AT_ONCE):
+                end = min(start + ROWS_AT_ONCE, count)
+                path = self._folder / f"{start:012d}.npy"
+                if path.is_file():
+                    yield np.load(path, allow_pickle=False)
+                    continue
+                logits = ask(slice(start, end))
+                with replacing(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, logits, allow_pickle=False)
+                yield logits
+                asked += end - start
+                now = time.monotonic()
+                left = f"{format_seconds((now - started) / asked * (count - end))} left"
+                bar.show("predict", end, count, left)
+                if not bar.is_shown and now - shown > _SECONDS_BETWEEN_LINES:
+                    shown = now
+                    bar.write(f"predict {end:,}/{count:,}  {left}")
+
+    def delete(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def parts_of(out: str | Path) -> Path:
+    """The folder of what is predicted for a file that is not whole yet."""
+    out = Path(out)
+    return out.with_name(f".{out.name}.parts")
+
+
+def check_out(out: Path, data: str | Path | None = None, *, overwrite: bool = False) -> None:
+    """Refuses a file of predictions that cannot be written, or is there and not to be replaced.
+
+    Args:
+        out: The file.
+        data: What is read, which is never replaced.
+        overwrite: Whether another file may be.
+
+    Raises:
+        ValueError: With what to do.
+    """
+    if out.suffix.lower() not in SUFFIXES:
+        raise SettingError(
+            f"Expected a file of predictions that ends in {' or '.join(SUFFIXES)}, received "
+            f"{str(out)!r}; name another one with {argument('out')}."
+        )
+    if out.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
+        raise ValueError(
+            f"Expected the package pyarrow to write {str(out)!r}, received an environment without "
+            "it; install it with `pip install pyarrow`, or write a .csv."
+        )
+    is_there = data is not None and out.exists() and Path(data).exists()
+    is_data = is_there and out.samefile(data)
+    if out.exists() and not (overwrite and out.is_file() and not is_data):
+        raise SettingError(
+            f"Expected a new file for the predictions, received {str(out)!r}, which exists; name "
+            f"another one with {argument('out')}, or replace a file of predictions with "
+            f"{argument('overwrite')}."
+        )
+
+
+def _text_rows(
+    source: Source,
+    data: Path,
+    text_columns: tuple[str, ...] | None,
+    front_end: TextFrontEnd,
+) -> TextRows:
+    columns = source.text_columns if text_columns is None else text_columns
+    if columns is None or len(columns) != (2 if front_end.pair else 1):
+        names = "FIRST,SECOND" if front_end.pair else "COLUMN"
+        raise SettingError(
+            f"Expected {argument('text_columns')} {names} for a model of "
+            f"{'pairs' if front_end.pair else 'single texts'}, received "
+            f"{'none' if columns is None else ','.join(columns)}; name its columns."
+        )
+    table = read_table(data, text_columns=columns, label_column=None)
+    records = read_records(data, text_columns=columns)
+    return TextRows(table, _origin(table, records))
+
+
+def _pixel_rows(
+    source: Source,
+    data: Path,
+    text_columns: tuple[str, ...] | None,
+    front_end: ImageFrontEnd,
+) -> PixelRows:
+    columns = text_columns or ((source.image_column,) if source.image_column else None)
+    if data.is_dir():
+        images, records = list_files(data), []
+    else:
+        format_of(data)
+        if columns is None or len(columns) != 1:
+            raise SettingError(
+                f"Expected one column of paths in {argument('text_columns')} with a table of "
+                f"images, received {'none' if columns is None else ','.join(columns)}; name it."
+            )
+        table = read_table(data, text_columns=columns, label_column=None)
+        images = ImageTable(data.absolute().parent, table)
+        records = read_records(data, text_columns=columns)
+    files = files_in(images.base, images.paths)
+    size = (front_end.size[0], front_end.size[1])
+    found = read_images(files, size, cache_images="never")
+    check_broken({"": files}, {"": found.broken}, source.broken_images)
+    kept = found.positions.tolist()
+    origin = Origin(("path", [images.paths[number] for number in kept]))
+    if records:
+        origin = _origin(images.table.rows(kept), [records[number] for number in kept])
+    return PixelRows(found.rows, len(front_end.mean), origin)
+
+
+def _number_rows(predictor: "Predictor", data: Path) -> NumberRows:
+    inputs = predictor.number_inputs
+    if not inputs or predictor.described.front_end is not None:
+        raise ValueError(
+            "Expected a model of texts, of images, or of inputs that are one value each, received "
+            f"{str(predictor.path)!r}; ask its SavedModel for what it reads."
+        )
+    file_format = format_of(data)
+    names = list(inputs)
+    values: dict[str, list[Any]] = {name: [] for name in names}
+    numbers = []
+    for number, row in file_format.read(data, names):
+        numbers.append(number)
+        for name, value in zip(names, row, strict=True):
+            place = f"{data}, {file_format.unit} {number}"
+            values[name].append(_value(value, inputs[name], name, place))
+    if not numbers:
+        raise ValueError(f"Expected rows, received none in {data}; add rows.")
+    dtypes = {name: "O" if dtype == "string" else dtype for name, dtype in inputs.items()}
+    columns = {name: np.array(column, dtypes[name]) for name, column in values.items()}
+    table = TextTable(str(data), (), [], numbers, file_format.unit)
+    records = read_records(data, text_columns=names)
+    return NumberRows(columns, _origin(table, records))
+
+
+def _value(value: Any, dtype: str, name: str, place: str) -> Any:
+    if dtype == "string":
+        return "" if value is None else str(value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"Expected a number in column {name!r}, received {value!r} at {place}; correct it, or "
+            "write nan if the model takes missing values."
+        ) from None
+
+
+def _origin(table: TextTable, records: Sequence[Mapping[str, Any]]) -> Origin:
+    return Origin((table.unit, table.numbers), records)
+
+
+def _digest_of(model: Path) -> str:
+    if model.is_file():
+        return digest_of_file(model)
+    files = sorted(path for path in model.rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(model)} {digest_of_file(path)}\n".encode())
+    return digest.hexdigest()
