@@ -43,7 +43,7 @@ def builder_from(name: str) -> Builder:
     if source == "keras":
         return _from_applications(rest)
     if source == "hub":
-        return partial(_from_hub, rest)
+        return partial(hub_classifier, rest)
     return _from_function(source, rest)
 
 
@@ -105,7 +105,29 @@ def with_float32_logits(network: keras.Model) -> keras.Model:
     return keras.Model(network.inputs, logits, name=network.name)
 
 
-def _from_hub(preset: str, num_classes: int, input_shape: tuple[int, int, int]) -> keras.Model:
+HUB = "hub:"
+"""What names of presets of keras-hub begin with."""
+
+
+def hub_classifier(
+    preset: str,
+    num_classes: int,
+    input_shape: tuple[int, int, int],
+    *,
+    pixels: Callable[[Any], Any] | None = None,
+) -> keras.Model:
+    """A preset's backbone under a new linear layer.
+
+    Args:
+        preset: Its name, or a directory.
+        num_classes: Number of classes.
+        input_shape: Height, width and channels.
+        pixels: Makes pixels of 0 to 255 out of the input; they are scaled as the preset's own
+            image converter does. `None` if the input is what the backbone reads.
+
+    Raises:
+        ValueError: If there is no such preset.
+    """
     import keras_hub
 
     keep_off_gpu()  # keras-hub imports TensorFlow, if it is there, whatever the backend
@@ -118,10 +140,24 @@ def _from_hub(preset: str, num_classes: int, input_shape: tuple[int, int, int]) 
             f"{type(error).__name__}: {line}; check the name and the network connection."
         ) from error
     inputs = keras.Input(input_shape, name="image")
-    features: Any = backbone(inputs)
+    scale = None if pixels is None else _scale_of_preset(preset)
+    features: Any = backbone(inputs if scale is None else scale(pixels(inputs)))
     pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(features)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(pooled)
     return keras.Model(inputs, logits)
+
+
+def _scale_of_preset(preset: str) -> keras.layers.Layer | None:
+    """What a preset does to the values of pixels; `None` where it does not say."""
+    import keras_hub
+
+    try:
+        converter = keras_hub.layers.ImageConverter.from_preset(preset)
+    except (FileNotFoundError, ValueError):
+        return None
+    scale = 1.0 if converter.scale is None else converter.scale
+    offset = 0.0 if converter.offset is None else converter.offset
+    return keras.layers.Rescaling(scale, offset, name="preprocessing")
 
 
 def _from_function(module: str, function: str) -> Builder:

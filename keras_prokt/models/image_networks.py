@@ -12,8 +12,10 @@ import keras
 from keras_prokt import models
 from keras_prokt.models.elsewhere import (
     APPLICATIONS,
+    HUB,
     Builder,
     application,
+    hub_classifier,
     with_float32_logits,
 )
 from keras_prokt.settings import SettingError
@@ -31,8 +33,8 @@ def image_network(
     """The builder of a network whose input is (value / 255 - mean) / standard deviation.
 
     A network of `keras.applications` gets its pixels back, and then its own `preprocess_input`, as
-    layers of the model, so that its published weights see what they were trained on. Others read
-    what comes.
+    layers of the model, so that its published weights see what they were trained on; one of
+    keras-hub the scale of its preset. Others read what comes.
 
     Args:
         name: As `keras_prokt.models.get` takes it.
@@ -53,11 +55,13 @@ def image_network(
     >>> image_network("keras:MobileNetV2", **half)(10, (32, 32, 3)).output_shape
     (None, 10)
     """
+    pixels = partial(_pixels, mean=mean, standard_deviation=standard_deviation)
     if name.startswith(APPLICATIONS):
-        own = name.removeprefix(APPLICATIONS)
-        pixels = partial(_pixels, mean=mean, standard_deviation=standard_deviation)
-        return partial(_application, own, pixels, weights)
-    return partial(_loaded, name, weights)
+        return partial(_application, name.removeprefix(APPLICATIONS), pixels, weights)
+    build = models.get(name)
+    if name.startswith(HUB):
+        build = partial(hub_classifier, name.removeprefix(HUB), pixels=pixels)
+    return partial(_loaded, name, build, weights)
 
 
 def _pixels(normalized: Any, *, mean: Sequence[float], standard_deviation: Sequence[float]) -> Any:
@@ -68,9 +72,13 @@ def _pixels(normalized: Any, *, mean: Sequence[float], standard_deviation: Seque
 
 
 def _loaded(
-    name: str, weights: str | Path | None, num_classes: int, input_shape: tuple[int, int, int]
+    name: str,
+    build: Builder,
+    weights: str | Path | None,
+    num_classes: int,
+    input_shape: tuple[int, int, int],
 ) -> keras.Model:
-    model = models.get(name)(num_classes, input_shape)
+    model = build(num_classes, input_shape)
     if weights is not None and not _loads(model, weights):
         raise SettingError(
             f"Expected weights of {name} for {num_classes} classes, received {str(weights)!r} with "

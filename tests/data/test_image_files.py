@@ -1,6 +1,7 @@
 """Images as people have them: what is decoded, what is refused and how it is named."""
 
 import io
+import json
 import os
 
 import numpy as np
@@ -222,6 +223,37 @@ def test_a_table_may_have_several_labels(tmp_path, load):
     table.write_text("file,day,wet\nset/cat/0.png,1,0\nset/cat/1.png,1,1\n")
     with pytest.raises(SettingError, match="with and without the label 'day' .* received 1 for"):
         load(table, **columns)
+
+
+def write_table(path, rows):
+    """Paths and labels in the format of a suffix."""
+    records = [{"path": image, "label": label} for image, label in rows]
+    if path.suffix == ".csv":
+        path.write_text("\n".join(["path,label", *[",".join(row) for row in rows]]))
+    elif path.suffix == ".jsonl":
+        path.write_text("\n".join(map(json.dumps, records)))
+    else:
+        pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to write Parquet")
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(records), path)
+
+
+@pytest.mark.parametrize("form", ["", ".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_each_broken_file_is_named_in_one_line_in_every_form(tmp_path, load, form, name):
+    content, reason = BROKEN[name]
+    folder = write(tmp_path / "set", {**classes(3), f"dog/{name}": content})
+    columns = {}
+    if form:
+        paths = sorted(folder.glob("*/*"))
+        write_table(tmp_path / f"t{form}", [(str(p), p.parent.name) for p in paths])
+        columns = {"image_column": "path", "label_column": "label"}
+    with pytest.raises(
+        SettingError, match=f"1 of 7 that cannot: .*dog/{name}. .*{reason}"
+    ) as error:
+        load(tmp_path / f"t{form}" if form else folder, **columns)
+    assert "\n" not in str(error.value)
 
 
 def test_the_same_image_in_two_parts_is_warned_of(tmp_path, load):

@@ -63,3 +63,24 @@ def test_weights_of_another_network_are_refused(tmp_path):
         image_network("cnn-small", **SCALE, weights=path)(4, (12, 12, 3))
     with pytest.raises(SettingError, match="weights of keras:MobileNetV2 for 3 or 1000 classes"):
         image_network("keras:MobileNetV2", **SCALE, weights=path)(3, (32, 32, 3))
+
+
+def test_a_preset_of_keras_hub_has_its_own_scale(tmp_path):
+    keras_hub = pytest.importorskip("keras_hub")
+    backbone = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64],
+        stackwise_num_blocks=[1],
+        stackwise_num_strides=[1],
+        block_type="basic_block",
+        image_shape=(None, None, 3),
+    )
+    backbone.save_to_preset(tmp_path / "preset")
+    scale, offset = [0.02, 0.03, 0.04], [-1.0, -2.0, -3.0]
+    converter = keras_hub.layers.ResNetImageConverter(scale=scale, offset=offset)
+    converter.save_to_preset(tmp_path / "preset")
+    network = image_network(f"hub:{tmp_path / 'preset'}", **SCALE)(5, (32, 32, 3))
+    below = keras.Model(network.input, network.get_layer("pooled").output)
+    expected = np.mean(backbone(PIXELS * scale + offset), axis=(1, 2))
+    np.testing.assert_allclose(below(NORMALIZED), expected, atol=1e-4, rtol=1e-3)
