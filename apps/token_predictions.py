@@ -56,9 +56,9 @@ def predict_sentences(
 
     from keras_prokt.data.batches import Batches
     from keras_prokt.data.tagged_text import word_pieces
+    from keras_prokt.runs.finished_run import front_end_of, saved_model
     from keras_prokt.runs.folder import RunFolder
     from keras_prokt.runs.progress import say
-    from keras_prokt.runs.training_run import front_end_of, saved_model
 
     folder, out, dataset = RunFolder.existing(run), Path(out), Path(dataset).expanduser()
     spec, record = folder.spec(), folder.read()
