@@ -5,6 +5,8 @@ import re
 from collections.abc import Container, Iterable
 from typing import Any
 
+from keras_prokt.arguments import shown
+
 
 class DataWarning(UserWarning):
     """Something about the user's data that is worth a line."""
@@ -13,15 +15,16 @@ class DataWarning(UserWarning):
 def is_known(received: Any, known: Container[str]) -> bool:
     """Whether what a user gave for a name is one of those that exist; only a string can be.
 
-    Args:
-        received: What the user gave, hashable or not.
-        known: The names that exist.
+        Args:
+            received: What the user gave, hashable or not.
+            known: The names that exist.
 
-    Example:
+        Example:
 
-    >>> from keras_prokt.names import is_known
-    >>> is_known("digits", {"digits": 1}), is_known(["digits"], {"digits": 1})
-    (True, False)
+        >>> from keras_prokt.arguments import shown
+    from keras_prokt.names import is_known
+        >>> is_known("digits", {"digits": 1}), is_known(["digits"], {"digits": 1})
+        (True, False)
     """
     return isinstance(received, str) and received in known
 
@@ -73,4 +76,4 @@ def unknown_name(kind: str, received: Any, known: Iterable[str], also: str = "")
     known = sorted(known)
     near = difflib.get_close_matches(received, known, n=1) if isinstance(received, str) else []
     advice = f"did you mean {near[0]!r}?" if near else "use one of those."
-    return f"Expected {kind} among {', '.join(known)}{also}; received {received!r}; {advice}"
+    return f"Expected {kind} among {', '.join(known)}{also}; received {shown(received)}; {advice}"

@@ -29,7 +29,8 @@ ORDER = [
 ORDER += ["results", "recorders", "runs", "options", "cli"]
 # What all may import; each has all that it imports itself.
 BESIDE = {
-    "names": set(),
+    "arguments": set(),
+    "names": {"arguments"},
     "typing": set(),
     "keras_internals": set(),
     "layer_calls": set(),

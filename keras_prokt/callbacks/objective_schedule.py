@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_prokt.arguments import check_text
 from keras_prokt.callbacks.schedule import Schedule, WeightSchedule
 from keras_prokt.distillers import Distiller
 from keras_prokt.names import unknown_name
@@ -35,6 +36,7 @@ class ObjectiveSchedule(WeightSchedule):
 
     def __init__(self, objective: str, schedule: Schedule, *, per: str = "epoch"):
         super().__init__(schedule, per=per)
+        check_text("objective", objective, "the name of one of the distiller's, or 'labels'")
         self.objective = objective
 
     def current(self) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_prokt.arguments import check_choice, shown
 from keras_prokt.distillers import Distiller
 
 ROLES = ("teacher", "student")
@@ -36,11 +37,11 @@ class OnOptimizer(keras.callbacks.Callback):
 
     def __init__(self, which: str, callback: keras.callbacks.Callback):
         super().__init__()
-        if which not in ROLES:
-            raise ValueError(f"Expected which in {ROLES}, received {which!r}.")
+        check_choice("which", which, ROLES)
         if not isinstance(callback, keras.callbacks.Callback):
             raise ValueError(
-                f"Expected a keras.callbacks.Callback, received {callback!r}; construct it first."
+                f"Expected a keras.callbacks.Callback, received {shown(callback)}; construct it "
+                "first."
             )
         self.which = which
         self.callback = callback

@@ -14,6 +14,7 @@ import h5py
 import keras
 from keras import ops
 
+from keras_prokt.arguments import checked_integer, checked_path, checked_paths, shown
 from keras_prokt.distillers import Distiller
 from keras_prokt.files import (
     digest_of_file,
@@ -110,17 +111,11 @@ class ResumableBackup(keras.callbacks.Callback):
         files: Sequence[str | Path] = (),
     ):
         super().__init__()
-        is_count = isinstance(save_freq, int) and save_freq >= 1
-        if save_freq != "epoch" and not is_count:
-            raise ValueError(
-                'Expected save_freq "epoch" or a number of batches of at least 1, received '
-                f"{save_freq!r}."
-            )
-        if keep < 1:
-            raise ValueError(f"Expected keep of at least 1, received {keep!r}.")
-        self.directory = Path(directory)
+        if not isinstance(save_freq, str) or save_freq != "epoch":
+            checked_integer("save_freq", save_freq, advice='a number of batches, or "epoch"')
+        self.directory = checked_path("directory", directory)
         self.save_freq = save_freq
-        self.keep = keep
+        self.keep = checked_integer("keep", keep)
         self.belongs_to = _as_json(belongs_to)
         self.files = _by_name(files)
 
@@ -383,8 +378,8 @@ def _as_json(belongs_to: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None
     if not isinstance(belongs_to, Mapping):
         raise ValueError(
-            f"Expected belongs_to as a mapping, received {belongs_to!r}; give it a name, such as "
-            "belongs_to={'spec': ...}."
+            f"Expected belongs_to as a mapping, received {shown(belongs_to)}; give it a name, such "
+            "as belongs_to={'spec': ...}."
         )
     try:
         return json.loads(json.dumps(dict(belongs_to), allow_nan=False))
@@ -396,9 +391,7 @@ def _as_json(belongs_to: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _by_name(files: Sequence[str | Path]) -> dict[str, Path]:
-    if isinstance(files, str | Path):
-        raise ValueError(f"Expected files as a list of paths, received {files!r}; use [{files!r}].")
-    paths = [Path(path) for path in files]
+    paths = checked_paths("files", files)
     by_name = {path.name: path for path in paths}
     if len(by_name) < len(paths):
         raise ValueError(

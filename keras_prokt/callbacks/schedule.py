@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.arguments import check_choice, checked_number, shown
+
 UNITS = ("epoch", "step")
 
 Schedule = (
@@ -29,17 +31,16 @@ class WeightSchedule(keras.callbacks.Callback):
 
     def __init__(self, schedule: Schedule, *, per: str = "epoch"):
         super().__init__()
-        if per not in UNITS:
-            raise ValueError(f"Expected per in {UNITS}, received {per!r}.")
+        check_choice("per", per, UNITS)
         self.per = per
         if isinstance(schedule, Mapping):
             self._value_at: Callable[[int], Any] = self._piecewise_constant(schedule)
-        elif callable(schedule):
+        elif callable(schedule) and not isinstance(schedule, type):
             self._value_at = schedule
         else:
             raise ValueError(
                 "Expected a function, a LearningRateSchedule or a dict {start: value}, received "
-                f"{schedule!r}; set a constant when the distiller is made."
+                f"{shown(schedule)}; set a constant when the distiller is made."
             )
 
     def current(self) -> float:
@@ -84,7 +85,14 @@ class WeightSchedule(keras.callbacks.Callback):
         value = self._value_at(position)
         if value is None and isinstance(self._value_at, _PiecewiseConstant):
             return None
-        return self.check(float(ops.convert_to_numpy(value)), f"{self.per} {position}")
+        try:
+            number = float(ops.convert_to_numpy(value))
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"Expected a schedule that gives a number at each {self.per}, received "
+                f"{shown(value)} at {self.per} {position}."
+            ) from None
+        return self.check(number, f"{self.per} {position}")
 
     def _piecewise_constant(self, schedule: Mapping[int, float]) -> "_PiecewiseConstant":
         if not schedule or not all(isinstance(s, int) and s >= 0 for s in schedule):
@@ -93,7 +101,10 @@ class WeightSchedule(keras.callbacks.Callback):
                 f"{dict(schedule)!r}."
             )
         return _PiecewiseConstant(
-            {s: self.check(v, f"{self.per} {s}") for s, v in schedule.items()}
+            {
+                s: self.check(checked_number(f"the value at {self.per} {s}", v), f"{self.per} {s}")
+                for s, v in schedule.items()
+            }
         )
 
 

@@ -11,6 +11,13 @@ from typing import Any
 
 import keras
 
+from keras_prokt.arguments import (
+    check_choice,
+    check_text,
+    checked_integer,
+    checked_number,
+    checked_path,
+)
 from keras_prokt.files import replacing
 from keras_prokt.names import unknown_name
 
@@ -86,14 +93,18 @@ class StudentCheckpoint(keras.callbacks.Callback):
         verbose: int = 0,
     ):
         super().__init__()
-        self.filepath = Path(filepath)
+        self.filepath = checked_path("filepath", filepath)
         if self.filepath.suffix != ".keras":
             raise ValueError(
                 f"Expected a filepath ending in .keras, received {str(filepath)!r}; Keras chooses "
                 "the format by the ending."
             )
-        if mode not in MODES:
-            raise ValueError(f"Expected mode in {MODES}, received {mode!r}.")
+        check_choice("mode", mode, MODES)
+        if monitor is not None:
+            check_text("monitor", monitor)
+        if initial_value_threshold is not None:
+            checked_number("initial_value_threshold", initial_value_threshold)
+        checked_integer("verbose", verbose, least=0)
         self.monitor = monitor
         self.mode = mode
         self._resolve_mode()

@@ -1,12 +1,13 @@
 """Route-constrained optimization: checkpoints of the teacher's training as targets in turn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_prokt.arguments import shown
 from keras_prokt.distillers import FrozenTeacherDistiller
 from keras_prokt.models.loading import load_student
 
@@ -39,6 +40,11 @@ class TeacherRoute(keras.callbacks.Callback):
 
     def __init__(self, checkpoints: Sequence[str | Path | Sequence[Any]]):
         super().__init__()
+        if isinstance(checkpoints, str | bytes | Mapping) or not isinstance(checkpoints, Sequence):
+            raise ValueError(
+                "Expected a list of checkpoints, files or lists of weights, received "
+                f"{shown(checkpoints)}."
+            )
         self._checkpoints = list(checkpoints)
         if not self._checkpoints:
             raise ValueError("Expected at least one checkpoint, received none.")

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_prokt.arguments import check_choice, check_flag, check_text, checked_number, checked_path
 from keras_prokt.callbacks.event_files import EventFile
 from keras_prokt.files import replacing
 from keras_prokt.pictures import COLORS, new_figure, save
@@ -19,6 +20,7 @@ FIGURE = "dynamics.png"
 TENSORBOARD = "tensorboard"
 
 _ROLES = ("teacher", "student")
+MODES = ("max", "min")
 
 
 class TrainingDynamics(keras.callbacks.Callback):
@@ -79,12 +81,25 @@ class TrainingDynamics(keras.callbacks.Callback):
         mode: str = "max",
     ):
         super().__init__()
+        for label, flag in (
+            ("csv", csv),
+            ("tensorboard", tensorboard),
+            ("plot", plot),
+            ("marks_best", marks_best),
+        ):
+            check_flag(label, flag)
+        check_text("title", title)
+        if chance is not None:
+            checked_number("chance", chance)
+        if monitor is not None:
+            check_text("monitor", monitor)
+        check_choice("mode", mode, MODES)
         if plot and not csv:
             raise ValueError(
                 "Expected csv=True with plot=True, received csv=False; the figure is drawn from "
                 "history.csv, so set plot=False as well."
             )
-        self.directory = Path(directory)
+        self.directory = checked_path("directory", directory)
         self.csv = csv
         self.tensorboard = tensorboard
         self.plot = plot

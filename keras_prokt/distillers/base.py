@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_prokt import backends
+from keras_prokt.arguments import check_choice, check_flag, checked_integer
 from keras_prokt.backends.base import Recording
 from keras_prokt.data.parts import TARGET, beside_inputs
 from keras_prokt.distillers import building, data_checks, model_checks, targets, unlabelled
@@ -129,8 +130,7 @@ class Distiller(ModelPair):
             student_inputs=student_inputs,
             name=name,
         )
-        if target_mode not in TARGET_MODES:
-            raise ValueError(f"Expected target_mode in {TARGET_MODES}, received {target_mode!r}.")
+        check_choice("target_mode", target_mode, TARGET_MODES)
         self.target_mode = target_mode
         self.ignore_class = unlabelled.checked_ignore_class(ignore_class)
         self.student_loss = StudentLoss(
@@ -241,6 +241,7 @@ class Distiller(ModelPair):
                 one dispatch too (`jax.lax.scan`), unless it computes on the CPU.
             jit_compile: As in Keras; `"auto"` is XLA on accelerators and on JAX.
         """
+        model_checks.check_optimizer("optimizer", optimizer)
         student_optimizer = keras.optimizers.get(optimizer)
         self._compile_with(
             scaled_optimizer(student_optimizer, self.student),
@@ -264,6 +265,10 @@ class Distiller(ModelPair):
             optimizer: That of all that is trained.
             arguments: Those of `compile`, with which a loaded distiller is compiled anew.
         """
+        checked_integer("steps_per_execution", arguments["steps_per_execution"])
+        check_flag("run_eagerly", arguments["run_eagerly"])
+        if arguments["jit_compile"] not in (None, "auto"):
+            check_flag("jit_compile", arguments["jit_compile"])
         self._compile_arguments = arguments
         self._make_label_loss()
         own = ("optimizer", "teacher_optimizer", "loss")
@@ -315,6 +320,8 @@ class Distiller(ModelPair):
         """
         self.check_compiled("fit")
         arguments = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
+        data_checks.check_counts(arguments)
+        data_checks.check_is_data(x, y, arguments.get("sample_weight"))
         arguments["x"] = self._prepare(x, y, arguments.get("sample_weight"))
         untrained = self.untrained_without_labels(beside_inputs(x, TARGET) is not None)
         split, verbose = arguments.get("validation_split", 0.0), arguments.get("verbose", "auto")
@@ -329,6 +336,7 @@ class Distiller(ModelPair):
         arguments["callbacks"] = watched(arguments.get("callbacks"), watch, self)
         if arguments.get("class_weight") is not None:
             self.label_checks.check_class_weight(y)
+            data_checks.check_class_weight(arguments["class_weight"], max(2, self.output_width))
         self.faults.forget()
         try:
             return super().fit(**arguments)
@@ -368,6 +376,8 @@ class Distiller(ModelPair):
         arguments = inspect.signature(super().evaluate).bind(x, y, *args, **kwargs).arguments
         further = arguments.pop("kwargs", {})
         weight = arguments.get("sample_weight")
+        data_checks.check_counts(arguments)
+        data_checks.check_is_data(x, y, weight)
         arguments["x"] = self._prepare(x, y, weight, evaluates=True)
         self.label_checks.check_held_out(y, "evaluation ")
         arguments["callbacks"] = watched(arguments.get("callbacks"), FaultWatch(), self)

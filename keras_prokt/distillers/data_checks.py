@@ -4,11 +4,13 @@ import itertools
 import operator
 import types
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_prokt.arguments import check_mapping, checked_integer, checked_number, shown
 from keras_prokt.distillers import model_checks, targets
 from keras_prokt.distillers.batch import BatchReader
 from keras_prokt.distillers.label_checks import LabelChecks
@@ -149,12 +151,107 @@ def checked_validation(
     is_arrays = isinstance(data, list | tuple)
     parts = keras.utils.unpack_x_y_sample_weight(data) if is_arrays else (data, None, None)
     x, y, sample_weight = parts
+    check_is_data(x, y, sample_weight, which)
     check_readable(x, which)
     check_inputs(x, models, reader, which)
     targets.check_target(visible_inputs(x), labels.kind, labels.width, models, which)
     x = check_data(x, y, sample_weight, labels, which)
     labels.check_held_out(y, which)
     return data if is_arrays else x
+
+
+_LEAST = {
+    "batch_size": 1,
+    "epochs": 1,
+    "initial_epoch": 0,
+    "steps": 1,
+    "steps_per_epoch": 1,
+    "validation_batch_size": 1,
+    "validation_steps": 1,
+}
+
+
+def check_counts(arguments: Mapping[str, Any]) -> None:
+    """Refuses numbers of `fit`, `evaluate` and `predict` that mean nothing, or train nothing.
+
+    Raises:
+        ValueError: With the argument's name.
+    """
+    for name in _LEAST.keys() & arguments.keys():
+        may_be_none = name not in ("epochs", "initial_epoch")
+        if not (may_be_none and arguments[name] is None):
+            checked_integer(name, arguments[name], _LEAST[name])
+    split = arguments.get("validation_split")
+    if split is not None and not 0 <= checked_number("validation_split", split) < 1:
+        raise ValueError(f"Expected validation_split in [0, 1), received {split!r}.")
+
+
+def check_class_weight(class_weight: Any, num_classes: int) -> None:
+    """Refuses weights of classes that Keras would pass over, or that are no weights.
+
+    Args:
+        class_weight: As in `fit`.
+        num_classes: How many classes there are.
+
+    Raises:
+        ValueError: With the class.
+    """
+    advice = "such as {0: 1.0, 1: 2.5}"
+    check_mapping("class_weight", class_weight, advice)
+    unknown = [
+        key for key in class_weight if not isinstance(key, Integral) or not 0 <= key < num_classes
+    ]
+    if unknown or not class_weight:
+        received = f"the class {shown(unknown[0])}" if unknown else "none"
+        raise ValueError(
+            f"Expected class_weight of classes 0 to {num_classes - 1}, received {received}; "
+            f"{advice}."
+        )
+    for key, weight in class_weight.items():
+        if checked_number(f"class_weight[{key}]", weight) < 0:
+            raise ValueError(
+                f"Expected class_weight[{key}] of at least 0, received {weight!r}; 0 leaves the "
+                "class out."
+            )
+
+
+def check_is_data(x: Any, y: Any = None, sample_weight: Any = None, which: str = "") -> None:
+    """Refuses what is no data at all, and labels and weights that are not one for each example.
+
+    Raises:
+        ValueError: With what was received.
+    """
+    leaves = keras.tree.flatten(x)
+    if not leaves or not all(_may_be_data(leaf) for leaf in leaves):
+        raise ValueError(
+            f"Expected {which}x as arrays, a tf.data.Dataset, a PyDataset, a generator or a data "
+            f"loader, received {shown(x)}."
+        )
+    if not _is_structure_of_arrays(x):
+        return
+    count = leaves[0].shape[0] if leaves[0].shape else 0
+    counts = {leaf.shape[0] for leaf in keras.tree.flatten(y) if getattr(leaf, "shape", ())}
+    if counts - {count}:
+        raise ValueError(
+            f"Expected a label for each of the {count} examples of {which}x, received "
+            f"{max(counts - {count})}; cut x and y alike."
+        )
+    if sample_weight is None:
+        return
+    try:
+        weights = np.asarray(keras.ops.convert_to_numpy(sample_weight))
+    except (TypeError, ValueError):
+        weights = np.asarray(None)
+    if weights.dtype.kind not in "biuf" or not weights.shape or weights.shape[0] != count:
+        raise ValueError(
+            f"Expected {which}sample_weight as an array of one number for each of the {count} "
+            f"examples, received {shown(sample_weight)}."
+        )
+
+
+def _may_be_data(leaf: Any) -> bool:
+    has_examples = any(hasattr(leaf, name) for name in ("shape", "__iter__", "__getitem__"))
+    return has_examples and not isinstance(leaf, str | bytes | type)
 
 
 def check_readable(data: Any, which: str = "") -> None:

@@ -18,6 +18,7 @@ import keras
 from keras import ops
 
 from keras_prokt import backends
+from keras_prokt.arguments import check_type
 from keras_prokt.distillers.data_checks import NO_BATCH
 from keras_prokt.distillers.fault_flags import FAULTS, WATCHED
 from keras_prokt.distillers.unlabelled import ADVICE, NOTHING_TRAINS
@@ -104,7 +105,10 @@ def watched(callbacks: Any, watch: FaultWatch, model: Any) -> Any:
         return callbacks
     # First, so that nothing is saved after a fault.
     given = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
-    return [watch, *(c for c in given if c is not None)]
+    wanted = [c for c in given if c is not None]
+    for callback in wanted:
+        check_type("callbacks", callback, keras.callbacks.Callback, "Keras's callbacks")
+    return [watch, *wanted]
 
 
 def raise_fault(model: Any, during: str | None = None) -> None:

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from keras_prokt import backends
+from keras_prokt.arguments import check_mapping
 from keras_prokt.keras_internals import layers_in
 from keras_prokt.layer_calls import around_calls
 from keras_prokt.losses.base import PARTS
@@ -128,6 +129,7 @@ def check_taps(taps: Mapping[str, Any], model: keras.Model, role: str) -> Taps:
     Raises:
         ValueError: On unknown parts or layers, and on lists where one tap is wanted.
     """
+    check_mapping(f"{role}_taps", taps, "such as {'stages': ['block1_out']}")
     known = layers_by_path(model) if taps else {}
     checked: Taps = {}
     for part, given in taps.items():

@@ -63,7 +63,9 @@ class Forward:
         self.model = given
         self.shows_its_end = False
         self.take_off_activation()
-        self.given_taps = features.check_taps(given_taps or {}, self.model, role)
+        self.given_taps = features.check_taps(
+            {} if given_taps is None else given_taps, self.model, role
+        )
         self.taps: features.Taps = {}
 
     def take_off_activation(self, inputs: Any = None) -> None:

@@ -15,7 +15,7 @@ from keras_prokt.distillers.joint_optimizer import (
     apply_gradients,
     scaled_optimizer,
 )
-from keras_prokt.distillers.model_checks import is_mode_free
+from keras_prokt.distillers.model_checks import check_optimizer, is_mode_free
 from keras_prokt.distillers.step import Step
 from keras_prokt.typing import Tensor
 
@@ -95,9 +95,11 @@ class JointDistiller(Distiller):
             steps_per_execution: As in Keras.
             jit_compile: As in Keras.
         """
+        check_optimizer("optimizer", optimizer)
         optimizer = keras.optimizers.get(optimizer)
         if teacher_optimizer is None:
             teacher_optimizer = type(optimizer).from_config(optimizer.get_config())
+        check_optimizer("teacher_optimizer", teacher_optimizer)
         teacher_optimizer = keras.optimizers.get(teacher_optimizer)
         joint = JointOptimizer(
             teacher=scaled_optimizer(teacher_optimizer, self.teacher),

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_prokt.arguments import shown
 from keras_prokt.distillers.heads import Heads, Shape
 from keras_prokt.keras_internals import layers_in
 from keras_prokt.models.symbolic_inputs import shapes_agree
@@ -58,6 +59,21 @@ def check_pair(
     shapes = {role: heads[role].known_shape(model, kind) for role, model in models.items()}
     if None not in shapes.values():
         check_output_shapes(**shapes)
+
+
+def check_optimizer(name: str, optimizer: Any) -> None:
+    """Refuses what cannot be an optimizer: Keras takes objects, names and configs.
+
+    Raises:
+        ValueError: With the argument's name.
+    """
+    is_config = isinstance(optimizer, Mapping) and "class_name" in optimizer
+    if is_config or isinstance(optimizer, str | keras.optimizers.Optimizer):
+        return
+    raise ValueError(
+        f"Expected {name} to be an optimizer or the name of one, received {shown(optimizer)}; "
+        "'adam' is a good start."
+    )
 
 
 def check_is_model(role: str, model: Any) -> None:

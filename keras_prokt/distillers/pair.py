@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_prokt import outputs
+from keras_prokt.arguments import check_function, check_text
 from keras_prokt.distillers import building, data_checks, model_checks
 from keras_prokt.distillers.batch import BatchReader
 from keras_prokt.distillers.forward import Forward
@@ -43,7 +44,15 @@ class ModelPair(KerasTrainer):
         student_inputs: Callable[[Any], Any] | None = None,
         name: str | None = None,
     ):
+        if name is not None:
+            check_text("name", name)
         super().__init__(name=name)
+        for label, function in (
+            ("teacher_inputs", teacher_inputs),
+            ("student_inputs", student_inputs),
+        ):
+            if function is not None:
+                check_function(label, function, "it makes the model's inputs of a batch's x")
         self.output_kind: Output | None = None if output is None else outputs.get(output)
         self._given_output = output
         self._output_shape: Shape | None = None
@@ -78,6 +87,7 @@ class ModelPair(KerasTrainer):
         Raises:
             ValueError: If the models cannot be built from the data.
         """
+        data_checks.check_is_data(x)
         if not self.built:
             inputs, x = data_checks.first_inputs(x)
             self._build_for(inputs)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_prokt.arguments import checked_number, shown
 from keras_prokt.distillers.batch import Batch
 from keras_prokt.distillers.joint import JointDistiller
 from keras_prokt.distillers.step import Step
@@ -145,8 +146,8 @@ class ProKTDistiller(JointDistiller):
             for label, value in dual.items():
                 if value is not None:
                     raise ValueError(
-                        f"Expected no {label} without proximal_bound, received {value!r}; give "
-                        "proximal_bound (ε) for the bounded form, or leave it out: a fixed "
+                        f"Expected no {label} without proximal_bound, received {shown(value)}; "
+                        "give proximal_bound (ε) for the bounded form, or leave it out: a fixed "
                         "proximal_weight (λ) has no dual ascent."
                     )
             weight = _checked_weight(0.3 if proximal_weight is None else proximal_weight)
@@ -156,10 +157,17 @@ class ProKTDistiller(JointDistiller):
             self.strength_tracker = keras.metrics.Mean(name="proximal_weight")
             self._is_proximal = weight > 0
         else:
-            step_size = 1e-3 if dual_step_size is None else dual_step_size
-            initial = 1.0 if dual_initial is None else dual_initial
+            bound = checked_number("proximal_bound (ε)", proximal_bound, is_bounded=True)
+            step_size = checked_number(
+                "dual_step_size (ρ)",
+                1e-3 if dual_step_size is None else dual_step_size,
+                is_bounded=True,
+            )
+            initial = checked_number(
+                "dual_initial (β₀)", 1 if dual_initial is None else dual_initial, is_bounded=True
+            )
             for label, value, ok in (
-                ("proximal_bound (ε) above 0", proximal_bound, proximal_bound > 0),
+                ("proximal_bound (ε) above 0", bound, bound > 0),
                 ("dual_step_size (ρ) above 0", step_size, step_size > 0),
                 ("dual_initial (β₀) of at least 0", initial, initial >= 0),
             ):
@@ -168,8 +176,8 @@ class ProKTDistiller(JointDistiller):
                         f"Expected {label} and finite in float32, received {value!r}; the "
                         "authors have ε = 1, ρ = 0.001 and β₀ = 1."
                     )
-            self.proximal_bound = float(proximal_bound)
-            self.dual_step_size, self.dual_initial = float(step_size), float(initial)
+            self.proximal_bound = bound
+            self.dual_step_size, self.dual_initial = step_size, initial
             self.dual_variable = keras.Variable(
                 self.dual_initial,
                 trainable=False,
@@ -250,7 +258,7 @@ class ProKTDistiller(JointDistiller):
 
 
 def _checked_weight(value: float) -> float:
-    value = float(value)
+    value = checked_number("proximal_weight (λ)", value, is_bounded=True)
     if not 0 <= value < 1:
         raise ValueError(
             f"Expected proximal_weight (λ) in [0, 1), received {value!r}; 0 leaves the teacher "

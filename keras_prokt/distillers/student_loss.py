@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_prokt import losses
+from keras_prokt.arguments import checked_number
 from keras_prokt.distillers.batch import Batch, padding_mask
 from keras_prokt.distillers.features import MODEL_PARTS
 from keras_prokt.distillers.forward import Outputs
@@ -44,6 +45,9 @@ class StudentLoss:
         label_weight: float | None,
         needs_labels: bool,
     ):
+        student_loss_weight = checked_number(
+            "student_loss_weight", student_loss_weight, is_bounded=True
+        )
         if not 0 <= student_loss_weight <= 1:
             raise ValueError(
                 "Expected student_loss_weight in [0, 1], received "
@@ -55,7 +59,7 @@ class StudentLoss:
                 "weighs labels and objectives by w and 1 - w, the second the labels alone."
             )
         self.objectives = _checked_objectives(objectives, temperature)
-        self.student_loss_weight = float(student_loss_weight)
+        self.student_loss_weight = student_loss_weight
         self.is_weighted_by_halves = label_weight is None
         self._needs_labels = needs_labels
         gamma = self.checked_label_weight(
@@ -85,7 +89,7 @@ class StudentLoss:
 
     def checked_label_weight(self, value: float) -> float:
         """γ, or a `ValueError` if it is negative or not finite, or 0 where labels are needed."""
-        value = float(value)
+        value = checked_number("label_weight (γ)", value, is_bounded=True)
         if not 0 <= value < float("inf"):
             raise ValueError(
                 f"Expected a label_weight (γ) of at least 0, received {value!r}; 0 leaves the "
@@ -212,6 +216,7 @@ def _checked_objectives(objectives: Objectives, temperature: float | None) -> li
 
 def _check_temperature(value: float) -> None:
     least, greatest = TEMPERATURES
+    value = checked_number("temperature", value, is_bounded=True)
     if not least <= value <= greatest:
         raise ValueError(
             f"Expected a temperature from {least:g} to {greatest:g}, received {value!r}; 1 leaves "

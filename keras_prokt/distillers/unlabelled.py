@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_prokt.arguments import shown
 from keras_prokt.outputs import Output
 from keras_prokt.outputs.label_arrays import as_numpy
 
@@ -26,10 +27,11 @@ def checked_ignore_class(value: Any) -> int | None:
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not (is_whole and -(2**31) <= value < 2**31):
         raise ValueError(
-            f"Expected ignore_class to be an integer or None, received {value!r}; -1 is usual for "
-            "the label of rows without one."
+            f"Expected ignore_class to be an integer or None, received {shown(value)}; -1 is usual "
+            "for the label of rows without one."
         )
     return int(value)
 

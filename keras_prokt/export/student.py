@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_prokt import backends, outputs
+from keras_prokt.arguments import check_type, checked_path
 from keras_prokt.distillers.model_checks import check_is_model
 from keras_prokt.export import DEFAULT, FORMATS, get
 from keras_prokt.export.base import Description
@@ -72,7 +73,9 @@ def export_student(
     ...     keras_prokt.load_student(path).output_shape
     (None, 3)
     """
-    card, path = get(format), Path(path)
+    card, path = get(format), checked_path("path", path)
+    if front_end is not None:
+        check_type("front_end", front_end, FrontEnd, "a front end, such as TextFrontEnd")
     for name, value in (("front_end", front_end), ("class_names", class_names)):
         if value is not None and name not in card.holds:
             others = ", ".join(key for key, other in FORMATS.items() if name in other.holds)

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_prokt.arguments import shown
 from keras_prokt.losses.base import PARTS, Objective
 from keras_prokt.losses.keras_distillation import KerasLoss, as_keras_loss
 from keras_prokt.losses.soft_targets import SoftTargets, soft_target_loss
@@ -64,7 +65,7 @@ def get(names: Any) -> list[Objective]:
         return [objective for name in names for objective in get(name)]
     raise ValueError(
         "Expected an objective, its name such as 'kd' or 'crd+kd', or a list of these, received "
-        f"{type(names).__name__}: {names!r}."
+        f"{type(names).__name__}: {shown(names)}."
     )
 
 

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_prokt import backends
+from keras_prokt.arguments import shown
 from keras_prokt.keras_internals import (
     call_of,
     copy_sharing_weights,
@@ -15,6 +16,7 @@ from keras_prokt.keras_internals import (
     is_output_of_operation,
     operation_of,
 )
+from keras_prokt.names import is_known
 from keras_prokt.typing import Tensor
 
 ACTIVATIONS = ("softmax", "sigmoid")
@@ -96,10 +98,10 @@ def as_logits(model: keras.Model, activation: str | None = None) -> keras.Model:
             f"Expected a keras.Model, received {type(model).__name__}; as_logits converts models "
             "of Keras."
         )
-    if activation not in (None, *ACTIVATIONS):
+    if activation is not None and not is_known(activation, ACTIVATIONS):
         raise ValueError(
-            f"Expected activation 'softmax' or 'sigmoid', received {activation!r}; leave it out "
-            "where it can be seen."
+            f"Expected activation 'softmax' or 'sigmoid', received {shown(activation)}; leave it "
+            "out where it can be seen."
         )
     if isinstance(model, keras.Sequential) and not _has_graph(model):
         if ending_of(model) is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from keras_prokt.arguments import checked_path
 from keras_prokt.model_file import check_model_file, code_refusal
 from keras_prokt.models.as_logits import as_logits_if_seen
 
@@ -36,7 +37,7 @@ def load_student(path: str | Path) -> keras.Model:
     student = keras_prokt.load_student("runs/digits-prokt-1/student.keras")
     ```
     """
-    path = Path(path)
+    path = checked_path("path", path)
     config = check_model_file(path)
     for module in _OWN_LAYERS:
         if f'"keras_prokt.models.{module}"' in config:

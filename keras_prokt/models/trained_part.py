@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_prokt.arguments import check_type, checked_integer
 from keras_prokt.keras_internals import DROPOUTS, layers_in
 
 
@@ -33,6 +34,8 @@ def train_last_blocks(model: keras.Model, count: int) -> keras.Model:
     >>> len(teacher.trainable_weights) < len(teacher.weights)
     True
     """
+    check_type("model", model, keras.Model, "a built keras.Model")
+    count = checked_integer("count", count, least=0)
     blocks = transformer_blocks(model)
     if not blocks:
         raise ValueError(
@@ -40,7 +43,7 @@ def train_last_blocks(model: keras.Model, count: int) -> keras.Model:
             "which no layer holds a keras.layers.MultiHeadAttention; set layer.trainable = False "
             "of the layers to freeze."
         )
-    if not 0 <= count < len(blocks):
+    if count >= len(blocks):
         raise ValueError(
             f"Expected fewer than the {len(blocks)} blocks of {model.name!r} to train, received "
             f"{count}; leave it out to train all."
@@ -78,10 +81,10 @@ def train_lora(model: keras.Model, rank: int) -> keras.Model:
     teacher = train_lora(bert_classifier("bert_base_en_uncased", num_classes=2), rank=8)
     ```
     """
+    check_type("model", model, keras.Model, "a built keras.Model")
+    rank = checked_integer("rank", rank, advice="8 is usual")
     from keras_hub.models import Backbone  # seconds, which the other function does not need
 
-    if rank < 1:
-        raise ValueError(f"Expected a rank of at least 1, received {rank}; 8 is usual.")
     backbone = next((layer for layer in layers_in(model) if isinstance(layer, Backbone)), None)
     names = [] if backbone is None else backbone.default_lora_layer_names()
     if backbone is None or not any(layer.name in names for layer in layers_in(backbone)):

@@ -4,8 +4,10 @@ import warnings
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_prokt.arguments import check_type, shown
 from keras_prokt.keras_internals import inputs_of_operation, operation_of
 
 
@@ -44,6 +46,7 @@ def uniform_start(model: keras.Model, outputs: Any = None) -> keras.Model:
     >>> model.predict(np.ones((1, 4)), verbose=0).tolist()
     [[0.0, 0.0, 0.0]]
     """
+    check_type("model", model, keras.Model, "a built keras.Model")
     if not model.built:
         raise ValueError(
             f"Expected a built model, received {model.name!r} without weights; call it on a batch "
@@ -90,7 +93,13 @@ def _bias_for(layer: Any, outputs: Any) -> Any:
             f"Expected a last layer with a bias and without activation, to start at given outputs, "
             f"received {layer.name!r}; leave outputs out, or make it keras.layers.Dense(width)."
         )
-    values = ops.cast(ops.convert_to_tensor(outputs), bias.dtype)
+    numbers = np.asarray(outputs)
+    if numbers.dtype.kind not in "iuf" or not np.isfinite(numbers).all():
+        raise ValueError(
+            f"Expected outputs of finite numbers, received {shown(outputs)}; give one value for "
+            "each output, such as y.mean(axis=0)."
+        )
+    values = ops.cast(ops.convert_to_tensor(numbers), bias.dtype)
     if tuple(values.shape) not in ((), tuple(bias.shape)):
         raise ValueError(
             f"Expected outputs of shape {tuple(bias.shape)}, received {tuple(values.shape)}; give "

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_prokt.arguments import shown
 from keras_prokt.data.columns import Column, columns_of
 from keras_prokt.typing import Tensor
 
@@ -557,9 +558,9 @@ def check_strings(names: Any, count: int, unit: str) -> None:
     Raises:
         ValueError: With what was received.
     """
-    is_list = not isinstance(names, str) and all(isinstance(name, str) for name in names)
-    if not is_list or len(names) != count:
+    is_list = isinstance(names, Sequence) and not isinstance(names, str | bytes)
+    if not is_list or len(names) != count or not all(isinstance(name, str) for name in names):
         raise ValueError(
             f"Expected class_names to be {count} strings, one for each of the {unit}, received "
-            f"{names!r}; list them in the order of the logits."
+            f"{shown(names)}; list them in the order of the logits."
         )

@@ -210,7 +210,7 @@ def test_refusals(saved, tmp_path):
         ResumableBackup(tmp_path, save_freq="batch")
     with pytest.raises(ValueError, match="Expected keep of at least 1"):
         ResumableBackup(tmp_path, keep=0)
-    with pytest.raises(ValueError, match="Expected files as a list of paths, received 'a.csv'"):
+    with pytest.raises(ValueError, match="Expected files to be a list of paths, received 'a.csv'"):
         ResumableBackup(tmp_path, files="a.csv")
     with pytest.raises(ValueError, match="Expected files of different names"):
         ResumableBackup(tmp_path, files=["a.csv", tmp_path / "a.csv"])
