@@ -140,10 +140,11 @@ _FOURTH_TUNING = (
     _labels(1e-2, 600, label_smoothing=0.1),
     _labels(2e-2, 1200, label_smoothing=0.1),
     # The best of each method so far, whose runs are there.
-    *(row for row in _THIRD_TUNING if row.settings.get("proximal_weight") in (0.0, 0.1)),
-    *(row for row in _THIRD_TUNING if row.settings.get("temperature") in (6.0, 12.0)),
+    *_THIRD_TUNING[:4],
+    *_THIRD_TUNING[5:8],
     _kd(temperature=8.0, label_weight=1.0, student_learning_rate=2e-2),
     _labels(1e-2, 1200, label_smoothing=0.1),
+    *(_labels(1e-2, epochs) for epochs in (900, 1200, 1800)),
 )
 """Smoothed labels, which the labels alone gained most by in the third, wherever a model learns
 labels: under kd and ProKT that is the teacher. Five seeds, since so many of the third are there."""
@@ -215,7 +216,7 @@ PROTOCOLS = (
         5,
         None,
         ("digits-third-tuning", "digits-second-tuning", "digits-tuning", "digits-first-look"),
-        trials=4,
+        trials=8,
     ),
     _trials(
         "digits-wrong-labels-first-look",
