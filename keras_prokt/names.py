@@ -15,16 +15,15 @@ class DataWarning(UserWarning):
 def is_known(received: Any, known: Container[str]) -> bool:
     """Whether what a user gave for a name is one of those that exist; only a string can be.
 
-        Args:
-            received: What the user gave, hashable or not.
-            known: The names that exist.
+    Args:
+        received: What the user gave, hashable or not.
+        known: The names that exist.
 
-        Example:
+    Example:
 
-        >>> from keras_prokt.arguments import shown
-    from keras_prokt.names import is_known
-        >>> is_known("digits", {"digits": 1}), is_known(["digits"], {"digits": 1})
-        (True, False)
+    >>> from keras_prokt.names import is_known
+    >>> is_known("digits", {"digits": 1}), is_known(["digits"], {"digits": 1})
+    (True, False)
     """
     return isinstance(received, str) and received in known
 

@@ -21,6 +21,8 @@ LISTS = [[], ["x"], {}, {"x": 1}]
 # What each kind of argument does not take.
 BAD = {
     "number": [True, "", "x", NAN, INFINITE, HUGE, *LISTS, *NO_VALUES],
+    "bound": [True, "", "x", *LISTS, *NO_VALUES],
+    "verbosity": ["x", -1, 1.5, NAN, *LISTS, *NO_VALUES],
     "count": [True, "x", -1, 1.5, NAN, INFINITE, *LISTS, *NO_VALUES],
     "flag": ["", "x", 2, 1.5, *LISTS, *NO_VALUES],
     "text": [True, "", 1, 1.5, *LISTS, *NO_VALUES],
@@ -86,8 +88,8 @@ TABLE = {
         "filepath": "path",
         "monitor": "text",
         "mode": "choice",
-        "initial_value_threshold": "number",
-        "verbose": "count",
+        "initial_value_threshold": "bound",
+        "verbose": "verbosity",
     },
     "TeacherRoute": {"checkpoints": "checkpoints"},
     "TrainingDynamics": {

@@ -103,8 +103,8 @@ class StudentCheckpoint(keras.callbacks.Callback):
         if monitor is not None:
             check_text("monitor", monitor)
         if initial_value_threshold is not None:
-            checked_number("initial_value_threshold", initial_value_threshold)
-        checked_integer("verbose", verbose, least=0)
+            checked_number("initial_value_threshold", initial_value_threshold, is_bounded=True)
+        checked_integer("verbose", int(verbose) if isinstance(verbose, bool) else verbose, least=0)
         self.monitor = monitor
         self.mode = mode
         self._resolve_mode()

@@ -266,7 +266,8 @@ class Distiller(ModelPair):
             arguments: Those of `compile`, with which a loaded distiller is compiled anew.
         """
         checked_integer("steps_per_execution", arguments["steps_per_execution"])
-        check_flag("run_eagerly", arguments["run_eagerly"])
+        if arguments["run_eagerly"] is not None:
+            check_flag("run_eagerly", arguments["run_eagerly"])
         if arguments["jit_compile"] not in (None, "auto"):
             check_flag("jit_compile", arguments["jit_compile"])
         self._compile_arguments = arguments

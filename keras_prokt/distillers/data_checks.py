@@ -4,7 +4,7 @@ import itertools
 import operator
 import types
 from collections.abc import Mapping, Sequence
-from numbers import Integral
+from numbers import Real
 from typing import Any
 
 import keras
@@ -199,7 +199,7 @@ def check_class_weight(class_weight: Any, num_classes: int) -> None:
     advice = "such as {0: 1.0, 1: 2.5}"
     check_mapping("class_weight", class_weight, advice)
     unknown = [
-        key for key in class_weight if not isinstance(key, Integral) or not 0 <= key < num_classes
+        key for key in class_weight if not (isinstance(key, Real) and key in range(num_classes))
     ]
     if unknown or not class_weight:
         received = f"the class {shown(unknown[0])}" if unknown else "none"

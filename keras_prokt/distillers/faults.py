@@ -104,8 +104,7 @@ def watched(callbacks: Any, watch: FaultWatch, model: Any) -> Any:
         watch.set_model(model)
         return callbacks
     # First, so that nothing is saved after a fault.
-    given = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
-    wanted = [c for c in given if c is not None]
+    wanted = [c for c in keras.tree.flatten(callbacks) if c is not None]
     for callback in wanted:
         check_type("callbacks", callback, keras.callbacks.Callback, "Keras's callbacks")
     return [watch, *wanted]

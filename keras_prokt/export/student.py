@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_prokt import backends, outputs
 from keras_prokt.arguments import check_type, checked_path
@@ -74,6 +75,8 @@ def export_student(
     (None, 3)
     """
     card, path = get(format), checked_path("path", path)
+    if isinstance(class_names, np.ndarray):
+        class_names = class_names.tolist()  # as of scikit-learn's LabelEncoder
     if front_end is not None:
         check_type("front_end", front_end, FrontEnd, "a front end, such as TextFrontEnd")
     for name, value in (("front_end", front_end), ("class_names", class_names)):
