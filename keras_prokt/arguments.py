@@ -20,8 +20,8 @@ def shown(value: Any) -> str:
     Example:
 
     >>> from keras_prokt.arguments import shown
-    >>> shown([["a"] * 40])[-12:]
-    "'a', 'a' ..."
+    >>> shown(range(1000)), shown("a" * 100)[-8:]
+    ('range(0, 1000)', 'aaaa ...')
     """
     if isinstance(value, int) and abs(value) >= 10**_LONGEST:
         return "a whole number of more than 80 digits"  # Python refuses to print some of these
