@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from keras_prokt.data.tagged_sentences import read_tagged
+from keras_prokt.data.tagged_sentences import CONLL, read_tagged
 from keras_prokt.data.tags import OUTSIDE
 from keras_prokt.files import write_text
 from keras_prokt.front_ends import WordFrontEnd
@@ -34,7 +34,7 @@ def predict_sentences(
         run: Run folder of a run of app `tokens`.
         dataset: The sentences, as `keras_prokt.data.tagged_sentences.read_tagged` reads them; tags
             in it are copied and not read.
-        out: The file to write, in UTF-8.
+        out: The file to write, in UTF-8, with a suffix of CoNLL's style.
         text_columns: Of JSON Lines, the column of the words; `None` for that of the run.
         overwrite: Whether the file may be there; it is replaced as a whole.
         model: "student", or "teacher" of a run that kept it.
@@ -72,6 +72,16 @@ def predict_sentences(
         raise ValueError(
             f"Expected a run that tags words, received one of app {spec.app!r}; serve its "
             "SavedModel."
+        )
+    if out.suffix.lower() not in CONLL:
+        raise SettingError(
+            f"Expected a file for words and their tags that ends in {' or '.join(CONLL)}, received "
+            f"{str(out)!r}; name another one with {argument('out')}."
+        )
+    if text_columns is not None and len(text_columns) != 1:
+        raise SettingError(
+            f"Expected one column of words in {argument('text_columns')}, received "
+            f"{','.join(text_columns)}; name that of the words."
         )
     may_replace = overwrite and out.is_file() and not (dataset.exists() and out.samefile(dataset))
     if out.exists() and not may_replace:

@@ -3,11 +3,13 @@
 This module itself imports no Keras.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from keras_prokt.app import get_app, list_apps
+from keras_prokt.app import App, get_app, list_apps
+from keras_prokt.app_file import is_app_file
 from keras_prokt.cli.backend import choose_backend, use_backend, use_backend_of
 from keras_prokt.cli.completion import RunPath, completing
 from keras_prokt.cli.problems import UsageProblem, problems_in_one_line, stopping
@@ -230,12 +232,12 @@ def predict(
             return
         folder = RunFolder.existing(run)
         choose_backend(folder.spec().backend)
-        app = get_app(folder.spec().app)
-        if app.write_submission is None:
+        app = _app_of(folder)
+        if app is None or app.write_submission is None:
             of_glue = [one.name for one in list_apps() if one.write_submission is not None]
             raise UsageProblem(
                 f"Expected a run of an app among {', '.join(of_glue)}, received one of "
-                f"{app.name!r}; GLUE takes predictions of its own tasks alone."
+                f"{folder.spec().app!r}; GLUE takes predictions of its own tasks alone."
             )
         if model == "teacher":
             folder.check_has_model(model)
@@ -249,6 +251,23 @@ def predict(
         click.echo(f"missing, and GLUE's site refuses the zip without: {missing}")
 
 
+def _app_of(run: RunFolder) -> App | None:
+    """The app of a run; `None` of one whose file is gone, without which predictions can be made.
+
+    Raises:
+        ValueError: If the file is another one than the run was started with, before it is run.
+    """
+    spec = run.spec()
+    if is_app_file(spec.app):
+        if not Path(spec.app).is_file():
+            return None
+        use_backend_of(spec)
+        from keras_prokt.runs.task import check_same_app
+
+        check_same_app(spec, run.read()["data"])
+    return get_app(spec.app)
+
+
 def _predict_rows(run: str, dataset: str, out: str | None, settings: dict[str, Any]) -> str:
     """Predicts by what reads such data; returns what was written."""
     from keras_prokt.runs.prediction import parts_of, prepare_prediction, source_of
@@ -256,8 +275,8 @@ def _predict_rows(run: str, dataset: str, out: str | None, settings: dict[str, A
     source = source_of(run, settings["model"])
     if source.run is not None:
         choose_backend(source.backend)
-        app = get_app(source.run.spec().app)
-        if app.predict_table is not None:
+        app = _app_of(source.run)
+        if app is not None and app.predict_table is not None:
             use_backend_of(source.run.spec())
             out = out or app.predictions_file
             return f"{out}: {app.predict_table(run, dataset, out, **settings)} rows"

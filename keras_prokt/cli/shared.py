@@ -1,6 +1,7 @@
 """What several commands have in common; imports no Keras."""
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Mapping
@@ -142,7 +143,17 @@ json_option = click.option(
 
 
 def print_json(values: Mapping[str, Any]) -> None:
-    click.echo(json.dumps(values, indent=2, ensure_ascii=False, default=str))
+    """Prints values as JSON, which has no NaN and no infinity: null in their place."""
+    text = json.dumps(_finite(values), indent=2, ensure_ascii=False, default=str, allow_nan=False)
+    click.echo(text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def json_of_run(folder: RunFolder, record: Mapping[str, Any]) -> dict[str, Any]:

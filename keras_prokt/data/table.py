@@ -49,7 +49,8 @@ class LabelledTexts:
     Args:
         class_names: Names of the classes, in the order of their numbers.
         parts: "train", "validation" and, unless there is none, "test".
-        positions: Of each training row among those of the data set before it was divided, from 0.
+        positions: Of each training row among those of the data set before it was divided, from 0,
+            which those of `unlabelled` follow.
         count: How many those are.
     """
 
@@ -147,15 +148,16 @@ def load_texts(
     _warn_of_spellings(class_names)
     if "validation" not in parts:
         parts |= split_table(train, [name for name in held_out if name not in parts])
-    if unlabelled is not None:
-        more = read_table(unlabelled, text_columns=text_columns, label_column=None)
-        parts["train"], alone = _joined(parts["train"], more), parts["train"]
-        _warn_of_duplicates(parts)
-        return LabelledTexts(class_names, parts, list(range(len(parts["train"]))), len(alone))
-    _warn_of_duplicates(parts)
     position_of = {number: position for position, number in enumerate(train.numbers)}
     positions = [position_of[number] for number in parts["train"].numbers]
-    return LabelledTexts(class_names, parts, positions, len(train))
+    count = len(train)
+    if unlabelled is not None:
+        more = read_table(unlabelled, text_columns=text_columns, label_column=None)
+        parts["train"] = _joined(parts["train"], more)
+        positions += range(count, count + len(more))
+        count += len(more)
+    _warn_of_duplicates(parts)
+    return LabelledTexts(class_names, parts, positions, count)
 
 
 def check_set(

@@ -2,6 +2,8 @@
 
 import random
 import re
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import Any
 from keras_prokt.data.formats.base import check_columns, decoded
 from keras_prokt.data.formats.jsonl import jsonl_records
 from keras_prokt.data.table import HELD_OUT_SHARE, SPLIT_SEED
-from keras_prokt.data.tags import PLAIN, entities, iob2_classes, scheme_of, to_iob2
+from keras_prokt.data.tags import OUTSIDE, PLAIN, entities, iob2_classes, scheme_of, to_iob2
+from keras_prokt.names import DataWarning
 from keras_prokt.settings import SettingError, argument
 
 CONLL = (".conll", ".txt", ".bio")
@@ -22,6 +25,10 @@ WORDS, TAGS = "words", "tags"
 """Columns of JSON Lines, where nobody names others."""
 
 _DOCUMENT = "-DOCSTART-"
+
+
+class OddTags(DataWarning):
+    """A few tags are not those of entities, though most are."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,7 @@ def load_tagged(
     train = parts["train"]
     scheme = scheme_of(train.tags)
     if scheme == PLAIN:
+        _warn_of_odd_tags(train)
         class_names = sorted({tag for tags in train.tags for tag in tags})
     else:
         class_names = iob2_classes(one.type for tags in train.tags for one in entities(tags))
@@ -305,11 +313,32 @@ def _check_prefixes(sentences: TaggedSentences) -> None:
     """Refuses tags that are no entities', beside training tags that all are."""
     for row, tags in enumerate(sentences.tags):
         for number, tag in enumerate(tags):
-            if scheme_of([[tag, "B-X"]]) == PLAIN:
+            if not _is_of_entities(tag):
                 raise ValueError(
                     f"Expected tags of entities as in training, received {tag!r} at "
                     f"{sentences.place(row, number)}; write O, or B-TYPE and I-TYPE."
                 )
+
+
+def _warn_of_odd_tags(train: TaggedSentences) -> None:
+    """Names the first tag that is no entities', where most are and so all stand for themselves."""
+    counts = Counter(tag for tags in train.tags for tag in tags if tag != OUTSIDE)
+    odd = {tag for tag in counts if not _is_of_entities(tag)}
+    if 2 * sum(counts[tag] for tag in odd) >= counts.total():
+        return
+    places = ((row, n, tag) for row, tags in enumerate(train.tags) for n, tag in enumerate(tags))
+    row, number, tag = next(place for place in places if place[2] in odd)
+    warnings.warn(
+        f"Expected tags of entities, as most are, received {tag!r} at {train.place(row, number)}; "
+        "each tag now stands for itself: write O, or B-TYPE and I-TYPE.",
+        OddTags,
+        stacklevel=3,
+    )
+
+
+def _is_of_entities(tag: str) -> bool:
+    """Whether a tag is one of entities' in some scheme."""
+    return scheme_of([[tag, "B-X"]]) != PLAIN
 
 
 def _check_known(sentences: TaggedSentences, class_names: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from keras import ops
@@ -59,10 +59,29 @@ def write_columns(path: str | Path, columns: Sequence[Column]) -> None:
 def _write_csv(path: Path, columns: Sequence[Column]) -> None:
     headings, values = zip(*columns, strict=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(_RowsByLineFeed(file))
         writer.writerow(headings)
         for row in zip(*values, strict=True):
-            writer.writerow(f"{v:.6f}" if isinstance(v, float) else v for v in row)
+            writer.writerow(_rounded(v) if isinstance(v, float) else v for v in row)
+
+
+class _RowsByLineFeed:
+    """Ends rows in a line feed.
+
+    A writer that is told to do so itself leaves a carriage return in a cell without quotes, at
+    which readers end the row.
+    """
+
+    def __init__(self, file: TextIO):
+        self._file = file
+
+    def write(self, row: str) -> int:
+        return self._file.write(row.removesuffix("\r\n") + "\n")
+
+
+def _rounded(value: float) -> str:
+    """Six decimals, and of small numbers, as values of regression may be, seven digits."""
+    return f"{value:.6f}" if value == 0 or abs(value) >= 0.1 else f"{value:.7g}"
 
 
 def _write_parquet(path: Path, columns: Sequence[Column]) -> None:

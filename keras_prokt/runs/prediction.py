@@ -23,7 +23,7 @@ from keras_prokt.data.images import check_broken
 from keras_prokt.data.table import TFDS, read_records, read_table
 from keras_prokt.data.text_table import TextTable
 from keras_prokt.export.described import Described, described
-from keras_prokt.files import digest_of_file, digest_of_json, read_record, replacing, write_record
+from keras_prokt.files import digest_of_file, digest_of_json, replacing
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd, from_json
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.stopping import format_seconds
@@ -313,6 +313,8 @@ def prepare_prediction(
         rows = _text_rows(source, data, text_columns, front_end)
     elif isinstance(front_end, ImageFrontEnd):
         rows = _pixel_rows(source, data, text_columns, front_end)
+    elif text_columns is not None:
+        raise _no_columns(data, text_columns, "by the names of the model's inputs")
     return Prediction(source, data, out, rows)
 
 
@@ -335,17 +337,13 @@ class _Parts:
 
     Args:
         out: That file.
-        identity: What they are of; others are deleted.
+        identity: What they are of. Those of anything else are in another folder, as another process
+            may write the same file.
     """
 
     def __init__(self, out: Path, identity: Mapping[str, str]):
-        self._folder = parts_of(out)
-        record = self._folder / "identity.json"
-        with contextlib.suppress(ValueError):
-            if read_record(record) == identity:
-                return
-        self.delete()
-        write_record(record, identity)
+        self._of_all = parts_of(out)
+        self._folder = self._of_all / digest_of_json(identity)[:16]
 
     def carried_out(self, count: int, ask: Callable[[slice], np.ndarray]) -> Iterator[np.ndarray]:
         """The logits of all rows in their order, those that are missing asked for."""
@@ -372,7 +370,8 @@ class _Parts:
                     bar.write(f"predict {end:,}/{count:,}  {left}")
 
     def delete(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Deletes these and, as the file is whole, all others."""
+        shutil.rmtree(self._of_all, ignore_errors=True)
 
 
 def parts_of(out: str | Path) -> Path:
@@ -439,6 +438,8 @@ def _pixel_rows(
 ) -> PixelRows:
     columns = text_columns or ((source.image_column,) if source.image_column else None)
     if data.is_dir():
+        if text_columns is not None:
+            raise _no_columns(data, text_columns, "as a folder of images, which has no columns")
         images, records = list_files(data), []
     else:
         format_of(data)
@@ -459,6 +460,13 @@ def _pixel_rows(
     if records:
         origin = _origin(images.table.rows(kept), [records[number] for number in kept])
     return PixelRows(found.rows, len(front_end.mean), origin)
+
+
+def _no_columns(data: Path, text_columns: tuple[str, ...], reason: str) -> SettingError:
+    return SettingError(
+        f"Expected no {argument('text_columns')} with {str(data)!r}, which is read {reason}, "
+        f"received {','.join(text_columns)}; leave it out."
+    )
 
 
 def _number_rows(predictor: "Predictor", data: Path) -> NumberRows:
@@ -489,13 +497,31 @@ def _number_rows(predictor: "Predictor", data: Path) -> NumberRows:
 def _value(value: Any, dtype: str, name: str, place: str) -> Any:
     if dtype == "string":
         return "" if value is None else str(value)
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"Expected a number in column {name!r}, received {value!r} at {place}; correct it, or "
-            "write nan if the model takes missing values."
-        ) from None
+    is_whole = dtype.startswith(("int", "uint"))
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        if not is_whole:
+            return float(value)
+        limits, number = np.iinfo(dtype), _whole_number(value)
+        if limits.min <= number <= limits.max:
+            return number
+    kind = f"a whole number ({dtype})" if is_whole else "a number"
+    otherwise = "" if is_whole else ", or write nan if the model takes missing values"
+    raise ValueError(
+        f"Expected {kind} in column {name!r}, received {value!r} at {place}; correct it{otherwise}."
+    )
+
+
+def _whole_number(value: Any) -> int:
+    """A number without a fraction, of a text too; not by way of floats, which are exact to 2⁵³."""
+    if isinstance(value, int):
+        return value
+    with contextlib.suppress(ValueError):
+        if isinstance(value, str):
+            return int(value)
+    number = float(value)
+    if not number.is_integer():
+        raise ValueError("a fraction")
+    return int(number)
 
 
 def _origin(table: TextTable, records: Sequence[Mapping[str, Any]]) -> Origin:

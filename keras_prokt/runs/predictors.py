@@ -1,6 +1,7 @@
 """What predicts: a model of a run, a `student.keras`, or a SavedModel, each by itself."""
 
 import abc
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from keras_prokt.data.batches import Batches
 from keras_prokt.data.text import tokenize
 from keras_prokt.export.described import Described, described
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd
+from keras_prokt.models.as_logits import (
+    InexactLogitsWarning,
+    as_logits_if_seen,
+    removed_activation,
+)
 from keras_prokt.models.loading import load_student
+from keras_prokt.models.symbolic_inputs import symbolic_inputs
 from keras_prokt.models.wordpiece import ExactBertTokenizer
 from keras_prokt.recorders.saved_model import load_saved_model
 
@@ -58,7 +65,7 @@ class Predictor(abc.ABC):
 
 
 class KerasPredictor(Predictor):
-    """A Keras model whose outputs are logits.
+    """A Keras model: of logits, or one that ends in probabilities, as its user made it.
 
     Args:
         path: Its file.
@@ -69,8 +76,18 @@ class KerasPredictor(Predictor):
     def __init__(self, path: Path, of: Described | None = None, model: keras.Model | None = None):
         self.path = path
         self.described = described(path) if of is None else of
-        self._network = load_student(path) if model is None else model
-        tensors = self._network.inputs or []
+        network = load_student(path) if model is None else model
+        output = self.described.output
+        kind = None if output is None else outputs.get(output)
+        with warnings.catch_warnings():
+            # The probabilities that are written are the model's, however its logits are taken.
+            warnings.simplefilter("ignore", InexactLogitsWarning)
+            self._network = as_logits_if_seen(network, (kind or outputs.Output).activations)
+        told = outputs.told_by({"student": removed_activation(self._network)})
+        if output is None and told is not None:
+            self.described = self.described._replace(output=told.id)
+        inputs = symbolic_inputs(network)
+        tensors = [] if inputs is None else keras.tree.flatten(inputs)
         self._names = [tensor.name for tensor in tensors]
         is_number = all(t.ndim == 1 or (t.ndim == 2 and t.shape[1] == 1) for t in tensors)
         self.number_inputs = {t.name: t.dtype for t in tensors} if is_number else {}
@@ -113,15 +130,15 @@ class KerasPredictor(Predictor):
     def images(self, pixels: np.ndarray) -> np.ndarray:
         front_end = self.described.front_end
         assert isinstance(front_end, ImageFrontEnd)
-        return self._predict(front_end.normalize(pixels))
+        # Normalised all at once, they would take four times the memory of their pixels.
+        starts = range(0, len(pixels), BATCH_SIZE)
+        batches = (front_end.normalize(pixels[start : start + BATCH_SIZE]) for start in starts)
+        return np.concatenate([self._network.predict_on_batch(batch) for batch in batches])
 
     def numbers(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         tensors = {tensor.name: tensor for tensor in self._network.inputs}
         arrays = [columns[n].reshape(-1, *tensors[n].shape[1:]) for n in self._names]
-        structure = self._network.input
-        return self._predict(keras.tree.pack_sequence_as(structure, arrays))
-
-    def _predict(self, inputs: Any) -> np.ndarray:
+        inputs = keras.tree.pack_sequence_as(self._network.input, arrays)
         return self._network.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
 
 

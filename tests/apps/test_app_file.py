@@ -7,9 +7,12 @@ import keras
 import pytest
 from command_line import keras_prokt
 from document_blocks import blocks_of
+from pretended_runs import write_run
 
 from keras_prokt.app import get_app
 from keras_prokt.app_file import app_title
+from keras_prokt.cli.finished_runs import _app_of
+from keras_prokt.files import digest_of_file
 from keras_prokt.runs import RunSpec
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.likeness import differences
@@ -126,3 +129,15 @@ def test_the_app_in_the_documents_is_trained_resumed_evaluated_and_exported(my_a
         done = keras_prokt(command, run.path, cwd=folder)
         assert done.exit_code == 0, done.output
         assert "best constant answer" in done.stdout or command == "export"
+
+
+def test_predict_runs_no_other_file_than_the_run_was_started_with_and_needs_none(my_app):
+    spec = RunSpec.resolve(str(my_app), "prokt")
+    write_run(my_app.parent / "run", spec, 0.5, data={"app": digest_of_file(my_app)})
+    folder = RunFolder(my_app.parent / "run")
+    assert _app_of(folder).name == "wines"
+    my_app.write_text("raise SystemExit('was run')")
+    with pytest.raises(ValueError, match="Expected the app with which the run was started, rec"):
+        _app_of(folder)
+    my_app.unlink()
+    assert _app_of(folder) is None

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from command_line import keras_prokt
 from pieces import KillAt, Killed
+from pretended_runs import completed, record_of
 from tagged_words import sentences, write_bert, write_conll
 
 from keras_prokt import load_student
@@ -14,10 +15,13 @@ from keras_prokt.app import TaskRequest, get_app
 from keras_prokt.callbacks.training_dynamics import read_history
 from keras_prokt.data.tagged_sentences import load_tagged, read_tagged
 from keras_prokt.data.tags import commonest_tags, entity_f1
+from keras_prokt.front_ends import WordFrontEnd
 from keras_prokt.results.evaluation import evaluate
 from keras_prokt.runs import RunSpec, resume, run, training
 from keras_prokt.runs.finished_run import evaluate_run
+from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.task import prepare
+from keras_prokt_apps.token_predictions import predict_sentences
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tested on the default backend"
@@ -134,6 +138,30 @@ def test_stored_outputs_of_whole_examples_are_refused(bert, dataset, tmp_path):
     spec = spec_of(bert, dataset, "kd", teacher_outputs=str(tmp_path / "outputs.npz"))
     with pytest.raises(ValueError, match="no teacher_outputs with app 'tokens', .*; a row is"):
         prepare(spec)
+
+
+@pytest.mark.parametrize(
+    ("out", "columns", "message"),
+    [
+        (
+            "tags.csv",
+            None,
+            "that ends in .conll or .txt or .bio, received 'tags.csv'; name another",
+        ),
+        ("tags.conll", ("a", "b"), "one column of words in text_columns, received a,b; name that"),
+    ],
+)
+def test_predictions_have_one_column_of_words_and_a_suffix_of_conll(
+    out, columns, message, bert, dataset, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    front_end = WordFrontEnd(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"], max_length=8)
+    run_folder = RunFolder(tmp_path / "run")
+    with run_folder.created(record_of(spec_of(bert, dataset)), front_end.to_json()) as record:
+        run_folder.write(completed(record, 0.5))
+    with pytest.raises(ValueError, match=message):
+        predict_sentences(tmp_path / "run", dataset, out, text_columns=columns)
+    assert not (tmp_path / out).exists()
 
 
 @pytest.fixture(scope="module")

@@ -539,3 +539,20 @@ def test_the_reader_imports_no_numpy_and_no_keras():
     code += "assert not {'numpy', 'keras', 'tensorflow', 'pyarrow'} & set(sys.modules)"
     folder = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=folder)
+
+
+@pytest.mark.parametrize("is_divided", [True, False])
+def test_positions_are_those_of_the_data_as_it_was_given(is_divided, tmp_path):
+    for name, first in (("all", 0), ("held_out", 100), ("more", 200)):
+        rows = (f"text {number},{number % 2}\n" for number in range(first, first + 30))
+        (tmp_path / f"{name}.csv").write_text("body,stars\n" + "".join(rows))
+    data = load_texts(
+        str(tmp_path / "all.csv"),
+        **COLUMNS,
+        validation=None if is_divided else str(tmp_path / "held_out.csv"),
+        unlabelled=str(tmp_path / "more.csv"),
+    )
+    given = [f"text {number}" for number in (*range(30), *range(200, 230))]
+    assert data.count == len(given)
+    assert [given[position] for position in data.positions] == data.parts["train"].texts[0]
+    assert len(data.positions) == (52 if is_divided else 60)

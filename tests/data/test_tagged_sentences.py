@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from keras_prokt.data.tagged_sentences import load_tagged, read_tagged
+from keras_prokt.data.tagged_sentences import OddTags, load_tagged, read_tagged
 
 CONLL = """-DOCSTART- -X- O
 
@@ -149,3 +149,11 @@ def refuses(path, message, **settings):
         load_tagged(path, **settings)
     assert "\n" not in str(error.value)
     return str(error.value)
+
+
+def test_a_tag_that_keeps_the_others_from_being_read_as_entities_is_named(tmp_path):
+    path = written(tmp_path, sentences(30) + "\nAda b-PER\nslept O\n")
+    with pytest.warns(OddTags, match="received 'b-PER' at .*train.conll, line 91; each tag now"):
+        assert load_tagged(path).scheme == "plain"
+    # Warnings are errors: none where they are no entities at all.
+    assert load_tagged(written(tmp_path, sentences(30, "NOUN"))).scheme == "plain"

@@ -3,19 +3,22 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from command_line import keras_prokt
 from pretended_runs import completed, record_of
+from subclassed import Subclassed
 
 from keras_prokt.export import Description, export_saved_model
-from keras_prokt.export.described import describe_file, described
+from keras_prokt.export.described import Described, describe_file, described
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd
 from keras_prokt.models.bilstm import bilstm
 from keras_prokt.outputs import OUTPUTS
-from keras_prokt.runs import RunSpec, predict, prediction
+from keras_prokt.results.predictions import columns_of_run
+from keras_prokt.runs import RunSpec, predict, prediction, predictors
 from keras_prokt.runs.folder import RunFolder
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fine", "poor", "film", "a"]
@@ -220,3 +223,88 @@ def test_a_file_says_what_it_is_and_stays_a_model_of_keras(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "student.keras")
     for one, two in zip(loaded.get_weights(), student.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "output"),
+    [(2, "softmax", "classes"), (2, "sigmoid", "labels"), (1, "sigmoid", "labels")],
+)
+def test_probabilities_of_a_network_are_those_that_are_written(units, activation, output):
+    age = keras.Input((1,), name="age")
+    network = keras.Model(age, keras.layers.Dense(units, activation)(age))
+    ages = np.array([0.5, -2.0], "float32")
+    expected = keras.ops.convert_to_numpy(network(ages[:, None]))
+    for known in (Described(), Described(output=output)):
+        predictor = predictors.KerasPredictor(Path("own.keras"), known, network)
+        columns = columns_of_run(predictor.numbers({"age": ages}), predictor.record(units))
+        found = [values for name, values in columns if name.startswith("p(")]
+        assert len(found) == 2  # of one label that of no as well
+        np.testing.assert_allclose(np.transpose(found[-units:]), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("is_subclassed", [False, True])
+def test_images_are_normalised_a_batch_at_once(is_subclassed, monkeypatch):
+    monkeypatch.setattr(predictors, "BATCH_SIZE", 2)
+    usual, sizes = ImageFrontEnd.normalize, []
+    monkeypatch.setattr(
+        ImageFrontEnd, "normalize", lambda self, x: sizes.append(len(x)) or usual(self, x)
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), dtype="uint8")
+    network = Subclassed() if is_subclassed else image_student()
+    network(np.zeros((1, 4, 4, 1), "float32"))
+    predictor = predictors.KerasPredictor(Path("own.keras"), Described(GREY), network)
+    found = predictor.images(pixels)
+    assert sizes == [2, 2, 1]
+    expected = keras.ops.convert_to_numpy(network(GREY.normalize(pixels)))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "read"),
+    [
+        ("3.0", "int32", 3),
+        (" -3 ", "int8", -3),
+        (str(2**53 + 1), "int64", 2**53 + 1),
+        (2**53 + 1, "int64", 2**53 + 1),
+        ("1.5", "float32", 1.5),
+        ("1.5", "int32", None),
+        ("nan", "int32", None),
+        (float("inf"), "int64", None),
+        (2**31, "int32", None),
+        (-1, "uint8", None),
+        (10**400, "int64", None),
+        (10**400, "float32", None),
+    ],
+)
+def test_numbers_are_read_as_they_are_or_refused(value, dtype, read):
+    if read is not None:
+        found = prediction._value(value, dtype, "age", "t.csv, line 2")
+        assert found == np.array(found, dtype) == read
+        return
+    kind = "a number" if dtype == "float32" else rf"a whole number \({dtype}\)"
+    message = f"Expected {kind} in column 'age', received .* at t.csv, line 2; correct it"
+    with pytest.raises(ValueError, match=message):
+        prediction._value(value, dtype, "age", "t.csv, line 2")
+
+
+def test_processes_that_write_the_same_file_keep_their_own_parts(tmp_path):
+    one, other = (prediction._Parts(tmp_path / "p.csv", {"model": name}) for name in "ab")
+    for parts, value in ((one, 1.0), (other, 2.0), (one, None), (other, None)):
+        found = list(parts.carried_out(1, lambda _, value=value: np.array([value])))
+        assert found == [[1.0 if parts is one else 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("front_end", "name", "message"),
+    [
+        (GREY, "photos", "which is read as a folder of images, which has no columns, received a;"),
+        (None, "t.csv", "which is read by the names of the model's inputs, received a; leave"),
+    ],
+)
+def test_columns_are_refused_where_none_would_be_read(front_end, name, message, tmp_path):
+    (tmp_path / "photos").mkdir()
+    source = prediction.Source(tmp_path, Described(front_end), tmp_path)
+    with pytest.raises(ValueError, match=f"Expected no text_columns with '.*{name}', {message}"):
+        prediction.prepare_prediction(
+            source, tmp_path / name, tmp_path / "p.csv", text_columns=("a",)
+        )
