@@ -208,7 +208,7 @@ def test_refusals(saved, tmp_path):
         ResumableBackup(tmp_path, save_freq=0)
     with pytest.raises(ValueError, match="received 'batch'"):
         ResumableBackup(tmp_path, save_freq="batch")
-    with pytest.raises(ValueError, match="Expected keep of at least 1"):
+    with pytest.raises(ValueError, match="Expected keep to be a whole number of at least 1"):
         ResumableBackup(tmp_path, keep=0)
     with pytest.raises(ValueError, match="Expected files to be a list of paths, received 'a.csv'"):
         ResumableBackup(tmp_path, files="a.csv")
