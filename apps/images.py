@@ -306,6 +306,12 @@ def _images_of_set(request: TaskRequest) -> "LabelledImages":
         if split is None or (part == "test" and set(split.labels) == {-1}):
             continue
         class_names = split.class_names
+        if -1 in split.labels:
+            raise SettingError(
+                f"Expected a label for each image of {request.dataset}, received none in {part}, "
+                f"row {split.labels.index(-1) + 1}; choose another {argument('label_column')} or "
+                "set."
+            )
         names = [f"{part}, row {row}" for row in range(1, len(split.labels) + 1)]
         labels = [class_names[number] for number in split.labels]
         numbers = list(range(1, len(names) + 1))

@@ -390,7 +390,8 @@ class DataSettings:
         is_listed=False,
     )
     augmentation: str | None = _images(
-        "How training images are changed at random: none, crop, or crop+flip. [default: crop+flip]",
+        "How training images are changed at random: none, or crop, flip, randaugment, mixup and "
+        "cutmix, joined by +. [default: crop+flip]",
     )
     broken_images: str | None = _images(
         "refuse or skip images that cannot be read. [default: refuse]",

@@ -172,6 +172,7 @@ def _shown(value: float | None, digits: int) -> str:
 )
 @click.option(
     "--text",
+    "--image",
     "text_columns",
     help="Its column of texts, of pairs FIRST,SECOND, or of paths. [default: as in the run]",
 )
@@ -179,6 +180,11 @@ def _shown(value: float | None, digits: int) -> str:
     "--out", help="The .csv or .parquet, of app tokens .conll. [default: predictions.csv]"
 )
 @click.option("--overwrite", is_flag=True, help="Replace that file if it exists.")
+@click.option(
+    "--broken-images",
+    type=click.Choice(["refuse", "skip"]),
+    help="What becomes of images that cannot be read. [default: as in the run]",
+)
 @click.option("--glue", metavar="FOLDER", help="Where GLUE's files go; made if there is none.")
 @click.option("--data-dir", help="Directory of GLUE's data. [default: that of the run]")
 @model_option
@@ -189,6 +195,7 @@ def predict(
     text_columns: str | None,
     out: str | None,
     overwrite: bool,
+    broken_images: str | None,
     glue: str | None,
     data_dir: str | None,
 ) -> None:
@@ -217,6 +224,7 @@ def predict(
                 "--dataset new.csv`."
             )
         table_options = {"--text": text_columns, "--out": out, "--overwrite": overwrite or None}
+        table_options["--broken-images"] = broken_images
         other_options = table_options if dataset is None else {"--data-dir": data_dir}
         for option, value in other_options.items():
             if value is not None:
@@ -228,6 +236,8 @@ def predict(
             settings = {"overwrite": overwrite, "model": model}
             if text_columns is not None:
                 settings["text_columns"] = parse_text_columns(text_columns, dataset)
+            if broken_images is not None:
+                settings["broken_images"] = broken_images
             click.echo(_predict_rows(run, dataset, out, settings))
             return
         folder = RunFolder.existing(run)
@@ -277,6 +287,11 @@ def _predict_rows(run: str, dataset: str, out: str | None, settings: dict[str, A
         choose_backend(source.backend)
         app = _app_of(source.run)
         if app is not None and app.predict_table is not None:
+            if "broken_images" in settings:
+                raise UsageProblem(
+                    f"Expected no --broken-images with a run of app {app.name!r}, received "
+                    f"{settings['broken_images']!r}; leave it out."
+                )
             use_backend_of(source.run.spec())
             out = out or app.predictions_file
             return f"{out}: {app.predict_table(run, dataset, out, **settings)} rows"

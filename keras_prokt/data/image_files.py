@@ -18,7 +18,9 @@ class BrokenImage(ValueError):
     """No image can be read; the message is the reason in a few words."""
 
 
-def decode_image(content: bytes, size: tuple[int, int] | None = None) -> np.ndarray:
+def decode_image(
+    content: bytes, size: tuple[int, int] | None = None, *, crop_to_aspect_ratio: bool = False
+) -> np.ndarray:
     """An encoded image as red, green and blue.
 
     A photo is turned as its EXIF says, of an animation the first frame is taken, 16 bits become
@@ -28,6 +30,7 @@ def decode_image(content: bytes, size: tuple[int, int] | None = None) -> np.ndar
     Args:
         content: The bytes of a file of one of `FORMATS`.
         size: Height and width; `None` for its own.
+        crop_to_aspect_ratio: As of `ImageFrontEnd`.
 
     Returns:
         Shape `(height, width, 3)`, uint8.
@@ -56,6 +59,8 @@ def decode_image(content: bytes, size: tuple[int, int] | None = None) -> np.ndar
             ImageOps.exif_transpose(image, in_place=True)
             picture = _eight_bits(image)
             if size is not None and picture.size != size[::-1]:
+                if crop_to_aspect_ratio:
+                    picture = picture.crop(_middle(picture.size[::-1], size))
                 picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
             return np.asarray(picture)
     except UnidentifiedImageError:
@@ -68,30 +73,43 @@ def decode_image(content: bytes, size: tuple[int, int] | None = None) -> np.ndar
         raise BrokenImage(reason) from error
 
 
+def _middle(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The left, upper, right and lower bound of what is cut out, as the served graph does it."""
+    height, width = image_size
+    rows = min(max(width * size[0] // size[1], 1), height)
+    columns = min(max(height * size[1] // size[0], 1), width)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return left, top, left + columns, top + rows
+
+
 def _eight_bits(image):
     """The same picture in Pillow's mode RGB."""
     from PIL import Image
 
     if image.mode == "F":
         raise BrokenImage("floating-point pixels")
+    if image.mode == "I" and image.format == "TIFF":
+        raise BrokenImage("signed or 32-bit pixels")  # of unsigned 16 bits the mode is another
     if image.mode.startswith("I"):
         # Pillow itself would cut values at 255.
-        values = np.asarray(image).astype("int64")
-        if values.min() < 0 or values.max() > 0xFFFF:
-            raise BrokenImage("pixels of 32 bits")
-        image = Image.fromarray((values >> 8).astype("uint8"))
+        image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
     if image.mode == "P":
         image = image.convert("RGBA")  # of a transparent palette Pillow warns otherwise
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def size_of_image(path: Path) -> tuple[int, int] | None:
-    """Height and width that a file's header states; `None` where it states none."""
-    from PIL import Image
+    """Height and width that a file's header states, turned as its EXIF says.
+
+    `None` where it states none.
+    """
+    from PIL import ExifTags, Image
 
     Image.init()
     try:
         with Image.open(path, formats=FORMATS) as image:
-            return image.height, image.width
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            is_turned = orientation in (5, 6, 7, 8)
+            return image.size if is_turned else (image.height, image.width)
     except Exception:  # as above; whatever is wrong with it is told when it is decoded
         return None

@@ -65,8 +65,16 @@ class ImageRows(Rows):
 
     dtype = np.dtype("uint8")
 
-    def __init__(self, source: Source, size: tuple[int, int], digests: np.ndarray, kept: Any):
-        self._source, self._size, self._digests, self._kept = source, size, digests, kept
+    def __init__(
+        self,
+        source: Source,
+        size: tuple[int, int],
+        decode: Callable[[bytes], np.ndarray],
+        digests: np.ndarray,
+        kept: Any,
+    ):
+        self._source, self._size, self._decode = source, size, decode
+        self._digests, self._kept = digests, kept
         self._numbers = np.arange(len(digests))
         self._find_shape()
 
@@ -89,7 +97,11 @@ class ImageRows(Rows):
 
         def decode(piece: range) -> None:
             for row in piece:
-                images[row] = decode_image(self._source.read(int(numbers[row])), self._size)
+                number = int(numbers[row])
+                try:
+                    images[row] = self._decode(self._source.read(number))
+                except (OSError, BrokenImage) as error:
+                    raise _changed(self._source.names[number], error) from error
 
         for _ in _pool().map(decode, _pieces(len(numbers), _PIECE)):
             pass
@@ -115,6 +127,7 @@ def read_images(
     source: Source,
     size: tuple[int, int],
     *,
+    crop_to_aspect_ratio: bool = False,
     cache_images: str = "auto",
     cache: str | Path | None = None,
 ) -> ReadImages:
@@ -126,20 +139,25 @@ def read_images(
     Args:
         source: Where they come from.
         size: Height and width to which they are brought.
+        crop_to_aspect_ratio: As of `ImageFrontEnd`.
         cache_images: "always" keeps the pixels, "never" decodes each batch anew, in as many
             threads as there are cores; "auto" keeps them where they take at most half of the free
             disk.
         cache: Where they are kept; `None`: `$KERAS_PROKT_CACHE` or `~/.cache/keras_prokt`.
 
     Raises:
-        ValueError: If they are to be kept and the disk has no room.
+        ValueError: If they are to be kept and the disk has no room, or an image that could be read
+            at first can no longer be.
     """
+    decode = functools.partial(decode_image, size=size, crop_to_aspect_ratio=crop_to_aspect_ratio)
     digests = _digests(source)
     folder = cache_folder(cache) / "data"
     needed = len(source.names) * size[0] * size[1] * 3
     of_all = hashlib.sha256(np.ascontiguousarray(digests)).hexdigest()
     key = {"format": FORMAT, "size": list(size), "count": len(digests), "files": of_all}
     kept_in = folder / f"images-{of_all[:24]}-{size[0]}x{size[1]}"
+    if crop_to_aspect_ratio:
+        key, kept_in = {**key, "cropped": True}, kept_in.with_name(f"{kept_in.name}-cropped")
     keeps = cache_images != "never"
     is_there = keeps and is_kept(kept_in, {**key, "pixels": True})
     if keeps and not is_there:
@@ -152,15 +170,15 @@ def read_images(
         if not is_there:
             try:
                 with new_kept_folder(kept_in, key) as writing:
-                    _decode_all(source, size, writing, keeps_pixels=keeps)
+                    _decode_all(source, decode, digests, writing, size if keeps else None)
             except OSError:  # a full or read-only disk
                 if cache_images == "always":
                     raise
                 keeps, kept_in = False, Path(scratch.enter_context(TemporaryDirectory()))
-                _decode_all(source, size, kept_in, keeps_pixels=False)
+                _decode_all(source, decode, digests, kept_in, None)
         broken = _read_broken(kept_in)
     kept = np.load(kept_in / "images.npy", mmap_mode="r") if keeps else None
-    rows = ImageRows(source, size, digests, kept)
+    rows = ImageRows(source, size, decode, digests, kept)
     positions = np.setdiff1d(np.arange(len(digests)), list(broken))
     return ReadImages(rows.taking(positions), positions, broken)
 
@@ -199,21 +217,41 @@ def _digests(source: Source) -> np.ndarray:
     return digests
 
 
+_OF_NOTHING = np.frombuffer(hashlib.sha256().digest(), "uint8")
+
+
+def _changed(name: str, error: OSError | BrokenImage) -> ValueError:
+    return ValueError(
+        f"Expected the image {name!r} as it was when it was first read, received one that cannot "
+        f"be read ({_reason(error)}); restore it, then resume or start again."
+    )
+
+
+def _reason(error: OSError | BrokenImage) -> str:
+    if isinstance(error, OSError):
+        return (error.strerror or "unreadable").lower()
+    return str(error)
+
+
 def _decode_all(
-    source: Source, size: tuple[int, int], writing: Path, *, keeps_pixels: bool
+    source: Source,
+    decode: Callable[[bytes], np.ndarray],
+    digests: np.ndarray,
+    writing: Path,
+    size: tuple[int, int] | None,
 ) -> None:
-    """Decodes all images, and writes which of them are broken, and the pixels if they are kept."""
+    """Decodes all images and writes which of them are broken; with a size the pixels too."""
     broken: dict[int, str] = {}
     path = writing / "images.npy"
-    file = _new_array(path, len(source.names), size) if keeps_pixels else None
+    file = None if size is None else _new_array(path, len(source.names), size)
 
-    def decode(number: int) -> None:
+    def decode_one(number: int) -> None:
         try:
-            image = decode_image(source.read(number), size)
-        except OSError as error:
-            broken[number] = (error.strerror or "unreadable").lower()
-        except BrokenImage as error:
-            broken[number] = str(error)
+            image = decode(source.read(number))
+        except (OSError, BrokenImage) as error:
+            if isinstance(error, OSError) and (digests[number] != _OF_NOTHING).any():
+                raise _changed(source.names[number], error) from error  # it may pass: not kept
+            broken[number] = _reason(error)
         else:
             if file is not None:
                 os.pwrite(file.descriptor, image.tobytes(), file.start + number * image.nbytes)
@@ -221,7 +259,7 @@ def _decode_all(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # about what is decoded all the same
         try:
-            _for_each(len(source.names), decode)
+            _for_each(len(source.names), decode_one)
         finally:
             if file is not None:
                 os.close(file.descriptor)

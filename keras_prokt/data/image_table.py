@@ -20,6 +20,9 @@ from keras_prokt.settings import SettingError, argument
 HELD_OUT_FOLDERS = {"val": "validation", "validation": "validation", "test": "test"}
 """Sub-folders beside `train`, and the part that each of them is."""
 
+_LIKE_PARTS = {"train", "training", "valid", "testing", *HELD_OUT_FOLDERS}
+"""Names, in any capitals, that a data set gives to its parts and hardly to a class."""
+
 _OF_DESKTOPS = ("thumbs.db", "desktop.ini")
 """Files that a file manager leaves in folders of images, beside hidden ones."""
 
@@ -66,8 +69,8 @@ def list_images(
         image_column: The table's column of paths.
         label_column: The table's column of labels, or `FIRST,SECOND,...`: a column of 0 and 1 for
             each of several labels.
-        validation: A folder or table to validate on.
-        test: A folder or table to test on.
+        validation: A folder or table, as `dataset` is one, to validate on.
+        test: One to test on.
 
     Returns:
         "train", and those of "validation" and "test" that there are.
@@ -78,6 +81,9 @@ def list_images(
     """
     dataset = Path(dataset)
     parts = {}
+    for name, other in (("validation", validation), ("test", test)):
+        if other is not None and dataset.exists() and Path(other).exists():
+            _check_kind(name, Path(other), is_folder=dataset.is_dir())
     of_settings = {"train": dataset, "validation": validation, "test": test}
     if dataset.is_dir():
         of_settings = {**of_settings, **_parts_of_folder(dataset, of_settings)}
@@ -85,6 +91,16 @@ def list_images(
         if path is not None:
             parts[name] = _read_part(name, Path(path), image_column, label_column)
     return parts
+
+
+def _check_kind(name: str, path: Path, *, is_folder: bool) -> None:
+    """Refuses a held-out table beside a folder, and the other way round."""
+    if path.is_dir() != is_folder:
+        kinds = ("folder of classes", "table") if is_folder else ("table", "folder of classes")
+        raise SettingError(
+            f"Expected a {kinds[0]} for {argument(name)}, as {argument('dataset')} is one, "
+            f"received the {kinds[1]} {str(path)!r}; name a {kinds[0]}."
+        )
 
 
 def state_of(tables: Mapping[str, ImageTable]) -> str:
@@ -95,7 +111,9 @@ def state_of(tables: Mapping[str, ImageTable]) -> str:
     """
     digest = hashlib.sha256()
     for name, one in tables.items():
-        digest.update(json.dumps([name, str(one.base), one.paths, one.table.labels]).encode())
+        digest.update(
+            json.dumps([name, str(one.base), one.paths, one.table.labels, one.label_names]).encode()
+        )
         for path in one.paths:
             try:
                 status = os.stat(os.path.join(one.base, path))
@@ -133,7 +151,33 @@ def _read_part(
     if len(labels) > 1:
         return ImageTable(base, _read_labels(path, str(image_column), labels), labels)
     [label] = labels
-    return ImageTable(base, read_table(path, text_columns=[str(image_column)], label_column=label))
+    return ImageTable(base, read_paths(path, str(image_column), label))
+
+
+def read_paths(
+    path: Path, column: str, label_column: str | None, *, setting: str = "image_column"
+) -> TextTable:
+    """A table whose texts are the paths of images.
+
+    Args:
+        path: As in `read_table`.
+        column: The column of paths.
+        label_column: As in `read_table`.
+        setting: The setting that names the column, for messages.
+
+    Raises:
+        ValueError: As `read_table`; also if no file can have such a path.
+    """
+    table = read_table(
+        path, text_columns=[column], label_column=label_column, column_setting=setting
+    )
+    for row, name in enumerate(table.texts[0]):
+        if "\0" in name:
+            raise SettingError(
+                f"Expected a path in column {column!r}, received {name!r} at {table.place(row)}; "
+                "remove the NUL in it."
+            )
+    return table
 
 
 _ANSWERS = {"1": "1", "1.0": "1", "true": "1", "0": "0", "0.0": "0", "false": "0"}
@@ -148,7 +192,7 @@ def _read_labels(path: Path, image_column: str, names: Sequence[str]) -> TextTab
             f"{argument('label_column')}, received {image_column!r} and {','.join(names)!r}; name "
             "each once."
         )
-    table = read_table(path, text_columns=[image_column], label_column=None)
+    table = read_paths(path, image_column, None)
     rows = []
     for row, record in enumerate(read_records(path, text_columns=[image_column])):
         answers = [_ANSWERS.get(str(record.get(name)).strip().lower()) for name in names]
@@ -168,10 +212,10 @@ def _parts_of_folder(folder: Path, given: dict) -> dict[str, Path]:
     """The folder of each part; none where its folders are the classes."""
     names = {path.name for path in _visible(folder) if path.is_dir()}
     if "train" not in names:
-        if names and names <= set(HELD_OUT_FOLDERS):
+        if names and {name.lower() for name in names} <= _LIKE_PARTS:
             raise SettingError(
-                f"Expected a folder 'train' beside {', '.join(sorted(names))} in {str(folder)!r}, "
-                "received none; name the training images so."
+                f"Expected the folders train, val or validation, and test in {str(folder)!r}, "
+                f"received {', '.join(sorted(names))}; rename them, the training images 'train'."
             )
         return {}
     parts = {"train": folder / "train"}
@@ -276,6 +320,13 @@ def _visible(folder: Path, root: Path | None = None) -> list[os.DirEntry[str]]:
     for entry in found:
         if entry.name.startswith(".") or entry.name.lower() in _OF_DESKTOPS:
             continue
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError as error:
+            raise SettingError(
+                f"Expected names of files in UTF-8, received {entry.name!r} in {str(folder)!r}; "
+                "rename it."
+            ) from error
         if entry.is_symlink():
             _check_link(Path(entry.path), root)
         visible.append(entry)

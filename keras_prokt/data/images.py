@@ -177,6 +177,8 @@ def labelled_images(
         for name, table in divided.items():
             rows = np.array([row_of[number] for number in table.numbers])
             taken = train.rows(rows.tolist())
+            if name == "train":
+                _check_labels({"train": taken}, class_names, label_names)
             parts[name] = part("train", taken, of_all.rows.taking(rows), of_all.positions[rows])
     _warn_of_duplicates(parts)
     return LabelledImages(class_names, parts, is_divided, bool(label_names))
@@ -231,6 +233,9 @@ def check_broken(
         sources: All images, by part.
         broken: Number of each of them that cannot be read -> the reason, by part.
         choice: "refuse" or "skip".
+
+    Raises:
+        ValueError: If they are refused, or all images of a part are broken.
     """
     found = [
         f"{sources[part].names[number]!r} ({reason})"
@@ -246,6 +251,10 @@ def check_broken(
         f"{', '.join(found[:NAMED])}{more}"
     )
     if choice == "skip":
+        for part, reasons in broken.items():
+            if reasons and len(reasons) == len(sources[part].names):
+                of_part = f" in the {part} part" if part else ""
+                raise SettingError(f"{line}; repair some, since none is left{of_part}.")
         warnings.warn(f"{line}; they are left out.", BrokenImages, stacklevel=3)
     else:
         raise SettingError(

@@ -193,6 +193,7 @@ def read_table(
     text_columns: Sequence[str],
     label_column: str | None,
     unlabelled_rows: bool = False,
+    column_setting: str = "text_columns",
 ) -> TextTable:
     """Reads texts and labels from a file.
 
@@ -215,6 +216,8 @@ def read_table(
             Fractions are no classes; in JSON Lines and Parquet they may be strings. `None` reads
             no labels.
         unlabelled_rows: Whether a row may have an empty label, which then is `""`.
+        column_setting: The setting that names the columns, for messages; "image_column" where the
+            texts are paths of images.
 
     Returns:
         The rows in the order of the file.
@@ -247,6 +250,7 @@ def read_table(
             file_format.unit,
             has_numbers=file_format.has_numbers,
             unlabelled_rows=unlabelled_rows,
+            column_setting=column_setting,
         )
 
 

@@ -65,6 +65,7 @@ def make_table(
     *,
     has_numbers: bool = True,
     unlabelled_rows: bool = False,
+    column_setting: str = "text_columns",
 ) -> TextTable:
     """The table of rows that hold the values of the columns, the label last.
 
@@ -76,21 +77,29 @@ def make_table(
         unit: As in `TextTable`.
         has_numbers: Whether numbers among the values are no texts.
         unlabelled_rows: Whether a row may have an empty label.
+        column_setting: The setting that names the columns of texts, for messages.
     """
+    label_advice = "fill it in or remove the row"
+    if column_setting == "text_columns":
+        option = argument("unlabelled_rows")
+        label_advice = f"fill it in, remove the row, or say that it has none, {option}"
     table = TextTable(source, tuple([] for _ in text_columns), [], [], unit)
     for number, values in rows:
         place = f"{source}, {unit} {number}"
         for column, name, value in zip(
             table.texts, text_columns, values, strict=False
         ):  # a label follows
-            column.append(_checked_text(value, name, place))
+            column.append(_checked_text(value, name, place, column_setting))
         if label_column is not None:
             is_unlabelled = unlabelled_rows and is_blank(values[-1])
-            label = "" if is_unlabelled else _checked_label(values[-1], label_column, place)
-            table.labels.append(label)
+            table.labels.append(
+                ""
+                if is_unlabelled
+                else _checked_label(values[-1], label_column, place, label_advice)
+            )
         table.numbers.append(number)
     if not table.numbers:
-        raise ValueError(f"Expected rows of texts, received none in {source}; add rows.")
+        raise ValueError(f"Expected rows, received none in {source}; add rows.")
     if label_column is not None and not has_numbers:
         _check_no_regression(table, label_column)
     return table
@@ -112,21 +121,20 @@ def _no_class(received: str, column: str, place: str, advice: str) -> SettingErr
     )
 
 
-def _checked_text(value: Any, column: str, place: str) -> str:
+def _checked_text(value: Any, column: str, place: str, column_setting: str) -> str:
     _check_filled("a text", value, column, place)
     if not isinstance(value, str):
         raise SettingError(
             f"Expected a text in column {column!r}, received {value!r} ({type(value).__name__}) at "
             f"{place}; write it as a string, or choose another column with "
-            f"{argument('text_columns')}."
+            f"{argument(column_setting)}."
         )
     _check_characters(value, column, place)
     return value
 
 
-def _checked_label(value: Any, column: str, place: str) -> str:
-    advice = f"fill it in, remove the row, or say that it has none, {argument('unlabelled_rows')}"
-    _check_filled("a label", value, column, place, advice)
+def _checked_label(value: Any, column: str, place: str, advice_if_empty: str) -> str:
+    _check_filled("a label", value, column, place, advice_if_empty)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, str | int):

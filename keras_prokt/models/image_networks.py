@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_prokt import models
 from keras_prokt.models.elsewhere import (
@@ -21,6 +22,8 @@ from keras_prokt.models.elsewhere import (
 from keras_prokt.settings import SettingError
 
 IMAGENET_CLASSES = 1000
+
+_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 def image_network(
@@ -146,13 +149,26 @@ def _load_application(
             shapes = [tuple(weight.shape) for weight in layer.weights]
             # What is above may have the shapes of other classes, or of another size.
             if number < below_top or [value.shape for value in values] == shapes:
-                layer.set_weights(values)
+                _give(layer, values)
         return
     raise SettingError(
         f"Expected weights of keras:{name} for {num_classes} or {IMAGENET_CLASSES} classes or "
         f"without its top, received {str(weights)!r} with others; name the network that they are "
         "of, or make the file again with this Keras."
     )
+
+
+def _give(layer: keras.layers.Layer, values: list[np.ndarray]) -> None:
+    if not isinstance(layer, keras.layers.Normalization):
+        layer.set_weights(values)
+        return
+    mean, variance, *count = values
+    # The files of EfficientNet have the standard deviation of ImageNet as the variance. Keras
+    # divides by its root once more, of weights="imagenet" alone.
+    if variance.shape == (3,) and np.allclose(variance, _IMAGENET_DEVIATION, atol=1e-4):
+        variance = np.square(variance)
+    layer.set_weights([mean, variance, *count])
+    layer.finalize_state()  # it computes with copies of its weights
 
 
 def _with_weights(network: keras.Model) -> list[keras.layers.Layer]:

@@ -18,7 +18,7 @@ import numpy as np
 from keras_prokt.data.columns import Column, own_columns, texts_of
 from keras_prokt.data.formats import format_of
 from keras_prokt.data.image_rows import ImageRows, files_in, read_images
-from keras_prokt.data.image_table import ImageTable, list_files
+from keras_prokt.data.image_table import ImageTable, list_files, read_paths
 from keras_prokt.data.images import check_broken
 from keras_prokt.data.table import TFDS, read_records, read_table
 from keras_prokt.data.text_table import TextTable
@@ -218,6 +218,7 @@ def predict(
     text_columns: tuple[str, ...] | None = None,
     overwrite: bool = False,
     model: str = "student",
+    broken_images: str | None = None,
 ) -> int:
     """Writes what a model says of every row of a table, or of every image of a folder.
 
@@ -238,6 +239,8 @@ def predict(
             the run. Columns of numbers have the names of the model's inputs.
         overwrite: Whether the file may be there; it is replaced as a whole.
         model: As in `source_of`.
+        broken_images: "refuse", or "skip" to leave out images that cannot be read; `None` for the
+            choice of the run.
 
     Returns:
         Number of rows.
@@ -255,7 +258,14 @@ def predict(
     ```
     """
     asked = source_of(source, model)
-    prepared = prepare_prediction(asked, data, out, text_columns=text_columns, overwrite=overwrite)
+    prepared = prepare_prediction(
+        asked,
+        data,
+        out,
+        text_columns=text_columns,
+        overwrite=overwrite,
+        broken_images=broken_images,
+    )
     return prepared.carry_out()
 
 
@@ -294,6 +304,7 @@ def prepare_prediction(
     *,
     text_columns: tuple[str, ...] | None = None,
     overwrite: bool = False,
+    broken_images: str | None = None,
 ) -> Prediction:
     """Reads the data of `predict` and refuses what is wrong with it; imports no Keras.
 
@@ -309,6 +320,13 @@ def prepare_prediction(
         )
     data, front_end = Path(data).expanduser(), source.described.front_end
     rows: Rows | None = None
+    if broken_images is not None:
+        if not isinstance(front_end, ImageFrontEnd):
+            raise SettingError(
+                f"Expected no {argument('broken_images')} with a model that reads no images, "
+                f"received {broken_images!r}; leave it out."
+            )
+        source = source._replace(broken_images=broken_images)
     if isinstance(front_end, TextFrontEnd):
         rows = _text_rows(source, data, text_columns, front_end)
     elif isinstance(front_end, ImageFrontEnd):
@@ -448,12 +466,17 @@ def _pixel_rows(
                 f"Expected one column of paths in {argument('text_columns')} with a table of "
                 f"images, received {'none' if columns is None else ','.join(columns)}; name it."
             )
-        table = read_table(data, text_columns=columns, label_column=None)
+        table = read_paths(data, columns[0], None, setting="text_columns")
         images = ImageTable(data.absolute().parent, table)
         records = read_records(data, text_columns=columns)
     files = files_in(images.base, images.paths)
     size = (front_end.size[0], front_end.size[1])
-    found = read_images(files, size, cache_images="never")
+    found = read_images(
+        files,
+        size,
+        crop_to_aspect_ratio=front_end.crop_to_aspect_ratio,
+        cache_images="never",
+    )
     check_broken({"": files}, {"": found.broken}, source.broken_images)
     kept = found.positions.tolist()
     origin = Origin(("path", [images.paths[number] for number in kept]))

@@ -177,6 +177,11 @@ def check_names(app: App, method: Method, given: Mapping[str, Any]) -> None:
 def check_combinations(app: App, method: Method, given: Mapping[str, Any]) -> None:
     """Refuses settings that exclude each other, and half a description of a table."""
     check_given(method, given)
+    if "teacher_init" in given and "teacher_weights" in given:
+        raise SettingError(
+            f"Expected no {argument('teacher_weights')} with {argument('teacher_init')}, received "
+            f"{given['teacher_weights']!r}; that teacher has its own."
+        )
     is_trained = "teacher_init" in given or given.get("teacher_epochs") == 0
     if is_trained and REGIMES[method.regime].trains_teacher_before:
         reason = argument("teacher_init")

@@ -20,7 +20,7 @@ from keras_prokt.settings import (
 
 OF_A_TEACHER = (
     *("teacher_init", "teacher_epochs", "teacher_keep", "target_mode"),
-    *("teacher_trains", "teacher_lora"),
+    *("teacher_weights", "teacher_trains", "teacher_lora"),
     *(name_of_role("teacher", name) for name in settings_of(OptimizerSettings)),
 )
 """Settings that mean nothing where stored outputs are the teacher."""

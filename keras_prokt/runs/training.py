@@ -1,6 +1,7 @@
 """A run while it is carried out: its data, its models, each made once, and its trainings."""
 
 import functools
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from keras_prokt.distillers import Distiller
 from keras_prokt.files import cache_folder
 from keras_prokt.methods import REGIMES, Method, parse_method
 from keras_prokt.models.loading import load_teacher
-from keras_prokt.models.uniform_start import uniform_start
+from keras_prokt.models.uniform_start import ConstantOutputWarning, uniform_start
 from keras_prokt.outputs import Output
 from keras_prokt.runs.class_weights import weights_of
 from keras_prokt.runs.folder import RunFolder
@@ -107,13 +108,18 @@ class Run:
     def _made_teacher(self, seed: int) -> keras.Model:
         """A teacher as the app has it; what it has learnt of the task already, it keeps."""
         teacher = seeded(self.task.build_teacher, seed)
-        teacher = teacher if self.has_trained_teacher else self._neutral(teacher)
+        if not self.has_trained_teacher:
+            teacher = self._neutral(teacher, self.spec.teacher_weights)
         return trained_in_part(teacher, self.spec)
 
-    def _neutral(self, model: keras.Model) -> keras.Model:
-        """A model with the neutral start of its kind of output."""
+    def _neutral(self, model: keras.Model, weights: str | None) -> keras.Model:
+        """A model, perhaps with the weights of a file, with the neutral start of its output."""
         train = self.task.train
-        return uniform_start(model, self.output.start(train.labels[labelled_rows(train)]))
+        start = self.output.start(train.labels[labelled_rows(train)])
+        with warnings.catch_warnings():
+            if weights is not None:  # of which the last layer starts anew, as documented
+                warnings.simplefilter("ignore", ConstantOutputWarning)
+            return uniform_start(model, start)
 
     @functools.cached_property
     def num_labelled(self) -> int:
@@ -143,7 +149,9 @@ class Run:
     @functools.cached_property
     def student(self) -> keras.Model:
         """The student, as it starts until it is trained."""
-        return self._neutral(seeded(self.task.build_student, self.spec.seed))
+        return self._neutral(
+            seeded(self.task.build_student, self.spec.seed), self.spec.student_weights
+        )
 
     @functools.cached_property
     def assistant(self) -> "Run | None":

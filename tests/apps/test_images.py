@@ -13,10 +13,14 @@ from command_line import keras_prokt
 from PIL import Image
 
 from keras_prokt.app import TaskRequest, get_app
+from keras_prokt.data.tfds_files import EncodedImages
+from keras_prokt.models.uniform_start import has_constant_output
 from keras_prokt.runs import predict
+from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.preparation import prepare_folder
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.task import digests, prepare
+from keras_prokt.runs.training import Run
 from keras_prokt.runs.training_run import run
 from keras_prokt.settings import SettingError
 from keras_prokt_apps.images import parse_size
@@ -214,6 +218,7 @@ def test_weights_are_those_of_the_file_and_belong_to_the_run(folder, tmp_path):
     weights = str(tmp_path / "small.weights.h5")
     task = prepare(resolve(folder, **SMALL))
     trained = task.build_teacher()
+    trained.layers[-1].bias.assign([1.0, 2.0])
     trained.save_weights(weights)
     spec = resolve(folder, **SMALL, teacher_weights=weights)
     started, fresh = prepare(spec).build_teacher(), prepare(spec).build_student()
@@ -223,6 +228,29 @@ def test_weights_are_those_of_the_file_and_belong_to_the_run(folder, tmp_path):
     given = {**SMALL, "dataset": str(folder), "teacher_weights": weights}
     assert RunSpec.resolve("images", "kd", **given).teacher_run().student_weights == weights
     assert spec.changed_settings()["teacher-weights"] == weights
+    model = Run(spec, RunFolder(tmp_path / "run")).teacher  # without a warning of its last layer
+    np.testing.assert_array_equal(model.get_weights()[0], trained.get_weights()[0])
+    assert has_constant_output(model)
+
+
+@pytest.mark.parametrize(
+    ("method", "other"),
+    [("kd", "teacher_init"), ("prokt", "teacher_init"), ("kd", "teacher_outputs")],
+)
+def test_a_teacher_that_is_there_starts_from_no_weights(folder, method, other):
+    given = {**SMALL, "dataset": str(folder), "teacher_weights": "w.h5", other: "teacher.keras"}
+    with pytest.raises(SettingError, match=f"Expected no teacher_weights with {other}"):
+        RunSpec.resolve("images", method, **given)
+
+
+def test_a_set_without_a_label_somewhere_is_refused(monkeypatch):
+    split = EncodedImages([b"", b""], [1, -1], ["a", "b"])
+    monkeypatch.setattr("keras_prokt_apps.images.check_set", lambda *_, **settings: None)
+    monkeypatch.setattr(
+        "keras_prokt.data.tfds_files.read_encoded_images", lambda *_, **settings: split
+    )
+    with pytest.raises(SettingError, match="received none in train, row 2; choose another label_"):
+        prepare(RunSpec.resolve("images", "prokt", dataset="tfds:some", **SMALL))
 
 
 def test_a_setting_of_the_cache_changes_no_other(folder):
@@ -248,6 +276,7 @@ def test_mixed_images_refuse_what_is_about_single_ones(folder, method, settings,
 
 
 @pytest.mark.whole_run
+@pytest.mark.filterwarnings("default:Expected images that can be read")
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="serves in TensorFlow")
 def test_a_run_gives_class_names_for_encoded_images(folder, tmp_path):
     tf = pytest.importorskip("tensorflow")
@@ -263,9 +292,9 @@ def test_a_run_gives_class_names_for_encoded_images(folder, tmp_path):
     refused = keras_prokt("predict", "run", "--dataset", "new", "--out", "p.csv", cwd=tmp_path)
     assert refused.exit_code == 2 and "'dark/no.txt' (no image)" in refused.stderr
     assert not (tmp_path / "p.csv").exists()
-    (tmp_path / "new" / "dark" / "no.txt").unlink()
-    result = keras_prokt("predict", "run", "--dataset", "new", "--out", "p.csv", cwd=tmp_path)
-    assert result.exit_code == 0, result.stderr
+    arguments = ["--dataset", "new", "--out", "p.csv", "--broken-images", "skip"]
+    result = keras_prokt("predict", "run", *arguments, cwd=tmp_path)
+    assert result.exit_code == 0 and "they are left out" in result.stderr, result.stderr
     with (tmp_path / "p.csv").open() as file:
         predicted = list(csv.DictReader(file))
     assert [row["path"] for row in predicted][:2] == ["dark/000.png", "dark/001.png"]
@@ -281,7 +310,7 @@ def test_a_run_gives_class_names_for_encoded_images(folder, tmp_path):
     # A table of paths, with its own columns.
     lines = [f"new/{row['path']},{number}" for number, row in enumerate(predicted)]
     (tmp_path / "new.csv").write_text("\n".join(["picture,id", *lines, ""]))
-    arguments = ["--dataset", "new.csv", "--text", "picture", "--out", "q.csv"]
+    arguments = ["--dataset", "new.csv", "--image", "picture", "--out", "q.csv"]
     result = keras_prokt("predict", "run", *arguments, cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
     with (tmp_path / "q.csv").open() as file:

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_prokt.data.image_files import BrokenImage, decode_image
+from keras_prokt.data.image_files import BrokenImage, decode_image, size_of_image
 from keras_prokt.data.image_rows import Source, files_in, read_images
+from keras_prokt.data.image_table import list_images, state_of
 from keras_prokt.data.images import (
     BrokenImages,
     DuplicateImages,
     load_images,
     mean_and_deviation,
 )
+from keras_prokt.front_ends import ImageFrontEnd
 from keras_prokt.settings import SettingError
 
 SIZE = (6, 8)
@@ -79,6 +81,12 @@ def test_what_becomes_of_colours_animations_and_photos():
     assert decode_image(turned(90), SIZE).shape == (*SIZE, 3)
 
 
+@pytest.mark.parametrize(("degrees", "size"), [(90, (8, 6)), (180, (6, 8))])
+def test_the_size_is_that_of_the_photo_as_it_is_turned(tmp_path, degrees, size):
+    (tmp_path / "photo.png").write_bytes(turned(degrees))
+    assert size_of_image(tmp_path / "photo.png") == size
+
+
 GOOD = encoded(picture(size=(30, 20)))
 BROKEN = {
     "empty.png": (b"", "empty"),
@@ -88,7 +96,7 @@ BROKEN = {
     "half.jpg": (encoded(picture(size=(64, 64)), "JPEG")[:600], "truncated"),
     "postscript.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "no image"),
     "depths.tif": (encoded(Image.fromarray(np.zeros((4, 4), "float32")), "TIFF"), "floating"),
-    "deep.tif": (encoded(Image.fromarray(np.full((4, 4), 70000, "int32")), "TIFF"), "32 bits"),
+    "deep.tif": (encoded(Image.fromarray(np.full((4, 4), 200, "int32")), "TIFF"), "32-bit"),
 }
 
 
@@ -256,6 +264,79 @@ def test_each_broken_file_is_named_in_one_line_in_every_form(tmp_path, load, for
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("a.png", ""), "received an empty one at .*, line 1; fill it in or remove the row"),
+        ((7, "cat"), "received 7 .* choose another column with image_column"),
+        (("a\0.png", "cat"), "received 'a.x00.png' at .*; remove the NUL"),
+        (None, "Expected rows, received none"),
+    ],
+)
+def test_a_table_of_images_is_refused_in_its_own_words(tmp_path, load, row, message):
+    records = [] if row is None else [{"path": row[0], "label": row[1]}]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, records)))
+    with pytest.raises(ValueError, match=message) as error:
+        load(tmp_path / "t.jsonl", image_column="path", label_column="label")
+    assert "unlabelled_rows" not in str(error.value) and "text_columns" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "other", "message"),
+    [
+        ("set", "t.csv", "a folder of classes for test, as dataset is one, received the table"),
+        ("t.csv", "set", "a table for test, as dataset is one, received the folder of classes"),
+    ],
+)
+def test_held_out_images_are_of_the_kind_of_the_others(tmp_path, load, dataset, other, message):
+    write(tmp_path / "set", classes(1))
+    write_table(tmp_path / "t.csv", [("set/cat/0.png", "cat")])
+    with pytest.raises(SettingError, match=message):
+        load(tmp_path / dataset, test=tmp_path / other)
+
+
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path, load):
+    write(tmp_path / "set", classes())
+    try:
+        (tmp_path / "set" / "cat" / os.fsdecode(b"caf\xe9.png")).write_bytes(GOOD)
+    except (OSError, UnicodeError):
+        pytest.skip("the file system has no such names")
+    with pytest.raises(SettingError, match="names of files in UTF-8, received 'caf.udce9.png' in"):
+        load()
+
+
+def test_a_part_without_readable_images_is_refused(tmp_path, load):
+    write(tmp_path / "set" / "train", classes())
+    write(tmp_path / "set" / "val", {"cat/0.png": b"", "dog/0.png": b""})
+    message = "2 of 12 that cannot: .*; repair some, since none is left in the validation part"
+    with pytest.raises(SettingError, match=message):
+        load(broken_images="skip")
+
+
+def test_a_label_that_training_has_no_more_after_the_division_is_refused(tmp_path, load):
+    folder = write(tmp_path / "set", classes(10))
+    paths = sorted(str(path) for path in folder.glob("*/*"))
+
+    def with_rare(row_of_rare):
+        rows = [f"{path},{row % 2},{int(row == row_of_rare)}" for row, path in enumerate(paths)]
+        (tmp_path / "t.csv").write_text("\n".join(["path,odd,rare", *rows]))
+        return load(tmp_path / "t.csv", image_column="path", label_column="odd,rare").parts
+
+    held_out = set(range(20)) - set(with_rare(0)["train"].positions.tolist())
+    with pytest.raises(SettingError, match="with and without the label 'rare' .* received 0 for"):
+        with_rare(min(held_out))
+
+
+def test_the_state_of_images_has_the_names_of_their_labels(tmp_path, load):
+    write(tmp_path / "set", classes(1))
+    (tmp_path / "t.csv").write_text("path,a,b\nset/cat/0.png,1,1\nset/dog/0.png,0,0\n")
+    states = {
+        state_of(list_images(tmp_path / "t.csv", image_column="path", label_column=columns))
+        for columns in ("a,b", "b,a")
+    }
+    assert len(states) == 2
+
+
 def test_the_same_image_in_two_parts_is_warned_of(tmp_path, load):
     files = classes()
     write(tmp_path / "set" / "train", files)
@@ -271,7 +352,11 @@ def test_the_same_image_in_two_parts_is_warned_of(tmp_path, load):
         (classes(names=["cat"]), "at least two classes in .*, received 'cat' alone"),
         ({**classes(), "loose.jpg": GOOD}, "received 'loose.jpg' beside them"),
         ({**classes(), "bird/.hidden": b""}, "received none in .*bird'; add some"),
-        ({f"val/{name}": GOOD for name in classes()}, "a folder 'train' beside val"),
+        ({f"val/{name}": GOOD for name in classes()}, "and test in .*, received val; rename"),
+        (
+            {f"{part}/{n}": GOOD for n in classes() for part in ("Training", "Testing")},
+            "train, val or validation, and test in .*, received Testing, Training; rename them",
+        ),
         ({f"train/{name}": GOOD for name in classes()} | {"x/1.png": GOOD}, "received train, x;"),
         (
             {
@@ -346,6 +431,57 @@ def test_a_full_disk_is_named_or_streamed_past(tmp_path, monkeypatch):
     assert read_images(source, SIZE, cache=tmp_path / "file").rows.reads_slowly
     with pytest.raises(OSError, match="file"):
         read_images(source, SIZE, cache_images="always", cache=tmp_path / "file")
+
+
+@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), b""])
+@pytest.mark.parametrize("cache_images", ["auto", "never"])
+def test_an_image_that_could_be_read_at_first_is_named_and_not_kept_as_broken(
+    tmp_path, cache_images, fault
+):
+    contents = [GOOD, GOOD]
+
+    def read(number):
+        if isinstance(contents[number], OSError):
+            raise contents[number]
+        return contents[number]
+
+    source = Source(["a.png", "b.png"], read)
+    rows = read_images(source, SIZE, cache_images="never", cache=tmp_path / "other").rows
+    contents[1] = fault
+    with pytest.raises(
+        ValueError, match="'b.png' as it was .*(input/output error|empty).; restore"
+    ):
+        rows[np.arange(2)]
+    if fault == b"":
+        return
+    reads = iter([GOOD, GOOD, GOOD, fault])  # that fails after the digests alone
+
+    def fail_late(number):
+        if isinstance(content := next(reads), OSError):
+            raise content
+        return content
+
+    late = Source(source.names, fail_late)
+    with pytest.raises(ValueError, match="'b.png' as it was when it was first read"):
+        read_images(late, SIZE, cache_images=cache_images, cache=tmp_path)
+    contents[1] = GOOD
+    assert not read_images(source, SIZE, cache_images=cache_images, cache=tmp_path).broken
+
+
+@pytest.mark.parametrize("image_size", [(20, 50), (50, 20), (7, 9)])
+def test_the_middle_is_that_of_the_served_graph(image_size):
+    tf = pytest.importorskip("tensorflow", reason="serves in TensorFlow")
+    image = picture(size=image_size[::-1])
+    front_end = ImageFrontEnd(SIZE, mean=[0], standard_deviation=[1], crop_to_aspect_ratio=True)
+    served = front_end._resized(tf.constant(np.asarray(image))[tf.newaxis])[0].numpy()
+    decoded = decode_image(encoded(image), SIZE, crop_to_aspect_ratio=True)
+    assert np.abs(decoded - served).max() <= 1
+    cropped, whole = (
+        read_images(Source(["a"], lambda _: encoded(image)), SIZE, crop_to_aspect_ratio=crop)
+        for crop in (True, False)
+    )
+    np.testing.assert_array_equal(np.asarray(cropped.rows)[0], decoded)
+    assert (np.asarray(whole.rows)[0] != decoded).any()
 
 
 def test_the_mean_and_deviation_are_those_of_numpy(tmp_path):

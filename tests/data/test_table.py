@@ -299,7 +299,7 @@ TRAIN = rows(*["a", "b"] * 3)
         (b"\xef\xbb\xbf" + HEAD.encode() + b"\xe9", "the byte 0xe9 at .*, line 5"),
         (TRAIN.encode("utf-16"), "received UTF-16 in .*; save it"),
         ("", "a header .* received nothing"),
-        ("body,stars\n\n,\n", "rows of texts, received none in .*table.csv"),
+        ("body,stars\n\n,\n", "Expected rows, received none in .*table.csv"),
         (rows("a", "a", "a"), "at least two classes in column 'stars', received 'a' in each of"),
         (rows(*"aaabbcaab"), "at least 3 rows of each class .* received 1 of 'c', .*, line 7;"),
     ],

@@ -53,6 +53,31 @@ def test_files_without_the_top_or_with_other_classes_are_used(tmp_path):
         assert built.output_shape == (None, 4)
 
 
+@pytest.mark.parametrize(
+    ("variance", "deviation"),
+    [((0.229, 0.224, 0.225), (0.229, 0.224, 0.225)), ((0.04, 0.09, 0.16), (0.2, 0.3, 0.4))],
+    ids=["published", "own"],
+)
+def test_the_pixels_of_efficientnet_are_normalised_at_once_and_after_loading(
+    variance, deviation, tmp_path
+):
+    mean = (0.485, 0.456, 0.406)
+    source = keras.applications.EfficientNetB0(
+        weights=None, include_top=False, input_shape=(32, 32, 3)
+    )
+    [layer] = [one for one in source.layers if isinstance(one, keras.layers.Normalization)]
+    layer.set_weights([np.array(mean), np.array(variance), np.array(0)])
+    source.save_weights(path := tmp_path / "notop.weights.h5")
+    network = image_network("keras:EfficientNetB0", **SCALE, weights=path)(5, (32, 32, 3))
+    [layer] = [one for one in network.layers if isinstance(one, keras.layers.Normalization)]
+    below = keras.Model(network.input, layer.output)
+    below.save(tmp_path / "below.keras")
+    for model in (below, keras.models.load_model(tmp_path / "below.keras")):
+        np.testing.assert_allclose(
+            model(NORMALIZED), (PIXELS / 255 - mean) / deviation, atol=1e-4, rtol=1e-4
+        )
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "small.weights.h5"
     small = image_network("cnn-small", **SCALE)(3, (12, 12, 3))

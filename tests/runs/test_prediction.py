@@ -12,6 +12,7 @@ from command_line import keras_prokt
 from pretended_runs import completed, record_of
 from subclassed import Subclassed
 
+from keras_prokt.data.images import BrokenImages
 from keras_prokt.export import Description, export_saved_model
 from keras_prokt.export.described import Described, describe_file, described
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd
@@ -135,6 +136,11 @@ def test_a_folder_of_images_for_a_grey_network(tmp_path):
     with pytest.raises(ValueError, match=r"received 1 of 4 that cannot: 'broken.png' \(empty\)"):
         predict(source, tmp_path / "new", tmp_path / "no.csv")
     assert not (tmp_path / "no.csv").exists()
+    with pytest.warns(BrokenImages, match="received 1 of 4 .*; they are left out"):
+        assert predict(source, tmp_path / "new", tmp_path / "3.csv", broken_images="skip") == 3
+    with pytest.raises(ValueError, match="no broken_images with a model that reads no images"):
+        source = sources(tmp_path / "texts", text_student(), TEXT)["file"]
+        predict(source, tmp_path / "new", tmp_path / "no.csv", broken_images="skip")
 
 
 @pytest.mark.parametrize("output", ["classes", "labels", "values"])
