@@ -187,8 +187,19 @@ def test_bad_arguments_are_refused_in_one_line(name, argument, tmp_path, monkeyp
 
 FIT = {
     "x": [None, True, "x", 1.5, [], {}, {"x": 1}, ["x"], b"x", object(), int, [None], X[:, :2]],
-    "y": ["x", [], Y[:4], Y - 5, Y + 0.5, np.array(["a"] * 8), np.full(8, NAN)],
-    "sample_weight": [True, "x", [], {}, object(), np.ones(4), np.full(8, NAN), ["x"] * 8, 2.0],
+    "y": ["x", [], Y.tolist(), Y[:4], Y - 5, Y + 0.5, np.array(["a"] * 8), np.full(8, NAN)],
+    "sample_weight": [
+        True,
+        "x",
+        [],
+        {},
+        object(),
+        np.ones(4),
+        np.full(8, NAN),
+        ["x"] * 8,
+        [1.0] * 8,
+        2.0,
+    ],
     "batch_size": [True, "x", 0, -1, 1.5, [], object()],
     "epochs": [None, True, "x", 0, -1, 1.5, [], object()],
     "initial_epoch": [None, True, "x", -1, 1.5, object()],
@@ -229,7 +240,7 @@ def test_bad_data_is_refused_before_the_first_step(distiller, argument):
 
 
 def test_predict_refuses_what_is_no_data(distiller):
-    for value in FIT["x"][:-1]:
+    for value in FIT["x"]:
         assert_refused(lambda: distiller.predict(value, verbose=0), "x", value)  # noqa: B023
 
 

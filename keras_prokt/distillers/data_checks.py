@@ -242,7 +242,14 @@ def check_is_data(x: Any, y: Any = None, sample_weight: Any = None, which: str =
         weights = np.asarray(keras.ops.convert_to_numpy(sample_weight))
     except (TypeError, ValueError):
         weights = np.asarray(None)
-    if weights.dtype.kind not in "biuf" or not weights.shape or weights.shape[0] != count:
+    # Of a list Keras says something about x.
+    is_list = isinstance(sample_weight, list | tuple)
+    if (
+        is_list
+        or weights.dtype.kind not in "biuf"
+        or not weights.shape
+        or weights.shape[0] != count
+    ):
         raise ValueError(
             f"Expected {which}sample_weight as an array of one number for each of the {count} "
             f"examples, received {shown(sample_weight)}."

@@ -85,12 +85,13 @@ class ModelPair(KerasTrainer):
         """The student's outputs, as `keras.Model.predict`; builds what is not built.
 
         Raises:
-            ValueError: If the models cannot be built from the data.
+            ValueError: If the models cannot be built from the data, or it does not fit the student.
         """
         data_checks.check_is_data(x)
         if not self.built:
             inputs, x = data_checks.first_inputs(x)
             self._build_for(inputs)
+        data_checks.check_inputs(x, {"student": self.student}, self.reader)
         return super().predict(x, *args, **kwargs)
 
     def export(
