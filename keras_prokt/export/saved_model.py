@@ -1,7 +1,6 @@
 """The student alone as a SavedModel for TensorFlow Serving, from any backend."""
 
 import os
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,17 +11,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt import outputs
-from keras_prokt.distillers.heads import Heads
 from keras_prokt.export.base import Description, Format
 from keras_prokt.export.described import describe_saved_model
+from keras_prokt.export.graph import answers_of, checked_ends, in_float32, nearest_that_exists
 from keras_prokt.export.student import export_student
 from keras_prokt.front_ends import FrontEnd, Signature
-from keras_prokt.keras_internals import layers_in
-from keras_prokt.outputs import Output
 from keras_prokt.typing import Tensor
-
-_HALF = ("float16", "bfloat16")
 
 
 def export_saved_model(
@@ -96,13 +90,13 @@ class SavedModel(Format):
     """Form `saved_model`: a new version directory, as `export_saved_model` says."""
 
     def check(self, student: keras.Model, path: Path, description: Description) -> None:
-        anchor = _nearest_that_exists(path)
+        anchor = nearest_that_exists(path)
         if not anchor.is_dir():
             raise ValueError(
                 f"Expected a directory for the versions of the model, received {str(path)!r} "
                 f"where {str(anchor)!r} is a file; choose another path."
             )
-        inputs, width, kind = _checked_ends(student, description.output)
+        inputs, width, kind = checked_ends(student, description.output)
         if description.front_end is not None:
             description.front_end.check_inputs(inputs)
         if description.class_names is not None:
@@ -111,14 +105,14 @@ class SavedModel(Format):
     def write(self, student: keras.Model, path: Path, description: Description) -> Path:
         import tensorflow as tf
 
-        student = _in_float32(student)
-        inputs, width, kind = _checked_ends(student, description.output)
+        student = in_float32(student)
+        inputs, width, kind = checked_ends(student, description.output)
         front_end, class_names = description.front_end, description.class_names
         structure = student.inputs[0] if isinstance(student, keras.Sequential) else student.input
 
         def classify(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
             values = keras.tree.pack_sequence_as(structure, [features[name] for name in inputs])
-            predictions = _predictions(student, values, kind)
+            predictions = answers_of(student, values, kind)
             if class_names is not None:
                 names = tf.constant(kind.name_table(class_names, width))
                 predictions["class_name"] = tf.gather(names, kind.name_indices(predictions))
@@ -147,7 +141,7 @@ class SavedModel(Format):
         for name, signature in raw.items():
             archive.add_endpoint(name, classify_raw(signature), [dict(signature.inputs)])
         # The name is no number, so that a server does not take the unfinished folder for a version.
-        anchor = _nearest_that_exists(path)
+        anchor = nearest_that_exists(path)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=anchor) as scratch:
             unfinished = Path(scratch) / "saved_model"
             archive.write_out(unfinished, verbose=False)
@@ -159,7 +153,7 @@ class SavedModel(Format):
     ) -> float:
         import tensorflow as tf
 
-        names, _, kind = _checked_ends(student, description.output)
+        names, _, kind = checked_ends(student, description.output)
         loaded = tf.saved_model.load(written)
         features = {
             name: tf.constant(value)
@@ -168,85 +162,15 @@ class SavedModel(Format):
         served = loaded.signatures[_model_signature(description.front_end)](**features)
         differences = [
             np.abs(served[name].numpy() - ops.convert_to_numpy(values))
-            for name, values in _predictions(student, inputs, kind).items()
+            for name, values in answers_of(student, inputs, kind).items()
             # A label of two equal probabilities is either.
             if served[name].dtype.is_floating
         ]
         return max(float(np.max(difference)) for difference in differences)
 
 
-def _nearest_that_exists(path: Path) -> Path:
-    return next(folder for folder in (path, *path.parents) if folder.exists())
-
-
 def _model_signature(front_end: FrontEnd | None) -> str:
     return "serving_default" if front_end is None else front_end.model_signature
-
-
-def _predictions(student: keras.Model, values: Any, kind: Output) -> dict[str, Tensor]:
-    logits = ops.cast(keras.tree.flatten(student(values, training=False))[0], "float32")
-    return kind.predictions(logits)
-
-
-def _checked_ends(
-    student: keras.Model, kind: Output | None
-) -> tuple[dict[str, keras.KerasTensor], int, Output]:
-    """The student's symbolic inputs by name, in flat order, and its outputs' width and kind."""
-    inputs = getattr(student, "inputs", None)
-    if not inputs:
-        raise ValueError(
-            "Expected a functional model, or a sequential one that has seen its input shape, "
-            f"received {type(student).__name__} {student.name!r} without known inputs; wrap it as "
-            "keras.Model(inputs, student(inputs)); of a distiller, export its student."
-        )
-    shape = Heads("student").known_shape(student, kind)
-    # A model that knows its inputs knows its outputs.
-    assert shape is not None and shape[-1] is not None
-    names = [tensor.name for tensor in inputs]
-    # Keras numbers the inputs that were given no name: theirs would change with every reload.
-    unnamed = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
-    if len(names) == 1 and unnamed.fullmatch(names[0]):
-        names = ["inputs"]
-    for name in names:
-        if unnamed.fullmatch(name) or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
-            raise ValueError(
-                "Expected inputs named by letters, digits and underscores, received input "
-                f"{name!r} of {student.name!r}; servers ask for it by its name: name it with "
-                "keras.Input(..., name='image')."
-            )
-    return dict(zip(names, inputs, strict=True)), shape[-1], kind or outputs.infer(*shape)
-
-
-def _in_float32(student: keras.Model) -> keras.Model:
-    """The student itself, or a float32 copy if a part of it computes in half precision."""
-    if not any(layer.compute_dtype in _HALF for layer in layers_in(student)):
-        return student
-    config = _replace_half(keras.saving.serialize_keras_object(student))
-    try:
-        # Safe mode guards against files by others; this configuration was made just now.
-        copy = keras.saving.deserialize_keras_object(config, safe_mode=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"Expected a {student.compute_dtype} student that Keras can rebuild in float32, "
-            f"received {type(error).__name__}: {str(error).splitlines()[0][:300]}; register its "
-            "own classes with keras.saving.register_keras_serializable."
-        ) from error
-    copy.set_weights(student.get_weights())
-    return copy
-
-
-def _replace_half(config: Any) -> Any:
-    if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicy":
-            policy = keras.DTypePolicy(config["config"]["name"])
-            return "float32" if policy.compute_dtype in _HALF else config
-        return {
-            key: "float32" if key == "dtype" and value in _HALF else _replace_half(value)
-            for key, value in config.items()
-        }
-    if isinstance(config, list | tuple):
-        return type(config)(_replace_half(value) for value in config)
-    return config
 
 
 def _move_to_next_version(unfinished: Path, directory: Path) -> Path:

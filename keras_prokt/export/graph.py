@@ -1,0 +1,88 @@
+"""What the graphs of all forms of export share: inputs by name, and what is answered."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_prokt import outputs
+from keras_prokt.distillers.heads import Heads
+from keras_prokt.keras_internals import layers_in
+from keras_prokt.outputs import Output
+from keras_prokt.typing import Tensor
+
+_HALF = ("float16", "bfloat16")
+
+
+def nearest_that_exists(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that is there."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def answers_of(student: keras.Model, values: Any, kind: Output) -> dict[str, Tensor]:
+    """What is answered to a batch: the logits of a student, as its kind of output reads them."""
+    logits = ops.cast(keras.tree.flatten(student(values, training=False))[0], "float32")
+    return kind.predictions(logits)
+
+
+def checked_ends(
+    student: keras.Model, kind: Output | None
+) -> tuple[dict[str, keras.KerasTensor], int, Output]:
+    """The student's symbolic inputs by name, in flat order, and its outputs' width and kind."""
+    inputs = getattr(student, "inputs", None)
+    if not inputs:
+        raise ValueError(
+            "Expected a functional model, or a sequential one that has seen its input shape, "
+            f"received {type(student).__name__} {student.name!r} without known inputs; wrap it as "
+            "keras.Model(inputs, student(inputs)); of a distiller, export its student."
+        )
+    shape = Heads("student").known_shape(student, kind)
+    # A model that knows its inputs knows its outputs.
+    assert shape is not None and shape[-1] is not None
+    names = [tensor.name for tensor in inputs]
+    # Keras numbers the inputs that were given no name: theirs would change with every reload.
+    unnamed = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
+    if len(names) == 1 and unnamed.fullmatch(names[0]):
+        names = ["inputs"]
+    for name in names:
+        if unnamed.fullmatch(name) or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
+            raise ValueError(
+                "Expected inputs named by letters, digits and underscores, received input "
+                f"{name!r} of {student.name!r}; servers ask for it by its name: name it with "
+                "keras.Input(..., name='image')."
+            )
+    return dict(zip(names, inputs, strict=True)), shape[-1], kind or outputs.infer(*shape)
+
+
+def in_float32(student: keras.Model) -> keras.Model:
+    """The student itself, or a float32 copy if a part of it computes in half precision."""
+    if not any(layer.compute_dtype in _HALF for layer in layers_in(student)):
+        return student
+    config = _replace_half(keras.saving.serialize_keras_object(student))
+    try:
+        # Safe mode guards against files by others; this configuration was made just now.
+        copy = keras.saving.deserialize_keras_object(config, safe_mode=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected a {student.compute_dtype} student that Keras can rebuild in float32, "
+            f"received {type(error).__name__}: {str(error).splitlines()[0][:300]}; register its "
+            "own classes with keras.saving.register_keras_serializable."
+        ) from error
+    copy.set_weights(student.get_weights())
+    return copy
+
+
+def _replace_half(config: Any) -> Any:
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            policy = keras.DTypePolicy(config["config"]["name"])
+            return "float32" if policy.compute_dtype in _HALF else config
+        return {
+            key: "float32" if key == "dtype" and value in _HALF else _replace_half(value)
+            for key, value in config.items()
+        }
+    if isinstance(config, list | tuple):
+        return type(config)(_replace_half(value) for value in config)
+    return config
