@@ -70,7 +70,7 @@ setup(
         "keras_prokt_apps",
         *(f"keras_prokt_apps.{name}" for name in find_packages("apps")),
     ],
-    package_data={"keras_prokt": ["py.typed", COMMIT.name]},
+    package_data={"keras_prokt": ["py.typed", COMMIT.name, "results/page.html.jinja"]},
     install_requires=[
         "keras>=3.15",
         "tensorflow>=2.21",
@@ -82,6 +82,7 @@ setup(
         "scipy",  # t intervals and paired tests
         "h5py",  # the form in which Keras saves weights
         "matplotlib",  # dynamics.png
+        "jinja2",  # the pages of `keras-prokt report`
         "pillow>=10.1",  # decodes images of the app `images`; matplotlib brings it too
         "rich",  # progress bars; Keras has it too
         "importlib_resources",  # tensorflow-datasets prepares data only with it, undeclared

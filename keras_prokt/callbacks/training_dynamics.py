@@ -13,7 +13,7 @@ import keras
 from keras_prokt.arguments import check_choice, check_flag, check_text, checked_number, checked_path
 from keras_prokt.callbacks.event_files import EventFile
 from keras_prokt.files import replacing
-from keras_prokt.pictures import COLORS, new_figure, save
+from keras_prokt.pictures import COLORS, ink, panels, save
 
 HISTORY = "history.csv"
 FIGURE = "dynamics.png"
@@ -189,8 +189,7 @@ def plot_dynamics(
             "is missing or empty; train with TrainingDynamics(directory) first."
         )
     has_target = "student_loss" in rows[0]
-    figure = new_figure(10, 4.2, title)
-    losses, metrics = figure.subplots(1, 2)
+    figure, (losses, metrics) = panels(10, 4.2, title)
     words = metric.replace("_", " ")
     losses.set(title="(a) training loss", ylabel="nats" if has_target else "loss")
     metrics.set(title=f"(b) {words}", ylabel=words)
@@ -210,7 +209,7 @@ def plot_dynamics(
         for prefix, data, line in (("", "training", "-"), ("val_", "validation", "--")):
             draw(metrics, f"{prefix}{role}_{metric}", f"{role}, {data}", COLORS[role], line)
     if chance is not None:
-        metrics.axhline(chance, color="black", linestyle=":", label=f"chance, {chance:.3g}")
+        metrics.axhline(chance, color=ink(), linestyle=":", label=f"chance, {chance:.3g}")
     drawn = f"val_student_{metric}"
     monitor = drawn if monitor is None else monitor
     validated = _points(history_csv, rows, monitor) if marks_best else []
@@ -219,9 +218,9 @@ def plot_dynamics(
         epoch, value = max(validated, key=lambda point: (sign * point[1], -point[0]))
         by = "" if monitor == drawn else f" ({monitor.removeprefix('val_student_')})"
         label = f"student's best, epoch {epoch}: {value:.3g}{by}"
-        line = metrics.axvline(epoch, color="black", linewidth=0.8)
+        line = metrics.axvline(epoch, color=ink(), linewidth=0.8)
         if monitor == drawn:
-            metrics.plot([epoch], [value], "*", color="black", ms=10, label=label)
+            metrics.plot([epoch], [value], "*", color=ink(), ms=10, label=label)
         else:
             line.set_label(label)
     for axes in (losses, metrics):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from keras_prokt.results.comparison_text import one_line
-from keras_prokt.results.tables import format_table
+from keras_prokt.results.tables import Grid, format_table
 
 MOST_ROWS = 20
 """Classes that a table shows."""
@@ -13,7 +13,7 @@ MOST_COLUMNS = 12
 """Classes up to which a confusion matrix is as wide as a terminal."""
 
 
-class _Report(NamedTuple):
+class ClassReport(NamedTuple):
     """What is known of the student on one part of the data, and of the teacher beside it."""
 
     part: str
@@ -50,7 +50,7 @@ def class_summary(record: Mapping[str, Any]) -> list[str]:
             f"size: the student has {ratio['parameters']:.1%} of the teacher's parameters and "
             f"{ratio['bytes']:.1%} of its bytes"
         )
-    if (report := _report(record)) is None:
+    if (report := class_report_of(record)) is None:
         return lines
     f1 = report.student["classes"]["f1"]
     hardest = ", ".join(f"{report.names[k]} {f1[k]:.4f}" for k in report.hardest(3))
@@ -70,13 +70,21 @@ def class_tables(record: Mapping[str, Any]) -> str:
     Args:
         record: As in `run.json`.
     """
-    if (report := _report(record)) is None:
+    if (report := class_report_of(record)) is None:
         return ""
     tables = [_class_table(report), _confusion_table(report), _calibration_table(report)]
     return "\n\n".join(table for table in tables if table)
 
 
-def _report(record: Mapping[str, Any]) -> _Report | None:
+def class_report_of(record: Mapping[str, Any]) -> ClassReport | None:
+    """What a run's record has of each class, of test data or else of validation data.
+
+    Args:
+        record: As in `run.json`.
+
+    Returns:
+        It, or `None` where nothing is known.
+    """
     reports = record.get("results", {}).get("reports", {})
     student = reports.get("student", {})
     part = next((part for part in ("test", "validation") if part in student), None)
@@ -84,7 +92,7 @@ def _report(record: Mapping[str, Any]) -> _Report | None:
         return None
     count = len(student[part]["classes"]["examples"])
     names = record["class_names"] or [str(number) for number in range(count)]
-    return _Report(
+    return ClassReport(
         part,
         [one_line(name) for name in names],
         student[part],
@@ -92,9 +100,15 @@ def _report(record: Mapping[str, Any]) -> _Report | None:
     )
 
 
-def _class_table(report: _Report) -> str:
+def class_grid(report: ClassReport, most: int = MOST_ROWS) -> Grid:
+    """How each class fares, or those with the lowest F1 if they are many.
+
+    Args:
+        report: What is known of them.
+        most: Classes up to which all are shown.
+    """
     student, count = report.student["classes"], len(report.names)
-    shown = range(count) if count <= MOST_ROWS else report.hardest(MOST_ROWS)
+    shown = range(count) if count <= most else report.hardest(most)
     columns: dict[str, Sequence[float]] = {}
     if report.teacher is not None:
         columns["teacher f1"] = report.teacher["classes"]["f1"]
@@ -107,25 +121,36 @@ def _class_table(report: _Report) -> str:
         ]
         for k in shown
     ]
-    table = format_table([f"class on {report.part}", "examples", *columns], rows)
-    if len(rows) < count:
-        table += f"\n({len(rows)} of {count} classes, those with the lowest F1; --json has all)"
+    return Grid([f"class on {report.part}", "examples", *columns], rows)
+
+
+def _class_table(report: ClassReport) -> str:
+    grid = class_grid(report)
+    table, shown, count = format_table(*grid), len(grid.rows), len(report.names)
+    if shown < count:
+        table += f"\n({shown} of {count} classes, those with the lowest F1; --json has all)"
     return table
 
 
-def _confusion_table(report: _Report) -> str:
+def _confusion_table(report: ClassReport) -> str:
     if "confusion" not in report.student:
         return ""
     if len(report.names) <= MOST_COLUMNS:
         counts = report.student["confusion"]
         rows = [[name, *map(str, row)] for name, row in zip(report.names, counts, strict=True)]
         return format_table(["label \\ student's answer", *report.names], rows)
+    grid = mistakes_grid(report)
+    return format_table(*grid) if grid.rows else ""
+
+
+def mistakes_grid(report: ClassReport) -> Grid:
+    """Which class is taken for which, the most frequent first."""
     confusions = report.confusions(MOST_ROWS // 2)
     rows = [[report.names[k], report.names[a], str(times)] for times, k, a in confusions]
-    return format_table(["label", "student's answer", "times"], rows) if rows else ""
+    return Grid(["label", "student's answer", "times"], rows)
 
 
-def _calibration_table(report: _Report) -> str:
+def _calibration_table(report: ClassReport) -> str:
     found = report.student["calibration"]
     columns = [found[key] for key in ("confidence", "accuracy", "examples")]
     rows = [

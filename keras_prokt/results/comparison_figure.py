@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_prokt.pictures import COLORS, literal, new_figure, save
+from keras_prokt.pictures import COLORS, ink, literal, panels, paper, save
 
 _LONGEST = 40
 """Characters of a heading that are shown: a longer one leaves no place for the picture."""
@@ -26,14 +26,13 @@ def plot_comparison(comparison: Mapping[str, Any], png: str | Path) -> None:
         png: Image to write.
     """
     methods, differences = comparison["methods"], comparison["comparisons"]
-    panels = 2 if differences else 1
+    count = 2 if differences else 1
     rows = max(len(methods), len(differences))
     settings = comparison["settings"]
     about = [str(settings[name]) for name in ("app",) if name in settings]
     percent = f"{100 * comparison['confidence']:g} % intervals"
     title = ", ".join([*about, f"{comparison['part']} data, {percent}"])
-    figure = new_figure(1 + 6.5 * panels, 1.6 + 0.45 * rows, title)
-    grid = figure.subplots(1, panels, squeeze=False)[0]
+    figure, grid = panels(1 + 6.5 * count, 1.6 + 0.45 * rows, title, count)
     _draw_means(grid[0], comparison)
     if differences:
         _draw_differences(grid[1], comparison)
@@ -66,11 +65,11 @@ def _draw_differences(axes: Any, comparison: Mapping[str, Any]) -> None:
             [number],
             xerr=_errors([(one["difference"], one["interval"])]),
             fmt="o",
-            color="black",
-            markerfacecolor="white" if one["verdict"] is None else "black",
+            color=ink(),
+            markerfacecolor=paper() if one["verdict"] is None else ink(),
             capsize=3,
         )
-    axes.axvline(0, color="black", linewidth=0.8, linestyle=":")
+    axes.axvline(0, color=ink(), linewidth=0.8, linestyle=":")
     baselines = {one["baseline"] for one in comparison["comparisons"]}
     is_one = len(baselines) == 1
     names = [

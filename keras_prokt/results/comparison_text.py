@@ -1,17 +1,9 @@
 """What a comparison says, as tables of texts; imports no Keras."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from keras_prokt.results.tables import CONSTANT, listed
-
-
-class Grid(NamedTuple):
-    """A table of texts."""
-
-    columns: list[str]
-    rows: list[list[str]]
-
+from keras_prokt.results.tables import CONSTANT, Grid, listed
 
 NO_VERDICT = "no difference shown"
 

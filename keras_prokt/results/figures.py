@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_prokt.pictures import new_figure, save
+from keras_prokt.pictures import ink, panels, save
 from keras_prokt.results.statistics import mean_interval
 
 _STYLES = (
@@ -16,9 +16,10 @@ _STYLES = (
     ("#d55e00", "--"),
     ("#009e73", "-."),
     ("#cc79a7", ":"),
-    ("#000000", (0, (3, 1, 1, 1))),
+    (None, (0, (3, 1, 1, 1))),
 )
-"""Colours that colour-blind eyes tell apart, and lines that are told apart in grey."""
+"""Colours that colour-blind eyes tell apart, and lines that are told apart in grey; `None` is the
+colour of the text."""
 
 
 def draw_dynamics(
@@ -38,13 +39,13 @@ def draw_dynamics(
         title: What is shown.
         parts: Parts of the data, where several can be shown.
     """
-    figure, (losses, teachers) = _panels(title)
+    figure, (losses, teachers) = panels(10, 4, title)
     metric = runs[0]["results"]["metric"]
     curves = {curve for run in runs for curve in run.get("history", {})}
     if f"teacher_{metric}" not in curves:
         metric = "accuracy"
     for number, (name, row_runs) in enumerate(_by_title(runs).items()):
-        color, style = _STYLES[number % len(_STYLES)]
+        color, style = _style(number)
         drawn = {"color": color, "linestyle": style, "label": f"{name} ({_seeds(row_runs)})"}
         is_distilled = "teacher" in row_runs[0]["results"]["models"]
         if is_distilled:
@@ -78,7 +79,7 @@ def draw_proximal_weight(
         title: What is shown.
         parts: Parts of the data, where several can be shown.
     """
-    figure, panels = _panels(title)
+    figure, both = panels(10, 4, title)
     metric = runs[0]["results"]["metric"]
     by_weight: dict[float, list[Mapping[str, Any]]] = {}
     for run in runs:
@@ -86,10 +87,9 @@ def draw_proximal_weight(
         if weight is not None:
             by_weight.setdefault(float(weight), []).append(run)
     weights = sorted(by_weight)
-    for axes, role, epoch in zip(panels, ("student", "teacher"), ("best", "last"), strict=True):
-        for (color, style), marker, part in zip(
-            _STYLES, "os", ("validation", "test"), strict=False
-        ):
+    for axes, role, epoch in zip(both, ("student", "teacher"), ("best", "last"), strict=True):
+        for number, (marker, part) in enumerate(zip("os", ("validation", "test"), strict=True)):
+            color, style = _style(number)
             means, places = [], []
             for weight in weights:
                 found = [run["results"]["models"].get(role, {}) for run in by_weight[weight]]
@@ -135,12 +135,12 @@ def draw_validation(
         title: What is shown.
         parts: Parts of the data, where several can be shown.
     """
-    figure, (whole, end) = _panels(title)
+    figure, (whole, end) = panels(10, 4, title)
     metric = runs[0]["results"]["metric"]
     is_lower_better = runs[0]["results"].get("mode") == "min"
     second_half: list[float] = []
     for number, (name, row_runs) in enumerate(_by_title(runs).items()):
-        color, style = _STYLES[number % len(_STYLES)]
+        color, style = _style(number)
         epochs = list(zip(*(run["validation"] for run in row_runs), strict=False))
         means = [statistics.mean(values) for values in epochs]
         errors = [_standard_error(values) for values in epochs]
@@ -185,9 +185,9 @@ FIGURES: dict[str, Callable[..., None]] = {
 """Pictures by name."""
 
 
-def _panels(title: str) -> tuple[Any, Any]:
-    figure = new_figure(10, 4, title)
-    return figure, figure.subplots(1, 2)
+def _style(number: int) -> tuple[str, Any]:
+    color, style = _STYLES[number % len(_STYLES)]
+    return color or ink(), style
 
 
 def _by_title(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_prokt.pictures import COLORS, literal, new_figure, save
+from keras_prokt.pictures import COLORS, ink, literal, new_figure, save
 from keras_prokt.results.statistics import mean_interval, paired_difference
-from keras_prokt.results.tables import format_table, listed
+from keras_prokt.results.tables import Grid, format_table, listed
 
 EPOCHS = {"student": "best", "teacher": "last"}
 """Of which epoch the validation of the two models is."""
@@ -58,28 +58,36 @@ def search_table(search: Mapping[str, Any]) -> str:
         interval (Student's t) of student and teacher, and of the student's difference to that of
         the choice, seed by seed. Below it the choice, and the test data of the choice.
     """
+    above, below = search_lines(search)
+    grid = search_grid(search)
+    table = ["", format_table(*grid, left=True)] if grid.rows else []
+    return "\n".join([*above, *table, *([""] if below or grid.rows else []), *below])
+
+
+def search_grid(search: Mapping[str, Any]) -> Grid:
+    """The table of `search_table`: a row a configuration that has been run."""
+    metric = search["metric"]
+    columns = ["setting", *(f"{role} {metric}, {e} epoch" for role, e in EPOCHS.items())]
+    columns += ["student, to the chosen", "seeds"]
+    return Grid(columns, [_row(one, search) for one in search["configurations"] if one["runs"]])
+
+
+def search_lines(search: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What `search_table` says above its table and below it."""
     seeds = ", ".join(map(str, search["seeds"]))
-    lines = [f"{search['app']}, method {search['method']}, seeds {seeds}"]
+    above = [f"{search['app']}, method {search['method']}, seeds {seeds}"]
     if shared := listed(search.get("shared", {})):
-        lines.append(shared)
+        above.append(shared)
     configurations = search["configurations"]
     done = sum(one["is_whole"] for one in configurations)
     failed = [one for one in configurations if one["failures"]]
     planned = search["trials"] or len(configurations)
     if done + len(failed) < planned:
-        lines.append(f"unfinished: {done} of {planned} configurations are completed")
-    shown = [one for one in configurations if one["runs"]]
-    if shown:
-        rows = [_row(one, search) for one in shown]
-        metric = search["metric"]
-        columns = ["setting", *(f"{role} {metric}, {e} epoch" for role, e in EPOCHS.items())]
-        columns += ["student, to the chosen", "seeds"]
-        lines += ["", format_table(columns, rows, left=True)]
-    lines += [""] if shown or failed else []
-    lines += [f"failed: {one['title']}: {one['failures'][0]}" for one in failed]
+        above.append(f"unfinished: {done} of {planned} configurations are completed")
+    below = [f"failed: {one['title']}: {one['failures'][0]}" for one in failed]
     if search["chosen"] is not None:
-        lines += _choice(search)
-    return "\n".join(lines)
+        below += _choice(search)
+    return above, below
 
 
 def _row(one: Mapping[str, Any], search: Mapping[str, Any]) -> list[str]:
@@ -215,7 +223,7 @@ def _draw(
     )
     for number, one in enumerate(whole):
         if one["title"] == search["chosen"]:
-            star = {"color": "black", "markersize": 12, "linestyle": "none", "zorder": 5}
+            star = {"color": ink(), "markersize": 12, "linestyle": "none", "zorder": 5}
             label = literal(_short(one["title"]))
             axes.plot(places[number], heights[number], "*", label=label, **star)
             axes.legend(fontsize="small", title="chosen", title_fontsize="small")

@@ -23,6 +23,13 @@ CONSTANT = "best constant answer"
 beat. Its accuracy is the share of the largest class."""
 
 
+class Grid(NamedTuple):
+    """A table of texts."""
+
+    columns: list[str]
+    rows: list[list[str]]
+
+
 class _Column(NamedTuple):
     """A metric on a held-out part of the data."""
 
@@ -47,6 +54,29 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
         What the run was, and a table of the metrics on validation and test data, parameters, bytes
         and seconds (one pass over the held-out data).
     """
+    if record["status"] != "completed":
+        return "\n".join(run_headings(record, changed))
+    scores = scores_grid(record)
+    return "\n".join(
+        [
+            *run_headings(record, changed),
+            "",
+            format_table(*results_grid(record)),
+            *(["", format_table(*scores)] if scores.rows else []),
+            "",
+            f"trained in {record['training_seconds']:.1f} s",
+            *([fault] if (fault := no_better_than_constant(record)) else []),
+        ]
+    )
+
+
+def run_headings(record: Mapping[str, Any], changed: Mapping[str, Any] | None = None) -> list[str]:
+    """What a run was, a line each, and of one that is not completed its status.
+
+    Args:
+        record: As in `run.json`.
+        changed: As in `results_table`.
+    """
     spec = record["spec"]
     training, own_settings = spec["training"], spec["method_settings"]
     setting = [app_title(spec["app"]), f"method {spec['method']}", f"seed {training['seed']}"]
@@ -54,15 +84,44 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
         if own_settings.get(key) is not None:
             value = own_settings[key]
             setting.append(f"{label} {value if isinstance(value, str) else format(value, 'g')}")
-    head = (
+    lines = [
         f"{', '.join(setting)}, {training['epochs']} epochs of batches of {training['batch_size']}"
-    )
+    ]
     others = {name: value for name, value in (changed or {}).items() if name not in _IN_HEAD}
     if settings := listed(others):
-        head = f"{head}\nnot as in the recipe: {settings}"
+        lines.append(f"not as in the recipe: {settings}")
     if record["status"] != "completed":
         why = f": {record['failure']}" if "failure" in record else ""
-        return f"{head}\nstatus: {record['status']}{why}"
+        return [*lines, f"status: {record['status']}{why}"]
+    results, models = record["results"], spec["models"]
+    names = {
+        "teacher": own_settings.get("teacher_init", models["teacher"]),
+        "student": models["student"],
+    }
+    used = ", ".join(f"{role} {n}" for role, n in names.items() if role in results["models"])
+    counts = record["examples"]
+    parts = {part: f"{count:,} {part}" for part, count in counts.items()}
+    labelled = record.get("labelled")
+    if "train" in parts and labelled is not None and labelled != counts["train"]:
+        parts["train"] += f", {labelled:,} of them with a label"
+    is_last = spec["data"]["full_train"]
+    which = "the last; validation was trained on" if is_last else "the best on validation"
+    return [
+        *lines,
+        f"{used}; student: epoch {results['best_epoch']} of {results['last_epoch']}, {which}",
+        *_stopped(results, training["epochs"]),
+        f"examples: {', '.join(parts.values())}; seconds: one pass over the held-out data",
+        *_lengths(record.get("lengths")),
+        *_texts(record.get("texts")),
+    ]
+
+
+def results_grid(record: Mapping[str, Any]) -> Grid:
+    """What a completed run has measured: a row a model.
+
+    Args:
+        record: As in `run.json`.
+    """
     results = record["results"]
     rows = []
     measured = _measured(results["models"].values())
@@ -82,40 +141,7 @@ def results_table(record: dict[str, Any], changed: Mapping[str, Any] | None = No
         known = [constants.get(c.part) if c.metric == metric else None for c in measured]
         rows.append([CONSTANT, *map(_number, known), "–", "–", "–"])
     headings = [column.heading for column in measured]
-    columns = ["model", *headings, "parameters", "bytes", "seconds"]
-    models = spec["models"]
-    names = {
-        "teacher": own_settings.get("teacher_init", models["teacher"]),
-        "student": models["student"],
-    }
-    used = ", ".join(f"{role} {n}" for role, n in names.items() if role in results["models"])
-    counts = record["examples"]
-    parts = {part: f"{count:,} {part}" for part, count in counts.items()}
-    labelled = record.get("labelled")
-    if "train" in parts and labelled is not None and labelled != counts["train"]:
-        parts["train"] += f", {labelled:,} of them with a label"
-    examples = ", ".join(parts.values())
-    return "\n".join(
-        [
-            head,
-            f"{used}; student: epoch {results['best_epoch']} of {results['last_epoch']}, "
-            + (
-                "the last; validation was trained on"
-                if spec["data"]["full_train"]
-                else "the best on validation"
-            ),
-            *_stopped(results, training["epochs"]),
-            f"examples: {examples}; seconds: one pass over the held-out data",
-            *_lengths(record.get("lengths")),
-            *_texts(record.get("texts")),
-            "",
-            format_table(columns, rows),
-            *_scores(results.get("scores", {})),
-            "",
-            f"trained in {record['training_seconds']:.1f} s",
-            *([fault] if (fault := no_better_than_constant(record)) else []),
-        ]
-    )
+    return Grid(["model", *headings, "parameters", "bytes", "seconds"], rows)
 
 
 def no_better_than_constant(record: Mapping[str, Any]) -> str | None:
@@ -152,18 +178,21 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _scores(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
-    """A table of what the two models have beside the metrics of the app: a row a model and part."""
+def scores_grid(record: Mapping[str, Any]) -> Grid:
+    """What the two models have beside the metrics of the app: a row a model and part.
+
+    Args:
+        record: As in `run.json`, of a completed run.
+    """
+    scores = record["results"].get("scores", {})
     measured = {
         f"{model} on {part}": one
         for model in ("teacher", "student")
         for part, one in scores.get(model, {}).items()
     }
-    names = dict.fromkeys(name for one in measured.values() for name in one)
-    if not names:
-        return []
+    names = list(dict.fromkeys(name for one in measured.values() for name in one))
     rows = [[row, *(_number(one.get(n)) for n in names)] for row, one in measured.items()]
-    return ["", format_table(["scores of", *names], rows)]
+    return Grid(["scores of", *names], rows if names else [])
 
 
 def _stopped(results: Mapping[str, Any], epochs: int) -> list[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_prokt.runs.method_comparison import compare
+    from keras_prokt.runs.page import report
     from keras_prokt.runs.prediction import predict
     from keras_prokt.runs.recording import Recorded, record
     from keras_prokt.runs.setting_search import Range, search
@@ -32,6 +33,7 @@ _HOME = {
     "compare": "method_comparison",
     "predict": "prediction",
     "record": "recording",
+    "report": "page",
     "resume": "training_run",
     "run": "training_run",
     "search": "setting_search",
@@ -45,6 +47,7 @@ __all__ = [
     "compare",
     "predict",
     "record",
+    "report",
     "resume",
     "run",
     "search",

@@ -471,16 +471,16 @@ def _measured(
 
 
 def kept_predictions(
-    folder: RunFolder, record: Mapping[str, Any], part: str
+    folder: RunFolder, record: Mapping[str, Any], part: str, model: str = "student"
 ) -> tuple[list[Any] | None, list[Any] | None]:
-    """The right answers of a part and the student's; `None` in runs of older versions."""
+    """The right answers of a part and a model's; `None` in runs of older versions."""
     path = folder.predictions / f"{part}.csv"
     if f"{folder.predictions.name}/{path.name}" not in record.get("files", {}):
         return None, None
     folder.check_file(path, dict(record))
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return values_in(rows, "label"), values_in(rows, "student")
+    return values_in(rows, "label"), values_in(rows, model)
 
 
 def known_baselines(paths: Sequence[str | Path], titles: Iterable[str]) -> list[str]:

@@ -1,0 +1,65 @@
+"""The command `report`; this module itself imports no Keras."""
+
+import importlib.util
+import webbrowser
+from pathlib import Path
+
+import click
+
+from keras_prokt import backends
+from keras_prokt.cli.backend import use_backend
+from keras_prokt.cli.completion import RunPath
+from keras_prokt.cli.problems import problems_in_one_line
+from keras_prokt.results.page import check_free
+from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.page import DEFAULT_EXAMPLES
+from keras_prokt.runs.page import report as write_report
+from keras_prokt.runs.run_list import RunList
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=RunPath())
+@click.option("--out", default="report.html", show_default=True, help="The file.")
+@click.option("--overwrite", is_flag=True, help="Replace that file whatever it is.")
+@click.option(
+    "--examples",
+    type=click.IntRange(0, 200),
+    default=DEFAULT_EXAMPLES,
+    show_default=True,
+    help="Examples of each run on which teacher and student differ most; 0 reads no data.",
+)
+@click.option("--open", "opens", is_flag=True, help="Show it in the browser.")
+def report(runs: tuple[str, ...], out: str, overwrite: bool, examples: int, opens: bool) -> None:
+    """Write one HTML page about runs, comparisons and searches, to be sent to others.
+
+    It has tables, curves, what is taken for what, calibration, the examples on which teacher and
+    student differ most, and specs, versions and digests. The file needs no other one and asks for
+    nothing from elsewhere; an older report is replaced.
+
+    \b
+      keras-prokt report runs/digits-prokt-1 --open
+      keras-prokt report comparisons/digits-1 searches/digits-prokt-1 --out digits.html
+    """
+    with problems_in_one_line():
+        check_free(Path(out), overwrite=overwrite)
+        backend = _backend_of(runs)
+        use_backend(backend)
+        path = write_report(runs, out, examples=examples, overwrite=overwrite)
+    click.echo(path)
+    if opens and not webbrowser.open(path.resolve().as_uri()):
+        click.echo(f"keras-prokt: no browser was found; open {path} yourself", err=True)
+
+
+def _backend_of(paths: tuple[str, ...]) -> str:
+    """The backend of the first run that is named, if it is installed: any reads all models."""
+    names = []
+    for path in paths:
+        runs = RunList.at(path)
+        specs = (
+            [RunFolder.existing(path).spec()]
+            if runs is None
+            else [entry.spec for entry in runs.entries()]
+        )
+        names += [spec.backend for spec in specs]
+    installed = [name for name in names if importlib.util.find_spec(name) is not None]
+    return installed[0] if installed else backends.configured()
