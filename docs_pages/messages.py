@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _FOLDERS = ("keras_prokt", "apps")
-_ERRORS = ("ValueError", "TypeError", "SettingError", "TrainingFault", "ImportError")
+_ERRORS = ("ValueError", "TypeError", "SettingError", "TrainingFault", "ImportError", "UnnamedCode")
 
 
 def messages() -> dict[str, list[str]]:

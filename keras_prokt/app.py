@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_prokt.app_file import is_app_file, values_in_file
+from keras_prokt.named_code import check_named
 from keras_prokt.names import is_known, unknown_name
 from keras_prokt.settings import DataSettings
 
@@ -276,7 +277,8 @@ def get_app(name: str) -> App:
             `App`. The file is run.
 
     Raises:
-        ValueError: If there is none; the message lists the known ones, or names the line.
+        ValueError: If there is none; the message lists the known ones, or names the line. And if a
+            run names a file that the user has not (`keras_prokt.named_code`).
     """
     if is_app_file(name):
         return _app_of_file(name)
@@ -287,6 +289,7 @@ def get_app(name: str) -> App:
 
 
 def _app_of_file(path: str) -> App:
+    check_named(path)
     found = values_in_file(path, App)
     if "APP" in found:
         return found["APP"]

@@ -256,10 +256,31 @@ def without_checksum(path: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def cache_folder(cache: str | Path | None = None) -> Path:
-    """The folder of everything kept: as given, `$KERAS_PROKT_CACHE` or `~/.cache/keras_prokt`."""
+    """The folder of everything kept: as given, `$KERAS_PROKT_CACHE` or `~/.cache/keras_prokt`.
+
+    A user without a home, as in some containers, has one of its own for temporary files.
+
+    Raises:
+        ValueError: If that is another user's.
+    """
     if cache is None:
         cache = os.environ.get("KERAS_PROKT_CACHE") or "~/.cache/keras_prokt"
-    return Path(cache).expanduser()
+    try:
+        return Path(cache).expanduser()
+    except RuntimeError:  # HOME is not set, and nobody knows the number of the user
+        return _temporary_cache()
+
+
+def _temporary_cache() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"keras_prokt-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
+        raise ValueError(
+            f"Expected a folder of this user at {str(folder)!r}, received another's; set "
+            "KERAS_PROKT_CACHE to a folder of yours."
+        )
+    return folder
 
 
 @contextlib.contextmanager

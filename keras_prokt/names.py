@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Container, Iterable
 from typing import Any
 
@@ -76,3 +77,30 @@ def unknown_name(kind: str, received: Any, known: Iterable[str], also: str = "")
     near = difflib.get_close_matches(received, known, n=1) if isinstance(received, str) else []
     advice = f"did you mean {near[0]!r}?" if near else "use one of those."
     return f"Expected {kind} among {', '.join(known)}{also}; received {shown(received)}; {advice}"
+
+
+_DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def is_showable(text: str) -> bool:
+    """Whether a text does nothing but show itself: no escapes for terminals, no half characters."""
+    return text == showable(text)
+
+
+def showable(text: str) -> str:
+    """A text in which terminals find nothing but characters, in the order in which they stand.
+
+    Example:
+
+    >>> from keras_prokt.names import showable
+    >>> showable("\\x1b[2Jspam")
+    '\\\\x1b[2Jspam'
+    """
+    return "".join(map(_shown, text)) if not text.isprintable() else text
+
+
+def _shown(one: str) -> str:
+    if one in _DIRECTIONS:
+        return f"\\u{ord(one):04x}"
+    is_control = unicodedata.category(one) in ("Cc", "Cs") and one not in "\t\n"
+    return f"\\x{ord(one):02x}" if is_control else one

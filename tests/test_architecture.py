@@ -38,7 +38,8 @@ BESIDE = {
     "pictures": {"files"},
     "settings": {"names", "backends"},
     "methods": {"names", "settings"},
-    "app": {"names", "settings", "optimizers", "data", "front_ends", "app_file"},
+    "named_code": {"app_file", "files"},
+    "app": {"named_code", "names", "settings", "optimizers", "data", "front_ends", "app_file"},
     "app_file": set(),
 }
 FRAMEWORKS = {*BACKENDS, "tensorflow_datasets", "tensorflow_text"}

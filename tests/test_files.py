@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -140,3 +141,20 @@ def test_an_empty_name_of_the_cache_is_the_usual_one(monkeypatch):
     monkeypatch.setenv("KERAS_PROKT_CACHE", "/somewhere")
     assert files.cache_folder() == Path("/somewhere")
     assert files.cache_folder("/else") == Path("/else")
+
+
+def test_who_has_no_home_has_a_cache_that_is_no_one_elses(tmp_path, monkeypatch):
+    monkeypatch.delenv("KERAS_PROKT_CACHE", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def expanduser(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", expanduser)
+    folder = files.cache_folder()
+    assert folder == tmp_path / f"keras_prokt-{os.getuid()}" and folder == files.cache_folder()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="received another's; set KERAS_PROKT_CACHE"):
+        files.cache_folder()

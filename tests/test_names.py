@@ -12,7 +12,7 @@ from keras_prokt import (
 )
 from keras_prokt.app import get_app
 from keras_prokt.methods import parse_method
-from keras_prokt.names import known_spelling
+from keras_prokt.names import is_showable, known_spelling, showable
 from keras_prokt.results import statistics
 from keras_prokt.runs import RunSpec
 from keras_prokt.runs.protocol import get_protocol
@@ -61,3 +61,19 @@ def test_none_is_no_name_either(lookup):
 def test_what_is_no_string_has_no_other_spelling():
     assert known_spelling(None, ["vgg8"]) is None
     assert known_spelling("VGG_8", ["vgg8"]) == "vgg8"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("λ 0.3\n\tein Wort", "λ 0.3\n\tein Wort"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("\x9b2J", "\\x9b2J"),
+        ("a\rb\x7f", "a\\x0db\\x7f"),
+        ("gpj.\u202eexe", "gpj.\\u202eexe"),
+        ("\ud800", "\\xd800"),
+    ],
+)
+def test_terminals_obey_no_text(text, shown):
+    assert showable(text) == shown and is_showable(shown)
+    assert is_showable(text) == (text == shown)

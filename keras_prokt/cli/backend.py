@@ -10,13 +10,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+import click
+
 from keras_prokt import backends
 from keras_prokt.backends import BACKENDS
 from keras_prokt.cli.problems import UsageProblem
 from keras_prokt.files import cache_folder
+from keras_prokt.named_code import import_code
 from keras_prokt.runs.determinism import use_deterministic_operations
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.threads import use_threads
+
+IMPORTS = f"{__name__}.imports"
+"""Where a click context keeps the modules that the user has named to be imported."""
 
 
 def installed_backend(name: str | None) -> str:
@@ -59,6 +65,9 @@ def use_backend(
             use_deterministic_operations(name)
         importlib.import_module("keras")
         backends.current().keep_compiled_programs(cache_folder() / "xla")
+    context = click.get_current_context(silent=True)
+    for module in context.meta.get(IMPORTS, ()) if context is not None else ():
+        import_code(module)
 
 
 @contextlib.contextmanager

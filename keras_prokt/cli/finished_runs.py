@@ -12,8 +12,8 @@ from keras_prokt.app import App, get_app, list_apps
 from keras_prokt.app_file import is_app_file
 from keras_prokt.cli.backend import choose_backend, use_backend, use_backend_of
 from keras_prokt.cli.completion import RunPath, completing
-from keras_prokt.cli.problems import UsageProblem, problems_in_one_line, stopping
-from keras_prokt.cli.shared import json_of_run, json_option, print_json, print_search
+from keras_prokt.cli.problems import UsageProblem, echo, problems_in_one_line, stopping
+from keras_prokt.cli.shared import import_option, json_of_run, json_option, print_json, print_search
 from keras_prokt.data.table import parse_text_columns
 from keras_prokt.export import DEFAULT, FORMATS, get
 from keras_prokt.names import unknown_name
@@ -48,19 +48,17 @@ def info(run: str, as_json: bool) -> None:
         if as_json:
             print_json(json_of_run(folder, record))
             return
-        click.echo(results_table(record, folder.spec().changed_settings()))
+        echo(results_table(record, folder.spec().changed_settings()))
         if record["status"] != "completed":
-            click.echo(_state(folder, record))
+            echo(_state(folder, record))
         else:
             for lines in ("\n".join(class_summary(record)), class_tables(record)):
                 if lines:
-                    click.echo(f"{lines}\n")
+                    echo(f"{lines}\n")
     versions = " ".join(f"{name} {version}" for name, version in record["versions"].items())
     hardware = record["hardware"]
-    click.echo(
-        f"started {record['started']} on {hardware['cores']} cores of {hardware['processor']}"
-    )
-    click.echo(f"keras_prokt {record['package']['version']}, {versions}")
+    echo(f"started {record['started']} on {hardware['cores']} cores of {hardware['processor']}")
+    echo(f"keras_prokt {record['package']['version']}, {versions}")
 
 
 def _json_of_list(runs: RunList) -> dict[str, Any]:
@@ -83,10 +81,10 @@ def _print_list(runs: RunList) -> None:
     entries = runs.entries()
     statuses = [runs.status(entry) for entry in entries]
     for status in dict.fromkeys(statuses):
-        click.echo(f"{statuses.count(status)} of {len(statuses)} runs: {status}")
+        echo(f"{statuses.count(status)} of {len(statuses)} runs: {status}")
     if "completed" in statuses:
-        click.echo("")
-        click.echo(render(read_comparison(runs), "table"))
+        echo("")
+        echo(render(read_comparison(runs), "table"))
 
 
 def _state(folder: RunFolder, record: dict[str, Any]) -> str:
@@ -130,6 +128,7 @@ model_option = click.option(
 @click.argument("run", type=RunPath())
 @model_option
 @json_option
+@import_option
 def evaluate(run: str, model: str, as_json: bool) -> None:
     """Evaluate the saved student of a run, or its teacher."""
     with problems_in_one_line():
@@ -152,7 +151,7 @@ def evaluate(run: str, model: str, as_json: bool) -> None:
         [part, *(_shown(values.get(name), 3 if name == "seconds" else 4) for name in names)]
         for part, values in parts.items()
     ]
-    click.echo(format_table([f"{model} on", *names], rows))
+    echo(format_table([f"{model} on", *names], rows))
 
 
 def _json_of(found: "Evaluation") -> dict[str, Any]:
@@ -188,6 +187,7 @@ def _shown(value: float | None, digits: int) -> str:
 @click.option("--glue", metavar="FOLDER", help="Where GLUE's files go; made if there is none.")
 @click.option("--data-dir", help="Directory of GLUE's data. [default: that of the run]")
 @model_option
+@import_option
 def predict(
     run: str,
     model: str,
@@ -238,7 +238,7 @@ def predict(
                 settings["text_columns"] = parse_text_columns(text_columns, dataset)
             if broken_images is not None:
                 settings["broken_images"] = broken_images
-            click.echo(_predict_rows(run, dataset, out, settings))
+            echo(_predict_rows(run, dataset, out, settings))
             return
         folder = RunFolder.existing(run)
         choose_backend(folder.spec().backend)
@@ -254,11 +254,11 @@ def predict(
         use_backend_of(folder.spec())
         submission = app.write_submission(run, glue, data_dir=data_dir, model=model)
     for name, rows in submission.rows.items():
-        click.echo(f"{name}: {rows} rows")
-    click.echo(f"zip: {submission.archive}")
+        echo(f"{name}: {rows} rows")
+    echo(f"zip: {submission.archive}")
     if submission.missing:
         missing = ", ".join(submission.missing)
-        click.echo(f"missing, and GLUE's site refuses the zip without: {missing}")
+        echo(f"missing, and GLUE's site refuses the zip without: {missing}")
 
 
 def _app_of(run: RunFolder) -> App | None:
@@ -307,6 +307,7 @@ def _predict_rows(run: str, dataset: str, out: str | None, settings: dict[str, A
 @click.argument("run", type=RunPath())
 @click.option("--out", default="suspects.csv", show_default=True, help="The .csv or .parquet.")
 @click.option("--overwrite", is_flag=True, help="Replace that file if it exists.")
+@import_option
 def suspects(run: str, out: str, overwrite: bool) -> None:
     """List the training rows whose label both models of a run contradict, the surest first.
 
@@ -327,7 +328,7 @@ def suspects(run: str, out: str, overwrite: bool) -> None:
         from keras_prokt.runs import suspects as find
 
         found, of_all = find(run, out, overwrite=overwrite)
-    click.echo(f"{out}: {found:,} of {of_all:,} training rows")
+    echo(f"{out}: {found:,} of {of_all:,} training rows")
 
 
 def _check_format(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -349,6 +350,7 @@ def _check_format(_: click.Context, __: click.Parameter, name: str) -> str:
     shell_complete=completing(FORMATS),
     help=f"{', '.join(FORMATS)}.",
 )
+@import_option
 def export(run: str, model: str, format: str) -> None:
     """Write the student of a run, or its teacher, for use elsewhere, into the folder of the run.
 
@@ -364,5 +366,5 @@ def export(run: str, model: str, format: str) -> None:
 
         path = export_run(run, model, format)
     if model == "student" and (warning := no_better_than_constant(record)):
-        click.echo(f"keras-prokt: {warning}", err=True)
-    click.echo(path)
+        echo(f"keras-prokt: {warning}", err=True)
+    echo(path)

@@ -8,7 +8,7 @@ import click
 from keras_prokt.app_file import app_title
 from keras_prokt.cli.backend import installed_backend
 from keras_prokt.cli.completion import RunPath
-from keras_prokt.cli.problems import UsageProblem, problems_in_one_line, stopping
+from keras_prokt.cli.problems import UsageProblem, echo, problems_in_one_line, stopping
 from keras_prokt.cli.shared import (
     as_typed,
     exit_with_status,
@@ -195,9 +195,9 @@ def compare(
                 show=as_typed,
             )
     if comparison:
-        click.echo(render(comparison, form))
-        click.echo(f"picture: {folder / FIGURE}", err=True)
-    click.echo(f"runs: {folder}", err=True)
+        echo(render(comparison, form))
+        echo(f"picture: {folder / FIGURE}", err=True)
+    echo(f"runs: {folder}", err=True)
     exit_with_status(done)
 
 
@@ -208,8 +208,8 @@ def _print_comparison_of(
     titled, left_out = titled_runs(runs)
     baselines = baselines or known_baselines(runs, [title for title, _ in titled])
     for path in left_out:
-        click.echo(f"keras-prokt: {path} is not completed and left out", err=True)
-    click.echo(render(compare_folders(titled, baselines, metric), form))
+        echo(f"keras-prokt: {path} is not completed and left out", err=True)
+    echo(render(compare_folders(titled, baselines, metric), form))
 
 
 def comparison_rows(methods: tuple[str, ...], given: dict[str, Any]) -> dict[str, RunSpec]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from keras_prokt.cli.backend import use_backend_of
-from keras_prokt.cli.problems import problems_in_one_line
+from keras_prokt.cli.problems import echo, problems_in_one_line
 from keras_prokt.cli.shared import spec_of_options
 from keras_prokt.data.prepared_folder import SETTINGS_OF_PREPARED, check_new
 from keras_prokt.options import GroupedCommand, with_settings
@@ -48,13 +48,13 @@ def prepare(out: str, part_size: str, weights: bool, **given: Any) -> None:
 
         folder = prepare_folder(spec, out, part_size=size, weights=weights)
     sizes = [file.stat().st_size for file in folder.path.iterdir()]
-    click.echo(
+    echo(
         f"{out}: {folder.size / 1e6:,.2f} MB in {len(sizes)} files, the largest "
         f"{max(sizes) / 1e6:,.2f} MB"
     )
     for name, examples in folder.examples().items():
-        click.echo(f"  {name}: {examples:,} examples")
+        echo(f"  {name}: {examples:,} examples")
     for preset in folder.record["checkpoints"]:
-        click.echo(f"  weights: {preset}")
+        echo(f"  weights: {preset}")
     command = shlex.join(["keras-prokt", "run", "--app", spec.app, "--prepared", out])
-    click.echo(f"train with `{command}`")
+    echo(f"train with `{command}`")

@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import io
+import os
+import shlex
 import signal
 import sys
 import warnings
@@ -12,11 +14,14 @@ from typing import Any
 
 import click
 
-from keras_prokt.names import DataWarning, unknown_name
+from keras_prokt.named_code import UnnamedCode
+from keras_prokt.names import DataWarning, showable, unknown_name
 from keras_prokt.options import option_names
 from keras_prokt.runs.folder import resume_hint
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped
 from keras_prokt.settings import SettingError
+
+_TYPED = f"{__name__}.typed"
 
 
 class UsageProblem(click.ClickException):
@@ -25,23 +30,96 @@ class UsageProblem(click.ClickException):
     exit_code = 2
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"keras-prokt: {self.format_message()}", err=True, file=file)
+        echo(f"keras-prokt: {self.format_message()}", err=True)
+
+
+def _hold_closed_streams() -> None:
+    """Opens standard streams that are closed: the next file would get their number.
+
+    Native code would write its messages into that file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)  # the same number, mostly
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115, for good
+
+
+class LastingStream(io.TextIOWrapper):
+    """Standard error that may break while a run goes on: a closed terminal, a full disk.
+
+    What cannot be written is lost; the run is not.
+
+    Args:
+        stream: The stream whose place it takes.
+    """
+
+    def __init__(self, stream: io.TextIOWrapper):
+        super().__init__(stream.buffer, stream.encoding, "backslashreplace", line_buffering=True)
+        self._stream = stream  # closes the buffer at its end
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            _lead_nowhere(self)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            _lead_nowhere(self)
 
 
 class SuggestingGroup(click.Group):
     """A group that suggests the nearest command, on any terminal."""
 
     def main(self, *arguments: Any, **settings: Any) -> Any:
+        _hold_closed_streams()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # one of a test may be another
                 # Not every encoding has a λ, and a run's results are not to be lost for it.
                 stream.reconfigure(errors="backslashreplace")
+        if type(sys.stderr) is io.TextIOWrapper:  # and no test's
+            sys.stderr = LastingStream(sys.stderr)
         return super().main(*arguments, **settings)
+
+    def make_context(self, info_name: Any, args: list[str], *more: Any, **extra: Any) -> Any:
+        typed = [*args]  # click takes them out of the list
+        context = super().make_context(info_name, args, *more, **extra)
+        context.meta[_TYPED] = typed
+        return context
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             raise UsageProblem(unknown_name("a command", args[0], self.list_commands(ctx)))
         return super().resolve_command(ctx, args)
+
+
+def echo(text: object, *, err: bool = False) -> None:
+    """Prints what may come from files: control characters do nothing on a terminal."""
+    try:
+        click.echo(showable(str(text)), err=err)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # whoever read has gone, which click takes quietly
+        _lead_nowhere(sys.stdout)
+        problem = UsageProblem(f"Expected output that can be written, received {error}.")
+        problem.exit_code = 1
+        raise problem from error
+
+
+def _lead_nowhere(stream: Any) -> None:
+    """Drops what a stream holds and will get, of native code too."""
+    with contextlib.suppress(OSError):  # a test's stream has no number
+        number, nowhere = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
 
 
 @contextlib.contextmanager
@@ -53,6 +131,8 @@ def problems_in_one_line() -> Iterator[None]:
     except ValueError as error:
         is_of_setting = isinstance(error, SettingError)
         message = error.shown_as(option_names()) if is_of_setting else str(error)
+        if isinstance(error, UnnamedCode):
+            message = f"{error.problem} say `{_again_with(error.module)}`."
         notes = getattr(error, "__notes__", [])
         problem = UsageProblem(" ".join(" ".join([message, *notes]).split()))
         # A fault can only have come from a module that is loaded; loading it would load Keras.
@@ -84,6 +164,12 @@ def problems_in_one_line() -> Iterator[None]:
         raise problem from error
 
 
+def _again_with(module: str) -> str:
+    """The command that was typed, with a module that it may import."""
+    typed = click.get_current_context().meta.get(_TYPED, [])
+    return shlex.join(["keras-prokt", *typed, "--import", module])
+
+
 @contextlib.contextmanager
 def _data_warnings_in_one_line() -> Iterator[None]:
     """Shows what the library warns of in the user's data without a place in its source."""
@@ -92,9 +178,9 @@ def _data_warnings_in_one_line() -> Iterator[None]:
 
         def show(message: Any, category: type[Warning], *place: Any) -> None:
             if issubclass(category, DataWarning):
-                click.echo(f"keras-prokt: warning: {message}", err=True)
+                echo(f"keras-prokt: warning: {message}", err=True)
             else:
-                usual(message, category, *place)
+                usual(showable(str(message)), category, *place)
 
         warnings.showwarning = show
         yield
@@ -108,7 +194,7 @@ def stopping(path: Path, stop: Stop, hint: str | None = None) -> Iterator[None]:
             yield
     except (Stopped, KeyboardInterrupt) as stopped:
         if path.exists():
-            click.echo(f"\nstopped; go on with `{hint or resume_hint(path)}`", err=True)
+            echo(f"\nstopped; go on with `{hint or resume_hint(path)}`", err=True)
         if isinstance(stopped, Stopped) and stopped.signal is None:
             sys.exit(0)  # the time that was given is over
         is_ours = isinstance(stopped, (Stopped, Interrupted))

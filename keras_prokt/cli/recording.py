@@ -7,8 +7,8 @@ import click
 
 from keras_prokt.app import get_app
 from keras_prokt.cli.backend import use_backend_of
-from keras_prokt.cli.problems import UsageProblem, problems_in_one_line
-from keras_prokt.cli.shared import spec_of_options
+from keras_prokt.cli.problems import UsageProblem, echo, problems_in_one_line
+from keras_prokt.cli.shared import import_option, spec_of_options
 from keras_prokt.options import GroupedCommand, with_settings
 from keras_prokt.runs.asked_teacher import asked_teachers, check_free
 from keras_prokt.settings import DataSettings, settings_of
@@ -42,6 +42,7 @@ _SETTINGS = (*_OWN, *(n for n in settings_of(DataSettings) if n not in ("prepare
 )
 @click.option("--out", required=True, metavar="FILE.npz", help="The file.")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@import_option
 def record(
     teachers: tuple[str, ...],
     tokenizer: str | None,
@@ -73,5 +74,5 @@ def record(
         order = None if class_order is None else class_order.split(",")
         recorded = carry_out(spec, teachers, out, class_order=order, overwrite=overwrite)
     for name, value in recorded.accuracy.items():
-        click.echo(f"{name}: {value:.4f} on the training labels")
-    click.echo(f"{out}: logits of {len(recorded.logits):,} rows")
+        echo(f"{name}: {value:.4f} on the training labels")
+    echo(f"{out}: logits of {len(recorded.logits):,} rows")

@@ -9,7 +9,7 @@ import click
 from keras_prokt import backends
 from keras_prokt.cli.backend import use_backend
 from keras_prokt.cli.completion import RunPath
-from keras_prokt.cli.problems import problems_in_one_line
+from keras_prokt.cli.problems import echo, problems_in_one_line
 from keras_prokt.results.page import check_free
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.page import DEFAULT_EXAMPLES
@@ -45,9 +45,9 @@ def report(runs: tuple[str, ...], out: str, overwrite: bool, examples: int, open
         backend = _backend_of(runs)
         use_backend(backend)
         path = write_report(runs, out, examples=examples, overwrite=overwrite)
-    click.echo(path)
+    echo(path)
     if opens and not webbrowser.open(path.resolve().as_uri()):
-        click.echo(f"keras-prokt: no browser was found; open {path} yourself", err=True)
+        echo(f"keras-prokt: no browser was found; open {path} yourself", err=True)
 
 
 def _backend_of(paths: tuple[str, ...]) -> str:

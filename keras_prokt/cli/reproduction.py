@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keras_prokt.cli.backend import installed_backend
-from keras_prokt.cli.problems import problems_in_one_line, stopping
+from keras_prokt.cli.problems import echo, problems_in_one_line, stopping
 from keras_prokt.cli.shared import (
     as_typed,
     exit_with_status,
@@ -91,7 +91,7 @@ def reproduce(
             )
         if claims:
             for claim in list_claims():
-                click.echo(f"\n{claim_table(claim, tested(claim, results))}")
+                echo(f"\n{claim_table(claim, tested(claim, results))}")
             return
         size = parse_size(state_size)
         if state is None and _is_typed("state_size"):
@@ -110,13 +110,13 @@ def reproduce(
             for one in _wanted_protocols(protocols, with_all=lists)
         ]
         if lists:
-            click.echo(listed_runs(parts, every=bool(protocols)))
+            echo(listed_runs(parts, every=bool(protocols)))
             return
         parts = [part for part in parts if _is_possible(part, is_named=bool(protocols))]
         teachers = cache_folder() / "teachers"
         if state is not None and Path(state).is_file():
             placed = unpack(Path(state), folder, archives, teachers)
-            click.echo(f"{state}: {len(placed)} runs and teachers put in place", err=True)
+            echo(f"{state}: {len(placed)} runs and teachers put in place", err=True)
         work = {"jobs": jobs, "threads": threads, "stop": stop, "retries_failed": retry_failed}
         with stopping(folder, stop, hint=_this_command()):
             try:
@@ -170,9 +170,9 @@ def _is_typed(name: str) -> bool:
 
 def _pack(out: Path, results: Path, state: Path, size: int, teachers: Path) -> None:
     packed = pack(out, results, state, size, teachers)
-    click.echo(f"{state}: {packed.size:,} bytes, states of {len(packed.runs)} runs", err=True)
+    echo(f"{state}: {packed.size:,} bytes, states of {len(packed.runs)} runs", err=True)
     for path, reason in packed.left_out.items():
-        click.echo(f"keras-prokt: {path} is left out of it: {reason}", err=True)
+        echo(f"keras-prokt: {path} is left out of it: {reason}", err=True)
 
 
 def _is_possible(part: Reproduction, *, is_named: bool) -> bool:
@@ -183,7 +183,7 @@ def _is_possible(part: Reproduction, *, is_named: bool) -> bool:
         if is_named:
             raise
         shown = as_typed(error.marked) if isinstance(error, SettingError) else str(error)
-        click.echo(f"keras-prokt: {part.protocol.name} is left out: {shown}", err=True)
+        echo(f"keras-prokt: {part.protocol.name} is left out: {shown}", err=True)
         return False
     return True
 
@@ -191,14 +191,14 @@ def _is_possible(part: Reproduction, *, is_named: bool) -> bool:
 def _print_reproduced(part: Reproduction, form: str) -> None:
     """Prints the comparisons of a protocol, what was chosen, and where its picture is."""
     for group, comparison in part.compared().items():
-        click.echo(f"\n{part.protocol.name}{f', {group}' if group else ''}")
-        click.echo(render(comparison, form))
+        echo(f"\n{part.protocol.name}{f', {group}' if group else ''}")
+        echo(render(comparison, form))
     if part.protocol.chooses:
         for group, title in part.chosen().items():
-            click.echo(f"chosen on validation, {group}: {title or 'not all runs are there yet'}")
+            echo(f"chosen on validation, {group}: {title or 'not all runs are there yet'}")
     if (png := part.draw()) is not None:
-        click.echo(f"picture: {png}")
-    click.echo(f"results: {part.archive}", err=True)
+        echo(f"picture: {png}")
+    echo(f"results: {part.archive}", err=True)
 
 
 def _this_command() -> str:

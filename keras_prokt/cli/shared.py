@@ -11,9 +11,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from keras_prokt.cli.backend import choose_backend, installed_backend
-from keras_prokt.cli.problems import UsageProblem
+from keras_prokt.cli.backend import IMPORTS, choose_backend, installed_backend
+from keras_prokt.cli.problems import UsageProblem, echo
 from keras_prokt.export import DEFAULT, FORMATS
+from keras_prokt.named_code import name_modules
 from keras_prokt.names import unknown_name
 from keras_prokt.options import RECIPE, SCRATCH, option_names, parsed
 from keras_prokt.results.class_tables import class_summary
@@ -60,7 +61,7 @@ def _spec_like(like: str, given: dict[str, Any], **names: str) -> RunSpec:
         values["teacher_init"] = None
     spec = spec_like(like, **typed, **values)
     installed_backend(spec.backend)
-    click.echo(f"keras-prokt: {differences(like, spec)}", err=True)
+    echo(f"keras-prokt: {differences(like, spec)}", err=True)
     return spec
 
 
@@ -120,21 +121,38 @@ def exit_with_status(done: Execution, *, is_search: bool = False) -> None:
     # The table of a search names what has failed.
     unsaid = done.refused if is_search else {**done.failed, **done.refused}
     for name, reason in unsaid.items():
-        click.echo(f"keras-prokt: {name}: {' '.join(reason.split())}", err=True)
+        echo(f"keras-prokt: {name}: {' '.join(reason.split())}", err=True)
     if done.failed:
-        click.echo("keras-prokt: --retry-failed begins those that failed anew", err=True)
+        echo("keras-prokt: --retry-failed begins those that failed anew", err=True)
     if done.failed or done.refused:
         sys.exit(1)
 
 
 def print_search(folder: Path, found: dict[str, Any]) -> None:
-    click.echo(search_table(found))
+    echo(search_table(found))
     if found["chosen"] is not None:
         chosen = next(one for one in found["configurations"] if one["title"] == found["chosen"])
         if (folder / FIGURE).is_file():
-            click.echo(f"picture: {folder / FIGURE}")
+            echo(f"picture: {folder / FIGURE}")
         run = folder / chosen["runs"][0]["folder"]
-        click.echo(f"the student: `keras-prokt export {shlex.quote(str(run))}`")
+        echo(f"the student: `keras-prokt export {shlex.quote(str(run))}`")
+
+
+def _note_imports(ctx: click.Context, _: click.Parameter, modules: tuple[str, ...]) -> None:
+    name_modules(modules)
+    ctx.meta[IMPORTS] = modules  # imported when the backend is chosen
+
+
+import_option = click.option(
+    "--import",
+    metavar="MODULE",
+    multiple=True,
+    expose_value=False,
+    callback=_note_imports,
+    help="Import a module, or ./my_app.py, that the run or its model names. Needed for runs that "
+    "were begun elsewhere.",
+)
+"""Names code that a run names; without it, what a file says is not imported."""
 
 
 json_option = click.option(
@@ -145,7 +163,7 @@ json_option = click.option(
 def print_json(values: Mapping[str, Any]) -> None:
     """Prints values as JSON, which has no NaN and no infinity: null in their place."""
     text = json.dumps(_finite(values), indent=2, ensure_ascii=False, default=str, allow_nan=False)
-    click.echo(text)
+    echo(text)
 
 
 def _finite(value: Any) -> Any:
@@ -167,22 +185,22 @@ def print_results(folder: RunFolder, record: dict[str, Any], *, as_json: bool = 
         print_json(json_of_run(folder, record))
         return
     if record["status"] != "completed":
-        click.echo(f"stopped; go on with `{folder.resume_hint()}`")
+        echo(f"stopped; go on with `{folder.resume_hint()}`")
         return
-    click.echo(results_table(record, folder.spec().changed_settings()))
+    echo(results_table(record, folder.spec().changed_settings()))
     if summary := class_summary(record):
-        click.echo("\n".join(summary))
-        click.echo(f"each class: `{shlex.join(['keras-prokt', 'info', str(folder.path)])}`")
-    click.echo(f"run folder: {folder.path}")
+        echo("\n".join(summary))
+        echo(f"each class: `{shlex.join(['keras-prokt', 'info', str(folder.path)])}`")
+    echo(f"run folder: {folder.path}")
     for name, card in FORMATS.items():
         for role, of_whom in (("student", ""), ("teacher", " of the teacher")):
             if (path := folder.export_of(role, name)).exists():
-                click.echo(f"{card.title}{of_whom}: {path}")
+                echo(f"{card.title}{of_whom}: {path}")
     usual = FORMATS[DEFAULT]
     is_written = folder.export_of("student").exists()
     if record["export"] and not is_written and (missing := usual.missing()):
         command = shlex.join(["keras-prokt", "export", str(folder.path)])
-        click.echo(
+        echo(
             f"{usual.title}: left out without {', '.join(missing)}; write it where that is: "
             f"`{command}`"
         )

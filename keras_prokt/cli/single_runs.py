@@ -7,10 +7,11 @@ import click
 
 from keras_prokt.cli.backend import choose_backend, use_backend_of
 from keras_prokt.cli.completion import RunPath
-from keras_prokt.cli.problems import problems_in_one_line, stopping
+from keras_prokt.cli.problems import echo, problems_in_one_line, stopping
 from keras_prokt.cli.shared import (
     as_typed,
     exit_with_status,
+    import_option,
     json_option,
     print_json,
     print_results,
@@ -49,6 +50,7 @@ from keras_prokt.settings import SettingError, argument
     "--threads", type=click.IntRange(1), help="Threads to compute with. [default: one a core]"
 )
 @json_option
+@import_option
 def run(
     like: str | None,
     out: str | None,
@@ -81,7 +83,7 @@ def run(
                 from keras_prokt.runs.cost import estimate_table
 
                 found = measure(spec)
-                print_json(found) if as_json else click.echo(estimate_table(found))
+                print_json(found) if as_json else echo(estimate_table(found))
                 return
             from keras_prokt.runs.training_run import run as carry_out
 
@@ -103,6 +105,7 @@ def run(
 @click.option("--threads", type=click.IntRange(1), help="Threads of each run, of several.")
 @click.option("--retry-failed", is_flag=True, help="Begin runs anew that failed, of several.")
 @json_option
+@import_option
 def resume(
     run: str,
     stop_after: str | None,
@@ -146,5 +149,5 @@ def _resume_list(runs: RunList, stop: Stop, as_json: bool, **settings: Any) -> N
         else:
             comparison, done = resume_comparison(runs, stop=stop, show=as_typed, **settings)
             if comparison:
-                click.echo(render(comparison, "json" if as_json else "table"))
+                echo(render(comparison, "json" if as_json else "table"))
     exit_with_status(done, is_search=runs.kind == "search")

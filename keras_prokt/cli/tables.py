@@ -4,7 +4,7 @@ import click
 
 from keras_prokt.app import list_apps
 from keras_prokt.cli.completion import completing
-from keras_prokt.cli.problems import problems_in_one_line
+from keras_prokt.cli.problems import echo, problems_in_one_line
 from keras_prokt.methods import FIXED, OBJECTIVES, REGIMES
 from keras_prokt.results.tables import format_table, method_card
 
@@ -13,19 +13,19 @@ from keras_prokt.results.tables import format_table, method_card
 def apps() -> None:
     """List the apps: ready tasks with data, models and recipe."""
     for app in list_apps():
-        click.echo(f"{app.name}: {app.summary}")
+        echo(f"{app.name}: {app.summary}")
         if app.pairs:
-            click.echo(f"  pairs: {', '.join(app.pairs)}")
+            echo(f"  pairs: {', '.join(app.pairs)}")
         for role, known, default in (
             ("teachers", app.teachers, app.default_teacher),
             ("students", app.students, app.default_student),
         ):
-            click.echo(f"  {role}:")
+            echo(f"  {role}:")
             for name, what in known.items():
-                click.echo(f"    {name}{' (default)' if name == default else ''}: {what}")
+                echo(f"    {name}{' (default)' if name == default else ''}: {what}")
         recipe = app.recipe
         student = recipe.student_optimizer(app.default_student)
-        click.echo(
+        echo(
             f"  recipe: {recipe.epochs} epochs ({recipe.teacher_epochs} on labels alone), "
             f"batch {recipe.batch_size}, "
             f"λ {recipe.proximal_weight:g}, T {recipe.temperature:g} of a fixed teacher, "
@@ -40,17 +40,17 @@ def methods(name: str | None) -> None:
     """List objectives and regimes, or show the card of a method."""
     if name is not None:
         with problems_in_one_line():
-            click.echo(method_card(name))
+            echo(method_card(name))
         return
-    click.echo("What the student matches (objectives):\n")
+    echo("What the student matches (objectives):\n")
     rows = [
         [o, card.kind, str(card.paper.year), card.reads, f"{card.weight:g}", card.suits]
         for o, card in OBJECTIVES.items()
     ]
-    click.echo(format_table(["id", "kind", "year", "reads", "weight", "suits"], rows, left=True))
-    click.echo("\nWho trains when (regimes):\n")
+    echo(format_table(["id", "kind", "year", "reads", "weight", "suits"], rows, left=True))
+    echo("\nWho trains when (regimes):\n")
     rows = [[regime, row.summary] for regime, row in REGIMES.items() if regime != FIXED]
     rows.append(["(none)", REGIMES[FIXED].summary])
-    click.echo(format_table(["id", "summary"], rows, left=True))
-    click.echo("\nJoin them with '+': crd+kd, crd+prokt, sp+rco.")
-    click.echo("`keras-prokt methods NAME` shows the card of one.")
+    echo(format_table(["id", "summary"], rows, left=True))
+    echo("\nJoin them with '+': crd+kd, crd+prokt, sp+rco.")
+    echo("`keras-prokt methods NAME` shows the card of one.")

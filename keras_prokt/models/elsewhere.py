@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from keras_prokt.models.as_logits import as_logits_if_seen
+from keras_prokt.named_code import check_named
 from keras_prokt.names import unknown_name
 from keras_prokt.tensorflow_beside import keep_off_gpu
 
@@ -161,6 +162,7 @@ def _scale_of_preset(preset: str) -> keras.layers.Layer | None:
 
 
 def _from_function(module: str, function: str) -> Builder:
+    check_named(f"{module}:{function}")
     try:
         build = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:

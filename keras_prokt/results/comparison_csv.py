@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_prokt.results.cells import without_formula
 from keras_prokt.results.comparison_text import NO_VERDICT, count_left_out
 from keras_prokt.results.tables import listed
 
@@ -95,6 +96,4 @@ def _csv_cell(value: Any) -> Any:
     """A value as it is; a text that a spreadsheet would run as a formula with an apostrophe."""
     if isinstance(value, list):
         value = " ".join(map(str, value))
-    if isinstance(value, str) and value.lstrip().startswith(tuple("=+-@＝＋－＠")):
-        return f"'{value}"
-    return value
+    return without_formula(value)

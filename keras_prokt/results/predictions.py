@@ -11,6 +11,7 @@ from keras import ops
 from keras_prokt import outputs
 from keras_prokt.data.columns import Column, texts_of
 from keras_prokt.files import replacing
+from keras_prokt.results.cells import without_formula
 
 
 def columns_of_run(logits: np.ndarray, record: Mapping[str, Any]) -> list[Column]:
@@ -60,9 +61,11 @@ def _write_csv(path: Path, columns: Sequence[Column]) -> None:
     headings, values = zip(*columns, strict=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(_RowsByLineFeed(file))
-        writer.writerow(headings)
+        writer.writerow(map(without_formula, headings))
         for row in zip(*values, strict=True):
-            writer.writerow(_rounded(v) if isinstance(v, float) else v for v in row)
+            writer.writerow(
+                _rounded(v) if isinstance(v, float) else without_formula(v) for v in row
+            )
 
 
 class _RowsByLineFeed:

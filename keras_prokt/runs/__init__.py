@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_prokt.named_code import import_code
     from keras_prokt.runs.method_comparison import compare
     from keras_prokt.runs.page import report
     from keras_prokt.runs.prediction import predict
@@ -27,17 +28,18 @@ if TYPE_CHECKING:
     from keras_prokt.runs.training_run import resume, run
 
 _HOME = {
-    "Range": "setting_search",
-    "Recorded": "recording",
-    "RunSpec": "spec",
-    "compare": "method_comparison",
-    "predict": "prediction",
-    "record": "recording",
-    "report": "page",
-    "resume": "training_run",
-    "run": "training_run",
-    "search": "setting_search",
-    "suspects": "suspect_labels",
+    "Range": ".setting_search",
+    "Recorded": ".recording",
+    "RunSpec": ".spec",
+    "compare": ".method_comparison",
+    "import_code": "keras_prokt.named_code",
+    "predict": ".prediction",
+    "record": ".recording",
+    "report": ".page",
+    "resume": ".training_run",
+    "run": ".training_run",
+    "search": ".setting_search",
+    "suspects": ".suspect_labels",
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "Recorded",
     "RunSpec",
     "compare",
+    "import_code",
     "predict",
     "record",
     "report",
@@ -58,7 +61,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'keras_prokt.runs' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"keras_prokt.runs.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(_HOME[name], __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from keras_prokt.named_code import check_all_named, names_of_code
 from keras_prokt.runs.lock import InUse
 from keras_prokt.runs.run_list import Entry, RunList
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped, format_seconds
@@ -96,12 +97,15 @@ def execute(
 
     Raises:
         SettingError: As `check_jobs`.
+        UnnamedCode: If a run names code that the user has not named.
         ValueError: If processes cannot carry out runs, such as with a broken backend; no run is
             to blame for that.
         Stopped: If it was time to stop, after all states have been saved.
         OSError: If files of no run can be written.
     """
     check_jobs(jobs, threads)
+    for entry in runs.entries():
+        check_all_named(entry.spec.to_json())
     executor = _Executor(
         runs,
         names=names,
@@ -154,6 +158,7 @@ class _Worker:
             environment.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         command = [sys.executable, "-P", "-m", "keras_prokt.runs.worker"]
         command += [str(runs.path), runs.kind, *map(str, self.settings)]
+        command += [json.dumps(names_of_code())]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -56,6 +56,7 @@ WRITTEN_BY_RUNS = (
 """All that a run writes into its folder; whatever else lies there is the user's."""
 
 _NONE = "null\n"
+_MOST_NEW_LEVELS = 32
 
 
 class RunFolder:
@@ -101,7 +102,27 @@ class RunFolder:
                 f"Expected a run folder with a run.json, received {str(path)!r}; `keras-prokt run` "
                 "prints the path of the folder it makes."
             )
+        folder.check_links()
         return folder
+
+    def check_links(self) -> None:
+        """Refuses links out of the folder: what is read or written would be a file elsewhere.
+
+        Raises:
+            ValueError: With the first.
+        """
+        root = self.path.resolve()
+        for name in WRITTEN_BY_RUNS:
+            found = [self.path / name]
+            for place, folders, files in os.walk(self.path / name):
+                found += [Path(place, one) for one in (*folders, *files)]
+            for path in found:
+                if path.is_symlink() and not path.resolve().is_relative_to(root):
+                    raise ValueError(
+                        f"Expected files of its own in the run folder {str(self.path)!r}, received "
+                        f"{path.relative_to(self.path).as_posix()}, a link out of it; put the file "
+                        "itself there."
+                    )
 
     def read(self) -> dict[str, Any]:
         """Reads the record.
@@ -244,6 +265,12 @@ class RunFolder:
             ValueError: If the folder exists and is not to be overwritten, or cannot be.
         """
         self.recover()
+        missing = sum(not os.path.lexists(parent) for parent in self.path.absolute().parents)
+        if missing > _MOST_NEW_LEVELS:
+            raise SettingError(
+                f"Expected a folder of which at most {_MOST_NEW_LEVELS} levels are new, received "
+                f"{missing} for {argument('out')}; make the folder around it first."
+            )
         if not os.path.lexists(self.path):
             return
         if not overwrite:

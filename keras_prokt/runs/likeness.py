@@ -8,6 +8,7 @@ from keras_prokt.app import get_app
 from keras_prokt.app_file import absolute_app
 from keras_prokt.files import digest_of_file
 from keras_prokt.methods import parse_method
+from keras_prokt.named_code import name_code
 from keras_prokt.results.tables import shown_value
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.known_settings import all_settings
@@ -42,12 +43,13 @@ def spec_like(
     spec = spec_like("runs/digits-prokt-1", seed=1)
     ```
     """
+    name_code([app, given])
     spec = RunFolder.existing(run).spec()
     app, method = absolute_app(app or spec.app), method or spec.method
     if (app, method) == (spec.app, spec.method):
         like = spec.replacing(**_as_resolved(app, given))
     else:
-        like = RunSpec.resolve(app, method, **{**_own_settings(spec, app, method), **given})
+        like = RunSpec.resolved(app, method, **{**_own_settings(spec, app, method), **given})
     for name, path in like.files().items():
         if not Path(path).is_file() and spec.files().get(name) == path:
             raise SettingError(
@@ -77,7 +79,7 @@ def _own_settings(spec: RunSpec, app: str, method: str) -> dict[str, Any]:
     """Settings in which a run is not as its recipe, as far as another app and method have them."""
     known, description = parse_method(method).settings, get_app(app)
     changed = set(spec.changed_settings())
-    usual = RunSpec.resolve(spec.app, spec.method, teacher=spec.teacher, student=spec.student)
+    usual = RunSpec.resolved(spec.app, spec.method, teacher=spec.teacher, student=spec.student)
     if spec.epochs != usual.epochs:
         changed.add("epochs")
     kept = {}

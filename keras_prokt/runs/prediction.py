@@ -25,7 +25,7 @@ from keras_prokt.data.text_table import TextTable
 from keras_prokt.export.described import Described, described
 from keras_prokt.files import digest_of_file, digest_of_json, replacing
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd, from_json
-from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.folder import WRITTEN_BY_RUNS, RunFolder
 from keras_prokt.runs.stopping import format_seconds
 from keras_prokt.settings import SettingError, argument
 
@@ -419,6 +419,9 @@ def check_out(out: Path, data: str | Path | None = None, *, overwrite: bool = Fa
             f"Expected the package pyarrow to write {str(out)!r}, received an environment without "
             "it; install it with `pip install pyarrow`, or write a .csv."
         )
+    for folder in out.absolute().parents:
+        if (folder / "run.json").is_file():
+            check_not_own(RunFolder(folder), out)
     is_there = data is not None and out.exists() and Path(data).exists()
     is_data = is_there and out.samefile(data)
     if out.exists() and not (overwrite and out.is_file() and not is_data):
@@ -426,6 +429,20 @@ def check_out(out: Path, data: str | Path | None = None, *, overwrite: bool = Fa
             f"Expected a new file for the predictions, received {str(out)!r}, which exists; name "
             f"another one with {argument('out')}, or replace a file of predictions with "
             f"{argument('overwrite')}."
+        )
+
+
+def check_not_own(folder: RunFolder, out: Path) -> None:
+    """Refuses to write a file of a run's own.
+
+    Raises:
+        SettingError: If it is one, or would be.
+    """
+    name = out.resolve().relative_to(folder.path.resolve()).parts[0]
+    if name in WRITTEN_BY_RUNS:
+        raise SettingError(
+            f"Expected a file of predictions, received {str(out)!r}, where a run keeps its own "
+            f"{name}; name another one with {argument('out')}."
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import keras
 
+from keras_prokt.names import showable
 from keras_prokt.runs.stopping import format_seconds
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Bar:
 
     def write(self, text: str) -> None:
         """A line above the bar."""
+        text = showable(text)
         if self._bar is None:
             print(text, file=self._stream, flush=True)
         else:
@@ -139,4 +141,4 @@ class Progress(keras.callbacks.Callback):
 
 def say(text: str) -> None:
     """One line about what a run does, where its progress is shown."""
-    print(text, file=sys.stderr, flush=True)
+    print(showable(text), file=sys.stderr, flush=True)

@@ -3,7 +3,6 @@
 This module imports no Keras.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 from keras_prokt.app import OptimizerRecipe, get_app
 from keras_prokt.files import read_json, without_checksum
 from keras_prokt.methods import parse_method
+from keras_prokt.named_code import read_code
+from keras_prokt.names import is_showable, showable
 from keras_prokt.runs.optimizers import optimizer_settings
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import PARTS, OptimizerSettings, settings_of
@@ -103,6 +104,7 @@ def read_run_record(path: Path) -> dict[str, Any]:
             f"{_version_of(record)}."
         )
     del record["format"]
+    read_code(record.get("spec"))
     try:
         if version == 1:
             record = _of_first_format(record)
@@ -193,21 +195,6 @@ def check_shape(value: Any, shape: Any, place: str) -> None:
         or (shape is str and not is_showable(value))
     ):
         raise ValueError(f"Expected {shape.__name__} at {place}, received {value!r:.60}")
-
-
-def is_showable(text: str) -> bool:
-    """Whether a text does nothing but show itself: no escapes for terminals, no half characters."""
-    return text == showable(text)
-
-
-def showable(text: str) -> str:
-    """A text in which terminals find nothing but characters."""
-    return "".join(
-        f"\\x{ord(one):02x}"
-        if unicodedata.category(one) in ("Cc", "Cs") and one not in "\t\n"
-        else one
-        for one in text
-    )
 
 
 def _has(value: Any, shape: Any, place: str) -> bool:

@@ -20,6 +20,7 @@ from keras_prokt.files import (
     without_checksum,
     write_record,
 )
+from keras_prokt.named_code import read_code
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import InUse, Lock, waiting_for
 from keras_prokt.runs.records import FORMAT, check_shape
@@ -194,6 +195,7 @@ class RunList:
             )
         record = without_checksum(self.record, {"format": FORMAT, **record})
         del record["format"]
+        read_code([record.get("about"), record.get("runs")])
         try:
             self._check(record)
             entries = [Entry.from_json(values) for values in record["runs"]]

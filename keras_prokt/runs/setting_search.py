@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from keras_prokt.app import get_app
 from keras_prokt.app_file import absolute_app
 from keras_prokt.methods import OBJECTIVES
+from keras_prokt.named_code import name_code
 from keras_prokt.names import unknown_name
 from keras_prokt.results.search import choose, plot_search
 from keras_prokt.runs.executor import Execution, check_jobs, execute
@@ -111,6 +112,7 @@ def search(
     """
     check_jobs(jobs, threads)
     app = absolute_app(app)
+    name_code([app, over, given])
     about = _about(app, method, over, seeds, trials, given)
     is_grid = about["trials"] is None
     configurations = _grid(about) if is_grid else []
@@ -453,7 +455,7 @@ def _spec(about: Mapping[str, Any], values: Mapping[str, Any], seed: int) -> Run
             given["objective_settings"] = {**others, objective: own_values}
         else:
             given[setting] = value
-    return RunSpec.resolve(about["app"], about["method"], **{**given, "seed": seed})
+    return RunSpec.resolved(about["app"], about["method"], **{**given, "seed": seed})
 
 
 def _entry(about: Mapping[str, Any], values: Mapping[str, Any], seed: int) -> Entry:

@@ -16,6 +16,7 @@ from keras_prokt.data.table import TFDS
 from keras_prokt.data.teacher_outputs import check_file
 from keras_prokt.methods import REGIMES, TEACHER_OPTIMIZER, method_settings, parse_method
 from keras_prokt.model_file import check_model_file
+from keras_prokt.named_code import name_code, read_code
 from keras_prokt.names import unknown_name
 from keras_prokt.runs.known_settings import all_settings
 from keras_prokt.runs.optimizers import optimizer_settings
@@ -128,6 +129,12 @@ class RunSpec:
         >>> spec.epochs, spec.proximal_weight, spec.student_optimizer
         (3, 0.3, 'adam')
         """
+        name_code([app, given])
+        return cls.resolved(app, method, **given)
+
+    @classmethod
+    def resolved(cls, app: str, method: str, **given: Any) -> Self:
+        """As `resolve`, of values that a file may have said: what they name is not imported."""
         description, parsed = get_app(app), parse_method(method)
         pair, recipe = given.pop("pair", None), given.pop("recipe", None)
         given = {name: value for name, value in given.items() if value not in _NOT_GIVEN}
@@ -225,7 +232,7 @@ class RunSpec:
             make, as of an app that is not installed, all settings that have a value.
         """
         try:
-            recipe = RunSpec.resolve(
+            recipe = RunSpec.resolved(
                 self.app,
                 self.method,
                 epochs=self.epochs,
@@ -334,6 +341,7 @@ class RunSpec:
         Raises:
             ValueError: On unknown or missing keys, and as `resolve`.
         """
+        read_code(values)
         _check_keys(cls, values)
         if unnamed := [key for key in ("app", "method") if not isinstance(values.get(key), str)]:
             raise ValueError(f"Expected a whole run spec, received one without {unnamed[0]!r}.")

@@ -19,6 +19,7 @@ from keras_prokt.export.described import describe_file
 from keras_prokt.files import file_errors_as_python_has_them, remove_unfinished, replacing
 from keras_prokt.front_ends import FrontEnd
 from keras_prokt.models.loading import load_student
+from keras_prokt.named_code import know_code
 from keras_prokt.results.evaluation import chance, evaluate
 from keras_prokt.results.metrics import log_name
 from keras_prokt.results.metrics import mode as mode_of
@@ -118,6 +119,7 @@ def run(
         "threads": threads_in_use(),
         **describe_environment(),
     }
+    know_code(spec.to_json())
     with folder.created(record, _as_json(task.front_end), overwrite=overwrite) as record:
         try:
             return _carry_out(this, record, plan)

@@ -21,6 +21,7 @@ from typing import Any
 
 from keras_prokt import backends
 from keras_prokt.files import cache_folder
+from keras_prokt.named_code import name_modules
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import InUse
 from keras_prokt.runs.run_list import Entry, RunList
@@ -37,7 +38,9 @@ _OF_ALL = (
 Send = Callable[[dict[str, Any]], None]
 
 
-def main(path: str, kind: str, backend: str, threads: str, deterministic: str) -> None:
+def main(
+    path: str, kind: str, backend: str, threads: str, deterministic: str, named: str = "[]"
+) -> None:
     """Carries out runs until standard input ends.
 
     Args:
@@ -46,7 +49,9 @@ def main(path: str, kind: str, backend: str, threads: str, deterministic: str) -
         backend: What computes.
         threads: How many threads.
         deterministic: "True" if the backend is held to deterministic operations.
+        named: Code that the user has named, a JSON list.
     """
+    name_modules(json.loads(named))
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else prints does not answer
     writing = threading.Lock()

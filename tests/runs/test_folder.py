@@ -152,3 +152,30 @@ def test_how_far_a_run_is(tmp_path):
     ):
         (folder.checkpoint / place).mkdir(parents=True)
         assert folder.position() == (name, int(place.split("-batch")[0][-1]))
+
+
+@pytest.mark.parametrize("name", ["student.keras", "saved_model", "checkpoint/epoch", "run.json"])
+def test_links_out_of_a_run_folder_are_refused(name, tmp_path):
+    folder = made(RunFolder(tmp_path / "run"))
+    (tmp_path / "run.json").write_bytes(folder.record.read_bytes())
+    path = folder.path / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(tmp_path if name != "run.json" else tmp_path / name)
+    message = f"Expected files of its own in the run folder .*, received {name}, a link out of it"
+    with pytest.raises(ValueError, match=message):
+        RunFolder.existing(folder.path)
+
+
+def test_a_link_to_a_run_and_links_within_it_are_none_out_of_it(tmp_path):
+    folder = made(RunFolder(tmp_path / "run"))
+    (folder.path / "student.keras").symlink_to(folder.record)
+    (folder.path / "notes").symlink_to(tmp_path)  # the user's own
+    (tmp_path / "latest").symlink_to(folder.path)
+    assert RunFolder.existing(tmp_path / "latest").read()["status"] == "running"
+
+
+def test_thousands_of_new_folders_are_not_made(tmp_path):
+    with pytest.raises(SettingError, match="of which at most 32 levels are new, received 1999"):
+        RunFolder(tmp_path.joinpath(*["a"] * 2000)).check_free()
+    RunFolder(tmp_path / "a" / "b" / "c").check_free()

@@ -314,3 +314,14 @@ def test_columns_are_refused_where_none_would_be_read(front_end, name, message, 
         prediction.prepare_prediction(
             source, tmp_path / name, tmp_path / "p.csv", text_columns=("a",)
         )
+
+
+@pytest.mark.parametrize("name", ["history.csv", "predictions/test.csv", "checkpoint/x.csv"])
+def test_predictions_take_the_place_of_no_file_of_a_run(name, tmp_path):
+    spec = RunSpec.resolve("digits", "student")
+    with RunFolder(tmp_path / "run").created(record_of(spec)):
+        pass
+    for folder in (tmp_path / "run", tmp_path / "run" / "predictions" / ".."):
+        with pytest.raises(ValueError, match="where a run keeps its own"):
+            prediction.check_out(folder / name, overwrite=True)
+    prediction.check_out(tmp_path / "run" / "mine.csv")
