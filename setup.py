@@ -92,7 +92,8 @@ setup(
         "docs": ["mkdocs<2", "mkdocs-material>=9.5", "mkdocstrings[python]>=1"],
         "hf": ["huggingface_hub"],  # presets hf://org/model
         "jax": ["jax"],
-        "onnx": ["onnxruntime"],  # teachers of `keras-prokt record`
+        "litert": ["ai-edge-litert"],  # `keras-prokt export --format litert`
+        "onnx": ["onnxruntime", "onnx", "tf2onnx>=1.17"],  # teachers, and `export --format onnx`
         "search": ["optuna>=4"],  # ranges of numbers in `keras-prokt search`
         "torch": ["torch"],
         "test": ["pytest>=8", "pytest-xdist", "cleanlab"],  # what `suspects` is compared with
@@ -105,7 +106,10 @@ setup(
             "build",
             "transformers<5",
             "optuna>=4",
-            "onnx",  # writes what a test of `keras-prokt record` reads
+            "onnxruntime",
+            "onnx",
+            "tf2onnx>=1.17",
+            "ai-edge-litert",
         ],
     },
     entry_points={"console_scripts": ["keras-prokt = keras_prokt.cli:main"]},

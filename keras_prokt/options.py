@@ -50,6 +50,7 @@ _OTHERS = {
         ),
         *(
             "class_order",
+            "max_loss",
             "part_size",
             "save_teacher",
             "state_size",

@@ -15,7 +15,7 @@ from keras_prokt.cli.completion import RunPath, completing
 from keras_prokt.cli.problems import UsageProblem, echo, problems_in_one_line, stopping
 from keras_prokt.cli.shared import import_option, json_of_run, json_option, print_json, print_search
 from keras_prokt.data.table import parse_text_columns
-from keras_prokt.export import DEFAULT, FORMATS, get
+from keras_prokt.export import DEFAULT, FORMATS, QUANTIZATIONS, get
 from keras_prokt.names import unknown_name
 from keras_prokt.results.class_tables import class_summary, class_tables
 from keras_prokt.results.comparison_forms import render
@@ -339,6 +339,12 @@ def _check_format(_: click.Context, __: click.Parameter, name: str) -> str:
     return name
 
 
+def _check_quantization(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    if name is not None and name not in QUANTIZATIONS:
+        raise UsageProblem(unknown_name("a quantization", name, QUANTIZATIONS))
+    return name
+
+
 @click.command()
 @click.argument("run", type=RunPath())
 @model_option
@@ -351,10 +357,45 @@ def _check_format(_: click.Context, __: click.Parameter, name: str) -> str:
     help=f"{', '.join(FORMATS)}.",
 )
 @import_option
-def export(run: str, model: str, format: str) -> None:
+@click.option(
+    "--quantize",
+    callback=_check_quantization,
+    shell_complete=completing(QUANTIZATIONS),
+    help="float16, or int8 with ranges of training data. [default: float32]",
+)
+@click.option(
+    "--max-loss",
+    type=click.FloatRange(0.0),
+    default=0.01,
+    show_default=True,
+    help="How much of the run's metric may be lost by that.",
+)
+@click.option(
+    "--length",
+    type=click.IntRange(1),
+    help="Of texts, for forms without open lengths. [default: the longest of training]",
+)
+@click.option("--out", metavar="PATH", help="Where to. [default: in the folder of the run]")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+def export(
+    run: str,
+    model: str,
+    format: str,
+    quantize: str | None,
+    max_loss: float,
+    length: int | None,
+    out: str | None,
+    overwrite: bool,
+) -> None:
     """Write the student of a run, or its teacher, for use elsewhere, into the folder of the run.
 
-    A SavedModel goes to a new version directory; a file is replaced.
+    It is opened again in its own runtime, and compared with the student on the run's validation
+    data, before it appears. A SavedModel goes to a new version directory.
+
+    \b
+      keras-prokt export runs/digits-prokt-1
+      keras-prokt export runs/digits-prokt-1 --format onnx
+      keras-prokt export runs/digits-prokt-1 --format litert --quantize int8
     """
     with problems_in_one_line():
         folder = RunFolder.existing(run)
@@ -362,9 +403,20 @@ def export(run: str, model: str, format: str) -> None:
         spec, record = folder.spec(), folder.read()
         # The model of any backend; the one that trained it may be missing here.
         use_backend_of(spec.replacing(backend=get(format).backend or spec.backend))
-        from keras_prokt.runs.finished_run import export_run
+        from keras_prokt.runs.finished_run import export_run_compared
 
-        path = export_run(run, model, format)
+        found = export_run_compared(
+            run,
+            model,
+            format,
+            path=out,
+            quantize=quantize,
+            max_loss=max_loss,
+            length=length,
+            overwrite=overwrite,
+        )
     if model == "student" and (warning := no_better_than_constant(record)):
         echo(f"keras-prokt: {warning}", err=True)
-    echo(path)
+    if found.comparison is not None:
+        echo(f"keras-prokt: {found.comparison}", err=True)
+    echo(found.path)

@@ -6,7 +6,7 @@ This package imports no Keras until something is exported.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from keras_prokt.export.base import Description, Format, FormatCard
+from keras_prokt.export.base import QUANTIZATIONS, Description, Format, FormatCard
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd
 from keras_prokt.names import is_known, known_spelling, unknown_name
 
@@ -23,8 +23,32 @@ FORMATS: dict[str, FormatCard] = {
         holds=("front_end", "class_names"),
         packages=("tensorflow",),
         backend="tensorflow",
+        has_versions=True,
     ),
-    "keras": FormatCard("keras_file:KerasFile", "Keras file", "exported.keras"),
+    "onnx": FormatCard(
+        "onnx:Onnx",
+        "ONNX file",
+        "onnx",
+        holds=("front_end", "class_names"),
+        packages=("tensorflow", "tf2onnx", "onnx", "onnxruntime"),
+        extra="onnx",
+        backend="tensorflow",
+        file="model.onnx",
+        is_compared=True,
+    ),
+    "litert": FormatCard(
+        "litert:LiteRT",
+        "LiteRT file",
+        "litert",
+        aliases=("tflite",),
+        holds=("front_end", "class_names"),
+        packages=("tensorflow", "ai_edge_litert"),
+        extra="litert",
+        backend="tensorflow",
+        file="model.tflite",
+        is_compared=True,
+    ),
+    "keras": FormatCard("keras_file:KerasFile", "Keras file", "keras", file="model.keras"),
 }
 """Forms of export by the name that users type."""
 
@@ -63,6 +87,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "DEFAULT",
     "FORMATS",
+    "QUANTIZATIONS",
     "Description",
     "Format",
     "FormatCard",

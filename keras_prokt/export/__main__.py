@@ -8,12 +8,14 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from keras_prokt import front_ends
 from keras_prokt.export import DEFAULT, FORMATS
-from keras_prokt.export.student import export_student
+from keras_prokt.export.process import read_batches
+from keras_prokt.export.student import export_compared
 from keras_prokt.files import read_record
 
 
@@ -38,6 +40,10 @@ def main() -> None:
     )
     parser.add_argument("--class-names", metavar="FILE", help="adds class_name: a JSON list")
     parser.add_argument("--output", metavar="KIND", help="what the logits mean: classes, labels")
+    parser.add_argument("--quantize", metavar="DTYPE", help="float16 or int8")
+    parser.add_argument("--calibration", metavar="FILE", help="batches of training data: .npz")
+    parser.add_argument("--length", type=int, help="of texts, for forms without open lengths")
+    parser.add_argument("--no-compare", action="store_true", help="does not open what is written")
     given = parser.parse_args()
     try:
         for module in given.modules:
@@ -49,14 +55,21 @@ def main() -> None:
         if given.class_names:
             class_names = json.loads(Path(given.class_names).read_text(encoding="utf-8"))
         student = keras.saving.load_model(given.student, compile=False, safe_mode=True)
-        path = export_student(
+        calibration: list[Any] = []
+        if given.calibration:
+            calibration = read_batches(Path(given.calibration), student)
+        path = export_compared(
             student,
             given.path,
             given.format,
             front_end=front_end,
             class_names=class_names,
             output=given.output,
-        )
+            quantize=given.quantize,
+            calibration=calibration,
+            length=given.length,
+            compares=not given.no_compare,
+        ).path
         print(path)
     # Keras reports layers that it cannot rebuild as TypeError, in many lines.
     except (ImportError, OSError, TypeError, ValueError) as error:

@@ -6,10 +6,12 @@ This module imports no Keras.
 import abc
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from keras_prokt.front_ends import FrontEnd
 
@@ -18,24 +20,46 @@ if TYPE_CHECKING:
 
     from keras_prokt.outputs import Output
 
+QUANTIZATIONS = ("float16", "int8")
+"""In what a student may leave in place of float32."""
+
+Answer = Callable[[Mapping[str, np.ndarray]], np.ndarray]
+"""What an exported student makes of a batch of inputs by their names: the means of its outputs
+(`Output.means`), of classes their probabilities."""
+
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a student beside its layers and weights.
+    """What is known of a student beside its layers and weights, and how it is to leave.
 
     Attributes:
         front_end: How raw input becomes what it reads.
         class_names: Names of its classes or labels, in the order of the logits.
         output: What its logits mean; `None` if their width is to tell.
+        quantize: One of `QUANTIZATIONS`; `None` for float32.
+        calibration: Batches of training examples, as the student is called; for int8.
+        length: The one length of texts that a form without open lengths holds.
     """
 
     front_end: FrontEnd | None = None
     class_names: Sequence[str] | None = None
     output: "Output | None" = None
+    quantize: str | None = None
+    calibration: Sequence[Any] = ()
+    length: int | None = None
 
 
 class Format(abc.ABC):
-    """A form in which students leave. A subclass has no state."""
+    """A form in which students leave. A subclass has no state.
+
+    Attributes:
+        tolerance: How far float32 outputs may be from the student's.
+        reads_pictures: Whether, with an `ImageFrontEnd`, what it holds reads uint8 pictures of the
+            student's size, `image`, and not what is normalised already.
+    """
+
+    tolerance: float = 1e-5
+    reads_pictures: bool = False
 
     @abc.abstractmethod
     def check(self, student: "keras.Model", path: Path, description: Description) -> None:
@@ -57,7 +81,8 @@ class Format(abc.ABC):
     def write(self, student: "keras.Model", path: Path, description: Description) -> Path:
         """Writes a student that `check` has let pass, whole or not at all.
 
-        It is called on the backend of the row in `FORMATS`, if that names one.
+        It is called on the backend of the row in `FORMATS`, if that names one, and with a path
+        in a folder of its own: what was written is moved from there when it has been compared.
 
         Args:
             student: What is to be exported.
@@ -90,6 +115,18 @@ class Format(abc.ABC):
             The largest absolute difference of two numbers.
         """
 
+    def open(self, written: Path, description: Description) -> Answer | None:
+        """Opens what was written in its own runtime.
+
+        Args:
+            written: What `write` returned.
+            description: What `write` received, with the kind of output.
+
+        Returns:
+            What it answers; `None` where nothing runs this form, as by default.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class FormatCard:
@@ -101,9 +138,15 @@ class FormatCard:
         place: Its name in the folder of a run; a teacher's has "teacher_" before it.
         aliases: Other names for it, such as Keras's own.
         holds: Those of "front_end" and "class_names" that go into it; others are refused.
-        packages: Modules that must be importable to write it.
+        packages: Modules that must be importable to write and to open it.
+        extra: The extra of this package that installs them.
         backend: The backend that writes it; on another one, a process of its own does. `None` if
             all can.
+        file: What it is called in its place, if it is a file; `None` if it is a folder.
+        has_versions: Whether each one is a new folder, named by a number.
+        quantizes: Those of `QUANTIZATIONS` that it can hold.
+        is_compared: Whether it is opened and compared wherever it is written, and not only where
+            somebody asks for it: what is converted by others.
     """
 
     home: str
@@ -112,7 +155,12 @@ class FormatCard:
     aliases: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    extra: str | None = None
     backend: str | None = None
+    file: str | None = None
+    has_versions: bool = False
+    quantizes: tuple[str, ...] = ()
+    is_compared: bool = False
 
     def load(self) -> Format:
         """The form itself; imports Keras."""
@@ -122,6 +170,10 @@ class FormatCard:
     def missing(self) -> list[str]:
         """Those of its packages that are not installed here."""
         return [name for name in self.packages if not _is_installed(name)]
+
+    def places(self) -> dict[str | None, str]:
+        """Its name in the folder of a run, by what it is quantized to."""
+        return {None: self.place, **{name: f"{self.place}_{name}" for name in self.quantizes}}
 
 
 def _is_installed(package: str) -> bool:

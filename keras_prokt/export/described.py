@@ -2,6 +2,8 @@
 
     student.keras             the member `keras_prokt.json` of the archive, which Keras passes over
     saved_model/1/assets.extra/keras_prokt.json     where TensorFlow leaves room for such files
+    model.onnx              the entry `keras_prokt.json` of its metadata
+    model.tflite            as an associated file of TensorFlow Lite: an archive behind the model
 
 With it a student that has been sent elsewhere alone still reads raw input and names its classes.
 This module imports no Keras.
@@ -41,16 +43,21 @@ def describe_file(path: Path, description: Description) -> None:
             return
     with replacing(path) as temporary:
         shutil.copyfile(path, temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            # Without the time, so that equal students are equal files.
-            archive.writestr(zipfile.ZipInfo(NAME), _as_text(description))
+        add_description(temporary, description)
+
+
+def add_description(path: Path, description: Description) -> None:
+    """Adds a description to an archive, or as one behind what else a file holds."""
+    with zipfile.ZipFile(path, "a") as archive:
+        # Without the time, so that equal students are equal files.
+        archive.writestr(zipfile.ZipInfo(NAME), as_text(description))
 
 
 def describe_saved_model(directory: Path, description: Description) -> None:
     """Adds a description to a SavedModel that nobody serves yet."""
     folder = directory / EXTRA
     folder.mkdir()
-    (folder / NAME).write_text(_as_text(description), encoding="utf-8")
+    (folder / NAME).write_text(as_text(description), encoding="utf-8")
 
 
 def described(path: Path) -> Described:
@@ -75,7 +82,7 @@ def described(path: Path) -> Described:
         ) from error
 
 
-def _as_text(description: Description) -> str:
+def as_text(description: Description) -> str:
     front_end, output = description.front_end, description.output
     values = {
         "front_end": None if front_end is None else front_end.to_json(),

@@ -1,6 +1,8 @@
 """What the graphs of all forms of export share: inputs by name, and what is answered."""
 
+import os
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from keras import ops
 
 from keras_prokt import outputs
 from keras_prokt.distillers.heads import Heads
+from keras_prokt.export.base import Description
+from keras_prokt.front_ends import ImageFrontEnd
 from keras_prokt.keras_internals import layers_in
 from keras_prokt.outputs import Output
 from keras_prokt.typing import Tensor
@@ -19,6 +23,22 @@ _HALF = ("float16", "bfloat16")
 def nearest_that_exists(path: Path) -> Path:
     """The path itself, or the nearest folder above it that is there."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def move_to_next_version(unfinished: Path, directory: Path) -> Path:
+    """Moves a folder that is whole to the next number below another one, in one move."""
+    directory.mkdir(parents=True, exist_ok=True)
+    while True:
+        versions = [int(path.name) for path in directory.iterdir() if path.name.isdecimal()]
+        target = directory / str(max(versions, default=0) + 1)
+        try:
+            os.replace(unfinished, target)
+        except OSError:
+            # Another process may have taken the number since; anything else is an error.
+            if not target.exists():
+                raise
+        else:
+            return target
 
 
 def answers_of(student: keras.Model, values: Any, kind: Output) -> dict[str, Tensor]:
@@ -86,3 +106,82 @@ def _replace_half(config: Any) -> Any:
     if isinstance(config, list | tuple):
         return type(config)(_replace_half(value) for value in config)
     return config
+
+
+def graph_of(
+    student: keras.Model, description: Description
+) -> tuple[Callable[[Mapping[str, Tensor]], dict[str, Tensor]], dict[str, Any]]:
+    """What a form answers that is one graph, in operations of TensorFlow.
+
+    Pictures come as uint8, of the student's size, where an `ImageFrontEnd` says how they are
+    normalised; of texts it reads the word pieces.
+
+    Args:
+        student: Of logits, in float32.
+        description: What else is known of it.
+
+    Returns:
+        `(answer, specs)`: a function of inputs by their names, and the `tf.TensorSpec` of each,
+        with an open batch.
+    """
+    import tensorflow as tf
+
+    inputs, _, kind = checked_ends(student, description.output)
+    structure = student.inputs[0] if isinstance(student, keras.Sequential) else student.input
+    front_end = description.front_end
+    if isinstance(front_end, ImageFrontEnd):
+        shape = (None, *front_end.size, len(front_end.mean))
+
+        def answer_pictures(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            values = front_end.normalize(features["image"], tf.experimental.numpy)
+            return answers_of(student, keras.tree.pack_sequence_as(structure, [values]), kind)
+
+        return answer_pictures, {"image": tf.TensorSpec(shape, tf.uint8, "image")}
+
+    def answer(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        values = keras.tree.pack_sequence_as(structure, [features[name] for name in inputs])
+        return answers_of(student, values, kind)
+
+    specs = {
+        name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name)
+        for name, tensor in inputs.items()
+    }
+    return answer, specs
+
+
+def check_graph(student: keras.Model, path: Path, suffix: str, description: Description) -> None:
+    """`Format.check` of a form that is a file with one graph.
+
+    Args:
+        student: As there, as the last.
+        path: The file.
+        suffix: Its ending.
+        description: What else is known of the student.
+
+    Raises:
+        ValueError: If it cannot be written there.
+    """
+    check_file_name(path, suffix)
+    inputs, width, kind = checked_ends(student, description.output)
+    if description.front_end is not None:
+        description.front_end.check_inputs(inputs)
+    if description.class_names is not None:
+        kind.check_names(description.class_names, width)
+
+
+def check_file_name(path: Path, suffix: str) -> None:
+    """Refuses a path that is no name for a file of a form.
+
+    Raises:
+        ValueError: With one that is.
+    """
+    if path.suffix != suffix:
+        raise ValueError(
+            f"Expected a file name that ends in {suffix}, received {str(path)!r}; such as "
+            f"{str(path.with_suffix(suffix))!r}."
+        )
+    if path.is_dir():
+        raise ValueError(
+            f"Expected a file name, received {str(path)!r}, which is a directory; choose "
+            "another path."
+        )

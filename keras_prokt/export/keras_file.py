@@ -1,5 +1,6 @@
 """The student alone as a `.keras` file, which Keras loads on any backend."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,26 +8,20 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt.export.base import Description, Format
+from keras_prokt.export.base import Answer, Description, Format
+from keras_prokt.export.comparison import means_of
+from keras_prokt.export.graph import check_file_name
 from keras_prokt.files import replacing
-from keras_prokt.models.as_logits import original_outputs
+from keras_prokt.models.as_logits import as_logits_if_seen, original_outputs
 from keras_prokt.models.loading import load_student
+from keras_prokt.models.symbolic_inputs import symbolic_inputs
 
 
 class KerasFile(Format):
     """Form `keras`: what `keras.Model.save` writes, with the outputs from before `as_logits`."""
 
     def check(self, student: keras.Model, path: Path, description: Description) -> None:
-        if path.suffix != ".keras":
-            raise ValueError(
-                f"Expected a file name that ends in .keras, received {str(path)!r}; such as "
-                f"{str(path.with_suffix('.keras'))!r}."
-            )
-        if path.is_dir():
-            raise ValueError(
-                f"Expected a file name, received {str(path)!r}, which is a directory; choose "
-                "another path."
-            )
+        check_file_name(path, ".keras")
         if not student.built:
             raise ValueError(
                 f"Expected a student with weights, received {student.name!r}, which has not seen "
@@ -55,3 +50,15 @@ class KerasFile(Format):
             for model in (load_student(written), original_outputs(student))
         )
         return float(np.max(np.abs(theirs - ours)))
+
+    def open(self, written: Path, description: Description) -> Answer | None:
+        model, kind = load_student(written), description.output
+        assert kind is not None
+        model = as_logits_if_seen(model, kind.activations)
+        structure = symbolic_inputs(model)
+
+        def answer(features: Mapping[str, np.ndarray]) -> np.ndarray:
+            batch = keras.tree.pack_sequence_as(structure, list(features.values()))
+            return means_of(model, batch, kind)
+
+        return None if structure is None else answer

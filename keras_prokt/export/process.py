@@ -5,13 +5,17 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 
 from keras_prokt.backends import BACKENDS
 from keras_prokt.export.base import Description
 from keras_prokt.files import write_record
+from keras_prokt.models.symbolic_inputs import symbolic_inputs
 
 
 def write_in_process(
@@ -37,6 +41,15 @@ def write_in_process(
         student.save(file)
         command = [sys.executable, "-m", "keras_prokt.export", str(file), str(path)]
         command += [f"--format={format}"]
+        command += ["--no-compare"]
+        if description.quantize is not None:
+            command += [f"--quantize={description.quantize}"]
+        if description.length is not None:
+            command += [f"--length={description.length}"]
+        if description.calibration:
+            batches = Path(scratch) / "calibration.npz"
+            _write_batches(batches, description.calibration)
+            command += [f"--calibration={batches}"]
         command += [f"--import={module}" for module in _modules_of_custom_objects(student, backend)]
         if description.output is not None:
             command += [f"--output={description.output.id}"]
@@ -67,6 +80,31 @@ def write_in_process(
             f"received {problems[-1]}"
         )
     return Path(child.stdout.strip().splitlines()[-1])
+
+
+def _write_batches(path: Path, batches: Sequence[Any]) -> None:
+    arrays = {
+        f"{number}-{place}": np.asarray(value)
+        for number, batch in enumerate(batches)
+        for place, value in enumerate(keras.tree.flatten(batch))
+    }
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def read_batches(path: Path, student: keras.Model) -> list[Any]:
+    """Batches that another process has written, in the structure that a student is called with.
+
+    Args:
+        path: An `.npz` file.
+        student: The student.
+    """
+    structure, found = symbolic_inputs(student), []
+    count = len(keras.tree.flatten(structure))
+    with np.load(path, allow_pickle=False) as arrays:
+        for number in range(len(arrays.files) // count):
+            flat = [arrays[f"{number}-{place}"] for place in range(count)]
+            found.append(keras.tree.pack_sequence_as(structure, flat))
+    return found
 
 
 def _modules_of_custom_objects(student: keras.Model, backend: str) -> list[str]:

@@ -1,6 +1,5 @@
 """The student alone as a SavedModel for TensorFlow Serving, from any backend."""
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,9 +10,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt.export.base import Description, Format
+from keras_prokt.export.base import Answer, Description, Format
+from keras_prokt.export.comparison import mean_among
 from keras_prokt.export.described import describe_saved_model
-from keras_prokt.export.graph import answers_of, checked_ends, in_float32, nearest_that_exists
+from keras_prokt.export.graph import (
+    answers_of,
+    checked_ends,
+    in_float32,
+    move_to_next_version,
+    nearest_that_exists,
+)
 from keras_prokt.export.student import export_student
 from keras_prokt.front_ends import FrontEnd, Signature
 from keras_prokt.typing import Tensor
@@ -146,7 +152,7 @@ class SavedModel(Format):
             unfinished = Path(scratch) / "saved_model"
             archive.write_out(unfinished, verbose=False)
             describe_saved_model(unfinished, replace(description, output=kind))
-            return _move_to_next_version(unfinished, path)
+            return move_to_next_version(unfinished, path)
 
     def largest_difference(
         self, written: Path, student: keras.Model, inputs: Any, description: Description
@@ -168,21 +174,18 @@ class SavedModel(Format):
         ]
         return max(float(np.max(difference)) for difference in differences)
 
+    def open(self, written: Path, description: Description) -> Answer | None:
+        import tensorflow as tf
+
+        loaded = tf.saved_model.load(written)
+        signature = loaded.signatures[_model_signature(description.front_end)]
+
+        def answer(features: Mapping[str, np.ndarray]) -> np.ndarray:
+            found = signature(**{name: tf.constant(value) for name, value in features.items()})
+            return mean_among({name: value.numpy() for name, value in found.items()})
+
+        return answer
+
 
 def _model_signature(front_end: FrontEnd | None) -> str:
     return "serving_default" if front_end is None else front_end.model_signature
-
-
-def _move_to_next_version(unfinished: Path, directory: Path) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
-    while True:
-        versions = [int(path.name) for path in directory.iterdir() if path.name.isdecimal()]
-        target = directory / str(max(versions, default=0) + 1)
-        try:
-            os.replace(unfinished, target)
-        except OSError:
-            # Another process may have taken the number since; anything else is an error.
-            if not target.exists():
-                raise
-        else:
-            return target

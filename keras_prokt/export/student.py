@@ -1,23 +1,52 @@
 """Exports a student, in any form and from any backend."""
 
+import math
+import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_prokt import backends, outputs
-from keras_prokt.arguments import check_type, checked_path
+from keras_prokt.arguments import check_type, checked_integer, checked_path
 from keras_prokt.distillers.model_checks import check_is_model
 from keras_prokt.export import DEFAULT, FORMATS, get
-from keras_prokt.export.base import Description
+from keras_prokt.export.base import QUANTIZATIONS, Description, Format, FormatCard
+from keras_prokt.export.comparison import (
+    Comparison,
+    Examples,
+    Score,
+    compare,
+    random_examples,
+)
+from keras_prokt.export.graph import move_to_next_version, nearest_that_exists
 from keras_prokt.export.process import write_in_process
 from keras_prokt.front_ends import FrontEnd
 from keras_prokt.models.as_logits import InexactLogitsWarning, as_logits_if_seen
 from keras_prokt.models.symbolic_inputs import fits, symbolic_inputs, with_inputs
+from keras_prokt.names import unknown_name
 from keras_prokt.outputs import Output
+from keras_prokt.settings import SettingError, argument
+
+MAX_LOSS = 0.01
+"""Accuracy that a quantized student may lose."""
+
+BATCH_SIZE = 64
+
+
+class Exported(NamedTuple):
+    """What has left."""
+
+    path: Path
+    """What was written."""
+    comparison: Comparison | None = None
+    """How far it is from the student; `None` where nobody asked it."""
 
 
 def export_student(
@@ -28,15 +57,25 @@ def export_student(
     front_end: FrontEnd | None = None,
     class_names: Sequence[str] | None = None,
     output: str | None = None,
+    quantize: str | None = None,
+    calibration: Any = None,
+    validation: Any = None,
+    max_loss: float = MAX_LOSS,
+    length: int | None = None,
+    overwrite: bool = False,
     verbose: bool | None = None,
     input_signature: Any = None,
 ) -> Path:
     """Writes the student alone, in one of the forms of `keras_prokt.export.FORMATS`.
 
     `saved_model` (Keras's word is `tf_saved_model`) writes a new version directory below `path`:
-    `keras_prokt.export_saved_model` says what is in it. `keras` writes the file `path`, which ends
-    in `.keras`, as `keras.Model.save` does; `keras_prokt.load_student` loads it on any backend. One
-    that is there is replaced when the new one is whole and can be loaded.
+    `keras_prokt.export_saved_model` says what is in it. `onnx` and `litert` write one file with
+    the same answers (docs/serving.md), `keras` the file `path`, which ends in `.keras`, as
+    `keras.Model.save` does; `keras_prokt.load_student` loads it on any backend.
+
+    What others convert (`onnx`, `litert`) is opened in its own runtime and compared with the
+    student before it appears at `path`: on `validation`, or on random inputs. Other forms are
+    compared where `validation` is given.
 
     A form that one backend alone can write is written in a process of that backend. The student
     goes there as a `.keras` file; its custom layers must be registered
@@ -49,6 +88,14 @@ def export_student(
         front_end: How raw input becomes the student's inputs, for forms that hold it.
         class_names: Names of the classes or labels, for forms that hold them.
         output: What the logits mean, a key of `keras_prokt.outputs.OUTPUTS`; as in a distiller.
+        quantize: "float16" or "int8", for forms that hold it.
+        calibration: Training inputs, as `fit` takes them, of which int8 takes its ranges; a few
+            hundred.
+        validation: Inputs on which the two are compared, or `(inputs, labels)`.
+        max_loss: Accuracy that a quantized student may lose on `validation`, of values the share
+            by which its error may grow.
+        length: Of texts, for forms without open lengths; by default the front end's.
+        overwrite: Whether a file that is there is replaced.
         verbose: Whether to print what was written, as in `keras.Model.export`; by default not.
         input_signature: Shapes and dtypes of the student's inputs, as in `keras.Model.export`: a
             structure of `keras.InputSpec`, or a list of one. A model that does not know its inputs
@@ -59,8 +106,8 @@ def export_student(
 
     Raises:
         ValueError: If there is no such form, it does not hold what was given or needs packages
-            that are not installed, or the student or the path does not suit it. Nothing is left
-            behind.
+            that are not installed, the student or the path does not suit it, or what was written
+            is too far from the student. Nothing is left behind.
 
     Example:
 
@@ -74,6 +121,49 @@ def export_student(
     ...     keras_prokt.load_student(path).output_shape
     (None, 3)
     """
+    return export_compared(
+        student,
+        path,
+        format,
+        front_end=front_end,
+        class_names=class_names,
+        output=output,
+        quantize=quantize,
+        calibration=() if calibration is None else batches_of(calibration),
+        examples=None if validation is None else _examples(validation, output),
+        max_loss=max_loss,
+        length=length,
+        overwrite=overwrite,
+        verbose=verbose,
+        input_signature=input_signature,
+    ).path
+
+
+def export_compared(
+    student: keras.Model,
+    path: str | Path,
+    format: str = DEFAULT,
+    *,
+    front_end: FrontEnd | None = None,
+    class_names: Sequence[str] | None = None,
+    output: str | None = None,
+    quantize: str | None = None,
+    calibration: Sequence[Any] = (),
+    examples: Examples | None = None,
+    max_loss: float = MAX_LOSS,
+    length: int | None = None,
+    overwrite: bool = False,
+    verbose: bool | None = None,
+    input_signature: Any = None,
+    compares: bool = True,
+) -> Exported:
+    """`export_student`, with what came out of the comparison.
+
+    Args: as there, but for:
+        calibration: Batches of inputs.
+        examples: What to compare on.
+        compares: Whether to compare at all.
+    """
     card, path = get(format), checked_path("path", path)
     if isinstance(class_names, np.ndarray):
         class_names = class_names.tolist()  # as of scikit-learn's LabelEncoder
@@ -86,26 +176,152 @@ def export_student(
                 f"Expected no {name} with format {format!r}, received {value!r:.80}; leave it out, "
                 f"or take a form that holds it: {others}."
             )
+    check_quantization(format, quantize)
+    if length is not None:
+        length = checked_integer("length", length, 1)
     kind = None if output is None else outputs.get(output)
     check_is_model("student", student)
     if input_signature is not None:
         student = _with_signature(student, input_signature)
     student = _of_logits(student, kind)
-    description = Description(front_end, class_names, kind)
+    description = Description(front_end, class_names, kind, quantize, calibration, length)
     form = card.load()
     form.check(student, path, description)
+    check_installed(format)
+    if not (overwrite or card.has_versions) and os.path.lexists(path):
+        raise SettingError(
+            f"Expected a path where nothing is, received {str(path)!r}, which exists; choose "
+            f"another one, or replace it ({argument('overwrite')})."
+        )
+    anchor = nearest_that_exists(path)
+    anchor = anchor if anchor.is_dir() else anchor.parent
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=anchor) as scratch:
+        unfinished = Path(scratch) / path.name
+        if card.backend in (None, backends.current().name):
+            written = form.write(student, unfinished, description)
+        else:
+            written = write_in_process(card.backend, student, unfinished, format, description)
+        comparison = None
+        if compares and (card.is_compared or quantize is not None or examples is not None):
+            examples = examples or random_examples(student, description)
+            comparison = compare(form, written, student, description, examples)
+            _check_close(comparison, form, format, quantize, max_loss)
+        placed = _place(card, written, path, overwrite)
+    if verbose:
+        print(f"{card.title} of {student.name!r} written to {placed}")
+    return Exported(placed, comparison)
+
+
+def check_quantization(format: str, quantize: str | None) -> None:
+    """Refuses what a form does not hold.
+
+    Raises:
+        ValueError: With the forms that do.
+    """
+    if quantize is None:
+        return
+    if quantize not in QUANTIZATIONS:
+        raise ValueError(unknown_name("a quantization", quantize, QUANTIZATIONS))
+    if quantize not in get(format).quantizes:
+        others = ", ".join(key for key, card in FORMATS.items() if quantize in card.quantizes)
+        raise ValueError(
+            f"Expected no quantize with format {format!r}, received {quantize!r}; leave it out, or "
+            f"take a form that holds it: {others}."
+        )
+
+
+def check_installed(format: str) -> None:
+    """Refuses a form whose packages are not installed.
+
+    Raises:
+        ValueError: With the extra that installs them.
+    """
+    card = get(format)
     if missing := card.missing():
+        advice = "export where it is installed, on any backend"
+        if card.extra is not None:
+            advice = f"pip install 'keras-prokt[{card.extra}]'"
         raise ValueError(
             f"Expected {', '.join(missing)} for format {format!r}, received an environment "
-            "without; export where it is installed, on any backend."
+            f"without; {advice}."
         )
-    if card.backend in (None, backends.current().name):
-        written = form.write(student, path, description)
-    else:
-        written = write_in_process(card.backend, student, path, format, description)
-    if verbose:
-        print(f"{card.title} of {student.name!r} written to {written}")
-    return written
+
+
+def _check_close(
+    found: Comparison | None, form: Format, format: str, quantize: str | None, max_loss: float
+) -> None:
+    """Refuses what is too far from the student.
+
+    Raises:
+        ValueError: With how far it is, and how far it may be.
+    """
+    if found is None:
+        return
+    if quantize is None and not found.difference <= form.tolerance:
+        raise ValueError(
+            f"Expected outputs within {form.tolerance} of the student's from format {format!r}, "
+            f"received a difference of {found.difference:.2g} on {found.count:,} {found.source}; "
+            "export it in another form."
+        )
+    if found.loss > max_loss or not math.isfinite(found.difference):
+        raise SettingError(
+            f"Expected a loss of {found.metric or 'accuracy'} of at most {max_loss} "
+            f"({argument('max_loss')}) by {quantize or format}, received {found.loss:.4f} "
+            f"({found.exported:.4f}, of the student {found.student:.4f}) on {found.count:,} "
+            f"{found.source}; export it without quantization, or allow more."
+        )
+
+
+def _place(card: FormatCard, written: Path, path: Path, overwrite: bool) -> Path:
+    """Moves what was written to where it belongs, in one move."""
+    if card.has_versions:
+        return move_to_next_version(written, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = [one for one in sorted(written.parent.iterdir()) if one != written]
+    for one in beside:
+        target = path.with_name(one.name)
+        is_other = target.exists() and target.read_bytes() != one.read_bytes()
+        if is_other and not overwrite:
+            raise SettingError(
+                f"Expected no other {one.name} beside {path.name!r}, received {str(target)!r}; "
+                f"choose another folder, or replace it ({argument('overwrite')})."
+            )
+    for one in beside:
+        os.replace(one, path.with_name(one.name))
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    os.replace(written, path)
+    return path
+
+
+def batches_of(inputs: Any) -> list[Any]:
+    """Arrays in a structure as batches."""
+
+    def part(start: int) -> Any:
+        stop = start + BATCH_SIZE
+        return keras.tree.map_structure(lambda values: np.asarray(values[start:stop]), inputs)
+
+    return [part(start) for start in range(0, len(keras.tree.flatten(inputs)[0]), BATCH_SIZE)]
+
+
+def _examples(validation: Any, output: str | None) -> Examples:
+    if not (isinstance(validation, tuple) and len(validation) == 2):
+        return Examples(batches_of(validation), "examples")
+    inputs, labels = validation
+    labels = np.asarray(labels)
+    name, lower_is_better = ("error", True) if output == "values" else ("accuracy", False)
+
+    def score(logits: np.ndarray) -> float:
+        kind = outputs.get(output) if output else outputs.infer(*logits.shape[1:])
+        given, width = ops.convert_to_tensor(labels), logits.shape[-1]
+        checked, _ = kind.checked(given, width)
+        values = ops.convert_to_tensor(logits)
+        if lower_is_better:
+            return float(ops.mean(kind.negative_log_likelihood(checked, values)))
+        answers, right = kind.answers(values), kind.right_answers(checked, width)
+        return float(np.mean(ops.convert_to_numpy(answers) == ops.convert_to_numpy(right)))
+
+    return Examples(batches_of(inputs), "examples", Score(name, score, lower_is_better))
 
 
 def _with_signature(student: keras.Model, signature: Any) -> keras.Model:

@@ -1,18 +1,41 @@
 """What is done with a run that is there: its saved models are loaded, measured and exported."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 
 from keras_prokt import models, outputs
-from keras_prokt.export import DEFAULT, Description, export_student, get
+from keras_prokt.app import Task
+from keras_prokt.data.batches import inputs_of
+from keras_prokt.data.text_table import UNLABELLED
+from keras_prokt.export import DEFAULT, Description, get
+from keras_prokt.export.comparison import Examples, Score
+from keras_prokt.export.student import (
+    MAX_LOSS,
+    Exported,
+    check_installed,
+    check_quantization,
+    export_compared,
+)
 from keras_prokt.files import digest_of_file, file_errors_as_python_has_them
 from keras_prokt.front_ends import FrontEnd, TextFrontEnd, from_json
 from keras_prokt.models.loading import load_student
-from keras_prokt.results.evaluation import Evaluation, evaluate
+from keras_prokt.outputs import Output
+from keras_prokt.results.evaluation import Evaluation, evaluate, metrics_of
+from keras_prokt.results.metrics import mode as mode_of
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.measuring import best_constants, write_predictions
+from keras_prokt.runs.progress import say
 from keras_prokt.runs.task import check_same_app, check_same_task, held_out, prepare
+
+MOST_EXAMPLES = 2000
+"""Validation examples on which an export is compared."""
+
+CALIBRATION_EXAMPLES = 256
+"""Training examples of which int8 takes its ranges."""
 
 
 def evaluate_run(out: str | Path, model: str = "student") -> dict[str, dict[str, float]]:
@@ -100,21 +123,49 @@ def saved_model(folder: RunFolder, role: str) -> keras.Model:
     return load_student(path)
 
 
-def export_run(out: str | Path, model: str = "student", format: str = DEFAULT) -> Path:
+def export_run(
+    out: str | Path, model: str = "student", format: str = DEFAULT, **settings: Any
+) -> Path:
+    """What `export_run_compared` has written."""
+    return export_run_compared(out, model, format, **settings).path
+
+
+def export_run_compared(
+    out: str | Path,
+    model: str = "student",
+    format: str = DEFAULT,
+    *,
+    path: str | Path | None = None,
+    quantize: str | None = None,
+    max_loss: float = MAX_LOSS,
+    length: int | None = None,
+    overwrite: bool = False,
+) -> Exported:
     """Writes a model of a run in a form of `keras_prokt.export.FORMATS`, into the run's folder.
+
+    What was written is compared with the model on the run's validation data before it appears,
+    or on random inputs where the data is not there any more.
 
     Args:
         out: The run folder.
         model: As in `evaluate_run`.
-        format: The form, as in `keras_prokt.export.export_student`.
+        format: The form, as in `keras_prokt.export.export_student`, as the others.
+        path: Where to, if not into the run's folder.
+        quantize: "float16" or "int8"; int8 is calibrated on the run's training data.
+        max_loss: How much of the run's metric a quantized model may lose.
+        length: Of texts, for forms without open lengths.
+        overwrite: Whether a file that is there is replaced.
 
     Returns:
-        What was written: of a SavedModel, its new version directory.
+        What was written, of a SavedModel its new version directory, and how far it is from the
+        model.
 
     Raises:
         ValueError: If there is no whole model, another process works on the run, or
             `export_student` refuses it.
     """
+    check_quantization(format, quantize)
+    check_installed(format)
     folder = RunFolder.existing(out)
     # A run replaces its SavedModel at its end.
     with folder.locked(), file_errors_as_python_has_them():
@@ -122,7 +173,65 @@ def export_run(out: str | Path, model: str = "student", format: str = DEFAULT) -
         # A run of an older version says nothing: it has what the width of its outputs tells.
         output = outputs.get(record["output"]) if "output" in record else None
         known = Description(front_end_of(folder, model), record["class_names"] or None, output)
-        return write_export(folder, model, saved_model(folder, model), known, format)
+        data = _data_of(folder, record, needed_for=quantize)
+        settings: dict[str, Any] = {"quantize": quantize, "length": length}
+        settings |= {"max_loss": max_loss, "overwrite": overwrite}
+        if data is not None:
+            kind = output or outputs.get(data.output)
+            settings["examples"] = validation_examples(data, model, kind)
+            if quantize == "int8":
+                settings["calibration"] = _calibration(data, model)
+        place = folder.export_of(model, format, quantize) if path is None else Path(path)
+        return _write(saved_model(folder, model), place, known, format, settings)
+
+
+def _data_of(folder: RunFolder, record: Mapping[str, Any], needed_for: str | None) -> Task | None:
+    """The data of a run; `None` where it is gone."""
+    try:
+        spec = folder.spec().without_stored_outputs()
+        check_same_app(spec, record["data"])
+        task = prepare(spec)
+        check_same_task(spec, task, record)
+    except (ValueError, OSError) as error:
+        if needed_for is not None:
+            raise
+        say(f"compared on random inputs: {' '.join(str(error).split())}")
+        return None
+    return task
+
+
+def validation_examples(task: Task, role: str, kind: Output) -> Examples:
+    """What an export of a run's model is compared on.
+
+    Args:
+        task: The run's data.
+        role: "student" or "teacher".
+        kind: What the outputs mean.
+    """
+    batches = task.validation.in_order().limited(MOST_EXAMPLES)
+    found = [(inputs_of(inputs, role), labels) for inputs, labels, *_ in batches.epoch()]
+    labels = [labels for _, labels in found]
+    if labels[0].ndim > 1 and batches.labels_per_position:
+        length = max(one.shape[1] for one in labels)
+        sizes = [((0, 0), (0, length - one.shape[1])) for one in labels]
+        pairs = zip(labels, sizes, strict=True)
+        labels = [np.pad(one, size, constant_values=UNLABELLED) for one, size in pairs]
+    of_all = np.concatenate(labels)
+    metric = task.metrics[0]
+
+    def score(logits: np.ndarray) -> float:
+        return metrics_of(of_all, logits, [metric], kind.id)[metric]
+
+    lower = mode_of(metric, kind) == "min"
+    return Examples(
+        [inputs for inputs, _ in found], "validation examples", Score(metric, score, lower)
+    )
+
+
+def _calibration(task: Task, role: str) -> list[Any]:
+    """Training examples of which int8 takes its ranges, without anything random about them."""
+    batches = task.train.in_order().limited(CALIBRATION_EXAMPLES)
+    return [inputs_of(inputs, role) for inputs, *_ in batches.epoch()]
 
 
 def front_end_of(folder: RunFolder, role: str = "student") -> FrontEnd | None:
@@ -168,6 +277,12 @@ def write_export(
     Returns:
         What was written.
     """
+    return _write(model, folder.export_of(role, format), description, format, {}).path
+
+
+def _write(
+    model: keras.Model, path: Path, description: Description, format: str, settings: dict[str, Any]
+) -> Exported:
     held = {name: getattr(description, name) for name in get(format).holds}
     output = None if description.output is None else description.output.id
-    return export_student(model, folder.export_of(role, format), format, output=output, **held)
+    return export_compared(model, path, format, output=output, **held, **settings)

@@ -35,7 +35,12 @@ from keras_prokt.runs.records import FORMAT, read_run_record
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import SettingError, argument
 
-EXPORTS = tuple(f"{prefix}{card.place}" for card in FORMATS.values() for prefix in ("", "teacher_"))
+EXPORTS = tuple(
+    f"{prefix}{place}"
+    for card in FORMATS.values()
+    for place in card.places().values()
+    for prefix in ("", "teacher_")
+)
 """All that exports write into it; they can be written again."""
 
 WRITTEN_BY_RUNS = (
@@ -140,10 +145,12 @@ class RunFolder:
         """The file of the student or the teacher."""
         return self.student if role == "student" else self.teacher
 
-    def export_of(self, role: str, format: str = DEFAULT) -> Path:
+    def export_of(self, role: str, format: str = DEFAULT, quantize: str | None = None) -> Path:
         """Where it is in a form of `keras_prokt.export.FORMATS`."""
-        place = get(format).place
-        return self.path / (place if role == "student" else f"teacher_{place}")
+        card = get(format)
+        place = card.places()[quantize]
+        folder = self.path / (place if role == "student" else f"teacher_{place}")
+        return folder if card.file is None else folder / card.file
 
     def front_end_of(self, role: str) -> Path:
         """The file that says how it reads raw input."""

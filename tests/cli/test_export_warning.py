@@ -6,6 +6,7 @@ import pytest
 from command_line import keras_prokt
 from pretended_runs import write_run
 
+from keras_prokt.export.student import Exported
 from keras_prokt.runs import RunSpec, finished_run
 from keras_prokt.runs.folder import RunFolder
 
@@ -18,7 +19,8 @@ def test_a_student_no_better_than_a_constant_answer(accuracy, is_said, tmp_path,
     record = folder.read()
     record["results"]["best_constant"] = {"test": 0.5}
     folder.write(record)
-    monkeypatch.setattr(finished_run, "export_run", lambda *_: Path("exported"))
+    exported = Exported(Path("exported"))
+    monkeypatch.setattr(finished_run, "export_run_compared", lambda *_, **__: exported)
     result = keras_prokt("export", "run", cwd=tmp_path)
     assert result.exit_code == 0 and result.stdout == "exported\n"
     assert ("is no better than the same answer to all examples" in result.stderr) is is_said

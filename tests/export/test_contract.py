@@ -12,13 +12,20 @@ from pretended_runs import write_run
 
 from keras_prokt import StudentOnly, export
 from keras_prokt.cli.shared import print_results
-from keras_prokt.export import FORMATS, Description, FormatCard, ImageFrontEnd, export_student
+from keras_prokt.export import (
+    FORMATS,
+    Description,
+    Format,
+    FormatCard,
+    ImageFrontEnd,
+    export_student,
+)
 from keras_prokt.runs import RunSpec
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.travel import _files_of_begun
 
-PICTURES = ImageFrontEnd((4, 4), mean=[0.5], standard_deviation=[0.25])
-NAMES = ["no", "yes"]
+PICTURES = ImageFrontEnd((8, 8), mean=[0.5], standard_deviation=[0.25])
+NAMES = [f"digit {number}" for number in range(10)]
 
 
 def pair_student():
@@ -34,12 +41,17 @@ def pair_batch():
 
 
 def picture_student():
-    image = keras.Input((4, 4, 1), name="image")
-    return keras.Model(image, layers.Dense(2)(layers.Flatten()(image)))
+    image = keras.Input((8, 8, 1), name="image")
+    return keras.Model(image, layers.Dense(10)(layers.Flatten()(image)))
 
 
 def picture_batch():
-    return np.random.default_rng(1).normal(size=(6, 4, 4, 1)).astype("float32")
+    return np.random.default_rng(1).normal(size=(6, 8, 8, 1)).astype("float32")
+
+
+def path_of(name):
+    """A path that a form can be written to."""
+    return FORMATS[name].file or FORMATS[name].place
 
 
 @pytest.fixture(params=FORMATS)
@@ -59,11 +71,11 @@ def test_what_is_written_is_the_student(tmp_path, name, described):
     student, batch = student(), batch()
     known = {"front_end": PICTURES, "class_names": NAMES} if described else {}
     known = {key: value for key, value in known.items() if key in card.holds}
-    path = tmp_path / "new" / card.place
+    path = tmp_path / "new" / (card.file or card.place)
     written = export_student(student, str(path), name, **known)
     assert written.exists() and (written == path or written.parent == path)
     assert [p.name for p in tmp_path.iterdir()] == ["new"]
-    assert [p.name for p in path.parent.iterdir()] == [card.place]
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
 
     form, description = card.load(), Description(**known)
     assert form.largest_difference(written, student, batch, description) < 1e-5
@@ -78,12 +90,12 @@ def test_what_it_does_not_hold_is_refused(tmp_path, name, part):
         pytest.skip("it holds that")
     given = {part: PICTURES if part == "front_end" else NAMES}
     with pytest.raises(ValueError, match=f"Expected no {part} with format '{name}'.*: saved_model"):
-        export_student(picture_student(), tmp_path / card.place, name, **given)
+        export_student(picture_student(), tmp_path / path_of(name), name, **given)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_packages_are_refused(tmp_path, name, monkeypatch):
-    path = tmp_path / FORMATS[name].place
+    path = tmp_path / path_of(name)
     monkeypatch.setattr(FormatCard, "missing", lambda card: ["onnx", "tf2onnx"])
     with pytest.raises(ValueError, match=f"Expected onnx, tf2onnx for format '{name}', received"):
         export_student(pair_student(), path, name)
@@ -93,7 +105,8 @@ def test_missing_packages_are_refused(tmp_path, name, monkeypatch):
 def test_what_was_written_is_printed_where_keras_prints_it(tmp_path, name, capsys):
     student = pair_student()
     for verbose in (False, True):
-        written = export_student(student, tmp_path / FORMATS[name].place, name, verbose=verbose)
+        path = tmp_path / str(verbose) / path_of(name)
+        written = export_student(student, path, name, verbose=verbose)
         assert (str(written) in capsys.readouterr().out) == verbose
 
 
@@ -101,6 +114,8 @@ def test_names_aliases_and_places_are_each_of_one_form():
     words = [word for name, card in FORMATS.items() for word in (name, *card.aliases)]
     places = [card.place for card in FORMATS.values()]
     assert len(set(words)) == len(words) and len(set(places)) == len(places)
+    taken = [place for card in FORMATS.values() for place in card.places().values()]
+    assert len(set(taken)) == len(taken)
     parts = {part for card in FORMATS.values() for part in card.holds}
     assert parts <= {"front_end", "class_names"}
     for word in ("tf_saved_model", "SavedModel", "saved-model"):
@@ -118,7 +133,7 @@ def test_a_distiller_exports_in_any_form(tmp_path, name):
     distiller = StudentOnly(student)
     card = FORMATS[name]
     for number, word in enumerate((name, *card.aliases)):
-        written = distiller.export(tmp_path / str(number) / card.place, format=word)
+        written = distiller.export(tmp_path / str(number) / path_of(name), format=word)
         difference = card.load().largest_difference(
             written, student, picture_batch(), Description()
         )
@@ -147,6 +162,8 @@ def test_the_command_writes_it_into_the_run(folder, tmp_path, name):
     card = FORMATS[name]
     done = keras_prokt("export", "run", "--format", name, cwd=tmp_path)
     assert done.exit_code == 0, done.output
+    if type(card.load()).open is not Format.open:  # else nothing runs it
+        assert "keras-prokt: compared on 237 validation examples: largest diff" in done.stderr
     written = tmp_path / done.stdout.strip()
     assert written.is_relative_to(folder.path / card.place)
     student = keras.saving.load_model(folder.student)
@@ -155,6 +172,15 @@ def test_the_command_writes_it_into_the_run(folder, tmp_path, name):
         written, student, picture_batch(), Description(**known)
     )
     assert difference < 1e-5
+    again = keras_prokt("export", "run", "--format", name, cwd=tmp_path)
+    assert again.exit_code == (0 if card.has_versions else 2), again.output
+    if not card.has_versions:
+        assert f"received '{done.stdout.strip()}', which exists" in again.stderr
+        assert "replace it (--overwrite)" in again.stderr
+        again = keras_prokt("export", "run", "--format", name, "--overwrite", cwd=tmp_path)
+    assert again.exit_code == 0, again.output
+    left = {path.name for path in folder.path.iterdir()}
+    assert left == {"run.json", "front_end.json", "student.keras", card.place}
 
 
 def test_the_command_lists_and_checks_the_forms(folder, tmp_path):
@@ -169,12 +195,13 @@ def test_a_run_knows_its_place(folder, name, capsys):
     card = FORMATS[name]
     for role, place in (("student", card.place), ("teacher", f"teacher_{card.place}")):
         path = folder.export_of(role, name)
-        assert path == folder.path / place
+        assert path == folder.path / place / (card.file or "")
+        path.parent.mkdir(exist_ok=True)
         path.write_text("exported")
     print_results(folder, folder.read())
     shown = capsys.readouterr().out
-    assert f"{card.title}: {folder.path / card.place}\n" in shown
-    assert f"{card.title} of the teacher: {folder.path / f'teacher_{card.place}'}\n" in shown
+    for role, words in (("student", ""), ("teacher", " of the teacher")):
+        assert f"{card.title}{words}: {folder.export_of(role, name)}\n" in shown
     left = {"run.json", "front_end.json", "student.keras"}
     assert {path.name for path in _files_of_begun(folder)} == left
     assert json.loads(folder.record.read_text())["status"] == "completed"

@@ -18,11 +18,11 @@ def student(*between):
     return keras.Sequential([keras.Input((4,)), *between, layers.Dense(3)])
 
 
-def test_it_replaces_the_old_one_and_is_loaded_without_the_other(tmp_path):
+def test_it_replaces_the_old_one_where_that_is_wanted(tmp_path):
     path = tmp_path / "student.keras"
-    for _ in range(2):
+    for overwrite in (False, True):
         model = student()
-        assert export_student(model, path, "keras") == path
+        assert export_student(model, path, "keras", overwrite=overwrite) == path
         assert [p.name for p in tmp_path.iterdir()] == ["student.keras"]
         batch = np.ones((2, 4), "float32")
         np.testing.assert_array_equal(load_student(path)(batch), model(batch))
@@ -34,12 +34,19 @@ def test_half_precision_stays(tmp_path):
     assert loaded.layers[0].dtype_policy.name == "mixed_float16"
 
 
+def test_a_file_that_is_there_stays(tmp_path):
+    (tmp_path / "student.keras").write_text("old")
+    with pytest.raises(ValueError, match=r"where nothing is, received .*replace it \(overwrite\)"):
+        export_student(student(), tmp_path / "student.keras", "keras")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("student.keras", "old")]
+
+
 @pytest.mark.parametrize("between", [Unregistered(), layers.Lambda(lambda x: x)])
 def test_what_nobody_could_load_is_refused_and_the_old_file_stays(tmp_path, between):
     (tmp_path / "student.keras").write_text("old")
     match = "can be loaded again, received 'sequential.*register_keras_serializable"
     with pytest.raises(ValueError, match=match) as error:
-        export_student(student(between), tmp_path / "student.keras", "keras")
+        export_student(student(between), tmp_path / "student.keras", "keras", overwrite=True)
     assert "\n" not in str(error.value)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("student.keras", "old")]
 

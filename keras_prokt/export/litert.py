@@ -1,0 +1,147 @@
+"""The student as a LiteRT (TensorFlow Lite) file, for phones and small devices."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_prokt.export.base import Answer, Description, Format
+from keras_prokt.export.comparison import Examples, compare, mean_among
+from keras_prokt.export.described import add_description
+from keras_prokt.export.graph import check_graph, checked_ends, graph_of, in_float32
+from keras_prokt.files import replacing
+
+_SIGNATURE = "serving_default"
+
+
+class LiteRT(Format):
+    """Form `litert`: one graph of LiteRT's own operations, without TensorFlow's (Select).
+
+    The batch is open, and of texts the length is one: `Description.length`, or the longest that
+    the front end makes; shorter ones are padded. A recurrent network holds one text at a time.
+    """
+
+    tolerance = 2e-5
+    reads_pictures = True
+
+    def check(self, student: keras.Model, path: Path, description: Description) -> None:
+        check_graph(student, path, ".tflite", description)
+        _length(student, description)
+
+    def write(self, student: keras.Model, path: Path, description: Description) -> Path:
+        content = _converted(in_float32(student), description)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+            add_description(temporary, description)
+        return path
+
+    def largest_difference(
+        self, written: Path, student: keras.Model, inputs: Any, description: Description
+    ) -> float:
+        found = compare(self, written, student, description, Examples([inputs], "inputs"))
+        assert found is not None
+        return found.difference
+
+    def open(self, written: Path, description: Description) -> Answer | None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        with _quiet():
+            interpreter = Interpreter(model_path=str(written))
+            runner = interpreter.get_signature_runner(_SIGNATURE)
+        details = runner.get_input_details()
+        shapes = {name: one["shape_signature"] for name, one in details.items()}
+        one_by_one = any(shape[0] == 1 for shape in shapes.values())
+
+        def answer(features: Mapping[str, np.ndarray]) -> np.ndarray:
+            given = {name: _padded(features[name], shape) for name, shape in shapes.items()}
+            size = 1 if one_by_one else len(next(iter(given.values())))
+            found = []
+            with _quiet():
+                for start in range(0, len(next(iter(given.values()))), size):
+                    batch = {name: value[start : start + size] for name, value in given.items()}
+                    found.append(mean_among(runner(**batch)))
+            means = np.concatenate(found)
+            # Positions that are padding here alone.
+            lengths = [v.shape[1] for v in features.values() if v.ndim == 2]
+            return means[:, : lengths[0]] if means.ndim == 3 and lengths else means
+
+        return answer
+
+
+def _padded(values: np.ndarray, shape: Any) -> np.ndarray:
+    sizes = zip(values.shape[1:], shape[1:], strict=True)
+    missing = [(0, max(0, size - own)) for own, size in sizes]
+    return np.pad(values, [(0, 0), *missing])
+
+
+def _length(student: keras.Model, description: Description) -> int | None:
+    """The length of all open dimensions; `None` if there are none."""
+    inputs, _, _ = checked_ends(student, description.output)
+    is_open = [name for name, tensor in inputs.items() if None in tensor.shape[1:]]
+    if not is_open or description.front_end is not None and not _reads_texts(description):
+        return None
+    length = description.length or getattr(description.front_end, "max_length", None)
+    if length is None:
+        raise ValueError(
+            f"Expected a length for format 'litert', which has no open ones, received a student "
+            f"whose {', '.join(is_open)} may be of any; give one, such as length=128."
+        )
+    return int(length)
+
+
+def _reads_texts(description: Description) -> bool:
+    return hasattr(description.front_end, "max_length")
+
+
+def _converted(student: keras.Model, description: Description) -> bytes:
+    import tensorflow as tf
+
+    answer, specs = graph_of(student, description)
+    length = _length(student, description)
+    problem = ""
+    # Lists of tensors, of which recurrent networks are made, have a fixed batch there.
+    for batch in (None, 1):
+        fixed = {
+            name: tf.TensorSpec((batch, *(n or length for n in s.shape[1:])), s.dtype, name)
+            for name, s in specs.items()
+        }
+        archive = keras.export.ExportArchive()
+        archive.add_endpoint(_SIGNATURE, answer, [fixed])
+        with tempfile.TemporaryDirectory() as scratch, _quiet():
+            archive.write_out(scratch, verbose=False)
+            converter = tf.lite.TFLiteConverter.from_saved_model(
+                scratch, signature_keys=[_SIGNATURE]
+            )
+            try:
+                return converter.convert()
+            except Exception as error:  # whatever the converter raises, of any class
+                problem = problem or str(error)
+    raise ValueError(
+        f"Expected a student whose layers LiteRT can hold by its own operations, received "
+        f"{student.name!r} ({_shown(problem)}); export it as onnx or saved_model."
+    )
+
+
+def _shown(problem: str) -> str:
+    lines = [line.strip() for line in problem.splitlines() if "ops:" in line or "error:" in line]
+    return " ".join((lines or problem.splitlines() or [""])[-1].split())[-200:]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Holds back what native code writes to standard error; a failure has a message of its own."""
+    sys.stderr.flush()
+    standard_error = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
