@@ -96,6 +96,8 @@ def _check_directory(folder: Path, with_weights: bool) -> BertSizes:
                 "`model.save_pretrained(directory, safe_serialization=True)` of transformers."
             )
     sizes = _sizes(folder, config)
+    if with_weights and not is_keras_hub:
+        _check_weights(folder, config, sizes)
     [vocabulary, *_] = [folder / name for name in vocabularies if (folder / name).is_file()]
     _check_vocabulary(vocabulary, sizes.embeddings)
     return sizes
@@ -111,6 +113,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         ValueError: If it cannot be read, or is of another family.
     """
     try:
+        if not (folder / "config.json").is_file():  # a device may have no end
+            raise OSError("no file of that name")
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
@@ -159,6 +163,26 @@ def _sizes(folder: Path, config: Mapping[str, Any]) -> BertSizes:
                 f"{str(folder)!r}, received {value!r}; download the preset again."
             )
     return BertSizes(*values)
+
+
+_SHAPE = ("hidden_size", "intermediate_size", "num_hidden_layers")
+_SHAPE_OF_DISTILBERT = ("dim", "hidden_dim", "n_layers")
+
+
+def _check_weights(folder: Path, config: Mapping[str, Any], sizes: BertSizes) -> None:
+    """Refuses a config.json of a larger model than the weights beside it, a byte or more each."""
+    keys = _SHAPE_OF_DISTILBERT if config.get("model_type") == "distilbert" else _SHAPE
+    hidden, inner, layers = (config.get(key) for key in keys)
+    if not all(type(value) is int and value > 0 for value in (hidden, inner, layers)):
+        return  # keras-hub's to know
+    claimed = sizes.embeddings * hidden + layers * (4 * hidden * hidden + 2 * hidden * inner)
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    if claimed > size:
+        raise ValueError(
+            f"Expected the weights of {keys[0]} {hidden}, {keys[1]} {inner} and {keys[2]} {layers} "
+            f"in directory {str(folder)!r}, as its config.json says, received {size:,} bytes of "
+            "them; they are cut, or another checkpoint's: download the preset again."
+        )
 
 
 def _check_vocabulary(path: Path, embeddings: int) -> None:

@@ -206,6 +206,8 @@ def read_json(path: Path) -> dict[str, Any]:
         ValueError: If the file cannot be read or is no JSON object.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("no file")  # a device may have no end
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"Expected a JSON file at {str(path)!r}, received {error}.") from error

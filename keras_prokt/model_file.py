@@ -22,6 +22,12 @@ _UNREADABLE = (
 _CODE = ("__lambda__", "TFSMLayer", "TorchModuleWrapper")
 """Class names in a `config.json` of what Keras would have to run code from elsewhere for."""
 
+LARGEST_JSON = 100_000_000
+"""Bytes that the JSON of a model may have; a packed file can claim any number."""
+
+_MOST_PACKED = 50
+"""How many times smaller weights may be packed; Keras packs none."""
+
 HDF5 = (".h5", ".hdf5")
 """Endings of files in Keras's older format."""
 
@@ -54,10 +60,18 @@ def check_model_file(path: str | Path) -> str:
      give the path of a student.keras in a run folder.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(_refusal(path, "it is no file"))
     if path.suffix in HDF5:
         return _check_hdf5(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("config.json").file_size > LARGEST_JSON:
+                raise ValueError("its config.json is too large")
+            # A model's weights may be in several files.
+            size = sum(member.file_size for member in archive.infolist())
+            if size > _MOST_PACKED * path.stat().st_size + LARGEST_JSON:
+                raise ValueError(f"it claims {size:,} bytes when unpacked")
             damaged = archive.testzip()
             config = archive.read("config.json").decode("utf-8") if damaged is None else ""
         content = json.loads(config) if damaged is None else {}
@@ -74,7 +88,26 @@ def check_model_file(path: str | Path) -> str:
         raise ValueError(_refusal(path, "its name does not end in .keras"))
     if code := set(_class_names(content)) & set(_CODE):
         raise ValueError(code_refusal(path, min(code)))
+    _check_sizes(path, content, size)
     return config
+
+
+_SIZES = (
+    *("units", "filters", "input_dim", "output_dim", "hidden_dim", "intermediate_dim"),
+    *("vocabulary_size", "max_sequence_length", "num_layers", "num_heads", "sequence_length"),
+)
+"""Settings of layers of which each has a row or column of weights, a byte or more, for each."""
+
+
+def _check_sizes(path: Path, content: Any, size: int) -> None:
+    """Refuses a model that claims more than its file can hold, before memory is taken for it."""
+    for name, value in _settings(content):
+        if name in _SIZES and isinstance(value, int) and value > size:
+            raise ValueError(
+                f"Expected a model file ({path.suffix}) with the weights of its layers, received "
+                f"{str(path)!r} of {size:,} bytes that says {name} = {value!r:.40}; restore the "
+                "file from a copy, or train again."
+            )
 
 
 def _check_hdf5(path: Path) -> str:
@@ -92,6 +125,7 @@ def _check_hdf5(path: Path) -> str:
         ) from error
     if code := set(_class_names(content)) & set(_CODE_OF_HDF5):
         raise ValueError(code_refusal(path, min(code)))
+    _check_sizes(path, content, path.stat().st_size)
     return config
 
 
@@ -122,12 +156,18 @@ def _one_line(error: Exception) -> str:
 
 def _class_names(content: Any) -> Iterator[str]:
     """All values of the key `class_name`, at any depth."""
+    for key, value in _settings(content):
+        if key == "class_name" and isinstance(value, str):
+            yield value
+
+
+def _settings(content: Any) -> Iterator[tuple[str, Any]]:
+    """All keys with their values, at any depth."""
     left = [content]
     while left:
         value = left.pop()
         if isinstance(value, dict):
-            if isinstance(name := value.get("class_name"), str):
-                yield name
+            yield from value.items()
             left += value.values()
         elif isinstance(value, list):
             left += value

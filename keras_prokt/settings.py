@@ -189,6 +189,8 @@ class Setting:
             and (self.at_most is None or value <= self.at_most)
             and (self.below is None or computed < self.below)
         )
+        if self.kind is int and self.at_most is None and value > _LARGEST:
+            raise SettingError(f"Expected {shown} of at most {_LARGEST}, received {value!r:.40}.")
         if not is_in_range:
             advice = f"; {self.advice}" if self.advice else ""
             if math.isfinite(value) and computed in (self.above, self.below) and computed != value:
@@ -233,6 +235,10 @@ class Setting:
         if self.kind is tuple:
             return (text,)
         return self.checked(name, text, key)
+
+
+_LARGEST = 2**31 - 1
+"""Of whole numbers that have no other bound; backends count with no larger ones."""
 
 
 def _shown(bound: float) -> str:

@@ -140,3 +140,24 @@ def test_a_vocabulary_may_be_a_little_smaller_than_the_embeddings(hugging_face):
 def test_a_vocabulary_that_is_not_utf8(hugging_face):
     (hugging_face / "vocab.txt").write_bytes(b"[PAD]\n\xe9\n")
     assert "Expected a readable BERT vocabulary at" in refusal(hugging_face)
+
+
+@pytest.mark.parametrize("name", ["hidden_size", "intermediate_size", "num_hidden_layers"])
+def test_a_config_that_claims_more_than_the_weights_is_refused(name, hugging_face):
+    shape = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1}
+    write(hugging_face, **shape)
+    assert "download the preset again" in refusal(hugging_face)
+    (hugging_face / "model.safetensors").write_bytes(bytes(6000))
+    assert check_preset(str(hugging_face), with_weights=True)
+    write(hugging_face, **shape | {name: 10**9})
+    assert f"Expected the weights of hidden_size {10**9 if name == 'hidden_size' else 8}" in (
+        refusal(hugging_face)
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device without an end")
+@pytest.mark.parametrize("name", ["config.json", "vocab.txt", "model.safetensors"])
+def test_a_device_is_no_file_of_a_checkpoint(name, hugging_face):
+    (hugging_face / name).unlink()
+    (hugging_face / name).symlink_to("/dev/zero")
+    assert name in refusal(hugging_face)

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from keras_prokt.arguments import checked_path
 from keras_prokt.cli.backend import choose_backend, use_backend_of
 from keras_prokt.cli.completion import RunPath
 from keras_prokt.cli.problems import echo, problems_in_one_line, stopping
@@ -71,6 +72,8 @@ def run(
     with problems_in_one_line():
         stop = Stop(seconds(stop_after))
         spec = spec_of_options(given, like)
+        if out is not None:
+            checked_path("--out", out)
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), spec.app, spec.method)
         folder.check_free(overwrite)
         if save_teacher:

@@ -167,6 +167,8 @@ def read_teacher_outputs(
 
 def _form_of_archive(path: str) -> str:
     try:
+        if not Path(path).is_file():  # a device may have no end
+            raise FileNotFoundError("no file of that name")
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
     except (OSError, zipfile.BadZipFile) as error:

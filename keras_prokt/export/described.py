@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from keras_prokt.export.base import Description
 from keras_prokt.files import replacing
 from keras_prokt.front_ends import FrontEnd, from_json
+from keras_prokt.model_file import LARGEST_JSON
 
 NAME = "keras_prokt.json"
 """The file, or member of an archive, that holds it."""
@@ -73,6 +74,8 @@ def described(path: Path) -> Described:
         else:
             with zipfile.ZipFile(path) as archive:
                 is_there = NAME in archive.namelist()
+                if is_there and archive.getinfo(NAME).file_size > LARGEST_JSON:
+                    raise ValueError("it is too large")
                 text = archive.read(NAME).decode("utf-8") if is_there else None
         return Described() if text is None else _of_json(json.loads(text))
     except (OSError, zipfile.BadZipFile, ValueError, TypeError, KeyError) as error:

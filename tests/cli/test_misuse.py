@@ -55,6 +55,7 @@ def elsewhere(tmp_path, monkeypatch):
         (["--method", "prokt", "--teacher-init", "nowhere.keras"], "Expected a model file"),
         (["--student-learning-rate", "0"], "--student-learning-rate above 0"),
         (["--seed", "-1"], "--seed in [0, 4294967295], received -1"),
+        (["--out", ""], "Expected --out to be a path, received ''"),
         (["--backend", "tensorflw"], "Expected a backend among"),
         (["--data-dir", "/nowhere"], "no --data-dir for app 'digits'"),
         (["--dataset", "x.csv"], "no --dataset with app 'digits'"),

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import h5py
 import keras
@@ -241,3 +242,58 @@ def test_a_model_file_is_checked_without_keras(saved):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "{", result.stderr
+
+
+def edited(saved, was, is_now):
+    """The same file with another word in its configuration, and a checksum that fits."""
+    path = saved.with_name("edited.keras")
+    with zipfile.ZipFile(saved) as before, zipfile.ZipFile(path, "w") as after:
+        for name in before.namelist():
+            content = before.read(name)
+            if name == "config.json":
+                assert was in content.decode()
+                content = content.decode().replace(was, is_now).encode()
+            after.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize("units", ["1000000000", f"1{'0' * 300}"])
+def test_a_model_that_claims_more_than_its_file_holds_takes_no_memory(units, saved):
+    path = edited(saved, '"units": 2', f'"units": {units}')
+    with pytest.raises(ValueError, match="Expected a model file .* bytes that says units = 1000"):
+        check_model_file(path)
+
+
+def test_a_module_that_a_model_names_is_not_imported(saved):
+    path = edited(saved, '"module": "keras.layers"', '"module": "antigravity"')
+    with pytest.raises(ValueError, match="Expected a model file .* whose layers are known"):
+        load_student(path)
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device without an end")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_device_is_no_model_file(suffix, tmp_path):
+    (tmp_path / f"endless{suffix}").symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="it is no file"):
+        check_model_file(tmp_path / f"endless{suffix}")
+
+
+def test_members_are_written_nowhere(saved, tmp_path):
+    with zipfile.ZipFile(saved, "a") as archive:
+        archive.writestr("../../written.txt", "x")
+    before = sorted(tmp_path.parent.rglob("written.txt"))
+    with pytest.warns(UserWarning, match="Skipping invalid path"):
+        load_student(saved)
+    assert sorted(tmp_path.parent.rglob("written.txt")) == before == []
+
+
+def test_a_file_that_unpacks_to_gigabytes_is_refused_at_once(saved):
+    with (
+        zipfile.ZipFile(saved, "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("bomb", "w") as member,
+    ):
+        for _ in range(110):
+            member.write(bytes(1_000_000))
+    with pytest.raises(ValueError, match="it claims 110,.* bytes when unpacked"):
+        check_model_file(saved)
