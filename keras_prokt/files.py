@@ -184,6 +184,13 @@ def _flush_tree(folder: Path) -> None:
             flush(path)
 
 
+def size_on_disk(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+
+
 def digest_of_file(path: str | Path) -> str:
     """SHA-256 of a file."""
     with open(path, "rb") as file:

@@ -288,6 +288,18 @@ class Backend:
         """
         return None
 
+    def count_multiply_adds(self, model: keras.Model, inputs: Any) -> int | None:
+        """Multiply-adds of a forward in inference mode: of matrix products and convolutions alone.
+
+        Args:
+            model: A built model.
+            inputs: Arrays.
+
+        Returns:
+            The number; `None` if it cannot be counted.
+        """
+        return None
+
     def accelerators(self) -> list[str]:
         """Name and model of each accelerator."""
         return []

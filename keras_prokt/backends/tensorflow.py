@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow.python.framework import config as tensorflow_config
 
 from keras_prokt.backends.base import Backend, LossFunction, Recording, Variables
+from keras_prokt.backends.tensorflow_graph import multiply_adds
 from keras_prokt.typing import Tensor
 
 _KERNELS = "keras_prokt.backends.tensorflow_kernels"
@@ -96,6 +97,9 @@ class TensorFlowBackend(Backend):
         finally:
             logger.setLevel(level)
         return int(profile.total_float_ops) or None
+
+    def count_multiply_adds(self, model: keras.Model, inputs: Any) -> int | None:
+        return multiply_adds(model, inputs)
 
     def accelerators(self) -> list[str]:
         found = []

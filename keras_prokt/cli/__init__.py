@@ -11,7 +11,7 @@ from keras_prokt.cli.many_runs import compare, search
 from keras_prokt.cli.preparation import prepare
 from keras_prokt.cli.problems import SuggestingGroup
 from keras_prokt.cli.recording import record
-from keras_prokt.cli.reports import report
+from keras_prokt.cli.reports import benchmark, report
 from keras_prokt.cli.reproduction import reproduce
 from keras_prokt.cli.single_runs import resume, run
 from keras_prokt.cli.tables import apps, methods
@@ -33,6 +33,7 @@ def main() -> None:
 
 for command in (
     apps,
+    benchmark,
     compare,
     evaluate,
     export,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from keras_prokt.runs.recording import Recorded, record
     from keras_prokt.runs.setting_search import Range, search
     from keras_prokt.runs.spec import RunSpec
+    from keras_prokt.runs.speed import benchmark
     from keras_prokt.runs.suspect_labels import suspects
     from keras_prokt.runs.training_run import resume, run
 
@@ -31,6 +32,7 @@ _HOME = {
     "Range": ".setting_search",
     "Recorded": ".recording",
     "RunSpec": ".spec",
+    "benchmark": ".speed",
     "compare": ".method_comparison",
     "import_code": "keras_prokt.named_code",
     "predict": ".prediction",
@@ -46,6 +48,7 @@ __all__ = [
     "Range",
     "Recorded",
     "RunSpec",
+    "benchmark",
     "compare",
     "import_code",
     "predict",

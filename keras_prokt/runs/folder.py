@@ -43,6 +43,11 @@ EXPORTS = tuple(
 )
 """All that exports write into it; they can be written again."""
 
+BENCHMARK = "benchmark.json"
+"""What `benchmark` has measured of a run; its picture is `BENCHMARK_FIGURE`."""
+
+BENCHMARK_FIGURE = "benchmark.png"
+
 WRITTEN_BY_RUNS = (
     "run.json",
     "front_end.json",
@@ -56,6 +61,8 @@ WRITTEN_BY_RUNS = (
     "teacher.keras",
     "teacher_front_end.json",
     *EXPORTS,
+    BENCHMARK,
+    BENCHMARK_FIGURE,
     ".lock",
 )
 """All that a run writes into its folder; whatever else lies there is the user's."""

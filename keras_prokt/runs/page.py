@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_prokt.files import read_record, size_on_disk
 from keras_prokt.results.class_figures import draw_calibration, draw_confusion
 from keras_prokt.results.class_tables import (
     ClassReport,
@@ -35,6 +36,7 @@ from keras_prokt.results.page import (
     write_page,
 )
 from keras_prokt.results.search import plot_search, search_grid, search_lines
+from keras_prokt.results.speed import draw_speed, latency_grid, size_grid, speed_notes
 from keras_prokt.results.tables import (
     Grid,
     no_better_than_constant,
@@ -43,7 +45,7 @@ from keras_prokt.results.tables import (
     scores_grid,
     shown_value,
 )
-from keras_prokt.runs.folder import EXPORTS, RunFolder
+from keras_prokt.runs.folder import BENCHMARK, EXPORTS, RunFolder
 from keras_prokt.runs.method_comparison import compare_folders, known_baselines, titled_runs
 from keras_prokt.runs.protocol import Row
 from keras_prokt.runs.reproduction import result_of
@@ -185,14 +187,20 @@ def _sizes(folder: RunFolder, record: Mapping[str, Any]) -> list[Block]:
         is_model = path.suffix == ".keras" or "saved_model" in path.name or path.name in EXPORTS
         if is_model and not path.name.startswith("."):
             rows.append([path.name, f"{size_on_disk(path):,}"])
-    return [Table(Grid(["file", "bytes on disk"], rows), "Models on disk")] if rows else []
-
-
-def size_on_disk(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
-    if path.is_file():
-        return path.stat().st_size
-    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+    if not (folder.path / BENCHMARK).is_file():
+        grid = Grid(["file", "bytes on disk"], rows)
+        return [Table(grid, "Models on disk")] if rows else []
+    found = read_record(folder.path / BENCHMARK)
+    blocks: list[Block] = [Table(size_grid(found), "Sizes", speed_notes(found))]
+    if found["metric"] is not None:
+        points = "; ".join(
+            f"{one['model']}, {one['form']}: {1e3 * one['latency']['1']['1']['p50']:.2f} ms"
+            for one in found["models"]
+        )
+        caption = f"{found['part'].capitalize()} {found['metric']} by latency."
+        blocks.append(drawn(draw_speed, caption, f"{caption} {points}.", found, ...))
+    heading = "Latency of each model, by threads and batch size"
+    return [*blocks, Folded(heading, [Table(latency_grid(found), heading)])]
 
 
 def _of_classes(classes: ClassReport) -> list[Block]:
