@@ -50,6 +50,7 @@ _OTHERS = {
         ),
         *(
             "class_order",
+            "latency",
             "max_loss",
             "part_size",
             "save_teacher",

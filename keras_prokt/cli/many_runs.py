@@ -1,5 +1,6 @@
 """The commands `search` and `compare`; imports no Keras."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,12 @@ from keras_prokt.settings import SettingError, argument
     "--trials", type=click.IntRange(1), help="Configurations of a search over ranges. [default: 20]"
 )
 @click.option(
+    "--latency",
+    metavar="5ms",
+    help="With several --student: those that take longer for one example, measured here on one "
+    "thread before anything is trained, are left out.",
+)
+@click.option(
     "--out",
     help="The folder; that of the same search goes on, with more values and seeds too. [default: "
     "searches/APP-METHOD-N]",
@@ -57,6 +64,7 @@ from keras_prokt.settings import SettingError, argument
 def search(
     seeds: str,
     trials: int | None,
+    latency: str | None,
     out: str | None,
     jobs: int,
     threads: int | None,
@@ -75,6 +83,7 @@ def search(
       keras-prokt search --lambda 0,0.2,0.4 --seeds 0-2
       keras-prokt search --method kd --temperature 1,2,4 --label-weight 0,0.5
       keras-prokt search --student-learning-rate 1e-3:1e-1 --lambda 0:0.8 --trials 30 --jobs 2
+      keras-prokt search --app cifar100 --student resnet8x4,wrn-16-2,vgg8 --latency 5ms --lambda 0.3
     """
     with problems_in_one_line():
         stop = Stop(seconds(stop_after))
@@ -93,6 +102,7 @@ def search(
                 folder,
                 seeds=parsed_seeds(seeds),
                 trials=trials,
+                latency=None if latency is None else _latency(latency),
                 jobs=jobs,
                 threads=threads,
                 stop=stop,
@@ -199,6 +209,17 @@ def compare(
         echo(f"picture: {folder / FIGURE}", err=True)
     echo(f"runs: {folder}", err=True)
     exit_with_status(done)
+
+
+def _latency(text: str) -> float:
+    """Seconds of a latency as people type it."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s)", text.strip(), re.ASCII)
+    if match is None:
+        raise UsageProblem(
+            f"Expected --latency such as 5ms, 800us or 0.1s, received {text!r}; give a number and "
+            "a unit."
+        )
+    return float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[match[2]]
 
 
 def _print_comparison_of(

@@ -69,6 +69,8 @@ def search_grid(search: Mapping[str, Any]) -> Grid:
     metric = search["metric"]
     columns = ["setting", *(f"{role} {metric}, {e} epoch" for role, e in EPOCHS.items())]
     columns += ["student, to the chosen", "seeds"]
+    if search.get("latencies"):
+        columns.append("latency, ms")
     return Grid(columns, [_row(one, search) for one in search["configurations"] if one["runs"]])
 
 
@@ -84,7 +86,13 @@ def search_lines(search: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     planned = search["trials"] or len(configurations)
     if done + len(failed) < planned:
         above.append(f"unfinished: {done} of {planned} configurations are completed")
-    below = [f"failed: {one['title']}: {one['failures'][0]}" for one in failed]
+    below = [
+        f"left out: student {student}, {1e3 * seconds:.3g} ms an example, above the "
+        f"{1e3 * search['latency']:g} ms that were allowed"
+        for student, seconds in search.get("latencies", {}).items()
+        if seconds > search["latency"]
+    ]
+    below += [f"failed: {one['title']}: {one['failures'][0]}" for one in failed]
     if search["chosen"] is not None:
         below += _choice(search)
     return above, below
@@ -110,7 +118,13 @@ def _row(one: Mapping[str, Any], search: Mapping[str, Any]) -> list[str]:
         _mean(teachers) if teachers else "–",
         difference,
         ", ".join(str(run["seed"]) for run in one["runs"]),
+        *([f"{1e3 * _latency(one, search):.3g}"] if search.get("latencies") else []),
     ]
+
+
+def _latency(one: Mapping[str, Any], search: Mapping[str, Any]) -> float:
+    """Seconds that the student of a configuration takes for an example."""
+    return search["latencies"][one["values"]["student"]]
 
 
 def _mean(values: Any) -> str:
@@ -153,7 +167,8 @@ def _choice(search: Mapping[str, Any]) -> list[str]:
 def plot_search(search: Mapping[str, Any], png: str | Path) -> None:
     """Draws validation of student and teacher by each setting; of λ, the paper's Figure 3.
 
-    A column a setting; teacher and student have axes of their own. Points are means over the
+    A column a setting and, of students with a budget, one for their latency, in which the teacher
+    stands too; teacher and student have axes of their own. Points are means over the
     seeds, bars 95 % intervals (Student's t); the star is the choice. The student is that of its
     best epoch, the teacher that of the last.
 
@@ -168,15 +183,41 @@ def plot_search(search: Mapping[str, Any], png: str | Path) -> None:
     seeds = ", ".join(map(str, search["seeds"]))
     bars = "" if len(search["seeds"]) == 1 else "; bars: 95 % intervals"
     title = f"{search['app']}, {search['method']}: validation, seeds {_short(seeds)}{bars}"
-    figure = new_figure(1 + 4.5 * len(settings), 0.6 + 2.6 * len(roles), title)
-    grid = figure.subplots(len(roles), len(settings), squeeze=False, sharex="col", sharey="row")
+    has_latency = bool(search.get("latencies"))
+    columns = len(settings) + has_latency
+    figure = new_figure(1 + 4.5 * columns, 0.6 + 2.6 * len(roles), title)
+    grid = figure.subplots(len(roles), columns, squeeze=False, sharex="col", sharey="row")
     for column, (name, scale) in enumerate(settings.items()):
         for row, role in enumerate(roles):
             _draw(grid[row][column], whole, search, name, scale, role)
             if column == 0:
                 grid[row][0].set_ylabel(f"{role}, {search['metric']},\n{EPOCHS[role]} epoch")
         grid[-1][column].set_xlabel({"proximal_weight": "λ (proximal_weight)"}.get(name, name))
+    if has_latency:
+        _draw_latency(grid[0][-1], whole, search)
+        for axes in grid[1:]:
+            axes[-1].set_visible(False)
     save(figure, png)
+
+
+def _draw_latency(axes: Any, whole: Sequence[Mapping[str, Any]], search: Mapping[str, Any]) -> None:
+    """Draws validation of each configuration by the latency of its student, and the teacher."""
+    points = sorted(
+        (1e3 * _latency(one, search), mean_interval([run["student"] for run in one["runs"]]).mean)
+        for one in whole
+    )
+    if points:
+        axes.plot(*zip(*points, strict=True), "o-", color=COLORS["student"], label="student")
+    teachers = [run["teacher"] for one in whole for run in one["runs"]]
+    of_teacher = search["teacher_latency"]
+    if of_teacher is not None and teachers and None not in teachers:
+        mean = mean_interval(teachers).mean
+        axes.plot([1e3 * of_teacher], [mean], "s", color=COLORS["teacher"], label="teacher")
+    axes.axvline(1e3 * search["latency"], color=ink(), linestyle=":", label="allowed")
+    axes.set(xscale="log", xlabel="latency of one example, one thread, ms")
+    axes.tick_params(labelbottom=True)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
 
 
 def _short(text: str) -> str:

@@ -47,6 +47,9 @@ _ABOUT = {
         "seeds": [int],
         "trials": (int, type(None)),
         "configurations": {"*": dict},
+        "latency?": (int, float),
+        "latencies?": {"*": (int, float)},
+        "teacher_latency?": (int, float, type(None)),
     },
 }
 

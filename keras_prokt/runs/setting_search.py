@@ -7,6 +7,7 @@ the run folders at every start. This module imports no Keras.
 import importlib.util
 import itertools
 import math
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from keras_prokt.runs.resolution import absolute_path, model_name
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop
+from keras_prokt.runs.student_latency import measure_latency
 from keras_prokt.settings import Setting, SettingError, argument
 
 DEFAULT_TRIALS = 20
@@ -59,6 +61,7 @@ def search(
     *,
     seeds: Sequence[int] = (0,),
     trials: int | None = None,
+    latency: float | None = None,
     jobs: int = 1,
     threads: int | None = None,
     stop: Stop | None = None,
@@ -84,6 +87,9 @@ def search(
             `search.png`.
         seeds: Seeds of the runs.
         trials: Configurations of a search over ranges; `None` for 20.
+        latency: Seconds that a student may take for one example: the median of a forward on one
+            thread of this machine, measured before anything is trained. Candidates that take longer
+            are left out; `over` has `student`. What was measured stays with the search.
         jobs: Processes at once; with `threads` as in `keras_prokt.runs.executor.execute`. Several
             processes, on this machine or on others, may work on one folder.
         threads: Threads of each.
@@ -114,6 +120,10 @@ def search(
     app = absolute_app(app)
     name_code([app, over, given])
     about = _about(app, method, over, seeds, trials, given)
+    runs = RunList(out, "search")
+    runs.check_free()
+    if latency is not None:
+        about |= _within(about, latency, runs, stream or sys.stderr)
     is_grid = about["trials"] is None
     configurations = _grid(about) if is_grid else []
     if not is_grid:
@@ -123,8 +133,6 @@ def search(
     for values in configurations:
         _spec(about, values, seeds[0]).check_without_keras()
     entries = [_entry(about, values, seed) for seed in seeds for values in configurations]
-    runs = RunList(out, "search")
-    runs.check_free()
     if not runs.exists:
         runs.create(about, entries, measures_test=False)
     _extend(runs, about)
@@ -175,12 +183,13 @@ def read_search(runs: RunList) -> dict[str, Any]:
 
     Returns:
         `app`, `method`, `settings` (name -> "linear", "log" or "names"), `seeds`, `trials`,
-        `metric`, `mode` ("max" or "min": which of its values are better), `shared` (settings that
-        all runs have in common), `configurations` (`title`, `values`, `is_whole`, `failures`: why
-        runs failed or cannot be read, and `runs`: `seed`, `folder`, `student` and `teacher` on
-        validation, `test` of the student or `None`), and `chosen`: the title of the best whole
-        configuration, or `None`; and `unreadable`: why runs cannot be read, with any of which
-        nothing is chosen.
+        `latency`, `latencies` (student -> seconds, also of those that were left out) and
+        `teacher_latency` where there is a budget, else `None` and empty, `metric`, `mode` ("max" or
+        "min": which of its values are better), `shared` (settings that all runs have in common),
+        `configurations` (`title`, `values`, `is_whole`, `failures`: why runs failed or cannot be
+        read, and `runs`: `seed`, `folder`, `student` and `teacher` on validation, `test` of the
+        student or `None`), and `chosen`: the title of the best whole configuration, or `None`; and
+        `unreadable`: why runs cannot be read, with any of which nothing is chosen.
     """
     record = runs.read()
     about = _checked_about(runs, record)
@@ -220,6 +229,9 @@ def read_search(runs: RunList) -> dict[str, Any]:
         "settings": {name: _scale(name, values) for name, values in about["over"].items()},
         "seeds": about["seeds"],
         "trials": about["trials"],
+        "latency": about.get("latency"),
+        "latencies": about.get("latencies", {}),
+        "teacher_latency": about.get("teacher_latency"),
         "metric": metric,
         "mode": mode,
         "shared": _shared(record["runs"]),
@@ -331,6 +343,50 @@ def _about(
         "seeds": seeds,
         "trials": (trials or DEFAULT_TRIALS) if has_range else None,
         "configurations": {},
+    }
+
+
+def _within(
+    about: Mapping[str, Any], latency: float, runs: RunList, stream: TextIO
+) -> dict[str, Any]:
+    """What changes of a search whose students have to be quick, with what was measured.
+
+    What the search in the folder has measured is not measured again.
+
+    Raises:
+        SettingError: If it is no search over students, or none is quick enough.
+    """
+    if not isinstance(about["over"].get("student"), list) or about["trials"] is not None:
+        raise SettingError(
+            f"Expected several values of {argument('student')} and no ranges with "
+            f"{argument('latency')}, received {', '.join(about['over'])}; name the candidates."
+        )
+    if not 0 < latency < math.inf:
+        raise SettingError(f"Expected {argument('latency')} above 0, received {latency}.")
+    there = runs.read()["about"] if runs.exists else {}
+    latencies = dict(there.get("latencies", {}))
+    of_teacher = there.get("teacher_latency")
+    others = {k: _first(v) for k, v in about["over"].items() if k != "student"}
+    for student in about["over"]["student"]:
+        if student not in latencies:
+            spec = _spec(about, {**others, "student": student}, about["seeds"][0])
+            spec.check_without_keras()
+            measured = measure_latency(spec)
+            latencies[student] = measured["student"]
+            of_teacher = of_teacher or measured.get("teacher")
+            print(f"{student}: {1e3 * measured['student']:.3g} ms an example", file=stream)
+    quick = [one for one in about["over"]["student"] if latencies[one] <= latency]
+    if not quick:
+        found = ", ".join(f"{one} {1e3 * s:.3g} ms" for one, s in latencies.items())
+        raise SettingError(
+            f"Expected a student within {argument('latency')} {1e3 * latency:g} ms, received "
+            f"{found}; name smaller ones."
+        )
+    return {
+        "over": {**about["over"], "student": quick},
+        "latency": latency,
+        "latencies": latencies,
+        "teacher_latency": of_teacher,
     }
 
 
@@ -476,8 +532,10 @@ def _extend(runs: RunList, about: Mapping[str, Any]) -> None:
     """Adds values, seeds and trials to a search that is there, and refuses another search."""
     with runs.changing() as record:
         there = _checked_about(runs, record)
-        own = (about["app"], about["method"], about["given"], list(about["over"]))
-        other = (there["app"], there["method"], there["given"], list(there["over"]))
+        own, other = (
+            (one["app"], one["method"], one["given"], list(one["over"]), one.get("latency"))
+            for one in (about, there)
+        )
         are_ranges = [isinstance(values, Mapping) for values in about["over"].values()]
         if own != other or are_ranges != [isinstance(v, Mapping) for v in there["over"].values()]:
             raise SettingError(
@@ -490,6 +548,9 @@ def _extend(runs: RunList, about: Mapping[str, Any]) -> None:
             else:
                 known = there["over"][name]
                 there["over"][name] = [*known, *(v for v in values if v not in known)]
+        if "latencies" in about:
+            there["latencies"] = {**about["latencies"], **there["latencies"]}
+            there["teacher_latency"] = there["teacher_latency"] or about["teacher_latency"]
         there["seeds"] = [*there["seeds"], *(s for s in about["seeds"] if s not in there["seeds"])]
         there["configurations"] |= about["configurations"]
         if about["trials"] is not None:

@@ -158,14 +158,14 @@ def _targets_of_run(
 
     def add(role: str, model: keras.Model, path: Path, **of_target: Any) -> None:
         front_end = task.front_end if role == "student" else task.teacher_front_end
-        inputs = _named_inputs(examples.batch(rows)[0], role, front_end)
+        inputs = named_inputs(examples.batch(rows)[0], role, front_end)
         files = {name: scratch / f"{role}-{name}.npz" for name in ("inputs", "examples")}
         np.savez(files["inputs"], **inputs)
         tested = None
         if of_target.get("is_trained", True) and not held_out.labels_per_position:
             tested = files["examples"]
             batches = [held_out.batch(one)[0] for one in _in_batches(held_out.num_examples)]
-            named = [_named_inputs(one, role, front_end) for one in batches]
+            named = [named_inputs(one, role, front_end) for one in batches]
             np.savez(
                 tested, **{f"{n}/{k}": v for n, one in enumerate(named) for k, v in one.items()}
             )
@@ -207,7 +207,7 @@ def _in_batches(count: int) -> list[np.ndarray]:
     return np.split(np.arange(count), range(max(BATCHES), count, max(BATCHES)))
 
 
-def _named_inputs(x: Any, role: str, front_end: FrontEnd | None) -> dict[str, np.ndarray]:
+def named_inputs(x: Any, role: str, front_end: FrontEnd | None) -> dict[str, np.ndarray]:
     """What a model reads, by name, and raw images beside it."""
     values = inputs_of(x, role)
     if isinstance(values, Mapping):

@@ -224,3 +224,20 @@ def test_a_search_is_shown_without_keras():
         "import keras_prokt.results.search; assert 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_budget_adds_the_curve_of_latency_with_the_teacher(found, tmp_path):
+    from matplotlib.figure import Figure
+
+    found["settings"] = {"student": "names"}
+    for number, one in enumerate(found["configurations"]):
+        one["values"] = {"student": f"s{number}"}
+    found |= {"latency": 0.01, "latencies": {"s0": 0.004, "s1": 0.002, "s2": 0.008, "s3": 0.05}}
+    found["teacher_latency"] = 0.1
+    shown, savefig = [], Figure.savefig
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda f, *a, **k: (shown.append(f), savefig(f, *a, **k)))
+        plot_search(found, tmp_path / "search.png")
+    curve, teacher, allowed = shown[0].axes[1].lines
+    assert curve.get_xdata().tolist() == [2.0, 4.0, 8.0]
+    assert teacher.get_xdata() == [100.0] and allowed.get_xdata()[0] == 10.0

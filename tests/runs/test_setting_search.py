@@ -18,6 +18,7 @@ from keras_prokt.runs.run_list import RunList
 from keras_prokt.runs.setting_search import Range, go_on, read_search, search
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
+from keras_prokt.runs.student_latency import measure_latency
 from keras_prokt.runs.worker import record_failure
 from keras_prokt.settings import SettingError, argument
 
@@ -522,3 +523,55 @@ class TestRanges:
     def test_processes_side_by_side_get_different_trials(self, pretended, tmp_path):
         found, done, _ = carry_out(tmp_path / "s", self.OVER, trials=6, jobs=3)
         assert len(done.completed) == 6 == len({one["title"] for one in found["configurations"]})
+
+
+def test_students_that_are_too_slow_are_left_out_and_none_is_measured_twice(
+    pretended, tmp_path, monkeypatch
+):
+    seconds = {"cnn-small": 0.001, "cnn-medium": 0.004, "cnn-large": 0.02}
+    measured = []
+
+    def pretend(spec):
+        measured.append(spec.student)
+        return {"student": seconds[spec.student], "teacher": 0.03}
+
+    monkeypatch.setattr(module, "measure_latency", pretend)
+    out, over = tmp_path / "s", {"student": ["cnn-small", "cnn-large"]}
+    found, _, printed = carry_out(out, over, latency=0.005)
+    assert measured == ["cnn-small", "cnn-large"] and "cnn-large: 20 ms an example" in printed
+    assert [one["values"]["student"] for one in found["configurations"]] == ["cnn-small"]
+    assert (found["latency"], found["teacher_latency"]) == (0.005, 0.03)
+    table = search_table(found)
+    assert "left out: student cnn-large, 20 ms an example, above the 5 ms" in table
+    assert table.splitlines()[3].split()[-2:] == ["latency,", "ms"]
+    more = {"student": ["cnn-small", "cnn-large", "cnn-medium"]}
+    found, _, _ = carry_out(out, more, latency=0.005)
+    assert measured == ["cnn-small", "cnn-large", "cnn-medium"]
+    assert found["latencies"] == seconds and len(found["configurations"]) == 2
+    with pytest.raises(ValueError, match="that of the same search"):
+        carry_out(out, over, latency=0.006)
+
+
+@pytest.mark.parametrize(
+    ("over", "latency", "message"),
+    [
+        (OVER, 0.005, "Expected several values of student and no ranges"),
+        (
+            {"student": ["cnn-small", "cnn-large"]},
+            1e-9,
+            "Expected a student within latency 1e-06 ms",
+        ),
+        ({"student": ["cnn-small", "cnn-large"]}, 0.0, "above 0"),
+    ],
+)
+def test_a_budget_that_means_nothing_is_refused(over, latency, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "measure_latency", lambda spec: {"student": 0.001})
+    with pytest.raises(ValueError) as refused:
+        carry_out(tmp_path / "s", over, latency=latency)
+    assert message in str(refused.value) and not (tmp_path / "s").exists()
+
+
+@pytest.mark.process
+def test_the_models_of_a_run_are_timed_before_they_are_trained():
+    found = measure_latency(RunSpec.resolve("digits", "prokt"))
+    assert found.keys() == {"student", "teacher"} and min(found.values()) > 0
