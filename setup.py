@@ -100,6 +100,7 @@ setup(
         "dev": [
             "pytest>=8",
             "pytest-xdist",
+            "hypothesis",
             "cleanlab",
             "ruff",
             "mypy",
