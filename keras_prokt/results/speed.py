@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_prokt.pictures import COLORS, ink, literal, new_figure, save
+from keras_prokt.pictures import COLORS, PAGE_WIDTH, ink, literal, new_figure, save
 from keras_prokt.results.tables import Grid
 
 _NONE = "–"
@@ -90,7 +90,7 @@ def draw_speed(found: Mapping[str, Any], png: str | Path) -> None:
         found: As in `size_grid`, with a metric.
         png: Image to write.
     """
-    figure = new_figure(6, 4, f"{found['part']} {found['metric']} by latency")
+    figure = new_figure(PAGE_WIDTH, 4, f"{found['part']} {found['metric']} by latency")
     axes = figure.subplots()
     for number, one in enumerate(found["models"]):
         if one["value"] is None:

@@ -559,7 +559,7 @@ def test_students_that_are_too_slow_are_left_out_and_none_is_measured_twice(
         (
             {"student": ["cnn-small", "cnn-large"]},
             1e-9,
-            "Expected a student within latency 1e-06 ms",
+            "Expected a student within latency 1e-06",
         ),
         ({"student": ["cnn-small", "cnn-large"]}, 0.0, "above 0"),
     ],

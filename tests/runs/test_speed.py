@@ -1,6 +1,9 @@
 """`keras-prokt benchmark`: what it measures and how it says so; never how long anything took."""
 
 import json
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -79,6 +82,17 @@ def test_a_form_is_timed_and_answers_in_its_own_runtime(form, job):
         answers = speed._logits(dict(file), "classes")
     shift = (answers - logits).mean(axis=-1, keepdims=True)  # the softmax does not keep it
     np.testing.assert_allclose(answers - shift, logits, atol=1e-4)
+
+
+@pytest.mark.process
+def test_memory_is_that_of_the_process_and_not_of_who_started_it():
+    held = np.ones(400_000_000, "uint8")
+    code = "from keras_prokt.export.runtimes import _peak_bytes; print(_peak_bytes())"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    child = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert 5e6 < int(child.stdout) < 3e8 < held.nbytes
 
 
 @pytest.fixture(scope="module")
