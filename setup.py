@@ -96,6 +96,7 @@ setup(
         "onnx": ["onnxruntime", "onnx", "tf2onnx>=1.17"],  # teachers, and `export --format onnx`
         "search": ["optuna>=4"],  # ranges of numbers in `keras-prokt search`
         "torch": ["torch"],
+        "transformers": ["transformers<5", "torch"],  # `keras-prokt export --format huggingface`
         "test": ["pytest>=8", "pytest-xdist", "cleanlab"],  # what `suspects` is compared with
         "dev": [
             "pytest>=8",

@@ -127,6 +127,16 @@ class Format(abc.ABC):
         """
         return None
 
+    def snippet(self, name: str, inputs: str, description: Description) -> str:
+        """Python that calls what was written, for people; by default none.
+
+        Args:
+            name: The file, or the folder, where the snippet runs.
+            inputs: Python for a dict of arrays, what it is called with by name.
+            description: What `write` received.
+        """
+        return ""
+
 
 @dataclass(frozen=True)
 class FormatCard:

@@ -11,8 +11,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_prokt import outputs
 from keras_prokt.export.base import Description, Format
-from keras_prokt.export.graph import answers_of, checked_ends
+from keras_prokt.export.graph import answers_of, checked_ends, nearest_pictures
 from keras_prokt.front_ends import ImageFrontEnd
 from keras_prokt.outputs import Output
 
@@ -165,6 +166,8 @@ def _answers(kind: Output, means: np.ndarray) -> np.ndarray:
 def _logits(kind: Output, means: np.ndarray) -> np.ndarray:
     if not kind.activations:
         return means
+    # Each position has classes.
+    kind = outputs.get("classes") if kind.example_axes > 1 else kind
     rows = kind.outputs_of_means(means.reshape(-1, means.shape[-1]))
     return np.asarray(rows, "float32").reshape(means.shape)
 
@@ -190,13 +193,6 @@ def _asked(
         return {"image": pictures}, keras.tree.map_structure(lambda _: features, batch)
     arrays = [np.asarray(value) for value in keras.tree.flatten(batch)]
     return dict(zip(names, arrays, strict=True)), batch
-
-
-def nearest_pictures(front_end: ImageFrontEnd, normalised: np.ndarray) -> np.ndarray:
-    """The uint8 pictures that a front end makes a batch of, or the nearest there are."""
-    deviation, mean = (np.asarray(v) for v in (front_end.standard_deviation, front_end.mean))
-    pictures = np.rint((normalised * deviation + mean) * 255.0)
-    return np.clip(pictures, 0, 255).astype("uint8")
 
 
 def random_examples(student: keras.Model, description: Description) -> Examples:

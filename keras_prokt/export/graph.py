@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_prokt import outputs
@@ -149,6 +150,57 @@ def graph_of(
     return answer, specs
 
 
+def example_inputs(student: keras.Model, description: Description, pictures: bool) -> str:
+    """Python for what an exported student is called with, by name: zeros of the right shapes.
+
+    Args:
+        student: The student.
+        description: What is known of it.
+        pictures: Whether it reads uint8 pictures where the front end makes them of those.
+    """
+    front_end = description.front_end
+    if pictures and isinstance(front_end, ImageFrontEnd):
+        shape = (1, *front_end.size, len(front_end.mean))
+        return f'{{"image": np.zeros({shape}, "uint8")}}'
+    inputs, _, _ = checked_ends(student, description.output)
+    arrays = []
+    for name, tensor in inputs.items():
+        shape = (1, *(size or 8 for size in tensor.shape[1:]))
+        make = "np.full" if tensor.dtype == "string" else "np.ones"
+        filled = ', "text", "O"' if tensor.dtype == "string" else f', "{tensor.dtype}"'
+        arrays.append(f'"{name}": {make}({shape}{filled})')
+    return f"{{{', '.join(arrays)}}}"
+
+
+def check_calibration(description: Description) -> None:
+    """Refuses int8 without examples to take ranges of.
+
+    Raises:
+        ValueError: With what to give.
+    """
+    if description.quantize == "int8" and not description.calibration:
+        raise ValueError(
+            "Expected training examples as calibration for quantize 'int8', whose ranges are "
+            "theirs, received none; export a run, give some, or take float16."
+        )
+
+
+def named_batch(student: keras.Model, description: Description, batch: Any) -> dict[str, Any]:
+    """What a graph of `graph_of` reads of a batch that the student is called with, by name."""
+    inputs, _, _ = checked_ends(student, description.output)
+    arrays = [np.asarray(value) for value in keras.tree.flatten(batch)]
+    if isinstance(description.front_end, ImageFrontEnd):
+        return {"image": nearest_pictures(description.front_end, arrays[0])}
+    return dict(zip(inputs, arrays, strict=True))
+
+
+def nearest_pictures(front_end: ImageFrontEnd, normalised: np.ndarray) -> np.ndarray:
+    """The uint8 pictures that a front end makes a batch of, or the nearest there are."""
+    deviation, mean = (np.asarray(v) for v in (front_end.standard_deviation, front_end.mean))
+    pictures = np.rint((normalised * deviation + mean) * 255.0)
+    return np.clip(pictures, 0, 255).astype("uint8")
+
+
 def check_graph(student: keras.Model, path: Path, suffix: str, description: Description) -> None:
     """`Format.check` of a form that is a file with one graph.
 
@@ -162,6 +214,7 @@ def check_graph(student: keras.Model, path: Path, suffix: str, description: Desc
         ValueError: If it cannot be written there.
     """
     check_file_name(path, suffix)
+    check_calibration(description)
     inputs, width, kind = checked_ends(student, description.output)
     if description.front_end is not None:
         description.front_end.check_inputs(inputs)

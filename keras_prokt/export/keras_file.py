@@ -51,6 +51,18 @@ class KerasFile(Format):
         )
         return float(np.max(np.abs(theirs - ours)))
 
+    def snippet(self, name: str, inputs: str, description: Description) -> str:
+        return f"""import numpy as np
+
+import keras_prokt
+
+student = keras_prokt.load_student({name!r})
+inputs = {inputs}
+values = list(inputs.values())
+by_place = values[0] if len(values) == 1 else values
+print(student.predict(inputs if isinstance(student.input, dict) else by_place))
+"""
+
     def open(self, written: Path, description: Description) -> Answer | None:
         model, kind = load_student(written), description.output
         assert kind is not None

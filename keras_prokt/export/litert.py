@@ -4,7 +4,8 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 from keras_prokt.export.base import Answer, Description, Format
 from keras_prokt.export.comparison import Examples, compare, mean_among
 from keras_prokt.export.described import add_description
-from keras_prokt.export.graph import check_graph, checked_ends, graph_of, in_float32
+from keras_prokt.export.graph import check_graph, checked_ends, graph_of, in_float32, named_batch
+from keras_prokt.export.tokenizer_files import write_tokenizer
 from keras_prokt.files import replacing
 
 _SIGNATURE = "serving_default"
@@ -25,6 +27,10 @@ class LiteRT(Format):
 
     The batch is open, and of texts the length is one: `Description.length`, or the longest that
     the front end makes; shorter ones are padded. A recurrent network holds one text at a time.
+
+    float16 halves the weights, which are computed with in float32. int8 quantizes the weights of
+    each channel by itself, and what passes between layers by the ranges of training examples;
+    operations without an int8 form, such as the softmax's ends, stay in float32.
     """
 
     tolerance = 2e-5
@@ -39,6 +45,7 @@ class LiteRT(Format):
         with replacing(path) as temporary:
             temporary.write_bytes(content)
             add_description(temporary, description)
+        write_tokenizer(path.parent, description.front_end)
         return path
 
     def largest_difference(
@@ -47,6 +54,19 @@ class LiteRT(Format):
         found = compare(self, written, student, description, Examples([inputs], "inputs"))
         assert found is not None
         return found.difference
+
+    def snippet(self, name: str, inputs: str, description: Description) -> str:
+        return f"""import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+run = Interpreter(model_path={name!r}).get_signature_runner()
+inputs = {inputs}
+read = run.get_input_details()  # with the one shape of texts
+for key, details in read.items():
+    sizes = zip(details["shape_signature"][1:], inputs[key].shape[1:])
+    inputs[key] = np.pad(inputs[key], [(0, 0), *((0, max(0, n - own)) for n, own in sizes)])
+print(run(**{{key: inputs[key] for key in read}}))
+"""
 
     def open(self, written: Path, description: Description) -> Answer | None:
         from ai_edge_litert.interpreter import Interpreter
@@ -118,8 +138,17 @@ def _converted(student: keras.Model, description: Description) -> bytes:
             converter = tf.lite.TFLiteConverter.from_saved_model(
                 scratch, signature_keys=[_SIGNATURE]
             )
+            if description.quantize is not None:
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if description.quantize == "float16":
+                converter.target_spec.supported_types = [tf.float16]
+            if description.quantize == "int8":
+                batches = [named_batch(student, description, b) for b in description.calibration]
+                converter.representative_dataset = _single_examples(batches, fixed)
             try:
-                return converter.convert()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of TensorFlow about its own interpreter
+                    return converter.convert()
             except Exception as error:  # whatever the converter raises, of any class
                 problem = problem or str(error)
     raise ValueError(
@@ -128,9 +157,25 @@ def _converted(student: keras.Model, description: Description) -> bytes:
     )
 
 
+def _single_examples(
+    batches: Sequence[Mapping[str, np.ndarray]], specs: Mapping[str, Any]
+) -> Callable[[], Iterator[Any]]:
+    """Examples one by one, as the converter asks for them."""
+
+    def examples() -> Iterator[Any]:
+        for batch in batches:
+            padded = {name: _padded(batch[name], spec.shape) for name, spec in specs.items()}
+            for number in range(len(next(iter(padded.values())))):
+                one = {name: values[number : number + 1] for name, values in padded.items()}
+                yield _SIGNATURE, one
+
+    return examples
+
+
 def _shown(problem: str) -> str:
-    lines = [line.strip() for line in problem.splitlines() if "ops:" in line or "error:" in line]
-    return " ".join((lines or problem.splitlines() or [""])[-1].split())[-200:]
+    lines = [line.strip() for line in problem.splitlines() if line.strip()]
+    told = [line for line in lines if "ops:" in line or "error:" in line]
+    return " ".join((told or lines or ["no reason given"])[-1].split())[-200:]
 
 
 @contextlib.contextmanager

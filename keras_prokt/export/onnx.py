@@ -1,8 +1,11 @@
 """The student as an ONNX file, for ONNX Runtime and what else reads it."""
 
+import contextlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ import numpy as np
 from keras_prokt.export.base import Answer, Description, Format
 from keras_prokt.export.comparison import Examples, compare, mean_among
 from keras_prokt.export.described import NAME, as_text
-from keras_prokt.export.graph import check_graph, graph_of, in_float32
+from keras_prokt.export.graph import check_graph, graph_of, in_float32, named_batch
+from keras_prokt.export.tokenizer_files import write_tokenizer
 from keras_prokt.files import replacing
 
 OPSET = 18
@@ -34,11 +38,13 @@ class Onnx(Format):
     def write(self, student: keras.Model, path: Path, description: Description) -> Path:
         import onnx
 
-        model = _converted(in_float32(student), description)
+        student = in_float32(student)
+        model = _quantized(_converted(student, description), student, description)
         entry = model.metadata_props.add()
         entry.key, entry.value = NAME, as_text(description)
         with replacing(path) as temporary:
             onnx.save(model, str(temporary))
+        write_tokenizer(path.parent, description.front_end)
         return path
 
     def largest_difference(
@@ -47,6 +53,18 @@ class Onnx(Format):
         found = compare(self, written, student, description, Examples([inputs], "inputs"))
         assert found is not None
         return found.difference
+
+    def snippet(self, name: str, inputs: str, description: Description) -> str:
+        return f"""import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession({name!r}, providers=["CPUExecutionProvider"])
+inputs = {inputs}
+read = [one.name for one in session.get_inputs()]
+names = [one.name for one in session.get_outputs()]
+answers = session.run(names, {{key: inputs[key] for key in read}})
+print(dict(zip(names, answers)))
+"""
 
     def open(self, written: Path, description: Description) -> Answer | None:
         import onnxruntime
@@ -96,6 +114,59 @@ def _converted(student: keras.Model, description: Description) -> Any:
     for one in model.graph.input:
         one.type.tensor_type.shape.dim[0].dim_param = "batch"
     return model
+
+
+def _quantized(model: Any, student: keras.Model, description: Description) -> Any:
+    """The model itself, or one in fewer bits."""
+    import onnx
+
+    if description.quantize is None:
+        return model
+    if description.quantize == "float16":
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights that are smaller than float16 has
+            return convert_float_to_float16(model, keep_io_types=True)
+    from onnxruntime import quantization
+
+    batches = [named_batch(student, description, batch) for batch in description.calibration]
+    with tempfile.TemporaryDirectory() as scratch, _without_log():
+        plain, prepared, small = (f"{scratch}/{name}.onnx" for name in ("a", "b", "c"))
+        onnx.save(model, plain)
+        quantization.shape_inference.quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared,
+            small,
+            _Reader(batches, {one.name for one in model.graph.input}),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+        )
+        return onnx.load(small)
+
+
+class _Reader:
+    """Gives ONNX Runtime batches to take ranges of."""
+
+    def __init__(self, batches: Sequence[Mapping[str, np.ndarray]], names: set[str]):
+        self._left = iter(batches)
+        self._names = names
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self._left, None)
+        return None if batch is None else {n: v for n, v in batch.items() if n in self._names}
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """Holds back advice that the converter logs to the root logger."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _complementary_error(context: Any, node: Any, name: str, args: Any) -> Any:

@@ -174,6 +174,19 @@ class SavedModel(Format):
         ]
         return max(float(np.max(difference)) for difference in differences)
 
+    def snippet(self, name: str, inputs: str, description: Description) -> str:
+        texts = hasattr(description.front_end, "vocabulary")
+        needed = "import tensorflow_text  # operations of the tokenizer\n" if texts else ""
+        return f"""import numpy as np
+import tensorflow as tf
+{needed}
+model = tf.saved_model.load({name!r})
+print(list(model.signatures))
+inputs = {inputs}
+serve = model.signatures["serving_default"]
+print(serve(**{{key: tf.constant(value) for key, value in inputs.items()}}))
+"""
+
     def open(self, written: Path, description: Description) -> Answer | None:
         import tensorflow as tf
 

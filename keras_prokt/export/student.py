@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,8 @@ from keras_prokt.export.comparison import (
     compare,
     random_examples,
 )
-from keras_prokt.export.graph import move_to_next_version, nearest_that_exists
+from keras_prokt.export.described import EXTRA
+from keras_prokt.export.graph import example_inputs, move_to_next_version, nearest_that_exists
 from keras_prokt.export.process import write_in_process
 from keras_prokt.front_ends import FrontEnd
 from keras_prokt.models.as_logits import InexactLogitsWarning, as_logits_if_seen
@@ -36,6 +37,8 @@ from keras_prokt.settings import SettingError, argument
 
 MAX_LOSS = 0.01
 """Accuracy that a quantized student may lose."""
+
+MODEL_CARD = "model_card.md"
 
 BATCH_SIZE = 64
 
@@ -156,6 +159,7 @@ def export_compared(
     verbose: bool | None = None,
     input_signature: Any = None,
     compares: bool = True,
+    card_text: Callable[[str, Comparison | None], str] | None = None,
 ) -> Exported:
     """`export_student`, with what came out of the comparison.
 
@@ -163,6 +167,8 @@ def export_compared(
         calibration: Batches of inputs.
         examples: What to compare on.
         compares: Whether to compare at all.
+        card_text: Makes what is to stand beside it as `model_card.md`, out of Python that calls it
+            and what came out of the comparison.
     """
     card, path = get(format), checked_path("path", path)
     if isinstance(class_names, np.ndarray):
@@ -206,10 +212,27 @@ def export_compared(
             examples = examples or random_examples(student, description)
             comparison = compare(form, written, student, description, examples)
             _check_close(comparison, form, format, quantize, max_loss)
+        if card_text is not None:
+            shown = "." if written.is_dir() else path.name
+            pictures = form.reads_pictures or card.has_versions
+            inputs = example_inputs(student, description, pictures)
+            folder = _card_folder(card, written)
+            snippet = form.snippet(shown, inputs, description)
+            text = card_text(snippet, comparison)
+            (folder / MODEL_CARD).write_text(text, encoding="utf-8")
         placed = _place(card, written, path, overwrite)
     if verbose:
         print(f"{card.title} of {student.name!r} written to {placed}")
     return Exported(placed, comparison)
+
+
+def _card_folder(card: FormatCard, written: Path) -> Path:
+    """Where the model card goes: beside a file, into a folder, of a SavedModel where it may be."""
+    if not written.is_dir():
+        return written.parent
+    folder = written / EXTRA if card.has_versions else written
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def check_quantization(format: str, quantize: str | None) -> None:
@@ -280,6 +303,8 @@ def _place(card: FormatCard, written: Path, path: Path, overwrite: bool) -> Path
     beside = [one for one in sorted(written.parent.iterdir()) if one != written]
     for one in beside:
         target = path.with_name(one.name)
+        if one.name == MODEL_CARD:
+            continue  # of what is replaced, or of another form
         is_other = target.exists() and target.read_bytes() != one.read_bytes()
         if is_other and not overwrite:
             raise SettingError(

@@ -12,7 +12,7 @@ from keras_prokt.app import Task
 from keras_prokt.data.batches import inputs_of
 from keras_prokt.data.text_table import UNLABELLED
 from keras_prokt.export import DEFAULT, Description, get
-from keras_prokt.export.comparison import Examples, Score
+from keras_prokt.export.comparison import Comparison, Examples, Score
 from keras_prokt.export.student import (
     MAX_LOSS,
     Exported,
@@ -28,6 +28,7 @@ from keras_prokt.results.evaluation import Evaluation, evaluate, metrics_of
 from keras_prokt.results.metrics import mode as mode_of
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.measuring import best_constants, write_predictions
+from keras_prokt.runs.model_card import model_card
 from keras_prokt.runs.progress import say
 from keras_prokt.runs.task import check_same_app, check_same_task, held_out, prepare
 
@@ -181,6 +182,13 @@ def export_run_compared(
             settings["examples"] = validation_examples(data, model, kind)
             if quantize == "int8":
                 settings["calibration"] = _calibration(data, model)
+        title = f"{get(format).title}{f', {quantize}' if quantize else ''}"
+
+        def card_text(snippet: str, comparison: Comparison | None) -> str:
+            found = None if comparison is None else str(comparison)
+            return model_card(folder, model, title, snippet, found)
+
+        settings["card_text"] = card_text
         place = folder.export_of(model, format, quantize) if path is None else Path(path)
         return _write(saved_model(folder, model), place, known, format, settings)
 

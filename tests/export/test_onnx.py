@@ -29,6 +29,9 @@ def test_open_lengths_and_what_it_says_of_itself(tmp_path):
     description = Description(front_end, ["no", "yes"])
     found = compare(Onnx(), path, student, description, Examples(list(texts(5, 9)), "texts"))
     assert found.difference < 1e-6 and found.agreement == 1 and found.count == 4
+    names = {"student.onnx", "vocab.txt", "tokenizer_config.json"}
+    assert {one.name for one in tmp_path.iterdir()} == names
+    assert (tmp_path / "vocab.txt").read_text().splitlines() == PIECES
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     [entry] = model.metadata_props

@@ -1,0 +1,69 @@
+"""Quantized exports: smaller, near enough, and refused where they are not."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_prokt.export import FORMATS, export_student
+from keras_prokt.export.litert import LiteRT
+
+pytestmark = [
+    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="written by TensorFlow"),
+    pytest.mark.skipif(
+        bool(FORMATS["onnx"].missing() or FORMATS["litert"].missing()), reason="needs their extras"
+    ),
+]
+# Answers of an untrained network: many are about as near to one class as to another.
+DRAW = np.random.default_rng(0)
+X = DRAW.normal(size=(96, 16)).astype("float32")
+
+
+def student():
+    inputs = keras.Input((16,), name="features")
+    return keras.Model(inputs, layers.Dense(4)(layers.Dense(128, "relu")(inputs)))
+
+
+def labelled(model):
+    return X, np.argmax(model(X), axis=-1)
+
+
+@pytest.mark.parametrize("quantize", ["float16", "int8"])
+@pytest.mark.parametrize("form", ["onnx", "litert"])
+def test_it_is_smaller(tmp_path, form, quantize):
+    model, name = student(), FORMATS[form].file
+    whole = export_student(model, tmp_path / name, form)
+    small = tmp_path / quantize / name
+    settings = {"quantize": quantize, "validation": labelled(model), "max_loss": 0.3}
+    export_student(model, small, form, calibration=X[:32], **settings)
+    # Weights of two bytes, or of one, beside as much of everything else.
+    weights = 4 * model.count_params()
+    least = 0.4 * weights if quantize == "float16" else 0.5 * weights
+    assert whole.stat().st_size - small.stat().st_size > least - 3000
+
+
+def test_what_loses_too_much_is_refused(tmp_path, monkeypatch):
+    model = student()
+    monkeypatch.setattr(
+        LiteRT, "open", lambda *_: lambda features: np.eye(4, dtype="float32")[[0] * len(X[:64])]
+    )
+    x, y = (values[:64] for values in labelled(model))
+    match = r"loss of accuracy of at most 0.02 \(max_loss\) by float16, received 0\.\d{4} "
+    with pytest.raises(ValueError, match=match):
+        settings = {"quantize": "float16", "validation": (x, y), "max_loss": 0.02}
+        export_student(model, tmp_path / "a.tflite", "litert", **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("form", "quantize", "match"),
+    [
+        ("keras", "int8", "no quantize with format 'keras', received 'int8'.*: onnx, litert"),
+        ("onnx", "int4", "a quantization among .*received 'int4'"),
+        ("litert", "int8", "training examples as calibration for quantize 'int8'.*take float16"),
+    ],
+)
+def test_what_cannot_be_quantized_is_refused(tmp_path, form, quantize, match):
+    with pytest.raises(ValueError, match=match):
+        export_student(student(), tmp_path / FORMATS[form].file, form, quantize=quantize)
+    assert list(tmp_path.iterdir()) == []
