@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_prokt import __version__
 from keras_prokt.app import OptimizerRecipe, get_app
 from keras_prokt.files import read_json, without_checksum
 from keras_prokt.methods import parse_method
 from keras_prokt.named_code import read_code
 from keras_prokt.names import is_showable, showable
 from keras_prokt.runs.optimizers import optimizer_settings
-from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.spec import RunSpec, UnknownSettings
 from keras_prokt.settings import PARTS, OptimizerSettings, settings_of
 
 FORMAT = 2
@@ -115,6 +116,12 @@ def read_run_record(path: Path) -> dict[str, Any]:
         record["spec"] = RunSpec.from_json(record["spec"]).to_json()
         if "failure" in record:
             record["failure"] = showable(record["failure"])
+    except UnknownSettings as error:
+        raise ValueError(
+            f"Expected a {path.name} whose settings keras_prokt {__version__} knows at "
+            f"{str(path)!r}, received {', '.join(map(repr, error.names)):.200}; read it with the "
+            f"version that wrote it{_version_of(record)}."
+        ) from None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"Expected a whole {path.name} at {str(path)!r}, received one that cannot be read "
@@ -125,8 +132,11 @@ def read_run_record(path: Path) -> dict[str, Any]:
 
 def _version_of(record: Mapping[str, Any]) -> str:
     package = record.get("package")
-    version = package.get("version") if isinstance(package, Mapping) else None
-    return f", {version}" if isinstance(version, str) else ""
+    if not isinstance(package, Mapping):
+        return ""
+    said = [package.get("version"), package.get("git")]
+    said = [showable(one) for one in said if isinstance(one, str)]
+    return f", {' of commit '.join(said)}" if said else ""
 
 
 def measured(record: Mapping[str, Any], path: Path, part: str, metric: str) -> float:

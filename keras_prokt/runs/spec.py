@@ -5,7 +5,7 @@ Its settings stand in `keras_prokt.settings` and, where only some methods have t
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
@@ -339,10 +339,14 @@ class RunSpec:
         """The spec of a JSON object; every key must be known.
 
         Raises:
-            ValueError: On unknown or missing keys, and as `resolve`.
+            UnknownSettings: On keys that are not known.
+            ValueError: On missing keys, and as `resolve`.
         """
         read_code(values)
         _check_keys(cls, values)
+        own = values.get("method_settings")
+        if isinstance(own, Mapping) and (unknown := sorted(set(own) - set(method_settings()))):
+            raise UnknownSettings(unknown, method_settings())
         if unnamed := [key for key in ("app", "method") if not isinstance(values.get(key), str)]:
             raise ValueError(f"Expected a whole run spec, received one without {unnamed[0]!r}.")
         parts: dict[str, Any] = dict(values)
@@ -361,12 +365,25 @@ class RunSpec:
             raise ValueError(f"Expected a whole run spec, received one with {error}.") from error
 
 
+class UnknownSettings(ValueError):
+    """Settings that this version does not know.
+
+    Args:
+        names: Of them.
+        known: Those that may stand in their place.
+    """
+
+    def __init__(self, names: Sequence[str], known: Iterable[str]):
+        super().__init__(f"Expected spec keys among {sorted(known)}, received {list(names)}.")
+        self.names = tuple(names)
+
+
 def _check_keys(part: type, values: Any) -> None:
     if not isinstance(values, Mapping):
         raise ValueError(f"Expected a whole run spec, received a {type(values).__name__} in it.")
     known = {f.name for f in fields(part)}
     if unknown := sorted(set(values) - known):
-        raise ValueError(f"Expected spec keys among {sorted(known)}, received {unknown}.")
+        raise UnknownSettings(unknown, known)
 
 
 def _part_from_json(part: type, values: Any) -> Any:

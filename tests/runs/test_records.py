@@ -6,6 +6,8 @@ from pathlib import Path
 
 import keras
 import pytest
+from command_line import keras_prokt
+from pretended_runs import record_of
 
 from keras_prokt.files import read_json, write_record
 from keras_prokt.results.tables import results_table
@@ -143,6 +145,28 @@ def test_another_format(written, version, tmp_path):
     path = sealed(tmp_path, {"format": version, "package": {"version": "9.1"}})
     with pytest.raises(ValueError, match=r"version of keras_prokt that wrote it, 9\.1\.$"):
         read_run_record(path)
+
+
+@pytest.mark.parametrize(
+    "place", [(), ("training",), ("optimizers", "student"), ("method_settings",)], ids="/".join
+)
+def test_settings_of_a_newer_version_are_named_in_one_line(place, tmp_path):
+    spec = RunSpec.resolve("digits", "prokt")
+    record = record_of(spec, package={"version": "0.9.1", "git": "abc1234"})
+    inner = record["spec"]
+    for key in place:
+        inner = inner[key]
+    inner["momentum_of_time"] = 0.5
+    sealed(tmp_path, {"format": FORMAT, **record})
+    for command in ("info", "resume", "evaluate", "export"):
+        result = keras_prokt(command, tmp_path, cwd=tmp_path)
+        assert result.exit_code == 2
+        [said] = result.stderr.splitlines()
+        assert "received 'momentum_of_time'; read it with the version that wrote it" in said
+        assert said.endswith("0.9.1 of commit abc1234.")
+    with pytest.raises(ValueError, match="momentum_of_time") as refused:
+        read_run_record(tmp_path / "run.json")
+    assert refused.value.__suppress_context__
 
 
 def test_no_record_at_all(tmp_path):
