@@ -195,6 +195,16 @@ class Backend:
         """
         return function
 
+    def test_function(self, model: keras.Model, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same for evaluation."""
+        return function
+
+    def predict_function(
+        self, model: keras.Model, function: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """The same for prediction."""
+        return function
+
     def keeping_state(self, model: keras.Model, function: Callable[..., Any]) -> Callable[..., Any]:
         """A train, test or predict function that loses no state where it raises.
 

@@ -74,7 +74,15 @@ class JaxBackend(Backend):
             and jax_steps.is_worthwhile()
         ):
             return jax_steps.many_steps_at_once(model.train_step, model.steps_per_execution)
-        return function
+        return jax_steps.one_by_one(function, model.steps_per_execution, concatenates=False)
+
+    def test_function(self, model: keras.Model, function: Callable[..., Any]) -> Callable[..., Any]:
+        return jax_steps.one_by_one(function, model.steps_per_execution, concatenates=False)
+
+    def predict_function(
+        self, model: keras.Model, function: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        return jax_steps.one_by_one(function, model.steps_per_execution, concatenates=True)
 
     def keeping_state(self, model: keras.Model, function: Callable[..., Any]) -> Callable[..., Any]:
         return jax_steps.keeping_state(function, lambda count: _groups_of_state(model, count))

@@ -1,4 +1,4 @@
-"""Many steps at once on JAX: one dispatch, where Keras loops over them on the host."""
+"""Many steps at once on JAX, and what is left of the state where one of them raises."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import keras
 
 def many_steps_at_once(
     step: Callable[[Any, Any], tuple[Any, Any]], count: int
-) -> Callable[[Any, Iterator[Any]], tuple[Any, Any]]:
+) -> Callable[[list[Any], Iterator[Any]], tuple[Any, Any]]:
     """A train function that sends `count` steps to the device in one dispatch.
 
     `jax.lax.scan` runs over the batches, so the step is compiled once and not `count` times. Fewer
@@ -21,13 +21,14 @@ def many_steps_at_once(
         count: Steps at once.
 
     Returns:
-        `(state, iterator)` -> `(logs of the last step, state)`; ends with the iterator.
+        `(state, iterator)` -> `(logs of the last step, state)`; ends with the iterator. The list
+        `state` always holds what the last step has left.
 
     Example:
 
     ```python
     train_function = many_steps_at_once(distiller.train_step, 8)
-    logs, state = train_function(state, iter(batches))
+    logs, state = train_function(list(state), iter(batches))
     ```
     """
     import jax
@@ -44,19 +45,46 @@ def many_steps_at_once(
     at_once = jax.jit(run, donate_argnums=0)
     alone = jax.jit(step, donate_argnums=0)
 
-    def train_function(state: Any, iterator: Iterator[Any]) -> tuple[Any, Any]:
+    def train_function(state: list[Any], iterator: Iterator[Any]) -> tuple[Any, Any]:
         batches = [next(iterator), *itertools.islice(iterator, count - 1)]
         if len(batches) == count and len({_shapes(data) for data in batches}) == 1:
             return at_once(tuple(state), batches)
         for data in batches:
-            logs, state = alone(tuple(state), data)
-        return logs, state
+            logs, state[:] = alone(tuple(state), data)
+        return logs, tuple(state)
 
     return train_function
 
 
+def one_by_one(
+    function: Callable[[Any, Iterator[Any]], tuple[Any, Any]], count: int, *, concatenates: bool
+) -> Callable[[list[Any], Iterator[Any]], tuple[Any, Any]]:
+    """What Keras made for `count` steps, called for each of them.
+
+    Args:
+        function: `(state, iterator)` -> `(outputs, state)`, of up to `count` batches.
+        count: Steps at once.
+        concatenates: Whether the outputs are those of all steps, and not of the last one.
+
+    Returns:
+        The same, of a list `state` that always holds what the last step has left.
+    """
+    import jax
+
+    def steps(state: list[Any], iterator: Iterator[Any]) -> tuple[Any, Any]:
+        found = []
+        for data in itertools.chain([next(iterator)], itertools.islice(iterator, count - 1)):
+            outputs, state[:] = function(tuple(state), iter([data]))
+            found.append(outputs)
+        if concatenates and len(found) > 1:
+            outputs = jax.tree.map(lambda *parts: jax.numpy.concatenate(parts), *found)
+        return outputs, tuple(state)
+
+    return steps
+
+
 def keeping_state(
-    function: Callable[[Any, Iterator[Any]], Any],
+    function: Callable[[list[Any], Iterator[Any]], Any],
     groups: Callable[[int], list[list[keras.Variable]]],
 ) -> Callable[[Any, Iterator[Any]], Any]:
     """A train, test or predict function that loses no state where it ends with an error.
@@ -66,17 +94,19 @@ def keeping_state(
     without values cannot be used again.
 
     Args:
-        function: `(state, iterator)` -> `(logs, state)`.
+        function: `(state, iterator)` -> `(logs, state)`; what the list `state` holds when it
+            raises is put back.
         groups: Number of groups in the state -> their variables.
     """
 
     def step(state: Any, iterator: Iterator[Any]) -> Any:
+        kept = list(state)
         try:
-            return function(state, iterator)
+            return function(kept, iterator)
         except BaseException:  # also where the user stops a step that is being compiled
-            for variables, values in zip(groups(len(state)), state, strict=True):
+            for variables, values in zip(groups(len(kept)), kept, strict=True):
                 for variable, value in zip(variables, values, strict=True):
-                    if not value.is_deleted():  # the first of several steps has taken it
+                    if not value.is_deleted():  # a step that failed while it ran has taken it
                         variable.assign(value)
             raise
 

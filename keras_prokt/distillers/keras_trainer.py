@@ -164,7 +164,9 @@ class KerasTrainer(keras.Model):
         if force or self._test_functions.get(validates) is None:
             self._renew("test_step")
             super().make_test_function(force=True)
-            self.test_function = backends.current().keeping_state(self, self.test_function)
+            backend = backends.current()
+            test_function = backend.test_function(self, self.test_function)
+            self.test_function = backend.keeping_state(self, test_function)
             self._test_functions[validates] = self.test_function
         self.test_function = self._test_functions[validates]
         return self.test_function
@@ -172,7 +174,9 @@ class KerasTrainer(keras.Model):
     def make_predict_function(self, force: bool = False) -> Any:
         if force or self.predict_function is None:
             super().make_predict_function(force=True)
-            self.predict_function = backends.current().keeping_state(self, self.predict_function)
+            backend = backends.current()
+            predict_function = backend.predict_function(self, self.predict_function)
+            self.predict_function = backend.keeping_state(self, predict_function)
         return self.predict_function
 
     def _renew(self, step: str) -> None:

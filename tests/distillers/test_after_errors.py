@@ -76,6 +76,40 @@ def test_a_distiller_goes_on_after(case):
     assert distiller.predict(X, verbose=0).shape == (32, 3)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="Keras has no steps_per_execution on PyTorch"
+)
+@pytest.mark.parametrize("what", ["fit", "evaluate", "predict"])
+def test_a_later_one_of_several_steps_that_raises_leaves_what_the_first_has_done(what):
+    teacher, student = (
+        keras.Sequential(
+            [keras.Input((4,)), Interrupted(name="interrupted"), layers.Dense(3, name="logits")]
+        )
+        for _ in range(2)
+    )
+    distiller = ProKTDistiller(teacher, student)
+    distiller.compile("sgd", steps_per_execution=2)
+    before = [np.array(weight) for weight in distiller.get_weights()]
+    interrupted = student.get_layer("interrupted")
+
+    def two_batches():
+        yield (X[:16], Y[:16])
+        interrupted.is_stopped = True  # another shape is traced anew
+        yield (X[16:24], Y[16:24])
+
+    with pytest.raises(KeyboardInterrupt):
+        getattr(distiller, what)(two_batches(), verbose=0)
+    interrupted.is_stopped = False
+    weights = [np.array(weight) for weight in distiller.get_weights()]
+    assert all(np.isfinite(weight).all() for weight in weights)
+    if what != "fit":
+        for weight, expected in zip(weights, before, strict=True):
+            np.testing.assert_array_equal(weight, expected)
+    distiller.fit(X, Y, verbose=0)
+    assert np.isfinite(distiller.evaluate(X, Y, verbose=0, return_dict=True)["loss"])
+    assert distiller.predict(X, verbose=0).shape == (32, 3)
+
+
 def test_unbuilt_models_are_built_by_the_data_of_predict():
     distiller = FrozenTeacherDistiller(Subclassed(8), Subclassed(4))
     assert distiller.predict(X, verbose=0).shape == (32, 3)

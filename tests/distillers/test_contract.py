@@ -384,15 +384,15 @@ def test_batches_of_several_shapes_are_sent_one_by_one():
     batches = iter([np.ones(n, "float32") for n in (2, 2, 2, 2, 3, 2, 5)])
     state, logs = (np.float32(0),), []
     for _ in range(3):
-        last, state = train_function(state, batches)
+        last, state = train_function(list(state), batches)
         logs.append(float(last))
     assert logs == [2, 2, 5] and float(state[0]) == 18
     with pytest.raises(StopIteration):
-        train_function(state, batches)
+        train_function(list(state), batches)
 
     # Parts that are not there, such as sample weights.
     train_function = many_steps_at_once(lambda state, data: (data[0].sum(), state), 2)
-    last, _ = train_function(state, iter([(np.ones(2, "float32"), None)] * 2))
+    last, _ = train_function(list(state), iter([(np.ones(2, "float32"), None)] * 2))
     assert float(last) == 2
 
 
