@@ -5,6 +5,7 @@ script does.
 """
 
 import csv
+import functools
 import io
 import json
 import math
@@ -22,6 +23,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from keras_prokt import app
 from keras_prokt.data.batches import Batches
 from keras_prokt.data.columns import Column
 from keras_prokt.data.table import read_table
@@ -57,10 +59,19 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=8,
 )
+WHOLE_SPEC = RunSpec.resolve("digits", "prokt").to_json()
 WORDS = st.text(
     st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=12
 ).filter(str.strip)
 LOGITS = arrays("float32", (3, 4), elements=st.floats(-50, 50, width=32))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _apps_once():
+    """Modules of apps are looked up once, and not for each spec."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "_load_apps", functools.cache(app._load_apps))
+        yield
 
 
 @few
@@ -98,7 +109,7 @@ def test_a_setting_is_taken_or_refused_by_name(name, value):
 @few
 @given(st.sampled_from(["models", "training", "method", "app", "optimizers", "data"]), JSON)
 def test_a_spec_of_any_json_is_read_or_refused(part, value):
-    values = {**RunSpec.resolve("digits", "prokt").to_json(), part: value}
+    values = {**WHOLE_SPEC, part: value}
     try:
         RunSpec.from_json(values)
     except ValueError as error:
