@@ -17,9 +17,32 @@ from marks import Guard, skip_without_data
 from served import Server
 from small_glue import write_bert
 
+LONGEST = (
+    "test_methods_of_digits",
+    "test_tokens",
+    "test_damage",
+    "test_glue_submission",
+    "test_text",
+    "test_glue_pairs",
+    "test_many_runs",
+    "test_trained_part",
+    "test_saved_teacher",
+    "test_objectives",
+    "test_without_tensorflow",
+    "test_stopping",
+)
+"""Files that take the longest; begun first, so that no worker is left with one at the end."""
+
 
 def pytest_configure(config):
     config.pluginmanager.register(Guard(), "guard")
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # it would begin with files of many tests
+
+
+def pytest_collection_modifyitems(items):
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 def pytest_runtest_setup(item):
