@@ -1,8 +1,6 @@
 """Exports a student, in any form and from any backend."""
 
 import math
-import os
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,6 +25,7 @@ from keras_prokt.export.comparison import (
 )
 from keras_prokt.export.described import EXTRA
 from keras_prokt.export.graph import example_inputs, move_to_next_version, nearest_that_exists
+from keras_prokt.export.placing import MODEL_CARD, card_beside, check_free, place
 from keras_prokt.export.process import write_in_process
 from keras_prokt.front_ends import FrontEnd
 from keras_prokt.models.as_logits import InexactLogitsWarning, as_logits_if_seen
@@ -37,8 +36,6 @@ from keras_prokt.settings import SettingError, argument
 
 MAX_LOSS = 0.01
 """Accuracy that a quantized student may lose."""
-
-MODEL_CARD = "model_card.md"
 
 BATCH_SIZE = 64
 
@@ -194,11 +191,8 @@ def export_compared(
     form = card.load()
     form.check(student, path, description)
     check_installed(format)
-    if not (overwrite or card.has_versions) and os.path.lexists(path):
-        raise SettingError(
-            f"Expected a path where nothing is, received {str(path)!r}, which exists; choose "
-            f"another one, or replace it ({argument('overwrite')})."
-        )
+    if not card.has_versions:
+        check_free(path, overwrite=overwrite)
     anchor = nearest_that_exists(path)
     anchor = anchor if anchor.is_dir() else anchor.parent
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=anchor) as scratch:
@@ -216,23 +210,23 @@ def export_compared(
             shown = "." if written.is_dir() else path.name
             pictures = form.reads_pictures or card.has_versions
             inputs = example_inputs(student, description, pictures)
-            folder = _card_folder(card, written)
+            card_file = _card_file(card, written)
             snippet = form.snippet(shown, inputs, description)
             text = card_text(snippet, comparison)
-            (folder / MODEL_CARD).write_text(text, encoding="utf-8")
+            card_file.write_text(text, encoding="utf-8")
         placed = _place(card, written, path, overwrite)
     if verbose:
         print(f"{card.title} of {student.name!r} written to {placed}")
     return Exported(placed, comparison)
 
 
-def _card_folder(card: FormatCard, written: Path) -> Path:
+def _card_file(card: FormatCard, written: Path) -> Path:
     """Where the model card goes: beside a file, into a folder, of a SavedModel where it may be."""
     if not written.is_dir():
-        return written.parent
+        return written.with_name(card_beside(written, card.file))
     folder = written / EXTRA if card.has_versions else written
     folder.mkdir(exist_ok=True)
-    return folder
+    return folder / MODEL_CARD
 
 
 def check_quantization(format: str, quantize: str | None) -> None:
@@ -296,26 +290,10 @@ def _check_close(
 
 
 def _place(card: FormatCard, written: Path, path: Path, overwrite: bool) -> Path:
-    """Moves what was written to where it belongs, in one move."""
+    """Moves what was written to where it belongs."""
     if card.has_versions:
         return move_to_next_version(written, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = [one for one in sorted(written.parent.iterdir()) if one != written]
-    for one in beside:
-        target = path.with_name(one.name)
-        if one.name == MODEL_CARD:
-            continue  # of what is replaced, or of another form
-        is_other = target.exists() and target.read_bytes() != one.read_bytes()
-        if is_other and not overwrite:
-            raise SettingError(
-                f"Expected no other {one.name} beside {path.name!r}, received {str(target)!r}; "
-                f"choose another folder, or replace it ({argument('overwrite')})."
-            )
-    for one in beside:
-        os.replace(one, path.with_name(one.name))
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    os.replace(written, path)
+    place(written, path, overwrite=overwrite)
     return path
 
 
