@@ -53,6 +53,7 @@ _OTHERS = {
             "latency",
             "max_loss",
             "part_size",
+            "quantize",
             "save_teacher",
             "state_size",
             "stop_after",

@@ -345,8 +345,23 @@ def _check_quantization(_: click.Context, __: click.Parameter, name: str | None)
     return name
 
 
+def _export_file(file: str, model: str, format: str, settings: dict[str, Any]) -> None:
+    """Exports a `.keras` file alone."""
+    if model != "student":
+        raise UsageProblem(
+            f"Expected a run folder for its {model}, received {file!r}; give the file of that."
+        )
+    use_backend(get(format).backend)
+    from keras_prokt.runs.exported_file import export_file_compared
+
+    found = export_file_compared(file, format, **settings)
+    if found.comparison is not None:
+        echo(f"keras-prokt: {found.comparison}", err=True)
+    echo(found.path)
+
+
 @click.command()
-@click.argument("run", type=RunPath())
+@click.argument("run", type=RunPath(or_file=True))
 @model_option
 @click.option(
     "--format",
@@ -390,14 +405,21 @@ def export(
     """Write the student of a run, or its teacher, for use elsewhere, into the folder of the run.
 
     It is opened again in its own runtime, and compared with the student on the run's validation
-    data, before it appears. A SavedModel goes to a new version directory.
+    data, before it appears. A SavedModel goes to a new version directory. In place of a run, a
+    .keras file: what is made of it lies beside it.
 
     \b
       keras-prokt export runs/digits-prokt-1
       keras-prokt export runs/digits-prokt-1 --format onnx
       keras-prokt export runs/digits-prokt-1 --format litert --quantize int8
+      keras-prokt export student.keras --format onnx
     """
+    settings = {"path": out, "quantize": quantize, "max_loss": max_loss, "length": length}
+    settings["overwrite"] = overwrite
     with problems_in_one_line():
+        if Path(run).suffix == ".keras" and not Path(run).is_dir():
+            _export_file(run, model, format, settings)
+            return
         folder = RunFolder.existing(run)
         folder.check_has_model(model)
         spec, record = folder.spec(), folder.read()
@@ -405,16 +427,7 @@ def export(
         use_backend_of(spec.replacing(backend=get(format).backend or spec.backend))
         from keras_prokt.runs.finished_run import export_run_compared
 
-        found = export_run_compared(
-            run,
-            model,
-            format,
-            path=out,
-            quantize=quantize,
-            max_loss=max_loss,
-            length=length,
-            overwrite=overwrite,
-        )
+        found = export_run_compared(run, model, format, **settings)
     if model == "student" and (warning := no_better_than_constant(record)):
         echo(f"keras-prokt: {warning}", err=True)
     if found.comparison is not None:

@@ -106,7 +106,7 @@ class ModelPair(KerasTrainer):
 
         Args:
             filepath: Where to.
-            format: A form of `keras_prokt.export.FORMATS`; `saved_model` or `keras`.
+            format: A form of `keras_prokt.export.FORMATS`, such as `onnx`, or Keras's word for it.
             verbose: Whether to print what was written, as in `keras.Model.export`; by default not.
             input_signature: Shapes and dtypes of the student's inputs, as in `keras.Model.export`;
                 by default those that it knows, or that `fit` saw.
