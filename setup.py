@@ -112,6 +112,7 @@ setup(
             "onnx",
             "tf2onnx>=1.17",
             "ai-edge-litert",
+            "tensorflow-serving-api",  # the messages that tests compare with
         ],
     },
     entry_points={"console_scripts": ["keras-prokt = keras_prokt.cli:main"]},

@@ -20,7 +20,9 @@ from keras_prokt.export.graph import (
     move_to_next_version,
     nearest_that_exists,
 )
+from keras_prokt.export.requests import checked_answers, checked_request
 from keras_prokt.export.student import export_student
+from keras_prokt.export.warm_up import Example, first_example, made_up, write_examples
 from keras_prokt.front_ends import FrontEnd, Signature
 from keras_prokt.typing import Tensor
 
@@ -51,6 +53,10 @@ def export_saved_model(
     With a `front_end` there are signatures of raw input, with the same outputs; its class says
     which. Where raw input is what `serving_default` takes, as with `ImageFrontEnd`, the student's
     own inputs have another signature.
+
+    What does not fit, a wrong shape or a number that is not finite, is an error to the caller. In
+    `assets.extra` are a request of each signature and its answer, which TensorFlow Serving warms
+    up with and `keras-prokt serve-check` compares.
 
     A student in half precision is exported as its float32 copy. On the JAX and torch backends a
     TensorFlow process of its own writes it, as `keras_prokt.export.export_student` says.
@@ -117,25 +123,19 @@ class SavedModel(Format):
         structure = student.inputs[0] if isinstance(student, keras.Sequential) else student.input
 
         def classify(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            features = checked_request(features, specs)
             values = keras.tree.pack_sequence_as(structure, [features[name] for name in inputs])
-            predictions = answers_of(student, values, kind)
+            predictions = checked_answers(answers_of(student, values, kind))
             if class_names is not None:
                 names = tf.constant(kind.name_table(class_names, width))
                 predictions["class_name"] = tf.gather(names, kind.name_indices(predictions))
             return predictions
 
-        archive = keras.export.ExportArchive()
-        # The student is not track()ed: the archive would take its metrics' variables as well.
-        specs = {
-            name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name)
-            for name, tensor in inputs.items()
-        }
-        archive.add_endpoint(_model_signature(front_end), classify, [specs])
-
         def classify_raw(
             signature: Signature,
         ) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
             def answer(raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
+                raw = checked_request(raw, signature.inputs)
                 predictions = classify(signature.to_features(raw))
                 if signature.to_answers is None:
                     return predictions
@@ -143,15 +143,29 @@ class SavedModel(Format):
 
             return answer
 
+        archive = keras.export.ExportArchive()
+        # The student is not track()ed: the archive would take its metrics' variables as well.
+        specs = {
+            name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name)
+            for name, tensor in inputs.items()
+        }
         raw = {} if front_end is None else front_end.signatures(inputs)
+        answering: dict[str, Callable[[Mapping[str, Tensor]], dict[str, Tensor]]]
+        answering = {_model_signature(front_end): classify}
+        answering |= {name: classify_raw(signature) for name, signature in raw.items()}
+        # Word pieces are made in graphs alone.
+        in_graphs = {name: classify_raw(_in_graphs(signature)) for name, signature in raw.items()}
+        examples = _examples({**answering, **in_graphs}, specs, raw)
+        archive.add_endpoint(_model_signature(front_end), classify, [specs])
         for name, signature in raw.items():
-            archive.add_endpoint(name, classify_raw(signature), [dict(signature.inputs)])
+            archive.add_endpoint(name, answering[name], [dict(signature.inputs)])
         # The name is no number, so that a server does not take the unfinished folder for a version.
         anchor = nearest_that_exists(path)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=anchor) as scratch:
             unfinished = Path(scratch) / "saved_model"
             archive.write_out(unfinished, verbose=False)
             describe_saved_model(unfinished, replace(description, output=kind))
+            write_examples(unfinished, examples)
             return move_to_next_version(unfinished, path)
 
     def largest_difference(
@@ -202,3 +216,33 @@ print(serve(**{{key: tf.constant(value) for key, value in inputs.items()}}))
 
 def _model_signature(front_end: FrontEnd | None) -> str:
     return "serving_default" if front_end is None else front_end.model_signature
+
+
+def _in_graphs(signature: Signature) -> Signature:
+    """The signature for calls outside of a graph."""
+    import tensorflow as tf
+
+    to_answers = signature.to_answers
+    return replace(
+        signature,
+        to_features=tf.function(signature.to_features, autograph=False),
+        to_answers=None if to_answers is None else tf.function(to_answers, autograph=False),
+    )
+
+
+def _examples(
+    answering: Mapping[str, Callable[[Mapping[str, Tensor]], dict[str, Tensor]]],
+    specs: Mapping[str, Any],
+    raw: Mapping[str, Signature],
+) -> list[Example]:
+    """A request of each signature that the student answers, and the answer."""
+    examples, features = [], []
+    for name, signature in raw.items():
+        known = [] if signature.example is None else [signature.example]
+        found = first_example(name, [*known, *made_up(signature.inputs)], answering[name])
+        if found is not None:
+            examples.append(found)
+            features.append(_in_graphs(signature).to_features(found.inputs))
+    [own] = answering.keys() - raw.keys()
+    found = first_example(own, [*features, *made_up(specs)], answering[own])
+    return examples if found is None else [found, *examples]

@@ -26,11 +26,14 @@ class Signature:
             by theirs; in operations of TensorFlow.
         to_answers: Makes what is returned out of the raw inputs and what the model predicts;
             `None`: the predictions are returned.
+        example: A request of a few rows, arrays by the names of the inputs, that is stored beside
+            a served model with its answer; `None`: one is made up of types and shapes.
     """
 
     inputs: "Mapping[str, tf.TensorSpec]"
     to_features: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     to_answers: Callable[[Mapping[str, Tensor], dict[str, Tensor]], dict[str, Tensor]] | None = None
+    example: Mapping[str, Any] | None = None
 
 
 class FrontEnd(abc.ABC):

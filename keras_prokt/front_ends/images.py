@@ -130,9 +130,15 @@ class ImageFrontEnd(FrontEnd):
 
         images = tf.TensorSpec((None, None, None, channels), tf.uint8, "image")
         encoded = tf.TensorSpec((None,), tf.string, "image_bytes")
+        examples = _gradients((*self.size, channels))
+        files = tf.stack([tf.io.encode_png(picture) for picture in examples])
         return {
-            "serving_default": Signature({"image": images}, from_images),
-            "serve_encoded": Signature({"image_bytes": encoded}, from_encoded),
+            "serving_default": Signature(
+                {"image": images}, from_images, example={"image": examples}
+            ),
+            "serve_encoded": Signature(
+                {"image_bytes": encoded}, from_encoded, example={"image_bytes": files}
+            ),
         }
 
     def _resized(self, images: Tensor) -> Tensor:
@@ -147,3 +153,9 @@ class ImageFrontEnd(FrontEnd):
             top, left = (height - rows) // 2, (width - columns) // 2
             images = images[:, top : top + rows, left : left + columns]
         return tf.image.resize(images, self.size, antialias=True)
+
+
+def _gradients(shape: tuple[int, ...]) -> np.ndarray:
+    """A picture and its negative, uint8."""
+    picture = np.linspace(0, 255, int(np.prod(shape))).reshape(shape)
+    return np.stack([picture, 255 - picture]).astype("uint8")

@@ -184,7 +184,10 @@ class TextFrontEnd(FrontEnd):
             return features
 
         strings = {name: tf.TensorSpec((None,), tf.string, name) for name in self.signature_inputs}
-        return {"serve_text": Signature(strings, to_features)}
+        pieces = cast("tuple[str, ...]", self.vocabulary)
+        words = [piece for piece in pieces if piece.isalpha()][:8]
+        example = {name: [" ".join(words), " ".join(words[:2])] for name in self.signature_inputs}
+        return {"serve_text": Signature(strings, to_features, example=example)}
 
     def _is_read_separately(self, inputs: "Mapping[str, keras.KerasTensor]") -> bool:
         """Whether the two texts of a pair are sequences of their own for the student."""

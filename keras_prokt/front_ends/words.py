@@ -4,7 +4,7 @@ This module imports no Keras.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -106,8 +106,7 @@ class WordFrontEnd(FrontEnd):
             missing = "" if tags.dtype == tf.string else -1
             return _tags_of(words, lengths, tags, missing, self.max_length)
 
-        signature = Signature(text_signature.inputs, text_signature.to_features, to_answers)
-        return {"serve_text": signature}
+        return {"serve_text": replace(text_signature, to_answers=to_answers)}
 
 
 def _tags_of(

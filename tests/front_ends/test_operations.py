@@ -11,9 +11,10 @@ pytest.importorskip("tensorflow")
 
 # What every SavedModel here has: the student, its outputs, and reading its weights.
 OF_ALL = """
-AddV2 AssignVariableOp BiasAdd Cast Const DisableCopyOnRead Identity Less MatMul Mean
-MergeV2Checkpoints NoOp Pack Placeholder ReadVariableOp RestoreV2 SaveV2 Select ShardedFilename
-Softmax StatefulPartitionedCall StaticRegexFullMatch StridedSlice StringJoin TopKV2 VarHandleOp
+AddV2 AssignVariableOp BiasAdd Cast CheckNumerics Const DisableCopyOnRead EnsureShape Identity Less
+MatMul Mean MergeV2Checkpoints NoOp Pack Placeholder ReadVariableOp RestoreV2 SaveV2 Select
+ShardedFilename Softmax StatefulPartitionedCall StaticRegexFullMatch StridedSlice StringJoin TopKV2
+VarHandleOp
 """
 OF_TOKEN_IDS = "GatherV2"
 
@@ -22,17 +23,17 @@ OF_TOKEN_IDS = "GatherV2"
 OF_TENSORFLOW_TEXT = "FastWordpieceTokenizeWithOffsets RegexSplitWithOffsets"
 OF_TENSORFLOW_TEXT_UNCASED = "NormalizeUTF8"
 OF_TEXT = """
-All Assert ConcatV2 Cumsum Equal ExpandDims Fill If LessEqual Max Maximum Minimum Mul NotEqual
-OnesLike Prod RaggedGather RaggedTensorToTensor Range Reshape SelectV2 Shape Squeeze
+All Assert ConcatV2 Cumsum Equal ExpandDims Fill Greater If LessEqual Max Maximum Minimum Mul
+NotEqual OnesLike Prod RaggedGather RaggedTensorToTensor Range Reshape SelectV2 Shape Squeeze
 StaticRegexReplace Sub Sum Transpose UnicodeTranscode Where
 """
 OF_TEXT_UNCASED = "LowerBound UnicodeDecode UnicodeEncode"
 
-OF_WORDS = "Greater LogicalAnd ZerosLike"
+OF_WORDS = "LogicalAnd ZerosLike"
 
 OF_IMAGES = """
-DecodeJpeg LogicalAnd Mul RealDiv ScaleAndTranslate Shape StatelessWhile Sub TensorListFromTensor
-TensorListGetItem TensorListReserve TensorListSetItem TensorListStack
+All Assert DecodeJpeg Greater LogicalAnd Mul RealDiv ScaleAndTranslate Shape StatelessWhile Sub
+TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem TensorListStack
 """
 OF_CROPPED_IMAGES = "FloorDiv Maximum Minimum"
 
