@@ -13,6 +13,7 @@ from keras_prokt.cli.problems import SuggestingGroup
 from keras_prokt.cli.recording import record
 from keras_prokt.cli.reports import benchmark, report
 from keras_prokt.cli.reproduction import reproduce
+from keras_prokt.cli.serving import serve_check
 from keras_prokt.cli.single_runs import resume, run
 from keras_prokt.cli.tables import apps, methods
 
@@ -47,6 +48,7 @@ for command in (
     resume,
     run,
     search,
+    serve_check,
     suspects,
 ):
     main.add_command(command)
