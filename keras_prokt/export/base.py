@@ -96,14 +96,13 @@ class Format(abc.ABC):
             ValueError: If only writing shows that it cannot be written.
         """
 
-    @abc.abstractmethod
     def largest_difference(
         self, written: Path, student: "keras.Model", inputs: Any, description: Description
     ) -> float:
         """How far what was written is from the student, whichever numbers it holds.
 
         Reads it as its users do, on the backend that wrote it; the contract tests of
-        `tests/export/` compare every form.
+        `tests/export/` compare every form. By default what `open` answers is compared.
 
         Args:
             written: What `write` returned.
@@ -114,6 +113,12 @@ class Format(abc.ABC):
         Returns:
             The largest absolute difference of two numbers.
         """
+        from keras_prokt.export.comparison import Examples, compare
+
+        found = compare(self, written, student, description, Examples([inputs], "inputs"))
+        if found is None:
+            raise NotImplementedError(f"{type(self).__name__}.open or .largest_difference")
+        return found.difference
 
     def open(self, written: Path, description: Description) -> Answer | None:
         """Opens what was written in its own runtime.

@@ -215,11 +215,24 @@ def check_graph(student: keras.Model, path: Path, suffix: str, description: Desc
     """
     check_file_name(path, suffix)
     check_calibration(description)
+    check_description(student, description)
+
+
+def check_description(student: keras.Model, description: Description) -> Output:
+    """Refuses a front end or class names that do not fit the student.
+
+    Returns:
+        What its outputs mean.
+
+    Raises:
+        ValueError: With what does not fit.
+    """
     inputs, width, kind = checked_ends(student, description.output)
     if description.front_end is not None:
         description.front_end.check_inputs(inputs)
     if description.class_names is not None:
         kind.check_names(description.class_names, width)
+    return kind
 
 
 def check_file_name(path: Path, suffix: str) -> None:

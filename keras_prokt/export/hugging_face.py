@@ -10,8 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_prokt.export.base import Answer, Description, Format
-from keras_prokt.export.comparison import Examples, compare
-from keras_prokt.export.graph import checked_ends, in_float32
+from keras_prokt.export.graph import check_description, checked_ends, in_float32
 from keras_prokt.export.tokenizer_files import write_tokenizer
 from keras_prokt.keras_internals import layers_in
 
@@ -32,17 +31,13 @@ class HuggingFace(Format):
                 f"Expected a directory, received {str(path)!r}, which is a file; choose another "
                 "path."
             )
-        inputs, width, kind = checked_ends(student, description.output)
+        kind = check_description(student, description)
         if _backbone(student) is None or kind.id not in _KINDS:
             raise ValueError(
                 "Expected a BERT student of classes for format 'huggingface', one of "
                 f"bert_classifier or bert_tagger, received {student.name!r} of {kind.id}; export "
                 "it as onnx or saved_model."
             )
-        if description.front_end is not None:
-            description.front_end.check_inputs(inputs)
-        if description.class_names is not None:
-            kind.check_names(description.class_names, width)
 
     def write(self, student: keras.Model, path: Path, description: Description) -> Path:
         from safetensors.numpy import save_file
@@ -70,13 +65,6 @@ class HuggingFace(Format):
         save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
         write_tokenizer(path, description.front_end)
         return path
-
-    def largest_difference(
-        self, written: Path, student: keras.Model, inputs: Any, description: Description
-    ) -> float:
-        found = compare(self, written, student, description, Examples([inputs], "inputs"))
-        assert found is not None
-        return found.difference
 
     def snippet(self, name: str, inputs: str, description: Description) -> str:
         # Without the tokenizer's files a text has no word pieces.

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_prokt.export.base import Answer, Description, Format
-from keras_prokt.export.comparison import Examples, compare, mean_among
+from keras_prokt.export.comparison import mean_among
 from keras_prokt.export.described import add_description
 from keras_prokt.export.graph import check_graph, checked_ends, graph_of, in_float32, named_batch
 from keras_prokt.export.tokenizer_files import write_tokenizer
@@ -47,13 +47,6 @@ class LiteRT(Format):
             add_description(temporary, description)
         write_tokenizer(path.parent, description.front_end)
         return path
-
-    def largest_difference(
-        self, written: Path, student: keras.Model, inputs: Any, description: Description
-    ) -> float:
-        found = compare(self, written, student, description, Examples([inputs], "inputs"))
-        assert found is not None
-        return found.difference
 
     def snippet(self, name: str, inputs: str, description: Description) -> str:
         return f"""import numpy as np

@@ -15,6 +15,7 @@ from keras_prokt.export.comparison import mean_among
 from keras_prokt.export.described import describe_saved_model
 from keras_prokt.export.graph import (
     answers_of,
+    check_description,
     checked_ends,
     in_float32,
     move_to_next_version,
@@ -108,11 +109,7 @@ class SavedModel(Format):
                 f"Expected a directory for the versions of the model, received {str(path)!r} "
                 f"where {str(anchor)!r} is a file; choose another path."
             )
-        inputs, width, kind = checked_ends(student, description.output)
-        if description.front_end is not None:
-            description.front_end.check_inputs(inputs)
-        if description.class_names is not None:
-            kind.check_names(description.class_names, width)
+        check_description(student, description)
 
     def write(self, student: keras.Model, path: Path, description: Description) -> Path:
         import tensorflow as tf

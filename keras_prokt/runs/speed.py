@@ -1,9 +1,5 @@
 """What a run's models cost to use: sizes, multiply-adds, memory and latency of each form."""
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +22,7 @@ from keras_prokt.results.speed import draw_speed
 from keras_prokt.runs.environment import describe_environment
 from keras_prokt.runs.finished_run import saved_model
 from keras_prokt.runs.folder import BENCHMARK, BENCHMARK_FIGURE, RunFolder
+from keras_prokt.runs.measured_apart import measured_apart
 from keras_prokt.runs.task import check_same_app, check_same_task, prepare, seeded
 from keras_prokt.runs.threads import available_cores
 
@@ -290,33 +287,19 @@ def _measured(
             "examples": str(target.examples) if is_last and target.examples else None,
             "outputs": str(answers),
         }
-        measured = _in_process(job, scratch / "job.json", threads)
+        try:
+            measured = measured_apart("keras_prokt.export.runtimes", job, threads)
+        except ChildProcessError as error:
+            raise ValueError(
+                f"Expected a model that can be called, received {job['path']!r} ({job['form']}), "
+                f"which cannot: {error}"
+            ) from error
         found["latency"][str(threads)] = measured.pop("latency")
         found = {**measured, **found}  # memory is that of one thread
     if not answers.is_file():
         return found, None
     with np.load(answers) as file:
         return found, dict(file)
-
-
-def _in_process(job: Mapping[str, Any], file: Path, threads: int) -> dict[str, Any]:
-    file.write_text(json.dumps(job), encoding="utf-8")
-    variables = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    environment = {
-        **os.environ,
-        **dict.fromkeys(variables, str(threads)),
-        "KERAS_BACKEND": "tensorflow",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-    }
-    command = [sys.executable, "-m", "keras_prokt.export.runtimes", str(file)]
-    child = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if child.returncode:
-        last = (child.stderr.strip().splitlines() or ["no output"])[-1]
-        raise ValueError(
-            f"Expected a model that can be called, received {job['path']!r} ({job['form']}), which "
-            f"cannot: {last[:300]}"
-        )
-    return json.loads(child.stdout.strip().splitlines()[-1])
 
 
 def _logits(answers: Mapping[str, np.ndarray], output: str) -> np.ndarray:

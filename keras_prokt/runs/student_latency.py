@@ -5,13 +5,12 @@ this module imports no Keras.
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from keras_prokt.runs.measured_apart import measured_apart
 from keras_prokt.runs.spec import RunSpec
 
 SECONDS = 1.0
@@ -30,25 +29,13 @@ def measure_latency(spec: RunSpec) -> dict[str, float]:
     Raises:
         ValueError: If a model cannot be built or called.
     """
-    variables = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    environment = {
-        **os.environ,
-        **dict.fromkeys(variables, "1"),
-        "KERAS_BACKEND": "tensorflow",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-    }
-    with tempfile.TemporaryDirectory(prefix="keras_prokt-") as scratch:
-        file = Path(scratch) / "spec.json"
-        file.write_text(json.dumps(spec.to_json()), encoding="utf-8")
-        command = [sys.executable, "-m", "keras_prokt.runs.student_latency", str(file)]
-        child = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if child.returncode:
-        last = (child.stderr.strip().splitlines() or ["no output"])[-1]
+    try:
+        return measured_apart("keras_prokt.runs.student_latency", spec.to_json(), threads=1)
+    except ChildProcessError as error:
         raise ValueError(
             f"Expected a student whose latency can be measured, received {spec.student!r}, which "
-            f"cannot be built or called: {last[:300]}"
-        )
-    return json.loads(child.stdout.strip().splitlines()[-1])
+            f"cannot be built or called: {error}"
+        ) from error
 
 
 def _latencies(spec: RunSpec) -> Mapping[str, float]:
