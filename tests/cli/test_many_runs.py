@@ -266,8 +266,9 @@ def test_a_comparison_stops_in_time_and_on_a_signal_with_its_states_saved(workpl
     arguments = ["--limit", "512", "--epochs", "2000", "--batch-size", "16", "--jobs", "2"]
     arguments += ["--method", "student", "--method", "prokt", "--out", out]
     begun = time.monotonic()
-    _, progress = carried_out("compare", *arguments, "--stop-after", "20s", workplace=workplace)
-    assert 10 < time.monotonic() - begun < 20
+    # Two processes that import Keras at once take half of it on a slow machine.
+    _, progress = carried_out("compare", *arguments, "--stop-after", "50s", workplace=workplace)
+    assert 25 < time.monotonic() - begun < 50
     hint = f"keras-prokt resume {shlex.quote(str(out))}"
     assert progress.splitlines()[-1] == f"stopped; go on with `{hint}`"
     assert statuses(out) == ["running", "running"]
