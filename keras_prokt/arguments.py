@@ -6,6 +6,7 @@ Imports no Keras.
 import math
 import os
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -57,6 +58,27 @@ def checked_number(name: str, value: Any, *, is_bounded: bool = False) -> float:
         if is_bounded or math.isfinite(number):
             return number
     raise _refusal(name, "a number" if is_bounded else "a finite number", value, "")
+
+
+def as_float32(value: float) -> float:
+    """What training computes with: a number that float32 rounds, to 0 or infinity too.
+
+    Example:
+
+    >>> from keras_prokt.arguments import as_float32
+    >>> as_float32(1e-50), as_float32(1e300), as_float32(0.5)
+    (0.0, inf, 0.5)
+    """
+    try:
+        return struct.unpack("f", struct.pack("f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def is_weight(value: float) -> bool:
+    """Whether a number is at least 0, and in float32 finite, and 0 only where it is 0."""
+    computed = as_float32(value)
+    return 0 <= computed < math.inf and (computed > 0) == (value != 0)
 
 
 def checked_integer(name: str, value: Any, least: int = 1, advice: str = "") -> int:

@@ -6,12 +6,12 @@ place in `run.json` and in what an app is asked for. This module imports no Kera
 
 import math
 import numbers
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 from unicodedata import category
 
+from keras_prokt.arguments import as_float32
 from keras_prokt.backends import BACKENDS
 from keras_prokt.names import unknown_name
 
@@ -181,19 +181,21 @@ class Setting:
         return "..".join(end.strip() for end in ends)
 
     def _check_range(self, shown: str, value: float) -> None:
-        computed = _as_float32(value) if self.kind is float else value
+        computed = as_float32(value) if self.kind is float else value
         is_in_range = (
             math.isfinite(computed)
             and (self.at_least is None or value >= self.at_least)
             and (self.above is None or computed > self.above)
             and (self.at_most is None or value <= self.at_most)
             and (self.below is None or computed < self.below)
+            and (computed != 0 or value == 0)
         )
         if self.kind is int and self.at_most is None and value > _LARGEST:
             raise SettingError(f"Expected {shown} of at most {_LARGEST}, received {value!r:.40}.")
         if not is_in_range:
             advice = f"; {self.advice}" if self.advice else ""
-            if math.isfinite(value) and computed in (self.above, self.below) and computed != value:
+            is_rounded = computed in (0, self.above, self.below) and computed != value
+            if math.isfinite(value) and is_rounded:
                 advice = f", which float32 rounds to {computed:g}{advice}"
             raise SettingError(f"Expected {shown} {self._range()}, received {value!r}{advice}.")
 
@@ -243,14 +245,6 @@ _LARGEST = 2**31 - 1
 
 def _shown(bound: float) -> str:
     return str(bound) if isinstance(bound, int) else f"{bound:g}"
-
-
-def _as_float32(value: float) -> float:
-    """What training computes with."""
-    try:
-        return struct.unpack("f", struct.pack("f", value))[0]
-    except OverflowError:
-        return math.copysign(math.inf, value)
 
 
 def _as_float(value: Any) -> float | None:

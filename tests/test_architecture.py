@@ -36,7 +36,7 @@ BESIDE = {
     "layer_calls": set(),
     "files": set(),
     "pictures": {"files"},
-    "settings": {"names", "backends"},
+    "settings": {"arguments", "names", "backends"},
     "methods": {"names", "settings"},
     "named_code": {"app_file", "files"},
     "app": {"named_code", "names", "settings", "optimizers", "data", "front_ends", "app_file"},

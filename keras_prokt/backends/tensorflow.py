@@ -86,7 +86,8 @@ class TensorFlowBackend(Backend):
 
     def count_operations(self, model: keras.Model, inputs: Any) -> int | None:
         values = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
-        graph = tf.function(lambda: model(values, training=False)).get_concrete_function().graph
+        forward = tf.function(lambda: model(values, training=False), autograph=False)
+        graph = forward.get_concrete_function().graph
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
         options["output"] = "none"
         logger = logging.getLogger("tensorflow")

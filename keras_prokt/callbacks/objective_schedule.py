@@ -4,15 +4,16 @@ from typing import Any
 
 from keras import ops
 
-from keras_prokt.arguments import check_text
+from keras_prokt.arguments import check_text, is_weight
 from keras_prokt.callbacks.schedule import Schedule, WeightSchedule
 from keras_prokt.distillers import Distiller
+from keras_prokt.distillers.student_loss import WeightCallback
 from keras_prokt.names import unknown_name
 
 LABELS = "labels"
 
 
-class ObjectiveSchedule(WeightSchedule):
+class ObjectiveSchedule(WeightSchedule, WeightCallback):
     """Sets the weight of one term of the student's loss as training goes on.
 
     `γ · CE + Σ βᵢ · objectiveᵢ`: a weight is a variable of the distiller, so that changing it does
@@ -49,7 +50,7 @@ class ObjectiveSchedule(WeightSchedule):
             self._objectives()[self.objective].set_weight(value)
 
     def check(self, value: float, position: str) -> float:
-        if not 0 <= value < float("inf"):
+        if not is_weight(value):
             raise ValueError(
                 f"Expected a weight of at least 0 at every {position.split()[0]}, received "
                 f"{value!r} at {position}; change the schedule."

@@ -151,6 +151,11 @@ class ResumableBackup(keras.callbacks.Callback):
             )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.directory.exists() and not self.directory.is_dir():
+            raise ValueError(
+                f"Expected directory to be a folder or a new path, received {str(self.directory)!r}"
+                ", which is a file; choose another path."
+            )
         self.directory.mkdir(parents=True, exist_ok=True)
         self._epoch, self._last_saved = 0, 0
         self._stopped_within_epoch = False

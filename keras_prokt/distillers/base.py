@@ -323,6 +323,7 @@ class Distiller(ModelPair):
         arguments = inspect.signature(super().fit).bind(x, y, *args, **kwargs).arguments
         data_checks.check_counts(arguments)
         data_checks.check_is_data(x, y, arguments.get("sample_weight"))
+        self.student_loss.check_trains(arguments.get("callbacks"))
         arguments["x"] = self._prepare(x, y, arguments.get("sample_weight"))
         untrained = self.untrained_without_labels(beside_inputs(x, TARGET) is not None)
         split, verbose = arguments.get("validation_split", 0.0), arguments.get("verbose", "auto")

@@ -98,6 +98,18 @@ def check_data(x: Any, y: Any, sample_weight: Any, labels: LabelChecks, which: s
                     f"Expected finite {which}{name}, received NaN or infinity, first in example "
                     f"{row}; clean the data{hint}."
                 )
+    for weights in _arrays(sample_weight):
+        if weights.dtype.kind in "fi" and (weights < 0).any():
+            row = int(np.argwhere(weights < 0)[0][0])
+            raise ValueError(
+                f"Expected {which}sample_weight of at least 0, received {weights[row].min():g}, "
+                f"first in example {row}; 0 leaves an example out."
+            )
+        if weights.size and not weights.any():
+            raise ValueError(
+                f"Expected {which}sample_weight above 0 of one example at least, received 0 of "
+                "each, which counts none; leave sample_weight out."
+            )
     first, x = _first_labels(x, y, which)
     if first is not None:
         labels.check_form(first, which)
@@ -213,6 +225,11 @@ def check_class_weight(class_weight: Any, num_classes: int) -> None:
                 f"Expected class_weight[{key}] of at least 0, received {weight!r}; 0 leaves the "
                 "class out."
             )
+    if not any(class_weight.values()):
+        raise ValueError(
+            "Expected class_weight above 0 of one class at least, received 0 of each, which trains "
+            "nothing; leave class_weight out."
+        )
 
 
 def check_is_data(x: Any, y: Any = None, sample_weight: Any = None, which: str = "") -> None:

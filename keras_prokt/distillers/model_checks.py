@@ -1,6 +1,7 @@
 """Checks of two models against each other, before anything is trained."""
 
 import inspect
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -68,7 +69,15 @@ def check_optimizer(name: str, optimizer: Any) -> None:
         ValueError: With the argument's name.
     """
     is_config = isinstance(optimizer, Mapping) and "class_name" in optimizer
-    if is_config or isinstance(optimizer, str | keras.optimizers.Optimizer):
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        if not 0 <= rate < math.inf:
+            raise ValueError(
+                f"Expected {name} with a learning rate of at least 0, received {rate:g}; 0.001 is "
+                "usual for Adam."
+            )
+        return
+    if is_config or isinstance(optimizer, str):
         return
     raise ValueError(
         f"Expected {name} to be an optimizer or the name of one, received {shown(optimizer)}; "

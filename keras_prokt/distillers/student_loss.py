@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_prokt import losses
-from keras_prokt.arguments import checked_number
+from keras_prokt.arguments import as_float32, checked_number, is_weight
 from keras_prokt.distillers.batch import Batch, padding_mask
 from keras_prokt.distillers.features import MODEL_PARTS
 from keras_prokt.distillers.forward import Outputs
@@ -20,6 +20,10 @@ Objectives = Objective | str | Sequence[Objective | str] | None
 TEMPERATURES = (0.01, 1e4)
 """Least and greatest T: below, the target is the largest logit alone and T² times the divergence
 trains nothing; above, all differences of logits are lost in float32."""
+
+
+class WeightCallback(keras.callbacks.Callback):
+    """A callback that sets weights of the student's loss while training goes on."""
 
 
 class StudentLoss:
@@ -90,10 +94,11 @@ class StudentLoss:
     def checked_label_weight(self, value: float) -> float:
         """γ, or a `ValueError` if it is negative or not finite, or 0 where labels are needed."""
         value = checked_number("label_weight (γ)", value, is_bounded=True)
-        if not 0 <= value < float("inf"):
+        if not is_weight(value):
+            rounded = f", which is {as_float32(value):g} in float32" if value > 0 else ""
             raise ValueError(
-                f"Expected a label_weight (γ) of at least 0, received {value!r}; 0 leaves the "
-                "labels out of the student's loss."
+                f"Expected a label_weight (γ) of at least 0, received {value!r}{rounded}; 0 leaves "
+                "the labels out of the student's loss."
             )
         if value == 0 and not self.objectives:
             raise ValueError(
@@ -116,6 +121,27 @@ class StudentLoss:
         takes_up_labels = value > 0 and not self.reads_labels
         self.reads_labels = self.reads_labels or takes_up_labels
         return takes_up_labels
+
+    def check_trains(self, callbacks: Any) -> None:
+        """Refuses a loss all of whose weights are 0, and that no callback changes.
+
+        Args:
+            callbacks: As in `fit`.
+
+        Raises:
+            ValueError: If nothing would be trained.
+        """
+        callbacks = getattr(callbacks, "callbacks", callbacks)  # Keras's list, or a plain one
+        if any(isinstance(one, WeightCallback) for one in keras.tree.flatten(callbacks)):
+            return
+        weights = [self.label_weight, *(objective.weight for objective in self.objectives)]
+        if not any(float(ops.convert_to_numpy(weight)) for weight in weights):
+            names = [*(objective.name for objective in self.objectives), "labels"]
+            raise ValueError(
+                f"Expected a weight above 0 of {' or '.join(names)} in the student's loss, "
+                "received 0 of each, which trains nothing; give one a weight, or an "
+                "ObjectiveSchedule."
+            )
 
     def build(self, shapes: Mapping[str, Mapping[str, Any]]) -> None:
         """Makes the objectives' adapters.

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import keras
 
+from keras_prokt.arguments import as_float32, is_weight
 from keras_prokt.outputs import Classes, Output
 from keras_prokt.typing import Tensor
 
@@ -83,10 +84,11 @@ class Objective(keras.layers.Layer):
             ValueError: If it is negative or not finite.
         """
         weight = float(weight)
-        if not 0 <= weight < float("inf"):
+        if not is_weight(weight):
+            rounded = f", which is {as_float32(weight):g} in float32" if weight > 0 else ""
             raise ValueError(
-                f"Expected a weight of at least 0 for objective {self.id!r}, received {weight!r}; "
-                "leave the objective out to switch it off."
+                f"Expected a weight of at least 0 for objective {self.id!r}, received {weight!r}"
+                f"{rounded}; leave the objective out to switch it off."
             )
         self._weight.assign(weight)
 

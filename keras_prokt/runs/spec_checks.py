@@ -14,6 +14,7 @@ from keras_prokt.settings import (
     Setting,
     SettingError,
     argument,
+    ends_of,
     name_of_role,
     settings_of,
 )
@@ -83,6 +84,11 @@ def check_values(spec: Any) -> None:
             raise SettingError(
                 unknown_name(f"a setting of an objective of {spec.method!r}", objective, used)
             )
+    if spec.weights and not any(spec.weights.values()) and not any(ends_of(spec.label_weight or 0)):
+        raise SettingError(
+            f"Expected {argument('weights')} or {argument('label_weight')} above 0, received 0 of "
+            f"{', '.join(spec.weights)} and of the labels, which trains nothing; weigh one of them."
+        )
     if spec.teacher_keep == "best":
         other = next((n for n in ("anchors", "teacher_init") if getattr(spec, n) is not None), None)
         reason = None if other is None else argument(other)

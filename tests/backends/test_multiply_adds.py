@@ -1,5 +1,7 @@
 """Multiply-adds against numbers that are known without us."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -97,3 +99,10 @@ def test_the_lstm_of_ours():
     inputs = {"token_ids": np.ones((1, 6), "int32"), "padding_mask": np.ones((1, 6), "int32")}
     found = backends.current().count_multiply_adds(model, inputs)
     assert found == 2 * 6 * 4 * 7 * (5 + 7) + 14 * 2
+
+
+def test_counting_writes_no_file():
+    """TensorFlow writes code that it converts to a file, which a process that is killed leaves."""
+    before = {name for name in sys.modules if "autograph_generated" in name}
+    assert backends.current().count_operations(network((10,), layers.Dense(3)), np.ones((1, 10)))
+    assert {name for name in sys.modules if "autograph_generated" in name} == before

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_prokt import FrozenTeacherDistiller, ProKTDistiller, TrainingFault
+from keras_prokt import (
+    FrozenTeacherDistiller,
+    ObjectiveSchedule,
+    ProKTDistiller,
+    ResumableBackup,
+    TrainingFault,
+)
 from keras_prokt.losses import SoftTargets
 
 RNG = np.random.default_rng(0)
@@ -357,3 +363,77 @@ def test_different_gradient_accumulation():
             keras.optimizers.SGD(0.1, gradient_accumulation_steps=2),
             teacher_optimizer=keras.optimizers.SGD(0.1),
         )
+
+
+# Settings that train nothing.
+
+
+def pair():
+    return network(), network(4)
+
+
+@pytest.mark.parametrize("weight", [1e-50, 1e300])
+def test_weights_that_float32_does_not_have(weight):
+    rounded = r"received 1e[-+]\d+, which is (0|inf) in float32; .*"
+    with pytest.raises(ValueError, match=f"weight of at least 0 for objective 'kd', {rounded}"):
+        SoftTargets(weight=weight)
+    with pytest.raises(ValueError, match=f"label_weight .* of at least 0, {rounded}"):
+        FrozenTeacherDistiller(*pair(), label_weight=weight)
+    with pytest.raises(ValueError, match="weight of at least 0 at every epoch"):
+        ObjectiveSchedule("kd", {0: weight})
+
+
+@pytest.mark.parametrize("regime", [FrozenTeacherDistiller, ProKTDistiller])
+def test_a_loss_without_any_weight_is_refused_unless_a_schedule_gives_one(regime):
+    distiller = regime(*pair(), objectives=SoftTargets(weight=0.0))
+    distiller.compile("adam")
+    before = distiller.get_weights()
+    message = "Expected a weight above 0 of kd or labels in the student's loss, received 0 of each"
+    for callbacks in ([], [keras.callbacks.TerminateOnNaN()], keras.callbacks.CallbackList([])):
+        with pytest.raises(ValueError, match=message):
+            distiller.fit(X, Y, verbose=0, callbacks=callbacks)
+    for one, other in zip(before, distiller.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    distiller.student_loss.check_trains([ObjectiveSchedule("kd", {0: 0.0, 5: 1.0})])
+    distiller.objectives[0].set_weight(1.0)
+    distiller.student_loss.check_trains(None)
+
+
+@pytest.mark.parametrize("rate", [-1e-3, float("nan"), float("inf")])
+def test_learning_rates_that_make_models_worse(rate):
+    distiller = ProKTDistiller(*pair())
+    bad = keras.optimizers.Adam(rate)
+    for name, optimizers in (
+        ("optimizer", {"optimizer": bad}),
+        ("teacher_optimizer", {"optimizer": "adam", "teacher_optimizer": bad}),
+    ):
+        message = f"Expected {name} with a learning rate of at least 0, received {rate:g};"
+        with pytest.raises(ValueError, match=message):
+            distiller.compile(**optimizers)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.zeros(32), "sample_weight above 0 of one example at least, received 0 of each"),
+        (np.linspace(1, -1, 32), "sample_weight of at least 0, received .*, first in example 16"),
+    ],
+    ids=["zeros", "negative"],
+)
+def test_sample_weights_that_train_nothing_or_the_opposite(weights, message):
+    distiller = compiled()
+    with pytest.raises(ValueError, match=f"Expected {message}"):
+        distiller.fit(X, Y, sample_weight=weights, verbose=0)
+    with pytest.raises(ValueError, match=f"Expected validation {message}"):
+        distiller.fit(X, Y, validation_data=(X, Y, weights), verbose=0)
+    with pytest.raises(ValueError, match=f"Expected {message}"):
+        distiller.evaluate(X, Y, sample_weight=weights, verbose=0)
+    with pytest.raises(ValueError, match="class_weight above 0 of one class at least"):
+        distiller.fit(X, Y, class_weight={0: 0.0, 1: 0.0}, verbose=0)
+
+
+def test_a_backup_in_the_place_of_a_file(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match="Expected directory to be a folder or a new path"):
+        compiled().fit(X, Y, verbose=0, callbacks=[ResumableBackup(tmp_path / "file")])
+    assert (tmp_path / "file").read_text() == "mine"

@@ -326,3 +326,18 @@ class TestFoundRecipe:
 
     def test_a_row_of_a_comparison_may_have_it(self):
         assert parsed_method("prokt recipe=paper") == ("prokt", {"recipe": "paper"})
+
+
+@pytest.mark.parametrize("label_weight", [0.0, "0..0"])
+def test_a_loss_without_any_weight_trains_nothing(label_weight):
+    nothing = {"weights": {"kd": 0.0}, "label_weight": label_weight}
+    with pytest.raises(SettingError, match="received 0 of kd and of the labels, which trains noth"):
+        RunSpec.resolve("digits", "kd", **nothing)
+    RunSpec.resolve("digits", "kd", **{**nothing, "label_weight": "0..1"})
+    RunSpec.resolve("digits", "kd", weights={"kd": 0.0}, label_weight=1.0)
+
+
+@pytest.mark.parametrize("setting", [{"weights": {"kd": 1e-50}}, {"label_weight": 1e-50}])
+def test_a_value_that_float32_takes_for_0_says_so(setting):
+    with pytest.raises(SettingError, match="of at least 0, received 1e-50, which float32 rounds "):
+        RunSpec.resolve("digits", "kd", **setting)
