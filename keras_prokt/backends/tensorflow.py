@@ -84,6 +84,9 @@ class TensorFlowBackend(Backend):
         # Compiled for one shape, and once more for all others: the last batch is smaller.
         return data.take(1).concatenate(data.skip(length - 1))
 
+    def quick(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return tf.function(function, autograph=False, reduce_retracing=True)
+
     def count_operations(self, model: keras.Model, inputs: Any) -> int | None:
         values = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
         forward = tf.function(lambda: model(values, training=False), autograph=False)

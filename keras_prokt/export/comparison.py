@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_prokt import outputs
+from keras_prokt import backends, outputs
 from keras_prokt.export.base import Description, Format
 from keras_prokt.export.graph import answers_of, checked_ends, nearest_pictures
 from keras_prokt.front_ends import ImageFrontEnd
@@ -106,10 +106,10 @@ def compare(
     opened = form.open(written, replace(description, output=kind))
     if opened is None:
         return None
-    ours, theirs = [], []
+    ours, theirs, answer = [], [], means_of(student, kind)
     for batch in examples.batches:
         asked, batch = _asked(form, description, batch, list(inputs))
-        ours.append(means_of(student, batch, kind))
+        ours.append(answer(batch))
         theirs.append(np.asarray(opened(asked), "float32"))
     return _compared(ours, theirs, kind, examples)
 
@@ -140,13 +140,15 @@ def _compared(
     return replace(known, metric=score.name, student=before, exported=after, loss=loss)
 
 
-def means_of(student: keras.Model, batch: Any, kind: Output) -> np.ndarray:
-    """The means of a student's outputs for a batch, float32."""
-    return mean_among({n: ops.convert_to_numpy(v) for n, v in _served(student, batch, kind)})
+def means_of(student: keras.Model, kind: Output) -> Callable[[Any], np.ndarray]:
+    """What gives the means of a student's outputs for a batch, float32."""
+    answer = backends.current().quick(lambda batch: answers_of(student, batch, kind))
 
+    def means(batch: Any) -> np.ndarray:
+        answers = answer(keras.tree.map_structure(_tensor, batch))
+        return mean_among({n: ops.convert_to_numpy(v) for n, v in answers.items()})
 
-def _served(student: keras.Model, batch: Any, kind: Output) -> Any:
-    return answers_of(student, keras.tree.map_structure(_tensor, batch), kind).items()
+    return means
 
 
 def _tensor(value: Any) -> Any:

@@ -67,10 +67,9 @@ print(student.predict(inputs if isinstance(student.input, dict) else by_place))
         model, kind = load_student(written), description.output
         assert kind is not None
         model = as_logits_if_seen(model, kind.activations)
-        structure = symbolic_inputs(model)
+        structure, means = symbolic_inputs(model), means_of(model, kind)
 
         def answer(features: Mapping[str, np.ndarray]) -> np.ndarray:
-            batch = keras.tree.pack_sequence_as(structure, list(features.values()))
-            return means_of(model, batch, kind)
+            return means(keras.tree.pack_sequence_as(structure, list(features.values())))
 
         return None if structure is None else answer

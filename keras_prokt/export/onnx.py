@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,9 @@ from keras_prokt.files import replacing
 
 OPSET = 18
 """Version of ONNX's operations; ONNX Runtime reads it from 1.14 on."""
+
+_LAYERS = ["Conv", "MatMul", "Gemm"]
+"""Operations that hold the weights of layers, and have an 8-bit form."""
 
 
 class Onnx(Format):
@@ -76,7 +80,6 @@ print(dict(zip(names, answers)))
 
 def _converted(student: keras.Model, description: Description) -> Any:
     import tensorflow as tf
-    import tf2onnx
 
     answer, specs = graph_of(student, description)
 
@@ -88,12 +91,11 @@ def _converted(student: keras.Model, description: Description) -> Any:
     # Its own log is about operations that the message names.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
-        model, _ = tf2onnx.convert.from_function(
-            function,
-            input_signature=function.input_signature,
-            opset=OPSET,
-            custom_op_handlers={"Erfc": (_complementary_error, [])},
-        )
+        try:
+            with _without_copies():
+                model = _converted_by_tf2onnx(function)
+        except Exception:  # of one of its passes, which it leaves out where it has copies
+            model = _converted_by_tf2onnx(function)
     except Exception as error:  # whatever the converter raises, of any class
         raise ValueError(
             f"Expected a student whose layers ONNX can hold, received {student.name!r} "
@@ -109,10 +111,35 @@ def _converted(student: keras.Model, description: Description) -> Any:
     return model
 
 
+def _converted_by_tf2onnx(function: Any) -> Any:
+    import tf2onnx
+
+    model, _ = tf2onnx.convert.from_function(
+        function,
+        input_signature=function.input_signature,
+        opset=OPSET,
+        custom_op_handlers={"Erfc": (_complementary_error, [])},
+    )
+    return model
+
+
+@contextlib.contextmanager
+def _without_copies() -> Iterator[None]:
+    """Keeps the converter from copying the graph, with all weights, before each of its passes."""
+    name = "TF2ONNX_CATCH_ERRORS"
+    before = os.environ.get(name)
+    os.environ[name] = "FALSE"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 def _quantized(model: Any, student: keras.Model, description: Description) -> Any:
     """The model itself, or one in fewer bits."""
-    import onnx
-
     if description.quantize is None:
         return model
     if description.quantize == "float16":
@@ -121,23 +148,54 @@ def _quantized(model: Any, student: keras.Model, description: Description) -> An
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of weights that are smaller than float16 has
             return convert_float_to_float16(model, keep_io_types=True)
-    from onnxruntime import quantization
-
     batches = [named_batch(student, description, batch) for batch in description.calibration]
     with tempfile.TemporaryDirectory() as scratch, _without_log():
-        plain, prepared, small = (f"{scratch}/{name}.onnx" for name in ("a", "b", "c"))
-        onnx.save(model, plain)
-        quantization.shape_inference.quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+        return _in_int8(model, batches, Path(scratch))
+
+
+def _in_int8(model: Any, batches: Sequence[Mapping[str, np.ndarray]], scratch: Path) -> Any:
+    """The model with weights of 8 bits, each output channel by itself.
+
+    What convolves takes the ranges of what passes between layers from the batches; anything else
+    (transformers, recurrent networks) measures them as it runs, as ONNX Runtime advises. The
+    first and the last layer of what convolves, small and the most sensitive, stay in float32.
+
+    Weights are unsigned: the products of signed ones overflow on processors without VNNI.
+    """
+    import onnx
+    from onnxruntime import quantization
+
+    plain, prepared, small = (str(scratch / f"{name}.onnx") for name in ("a", "b", "c"))
+    onnx.save(model, plain)
+    quantization.shape_inference.quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+    nodes = onnx.load(prepared).graph.node
+    unsigned = quantization.QuantType.QUInt8
+    if any(node.op_type == "Conv" for node in nodes):
+        layers = [node.name for node in nodes if node.op_type in _LAYERS]
         quantization.quantize_static(
             prepared,
             small,
             _Reader(batches, {one.name for one in model.graph.input}),
             per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            activation_type=unsigned,
+            weight_type=unsigned,
+            op_types_to_quantize=_LAYERS,
+            nodes_to_exclude=[layers[0], layers[-1]] if len(layers) > 2 else [],
         )
-        return onnx.load(small)
+    else:
+        loops = any(attribute.HasField("g") for node in nodes for attribute in node.attribute)
+        weights = {one.name for one in onnx.load(prepared).graph.initializer if one.data_type == 1}
+        embeds = [node for node in nodes if node.op_type == "Gather"]
+        quantization.quantize_dynamic(
+            prepared,
+            small,
+            per_channel=True,
+            weight_type=unsigned,
+            # ONNX Runtime 1.32 ends its process at embeddings of 8 bits that a loop reads.
+            op_types_to_quantize=_LAYERS if loops else [*_LAYERS, "Gather"],
+            nodes_to_exclude=[node.name for node in embeds if node.input[0] not in weights],
+        )
+    return onnx.load(small)
 
 
 class _Reader:

@@ -82,6 +82,13 @@ def test_a_function_is_traced_once():
     assert shapes == [(2, 3)]
 
 
+def test_a_quick_function_answers_batches_of_all_shapes():
+    quick = backends.current().quick(lambda x: {"sum": ops.sum(x["values"], axis=-1)})
+    for shape in ((2, 3), (4, 3), (1, 5)):
+        answer = ops.convert_to_numpy(quick({"values": ops.ones(shape)})["sum"])
+        np.testing.assert_array_equal(answer, np.full(shape[0], shape[1], "float32"))
+
+
 def test_what_compiles_everything_has_every_shape():
     batches = Batches(np.zeros((11, 2)), np.arange(11), batch_size=4)
     data = batches.for_evaluation()

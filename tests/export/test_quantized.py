@@ -67,3 +67,40 @@ def test_what_cannot_be_quantized_is_refused(tmp_path, form, quantize, match):
     with pytest.raises(ValueError, match=match):
         export_student(student(), tmp_path / FORMATS[form].file, form, quantize=quantize)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_onnx_has_no_signed_weights_which_overflow_on_older_processors(tmp_path):
+    """The first and the last layer, the most sensitive, stay in float32."""
+    image = keras.Input((8, 8, 3), name="pixels")
+    x = layers.Conv2D(8, 3, activation="relu", name="first")(image)
+    x = layers.Conv2D(16, 3, activation="relu", name="second")(x)
+    model = keras.Model(image, layers.Dense(4, name="last")(layers.Flatten()(x)))
+    pictures = DRAW.normal(size=(64, 8, 8, 3)).astype("float32")
+    settings = {"quantize": "int8", "calibration": pictures[:32], "validation": pictures}
+    graph = read_graph(export_student(model, tmp_path / "model.onnx", "onnx", **settings))
+    weights = {one.name: one for one in graph.initializer if len(one.dims) > 1}
+    assert [(*one.dims,) for one in weights.values() if one.data_type == UINT8] == [(16, 8, 3, 3)]
+    in_float = sorted((*one.dims,) for one in weights.values() if one.data_type == FLOAT)
+    assert in_float == [(8, 3, 3, 3), (256, 4)]
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_int8_onnx_of_texts_measures_as_it_runs(tmp_path, recurrent):
+    """Embeddings have 8 bits too, but where a loop reads them."""
+    ids = keras.Input((None,), dtype="int32", name="token_ids")
+    x = layers.Embedding(50, 8, mask_zero=recurrent)(ids)  # masks make loops
+    x = layers.LSTM(8)(x) if recurrent else layers.GlobalAveragePooling1D()(layers.Dense(16)(x))
+    model = keras.Model(ids, layers.Dense(2)(x))
+    texts = DRAW.integers(0, 50, (64, 6)).astype("int32")
+    settings = {"quantize": "int8", "calibration": texts[:32], "validation": texts}
+    graph = read_graph(export_student(model, tmp_path / "model.onnx", "onnx", **settings))
+    embeddings = [one.data_type for one in graph.initializer if (*one.dims,) == (50, 8)]
+    assert embeddings == [FLOAT if recurrent else UINT8]
+    assert {"DynamicQuantizeLinear", "MatMulInteger"} <= {node.op_type for node in graph.node}
+
+
+FLOAT, UINT8 = 1, 2  # of onnx.TensorProto
+
+
+def read_graph(path):
+    return pytest.importorskip("onnx").load(str(path)).graph
