@@ -8,13 +8,13 @@ from keras_prokt.data.table import TFDS, LabelledTexts, check_set, load_texts
 from keras_prokt.settings import SettingError, argument
 from keras_prokt_apps.text_classification import (
     BILSTM,
-    TextPart,
     check_prepared_texts,
-    checked_student,
     prepared_text_task,
     text_app,
     text_task,
 )
+from keras_prokt_apps.text_inputs import TextPart
+from keras_prokt_apps.text_students import checked_student
 
 
 def check(request: TaskRequest) -> None:

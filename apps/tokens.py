@@ -8,16 +8,14 @@ from keras_prokt.app import Task, TaskRequest
 from keras_prokt.data.tagged_sentences import TaggedData, load_tagged
 from keras_prokt.data.tags import PLAIN, commonest_tags, entity_f1
 from keras_prokt.settings import SettingError, argument
-from keras_prokt_apps.text_classification import (
+from keras_prokt_apps.text_classification import TEACHERS, text_app
+from keras_prokt_apps.text_inputs import read_alike, text_shares
+from keras_prokt_apps.text_students import (
     JOINT_INPUTS,
-    TEACHERS,
     Networks,
     TextStudent,
     checked_student,
     longest_sequence,
-    read_alike,
-    text_app,
-    text_shares,
 )
 
 if TYPE_CHECKING:

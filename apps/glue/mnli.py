@@ -1,6 +1,6 @@
 """App `glue-mnli`: inference on pairs of sentences, BERT into a bi-LSTM or a smaller BERT."""
 
-from keras_prokt_apps.text_classification import glue_app
+from keras_prokt_apps.glue.app import glue_app
 
 APP = glue_app(
     "mnli", "GLUE MNLI, inference, matched and mismatched; needs the data in TFDS format and a BERT"

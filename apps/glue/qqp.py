@@ -1,6 +1,6 @@
 """App `glue-qqp`: whether two questions ask the same, BERT into a bi-LSTM or a smaller BERT."""
 
-from keras_prokt_apps.text_classification import glue_app
+from keras_prokt_apps.glue.app import glue_app
 
 APP = glue_app(
     "qqp",

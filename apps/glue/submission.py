@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from keras_prokt.files import replacing, write_text
 from keras_prokt.names import unknown_name
+from keras_prokt_apps.glue.app import GLUE_APPS, glue_test_data
 from keras_prokt_apps.glue.data import GLUE_FILES, GLUE_TASKS, UnofficialRows
-from keras_prokt_apps.text_classification import GLUE_APPS, glue_test_data
 
 if TYPE_CHECKING:
     import keras
