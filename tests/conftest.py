@@ -13,7 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import keras
 import pytest
-from marks import Guard, skip_without_data
+from marks import Guard, leave_out_thorough, skip_without_data
 from served import Server
 from small_glue import write_bert
 
@@ -34,13 +34,22 @@ LONGEST = (
 """Files that take the longest; begun first, so that no worker is left with one at the end."""
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="run tests marked thorough too; a test that is named is always run",
+    )
+
+
 def pytest_configure(config):
     config.pluginmanager.register(Guard(), "guard")
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False  # it would begin with files of many tests
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    leave_out_thorough(config, items)
     rank = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 

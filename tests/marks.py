@@ -1,6 +1,7 @@
 """Marks of the tests that a person does not wait for, and what keeps a test from going without.
 
-`pytest -m "not (whole_run or process or real_data)"` leaves them out.
+`pytest -m "not (whole_run or process or real_data)"` leaves them out. What is marked `thorough`,
+more cases of what quicker tests show, runs with `pytest --thorough` alone.
 """
 
 import functools
@@ -68,6 +69,22 @@ class Guard:
             return function(*args, **kwargs)
 
         return checked
+
+
+def leave_out_thorough(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the tests marked `thorough`, unless they are asked for or named."""
+    if config.getoption("thorough") or any("::" in argument for argument in config.args):
+        return
+    left_out = [item for item in items if item.get_closest_marker("thorough")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
+def thorough(*rows: Any) -> list[Any]:
+    """Rows of `parametrize` with the mark `thorough`."""
+    as_values = (row if isinstance(row, tuple) else (row,) for row in rows)
+    return [pytest.param(*values, marks=pytest.mark.thorough) for values in as_values]
 
 
 def skip_without_data(item: pytest.Item) -> None:

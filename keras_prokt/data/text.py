@@ -22,6 +22,9 @@ FORMAT = 2
 WORTH_KEEPING = 10_000
 """Texts from which on their ids are kept on disk; fewer take about a second."""
 
+FEW_BATCHES = 8
+"""Batches of texts up to which no graph is made, which takes as long as many batches."""
+
 
 @dataclass(frozen=True)
 class TokenizedText:
@@ -84,6 +87,8 @@ def tokenize(
     [2, 5, 6, 7, 3]
     """
     tf = import_tensorflow("tokenizing texts")
+    from keras_prokt.models.wordpiece import ExactBertTokenizer
+
     _check_strings("texts", texts)
     smallest = 3
     columns = [texts]
@@ -106,9 +111,12 @@ def tokenize(
     if len(texts) == 0:
         return TokenizedText([], [])
 
+    needs_no_graph = isinstance(tokenizer, ExactBertTokenizer)
+    to_ragged = tokenizer.ragged_ids if needs_no_graph else tokenizer
+
     def to_ids(*batch):
         token_ids, segment_ids = pack(
-            [tokenizer(column) for column in batch],
+            [to_ragged(column) for column in batch],
             max_length=max_length,
             cls_id=tokenizer.cls_token_id,
             sep_id=tokenizer.sep_token_id,
@@ -117,13 +125,18 @@ def tokenize(
         real = tf.cast(token_ids != tokenizer.pad_token_id, tf.int32)
         return token_ids, segment_ids, tf.reduce_sum(real, axis=1)
 
-    dataset = tf.data.Dataset.from_tensor_slices(
-        tuple(tf.constant(list(column), dtype=tf.string) for column in columns)
-    )
-    dataset = dataset.batch(batch_size).map(to_ids, num_parallel_calls=tf.data.AUTOTUNE)
+    constants = tuple(tf.constant(list(column), dtype=tf.string) for column in columns)
+    if needs_no_graph and len(texts) <= FEW_BATCHES * batch_size:
+        # At once: to trace and optimize a graph takes seconds.
+        starts = range(0, len(texts), batch_size)
+        results = (to_ids(*(c[start : start + batch_size] for c in constants)) for start in starts)
+        batches = ([part.numpy() for part in result] for result in results)
+    else:
+        dataset = tf.data.Dataset.from_tensor_slices(constants).batch(batch_size)
+        batches = dataset.map(to_ids, num_parallel_calls=tf.data.AUTOTUNE).as_numpy_iterator()
     token_ids: list[np.ndarray] = []
     segment_ids: list[np.ndarray] = []
-    for ids, segments, lengths in dataset.as_numpy_iterator():
+    for ids, segments, lengths in batches:
         # Copies: a slice would keep the whole padded batch in memory.
         token_ids += [row[:length].copy() for row, length in zip(ids, lengths, strict=True)]
         segment_ids += [row[:length].copy() for row, length in zip(segments, lengths, strict=True)]

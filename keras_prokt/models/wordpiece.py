@@ -17,7 +17,12 @@ from keras_hub.models import BertTokenizer
 
 # What keras-hub's own tokenizers are decorated with, and not public: strings may be in lists and
 # stay on the CPU, and ids come as the backend's tensors.
-from keras_hub.src.utils.tensor_utils import preprocessing_function, tf, tf_text
+from keras_hub.src.utils.tensor_utils import (
+    no_convert_scope,
+    preprocessing_function,
+    tf,
+    tf_text,
+)
 
 from keras_prokt.bert_files import check_vocabulary, read_vocabulary
 from keras_prokt.tensorflow_beside import import_tensorflow, keep_off_gpu
@@ -191,6 +196,11 @@ class ExactBertTokenizer(BertTokenizer):
         words = tf.strings.regex_replace(words, pattern, r"\0\0\0\0", replace_global=False)
         ids = self._word_pieces.tokenize(words).merge_dims(-2, -1)
         return ids[0] if scalar else ids
+
+    def ragged_ids(self, texts: Tensor) -> Tensor:
+        """What it gives in a graph, a ragged tensor of TensorFlow, outside of one too."""
+        with no_convert_scope():
+            return self(texts)
 
     def load_assets(self, dir_path: str) -> None:
         self.set_vocabulary(read_vocabulary(Path(dir_path) / self.file_assets[0]))

@@ -7,7 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from marks import MINILM
+from marks import MINILM, thorough
 from small_glue import (
     CLS,
     LABELS,
@@ -145,7 +145,7 @@ def spec_of(app, teacher, **changes):
 
 
 @pytest.mark.whole_run
-@pytest.mark.parametrize(("task", "student"), [("qqp", "bilstm"), ("qnli", "bert-1")])
+@pytest.mark.parametrize(("task", "student"), [("qqp", "bilstm"), *thorough(("qnli", "bert-1"))])
 def test_a_run(data_dir, bert, tmp_path, task, student):
     epochs = 8 if task == "qqp" else 1
     seed = 2  # with which, on qqp, one epoch has the best F1 and another the best accuracy
@@ -184,6 +184,7 @@ def test_a_run(data_dir, bert, tmp_path, task, student):
         assert found == pytest.approx(reported) == pytest.approx(of_teacher[best])
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_a_run_of_mnli_reports_both_validation_splits(data_dir, bert, tmp_path):
     spec = spec_of("glue-mnli", bert, data_dir=data_dir)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from marks import DATA, MINILM
+from marks import DATA, MINILM, thorough
 from small_glue import CLS, LABELS, PIECES, SENTENCES, SEP, rows_of, write_glue
 
 from keras_prokt.cli import main
@@ -114,7 +114,7 @@ def inputs_of_one(task, row, student):
 
 
 @pytest.mark.filterwarnings("ignore::keras_prokt_apps.glue.data.UnofficialRows")
-@pytest.mark.parametrize(("task", "student"), STUDENTS)
+@pytest.mark.parametrize(("task", "student"), [*STUDENTS[:2], *thorough(*STUDENTS[2:])])
 def test_the_files_of_a_run(finished_run, data_dir, tmp_path, task, student):
     folder, model = finished_run(task, student)
     out = tmp_path / "new" / "glue"
@@ -325,7 +325,11 @@ def test_test_data_that_is_not_there_or_not_whole(finished_run, tmp_path):
 @pytest.mark.parametrize(
     ("task", "rows"),
     [
-        pytest.param("sst2", 1_821, marks=pytest.mark.real_data("minilm", "glue/sst2")),
+        pytest.param(
+            "sst2",
+            1_821,
+            marks=[pytest.mark.thorough, pytest.mark.real_data("minilm", "glue/sst2")],
+        ),
         pytest.param("mrpc", 1_725, marks=pytest.mark.real_data("minilm", "glue/mrpc")),
     ],
 )

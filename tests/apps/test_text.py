@@ -24,7 +24,7 @@ from keras_prokt.runs.task import prepare
 from keras_prokt.runs.teachers import ready_teacher
 from keras_prokt.runs.training import Run
 from keras_prokt.runs.training_run import run
-from keras_prokt_apps.text_classification import CutTexts, UnknownPieces
+from keras_prokt_apps.text_inputs import CutTexts, UnknownPieces
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tested on the default backend"
@@ -257,6 +257,7 @@ def test_a_narrow_student_learns_the_teachers_states(table, bert, tmp_path):
     assert losses[1] < losses[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_a_changed_table_has_another_teacher(table, bert, tmp_path):
     settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}
@@ -399,6 +400,7 @@ def test_a_bert_of_one_segment_reads_no_pairs(table, tmp_path):
         get_app("text").prepare(request_of(table, teacher=one, columns=("title", "body")))
 
 
+@pytest.mark.thorough
 def test_attention_is_matched_between_the_same_word_pieces(table, bert, tmp_path):
     same, other = str(tmp_path / "same"), str(tmp_path / "other")
     shutil.copytree(bert, same)

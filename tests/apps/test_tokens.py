@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import keras_prokt
+from marks import thorough
 from pieces import KillAt, Killed
 from pretended_runs import completed, record_of
 from tagged_words import sentences, write_bert, write_conll
@@ -245,7 +246,7 @@ def test_its_saved_model_tags_the_words_of_raw_strings(finished, server, tmp_pat
 
 
 @pytest.mark.whole_run
-@pytest.mark.parametrize("method", ["kd", "prokt"])
+@pytest.mark.parametrize("method", ["prokt", *thorough("kd")])
 def test_a_killed_run_goes_on_exactly(method, bert, dataset, tmp_path, monkeypatch):
     spec = spec_of(bert, dataset, method, **({"teacher_epochs": 1} if method == "kd" else {}))
     run(spec, tmp_path / "whole", export=False, cache=tmp_path / "one")

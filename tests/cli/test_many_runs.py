@@ -155,6 +155,7 @@ def test_the_numbers_are_those_of_the_runs_and_of_scipy(whole):
             assert pair["p"] == pytest.approx(stats.ttest_rel(these, others).pvalue)
 
 
+@pytest.mark.thorough
 def test_a_run_of_a_comparison_is_the_run_by_itself(whole, workplace):
     out, _, _ = whole
     arguments = ["--method", "prokt", "--lambda", ".5", "--seed", "1", "--no-export"]
@@ -212,6 +213,7 @@ def test_a_comparison_killed_twice_is_the_one_that_nothing_interrupted(whole, wo
     assert not list(out.glob(".*"))
 
 
+@pytest.mark.thorough
 def test_two_commands_at_once_share_the_runs(workplace):
     out = workplace / "shared"
     command = ["compare", *SMALL, "--method", "student", "--seeds", "0-3", "--format", "json"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from keras_hub.models import BertTokenizer
-from marks import DATA, MINILM
+from marks import DATA, MINILM, thorough
 
 from keras_prokt.data import text as text_module
 from keras_prokt.data.text import tokenize, tokenize_once
@@ -137,7 +137,7 @@ def test_long_lists_are_tokenized_once(tokenizer, tmp_path, monkeypatch):
     assert len(kept()) == before + 2
 
 
-@pytest.mark.parametrize("damaged", ["lengths.npy", "token_ids.npy", "segment_ids.npy"])
+@pytest.mark.parametrize("damaged", ["token_ids.npy", *thorough("lengths.npy", "segment_ids.npy")])
 def test_damaged_ids_are_made_again(damaged, tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr(text_module, "WORTH_KEEPING", 3)
     first, second = ["a b", "", "ad zzz", "a"], ["c", "b c", "a", "ad"]

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from marks import thorough
 
 from keras_prokt.data.text import tokenize
 from keras_prokt.front_ends import TextFrontEnd
@@ -16,12 +17,14 @@ TEXTS = ["A fine film!", "unlikely, very DULL", "caf\u00e9", "", "very " * 12, "
 SECONDS = ["a film", "dull, " * 9, "", "", "unseen", "very fine, unlikely", "a"]
 
 
-LIMITS = [*range(3, 12), 20, 64]
-
-
 @pytest.mark.parametrize(
     ("max_length", "pair"),
-    [(n, pair) for n in LIMITS for pair in (False, True) if n >= 3 + 2 * pair],
+    [
+        *[(3, False), (5, True), (8, True), (64, False), (64, True)],
+        *thorough(
+            *((n, pair) for n in range(3, 21) for pair in (False, True) if n >= 3 + 2 * pair)
+        ),
+    ],
 )
 @pytest.mark.parametrize("length", ["free", "fixed"])
 def test_served_texts_have_the_ids_of_the_training_data(max_length, pair, length):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import keras_prokt
+from marks import thorough
 from runs import damage
 from small_glue import write_bert
 
@@ -137,6 +138,7 @@ def is_older(path):
     return checkpoint is not None and checkpoint != max(checkpoint.parent.glob("epoch-*"))
 
 
+@pytest.mark.thorough
 def test_of_an_unfinished_run(unfinished, cache, tmp_path, tally):
     folder, whole = unfinished
     original = folder
@@ -197,6 +199,7 @@ def kept_teacher(finished):
     return folder
 
 
+@pytest.mark.thorough
 def test_of_a_kept_teacher(finished, tmp_path, tally):
     whole = damage.outcome_of(finished)
     folder = kept_teacher(finished)
@@ -231,6 +234,7 @@ def test_of_a_kept_teacher(finished, tmp_path, tally):
     tally.check()
 
 
+@pytest.mark.thorough
 def test_of_a_kept_teacher_of_another_architecture(finished, tmp_path):
     """Put in its place with checksums that fit: what is loaded says no, and it is made anew."""
     folder = kept_teacher(finished)
@@ -257,6 +261,7 @@ def lists(workplace):
     return {name: (carried_out(workplace, name, *c), c) for name, c in of_both.items()}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["comparison", "search"])
 def test_of_lists(lists, kind, cache, tmp_path, tally):
     original, again = lists[kind]
@@ -286,7 +291,7 @@ def test_of_lists(lists, kind, cache, tmp_path, tally):
     tally.check()
 
 
-@pytest.mark.parametrize("kind", ["run", "comparison", "search"])
+@pytest.mark.parametrize("kind", ["run", *thorough("comparison", "search")])
 def test_of_records_with_fitting_checksums(finished, lists, kind, cache, tmp_path, tally):
     original = finished if kind == "run" else lists[kind][0]
     folder = damage.copy_of(original, tmp_path / "damaged")
@@ -363,6 +368,7 @@ def of_texts(workplace):
         yield folder, settings
 
 
+@pytest.mark.thorough
 def test_of_how_texts_are_read(of_texts, workplace, cache, tmp_path, tally):
     original, _ = of_texts
     folder = damage.copy_of(original, tmp_path / "damaged")
@@ -393,6 +399,7 @@ def test_of_how_texts_are_read(of_texts, workplace, cache, tmp_path, tally):
     tally.check()
 
 
+@pytest.mark.thorough
 def test_of_how_an_unfinished_run_reads_texts(of_texts, cache, tmp_path, tally):
     original, _ = of_texts
     folder = damage.copy_of(original, tmp_path / "damaged")
@@ -411,6 +418,7 @@ def test_of_how_an_unfinished_run_reads_texts(of_texts, cache, tmp_path, tally):
     assert path.read_bytes() == content
 
 
+@pytest.mark.thorough
 def test_of_kept_texts(of_texts, cache, tmp_path, tally):
     original, settings = of_texts
     whole = damage.outcome_of(original)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pytest
+from marks import thorough
 from pieces import KillAt, Killed, stopped_run
 
 from keras_prokt.data import digits
@@ -38,6 +39,7 @@ pytestmark = [
 IMAGES = "fitnet+at+sp+cc+vid+rkd+pkt+nst+crd+kd"
 METHODS = ["kd", IMAGES, "ab", "ft", "pkd", "tinybert", *(r for r in REGIMES if r != FIXED)]
 METHODS += ["at+fitnet+crd+prokt", "ab+prokt", "tinybert+prokt", "sp+rco", "at+dml"]
+OF_EACH_KIND = {"student", "kd", "prokt", "ab", "ta", "rco", "at+dml", "sp+rco"}
 SMALL = {"limit": 128, "batch_size": 32, "epochs": 2}
 
 
@@ -133,7 +135,7 @@ def test_data_that_has_changed_since_is_refused(finished, monkeypatch):
         evaluate_run(folder)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [m if m in OF_EACH_KIND else thorough(m)[0] for m in METHODS])
 def test_every_method_ends_with_a_table_and_finite_numbers(method, finished):
     folder, record, _ = finished(method)
     table = results_table(record)
@@ -157,7 +159,9 @@ def test_a_run_builds_its_teacher_once(method, finished):
     assert finished(method).teachers_built == (method != "student")
 
 
-@pytest.mark.parametrize(("method", "batches"), [("ft", 6), ("ft", 11), ("at+fitnet+crd+prokt", 6)])
+@pytest.mark.parametrize(
+    ("method", "batches"), [("ft", 11), *thorough(("ft", 6), ("at+fitnet+crd+prokt", 6))]
+)
 def test_runs_with_adapters_and_two_stages_resume_exactly(
     method, batches, finished, tmp_path, cache, monkeypatch
 ):
@@ -186,7 +190,7 @@ def test_the_last_anchor_is_the_teacher_of_other_methods(finished, tmp_path, mon
         # In the first step of the teacher, after its first epoch, in the student's second epoch.
         ("sp+rco", [2, 6, 14]),
         # In the teacher, early in the assistant, late in the student.
-        ("ta", [4, 14, 20]),
+        *thorough(("ta", [4, 14, 20])),
     ],
 )
 def test_a_run_in_pieces_is_the_whole_run(method, pieces, finished, tmp_path):

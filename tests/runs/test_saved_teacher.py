@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import keras_prokt
+from marks import thorough
 from pieces import stopped_run
 
 from keras_prokt import load_student
@@ -174,7 +175,7 @@ def test_a_fixed_teacher_is_the_kept_one_and_its_best_epoch_is_reported(tmp_path
 
 
 @pytest.mark.whole_run
-@pytest.mark.parametrize("method", ["dml", "rco", "ta", "ab+prokt"])
+@pytest.mark.parametrize("method", ["ta", *thorough("dml", "rco", "ab+prokt")])
 def test_every_method_with_a_teacher_reports_its_best_epoch(method, cache, tmp_path):
     few = {"epochs": 2, "first_stage_epochs": 1} if "ab" in method else {"epochs": 2}
     if method in ("rco", "ta"):

@@ -5,6 +5,7 @@ import csv
 import keras
 import numpy as np
 import pytest
+from marks import thorough
 from pieces import stopped_run
 from small_glue import WORDS, write_bert
 
@@ -50,7 +51,7 @@ def assert_same_weights(one, other):
 
 @pytest.mark.whole_run
 @pytest.mark.parametrize(
-    ("part", "method"), [("blocks", "prokt"), ("adapters", "prokt"), ("adapters", "kd")]
+    ("part", "method"), [("blocks", "prokt"), ("adapters", "prokt"), *thorough(("adapters", "kd"))]
 )
 def test_a_stopped_run_goes_on_exactly(part, method, texts, tmp_path):
     if part == "blocks":
