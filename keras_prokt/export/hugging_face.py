@@ -40,7 +40,7 @@ class HuggingFace(Format):
             )
 
     def write(self, student: keras.Model, path: Path, description: Description) -> Path:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         student = in_float32(student)
         _, width, kind = checked_ends(student, description.output)
@@ -62,7 +62,8 @@ class HuggingFace(Format):
             name: np.ascontiguousarray(value, "float32")
             for name, value in _weights(student, backbone, kind.id)
         }
-        save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+        # Its own way to a file has errors of its own, of a full disk too.
+        (path / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
         write_tokenizer(path, description.front_end)
         return path
 
