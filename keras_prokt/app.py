@@ -3,8 +3,10 @@
 This module imports no Keras, so that apps can be listed at once.
 """
 
+import functools
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -307,5 +309,11 @@ def _load_apps() -> list[App]:
     package = importlib.import_module(BUILT_IN)
     found = pkgutil.walk_packages(package.__path__, f"{BUILT_IN}.")
     modules = [importlib.import_module(module.name) for module in found]
-    others = [entry_point.load() for entry_point in entry_points(group=ENTRY_POINTS)]
+    others = [entry_point.load() for entry_point in _installed(entry_points, tuple(sys.path))]
     return [module.APP for module in modules if hasattr(module, "APP")] + others
+
+
+@functools.lru_cache(maxsize=1)
+def _installed(find: Callable[..., Any], path: tuple[str, ...]) -> tuple[Any, ...]:
+    """Entry points of the distributions on a path; looking through all of them takes long."""
+    return tuple(find(group=ENTRY_POINTS))

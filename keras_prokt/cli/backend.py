@@ -27,7 +27,7 @@ IMPORTS = f"{__name__}.imports"
 
 def installed_backend(name: str | None) -> str:
     """The backend that is meant, if it is installed."""
-    name = name or backends.configured()
+    name = backends.configured() if name is None else name
     if name not in BACKENDS:
         raise UsageProblem(f"Expected a backend among {', '.join(BACKENDS)}; received {name!r}.")
     if importlib.util.find_spec(name) is None:

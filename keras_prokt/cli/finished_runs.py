@@ -13,7 +13,15 @@ from keras_prokt.app_file import is_app_file
 from keras_prokt.cli.backend import choose_backend, use_backend, use_backend_of
 from keras_prokt.cli.completion import RunPath, completing
 from keras_prokt.cli.problems import UsageProblem, echo, problems_in_one_line, stopping
-from keras_prokt.cli.shared import import_option, json_of_run, json_option, print_json, print_search
+from keras_prokt.cli.shared import (
+    FiniteRange,
+    NewPath,
+    import_option,
+    json_of_run,
+    json_option,
+    print_json,
+    print_search,
+)
 from keras_prokt.data.table import parse_text_columns
 from keras_prokt.export import DEFAULT, FORMATS, QUANTIZATIONS, get
 from keras_prokt.names import unknown_name
@@ -176,7 +184,9 @@ def _shown(value: float | None, digits: int) -> str:
     help="Its column of texts, of pairs FIRST,SECOND, or of paths. [default: as in the run]",
 )
 @click.option(
-    "--out", help="The .csv or .parquet, of app tokens .conll. [default: predictions.csv]"
+    "--out",
+    type=NewPath(),
+    help="The .csv or .parquet, of app tokens .conll. [default: predictions.csv]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace that file if it exists.")
 @click.option(
@@ -184,7 +194,9 @@ def _shown(value: float | None, digits: int) -> str:
     type=click.Choice(["refuse", "skip"]),
     help="What becomes of images that cannot be read. [default: as in the run]",
 )
-@click.option("--glue", metavar="FOLDER", help="Where GLUE's files go; made if there is none.")
+@click.option(
+    "--glue", type=NewPath(), metavar="FOLDER", help="Where GLUE's files go; made if there is none."
+)
 @click.option("--data-dir", help="Directory of GLUE's data. [default: that of the run]")
 @model_option
 @import_option
@@ -305,7 +317,9 @@ def _predict_rows(run: str, dataset: str, out: str | None, settings: dict[str, A
 
 @click.command()
 @click.argument("run", type=RunPath())
-@click.option("--out", default="suspects.csv", show_default=True, help="The .csv or .parquet.")
+@click.option(
+    "--out", type=NewPath(), default="suspects.csv", show_default=True, help="The .csv or .parquet."
+)
 @click.option("--overwrite", is_flag=True, help="Replace that file if it exists.")
 @import_option
 def suspects(run: str, out: str, overwrite: bool) -> None:
@@ -380,17 +394,19 @@ def _export_file(file: str, model: str, format: str, settings: dict[str, Any]) -
 )
 @click.option(
     "--max-loss",
-    type=click.FloatRange(0.0),
+    type=FiniteRange(0.0),
     default=0.01,
     show_default=True,
     help="How much of the run's metric may be lost by that.",
 )
 @click.option(
     "--length",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 100_000),
     help="Of texts, for forms without open lengths. [default: the longest of training]",
 )
-@click.option("--out", metavar="PATH", help="Where to. [default: in the folder of the run]")
+@click.option(
+    "--out", type=NewPath(), metavar="PATH", help="Where to. [default: in the folder of the run]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 def export(
     run: str,

@@ -11,6 +11,7 @@ from keras_prokt.cli.backend import installed_backend
 from keras_prokt.cli.completion import RunPath
 from keras_prokt.cli.problems import UsageProblem, echo, problems_in_one_line, stopping
 from keras_prokt.cli.shared import (
+    NewPath,
     as_typed,
     exit_with_status,
     form_option,
@@ -57,6 +58,7 @@ from keras_prokt.settings import SettingError, argument
 )
 @click.option(
     "--out",
+    type=NewPath(),
     help="The folder; that of the same search goes on, with more values and seeds too. [default: "
     "searches/APP-METHOD-N]",
 )
@@ -140,6 +142,7 @@ def search(
 @form_option
 @click.option(
     "--out",
+    type=NewPath(),
     help="The folder; that of a comparison goes on, with more rows and seeds. "
     "[default: comparisons/APP-N]",
 )

@@ -8,7 +8,7 @@ import click
 
 from keras_prokt.cli.backend import use_backend_of
 from keras_prokt.cli.problems import echo, problems_in_one_line
-from keras_prokt.cli.shared import spec_of_options
+from keras_prokt.cli.shared import NewPath, spec_of_options
 from keras_prokt.data.prepared_folder import SETTINGS_OF_PREPARED, check_new
 from keras_prokt.options import GroupedCommand, with_settings
 from keras_prokt.runs.travel import parse_size
@@ -16,7 +16,9 @@ from keras_prokt.runs.travel import parse_size
 
 @click.command(cls=GroupedCommand)
 @with_settings(only=SETTINGS_OF_PREPARED)
-@click.option("--out", required=True, metavar="FOLDER", help="The folder, which must be new.")
+@click.option(
+    "--out", type=NewPath(), required=True, metavar="FOLDER", help="The folder, which must be new."
+)
 @click.option(
     "--part-size",
     default="16M",

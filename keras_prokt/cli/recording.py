@@ -8,7 +8,7 @@ import click
 from keras_prokt.app import get_app
 from keras_prokt.cli.backend import use_backend_of
 from keras_prokt.cli.problems import UsageProblem, echo, problems_in_one_line
-from keras_prokt.cli.shared import import_option, spec_of_options
+from keras_prokt.cli.shared import NewPath, import_option, spec_of_options
 from keras_prokt.options import GroupedCommand, with_settings
 from keras_prokt.runs.asked_teacher import asked_teachers, check_free
 from keras_prokt.settings import DataSettings, settings_of
@@ -40,7 +40,7 @@ _SETTINGS = (*_OWN, *(n for n in settings_of(DataSettings) if n not in ("prepare
     help="The classes in the order of the outputs of a teacher that does not name them. [default: "
     "the task's order]",
 )
-@click.option("--out", required=True, metavar="FILE.npz", help="The file.")
+@click.option("--out", type=NewPath(), required=True, metavar="FILE.npz", help="The file.")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @import_option
 def record(

@@ -10,7 +10,7 @@ from keras_prokt import backends
 from keras_prokt.cli.backend import use_backend
 from keras_prokt.cli.completion import RunPath
 from keras_prokt.cli.problems import UsageProblem, echo, problems_in_one_line
-from keras_prokt.cli.shared import json_option, print_json
+from keras_prokt.cli.shared import FiniteRange, NewPath, json_option, print_json
 from keras_prokt.results.page import check_free
 from keras_prokt.results.speed import latency_grid, size_grid, speed_notes
 from keras_prokt.results.tables import format_table
@@ -22,7 +22,7 @@ from keras_prokt.runs.run_list import RunList
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=RunPath())
-@click.option("--out", default="report.html", show_default=True, help="The file.")
+@click.option("--out", type=NewPath(), default="report.html", show_default=True, help="The file.")
 @click.option("--overwrite", is_flag=True, help="Replace that file whatever it is.")
 @click.option(
     "--examples",
@@ -72,7 +72,7 @@ def _backend_of(paths: tuple[str, ...]) -> str:
 @click.argument("models", nargs=-1, required=True, type=RunPath(or_file=True))
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, 3600, min_open=True),
     default=1.0,
     show_default=True,
     help="For how long calls are measured, of each batch size and number of threads.",

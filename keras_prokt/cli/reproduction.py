@@ -10,6 +10,7 @@ import click
 from keras_prokt.cli.backend import installed_backend
 from keras_prokt.cli.problems import echo, problems_in_one_line, stopping
 from keras_prokt.cli.shared import (
+    NewPath,
     as_typed,
     exit_with_status,
     form_option,
@@ -42,11 +43,22 @@ from keras_prokt.settings import SettingError, argument
 @click.option("--claims", is_flag=True, help="Show what the results say of our claims.")
 @click.option("--seeds", help="Such as 0-4. [default: the protocol's]")
 @with_settings(only=("epochs", "limit", "teacher", "data_dir", "prepared", *COMPUTING))
-@click.option("--out", default="reproductions", show_default=True, help="Folder of the runs.")
 @click.option(
-    "--results", default="results", show_default=True, help="Folder of the finished results."
+    "--out", type=NewPath(), default="reproductions", show_default=True, help="Folder of the runs."
 )
-@click.option("--state", metavar="FILE", help="Go on from FILE, and pack into it what must travel.")
+@click.option(
+    "--results",
+    type=NewPath(),
+    default="results",
+    show_default=True,
+    help="Folder of the finished results.",
+)
+@click.option(
+    "--state",
+    type=NewPath(),
+    metavar="FILE",
+    help="Go on from FILE, and pack into it what must travel.",
+)
 @click.option("--state-size", default="60M", show_default=True, help="How large that file may be.")
 @form_option
 @options_of_many_runs

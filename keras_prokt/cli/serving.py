@@ -4,6 +4,7 @@ import click
 
 from keras_prokt.cli.completion import RunPath
 from keras_prokt.cli.problems import UsageProblem, echo, problems_in_one_line
+from keras_prokt.cli.shared import FiniteRange
 from keras_prokt.export.serve_check import check_served
 from keras_prokt.results.tables import format_table
 
@@ -13,7 +14,7 @@ from keras_prokt.results.tables import format_table
 @click.option("--url", help="Of the model at your server; without it the SavedModel is loaded.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0.0),
+    type=FiniteRange(0.0),
     default=1e-5,
     show_default=True,
     help="How far a number may be from the student's.",

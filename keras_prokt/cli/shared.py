@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from keras_prokt.arguments import checked_path
 from keras_prokt.cli.backend import IMPORTS, choose_backend, installed_backend
 from keras_prokt.cli.problems import UsageProblem, echo
 from keras_prokt.export import DEFAULT, FORMATS
@@ -65,19 +66,48 @@ def _spec_like(like: str, given: dict[str, Any], **names: str) -> RunSpec:
     return spec
 
 
+class NewPath(click.ParamType):
+    """A path that is written to, as it was typed."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            checked_path("PATH" if param is None else param.opts[0], value)
+        except ValueError as error:
+            raise UsageProblem(str(error)) from error
+        return value
+
+
+MOST_AT_ONCE = 1024
+"""Processes, or threads, that a command starts."""
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers that holds neither NaN, which compares with nothing, nor infinity."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
 def options_of_many_runs(command: Any) -> Any:
     """Options of commands that carry out many runs."""
     options = (
         click.option(
             "--jobs",
-            type=click.IntRange(1),
+            type=click.IntRange(1, MOST_AT_ONCE),
             default=1,
             show_default=True,
             help="Runs at once; they share the cores.",
         ),
         click.option(
             "--threads",
-            type=click.IntRange(1),
+            type=click.IntRange(1, MOST_AT_ONCE),
             help="Threads of each run. [default: the cores, shared by --jobs]",
         ),
         click.option(

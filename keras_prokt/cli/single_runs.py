@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
-from keras_prokt.arguments import checked_path
 from keras_prokt.cli.backend import choose_backend, use_backend_of
 from keras_prokt.cli.completion import RunPath
 from keras_prokt.cli.problems import echo, problems_in_one_line, stopping
 from keras_prokt.cli.shared import (
+    MOST_AT_ONCE,
+    NewPath,
     as_typed,
     exit_with_status,
     import_option,
@@ -35,7 +36,7 @@ from keras_prokt.settings import SettingError, argument
 @click.option(
     "--like", metavar="RUN", type=RunPath(), help="Take what is not typed from that run's settings."
 )
-@click.option("--out", help="The run folder. [default: runs/APP-METHOD-N]")
+@click.option("--out", type=NewPath(), help="The run folder. [default: runs/APP-METHOD-N]")
 @click.option("--export/--no-export", default=True, help="Write the student as a SavedModel.")
 @click.option(
     "--save-teacher",
@@ -48,7 +49,9 @@ from keras_prokt.settings import SettingError, argument
     "--stop-after", metavar="9m", help="Save the state and stop after this time, for `resume`."
 )
 @click.option(
-    "--threads", type=click.IntRange(1), help="Threads to compute with. [default: one a core]"
+    "--threads",
+    type=click.IntRange(1, MOST_AT_ONCE),
+    help="Threads to compute with. [default: one a core]",
 )
 @json_option
 @import_option
@@ -72,8 +75,6 @@ def run(
     with problems_in_one_line():
         stop = Stop(seconds(stop_after))
         spec = spec_of_options(given, like)
-        if out is not None:
-            checked_path("--out", out)
         folder = RunFolder(out) if out else RunFolder.unused(Path("runs"), spec.app, spec.method)
         folder.check_free(overwrite)
         if save_teacher:
@@ -104,8 +105,12 @@ def run(
 @click.command()
 @click.argument("run", type=RunPath())
 @click.option("--stop-after", metavar="9m", help="Save the state and stop after this time.")
-@click.option("--jobs", type=click.IntRange(1), help="Runs at once, of several. [default: 1]")
-@click.option("--threads", type=click.IntRange(1), help="Threads of each run, of several.")
+@click.option(
+    "--jobs", type=click.IntRange(1, MOST_AT_ONCE), help="Runs at once, of several. [default: 1]"
+)
+@click.option(
+    "--threads", type=click.IntRange(1, MOST_AT_ONCE), help="Threads of each run, of several."
+)
 @click.option("--retry-failed", is_flag=True, help="Begin runs anew that failed, of several.")
 @json_option
 @import_option
