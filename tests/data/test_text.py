@@ -16,7 +16,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "##d"]
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return BertTokenizer(vocabulary=WORDS)
+    return ExactBertTokenizer(WORDS)
 
 
 def as_lists(arrays):
@@ -49,10 +49,15 @@ def test_texts_inject_no_special_tokens():
     assert as_lists(result.token_ids) == [[2, 5, 1, 1, 1, 6, 3, 1, 1, 1, 7, 1, 1, 1, 3]]
 
 
-def test_batch_size_changes_nothing(tokenizer):
+@pytest.mark.parametrize("kind", [BertTokenizer, ExactBertTokenizer])
+def test_neither_batch_size_nor_a_graph_changes_anything(kind, tokenizer, monkeypatch):
     texts = ["a", "b c ad", "", "c " * 20, "zzz b"]
-    whole, pieces = (tokenize(tokenizer, texts, batch_size=size) for size in (1024, 2))
-    assert as_lists(whole.token_ids) == as_lists(pieces.token_ids)
+    whole = tokenize(tokenizer, texts)
+    for batches in (8, 0):  # none: in a graph
+        monkeypatch.setattr(text_module, "FEW_BATCHES", batches)
+        pieces = tokenize(kind(WORDS), texts, batch_size=2)
+        assert as_lists(whole.token_ids) == as_lists(pieces.token_ids)
+        assert as_lists(whole.segment_ids) == as_lists(pieces.segment_ids)
 
 
 def test_bytes_arrays_and_nothing(tokenizer):
