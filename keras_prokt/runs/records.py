@@ -23,6 +23,19 @@ FORMAT = 2
 STATUSES = ("running", "completed", "failed")
 
 
+class UnknownKey(ValueError):
+    """A key that no record of this version has, as a newer one may.
+
+    Args:
+        key: The key.
+        place: Where it stands.
+    """
+
+    def __init__(self, key: str, place: str):
+        super().__init__(f"Expected no {key!r:.60} in {place}")
+        self.key = key
+
+
 class AnyText:
     """The shape of texts that are not shown as they are; others hold no control characters."""
 
@@ -122,12 +135,28 @@ def read_run_record(path: Path) -> dict[str, Any]:
             f"{str(path)!r}, received {', '.join(map(repr, error.names)):.200}; read it with the "
             f"version that wrote it{_version_of(record)}."
         ) from None
+    except UnknownKey as error:
+        raise of_newer_version(path, error.key, _version_of(record)) from None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"Expected a whole {path.name} at {str(path)!r}, received one that cannot be read "
             f"({type(error).__name__}: {error}); restore it from a copy, or start a new run."
         ) from error
     return record
+
+
+def of_newer_version(path: Path, name: str, version: str = "") -> ValueError:
+    """What is said of a record with a key or a setting that this version does not know.
+
+    Args:
+        path: The record.
+        name: The key or the setting.
+        version: What wrote it, if that is known.
+    """
+    return ValueError(
+        f"Expected a {path.name} whose entries keras_prokt {__version__} knows at {str(path)!r}, "
+        f"received {name!r:.60}; read it with the version that wrote it{version}."
+    )
 
 
 def _version_of(record: Mapping[str, Any]) -> str:
@@ -229,7 +258,7 @@ def _check_mapping(value: Any, shape: Mapping[str, Any], place: str) -> None:
             raise ValueError(f"Expected {name!r} in {place}, received none")
     others = [key for key in value if key not in named]
     if others and "*" not in shape:
-        raise ValueError(f"Expected no {others[0]!r:.60} in {place}")
+        raise UnknownKey(others[0], place)
     for key in others:
         check_shape(key, str, f"a key of {place}")
         check_shape(value[key], shape["*"], f"{place}: {key!r:.60}")

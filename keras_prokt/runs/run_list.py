@@ -23,8 +23,8 @@ from keras_prokt.files import (
 from keras_prokt.named_code import read_code
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import InUse, Lock, waiting_for
-from keras_prokt.runs.records import FORMAT, check_shape
-from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.records import FORMAT, UnknownKey, check_shape, of_newer_version
+from keras_prokt.runs.spec import RunSpec, UnknownSettings
 from keras_prokt.settings import SettingError, argument
 
 RECORDS = {"search": "search.json", "comparison": "comparison.json"}
@@ -202,6 +202,10 @@ class RunList:
         try:
             self._check(record)
             entries = [Entry.from_json(values) for values in record["runs"]]
+        except UnknownKey as error:
+            raise of_newer_version(self.record, error.key) from None
+        except UnknownSettings as error:
+            raise of_newer_version(self.record, error.names[0]) from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"Expected a whole {self.record.name} at {str(self.record)!r}, received one that "

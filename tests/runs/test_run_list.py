@@ -12,6 +12,7 @@ from pretended_runs import write_run
 
 from keras_prokt.files import write_record
 from keras_prokt.runs import run_list as module
+from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import InUse, Lock
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
 from keras_prokt.runs.spec import RunSpec
@@ -227,3 +228,27 @@ def test_lists_are_read_without_keras(runs):
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.stdout == "waiting waiting\n", result.stderr
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison", "search"])
+@pytest.mark.parametrize("place", ["top", "spec"])
+def test_what_a_newer_version_wrote_is_one_line_that_says_so(kind, place, tmp_path):
+    spec = RunSpec.resolve("digits", "student")
+    if kind == "run":
+        write_run(tmp_path / "run", spec)
+        (tmp_path / "run" / "run.json").rename(tmp_path / "run.json")
+    else:
+        search = {"app": "digits", "method": "student", "given": {}, "over": {}, "seeds": [0]}
+        about = {} if kind == "comparison" else {**search, "trials": None, "configurations": {}}
+        runs = [Entry("a", "a", spec)]
+        RunList(tmp_path / "list", kind).create(about, runs, measures_test=True)
+        (tmp_path / "list" / f"{kind}.json").rename(tmp_path / f"{kind}.json")
+    path = tmp_path / f"{kind}.json"
+    record = json.loads(path.read_text())
+    del record["sha256"]
+    own_spec = record["spec"] if kind == "run" else record["runs"][0]["spec"]
+    (record if place == "top" else own_spec["training"])["novelty"] = 1
+    write_record(path, record)
+    message = f"Expected a {kind}.json whose .* knows at .*, received 'novelty'; read it with the v"
+    with pytest.raises(ValueError, match=message):
+        RunFolder(tmp_path).read() if kind == "run" else RunList(tmp_path, kind).read()
