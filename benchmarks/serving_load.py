@@ -238,8 +238,9 @@ def under_new_versions(load: Load, server: Any, folder: Path, given: argparse.Na
         said = server.process.stderr.read()[-500:]
         print(f"the server ended with status {server.process.returncode}: {said}")
         return False
+    said = f"{missed[0]} not loaded" if missed else "broken off"
     print(
-        f"{given.versions} new versions under load: {sum(missed)} not loaded, {found['wrong']} of "
+        f"{given.versions} new versions under load: {said}, {found['wrong']} of "
         f"{len(found['latencies']):,} requests failed or wrong; the server holds "
         f"{server.memory() / 2**20:.0f} MiB"
     )

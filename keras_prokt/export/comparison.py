@@ -110,7 +110,8 @@ def compare(
     for batch in examples.batches:
         asked, batch = _asked(form, description, batch, list(inputs))
         ours.append(answer(batch))
-        theirs.append(np.asarray(opened(asked), "float32"))
+        means = np.asarray(opened(asked), "float32")
+        theirs.append(_summing_to_one(means, kind) if description.quantize == "int8" else means)
     return _compared(ours, theirs, kind, examples)
 
 
@@ -163,6 +164,13 @@ def mean_among(answers: Mapping[str, Any]) -> np.ndarray:
 
 def _answers(kind: Output, means: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(kind.answers(ops.convert_to_tensor(_logits(kind, means))))
+
+
+def _summing_to_one(means: np.ndarray, kind: Output) -> np.ndarray:
+    """Probabilities of classes that eight bits round each by itself, as a distribution again."""
+    if kind.activation == "sigmoid" or not kind.activations:
+        return means
+    return means / np.maximum(means.sum(axis=-1, keepdims=True), 1e-7)
 
 
 def _logits(kind: Output, means: np.ndarray) -> np.ndarray:

@@ -19,9 +19,9 @@ DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(96, 16)).astype("float32")
 
 
-def student():
+def student(num_classes=4):
     inputs = keras.Input((16,), name="features")
-    return keras.Model(inputs, layers.Dense(4)(layers.Dense(128, "relu")(inputs)))
+    return keras.Model(inputs, layers.Dense(num_classes)(layers.Dense(128, "relu")(inputs)))
 
 
 def labelled(model):
@@ -40,6 +40,15 @@ def test_it_is_smaller(tmp_path, form, quantize):
     weights = 4 * model.count_params()
     least = 0.4 * weights if quantize == "float16" else 0.5 * weights
     assert whole.stat().st_size - small.stat().st_size > least - 3000
+
+
+def test_probabilities_of_eight_bits_need_not_sum_to_1(tmp_path):
+    # Of 200 classes each is about 1/200, which 8 bits of 1/256 round to the same.
+    model = student(200)
+    settings = {"validation": labelled(model), "max_loss": 1.0, "calibration": X[:32]}
+    assert export_student(model, tmp_path / "a.tflite", "litert", quantize="int8", **settings)
+    served = LiteRT().open(tmp_path / "a.tflite", None)({"features": X[:1]})
+    assert abs(np.asarray(served).sum() - 1) > 0.02
 
 
 def test_what_loses_too_much_is_refused(tmp_path, monkeypatch):
