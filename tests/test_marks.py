@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from marks import leave_out_thorough, thorough
 
 from keras_prokt.runs.training import Run
 
@@ -47,6 +48,36 @@ def test_the_training_of_a_run_needs_its_mark():
 def test_the_training_of_a_run_with_its_mark():
     with pytest.raises(TypeError, match="missing .* required positional"):
         Run.fit(None)
+
+
+class Asked:
+    """A configuration of pytest that was asked for some tests."""
+
+    def __init__(self, *args, thorough=False):
+        self.args, self._thorough = args, thorough
+        self.hook, self.left_out = self, []
+
+    def getoption(self, name):
+        assert name == "thorough"
+        return self._thorough
+
+    def pytest_deselected(self, items):
+        self.left_out += items
+
+
+@pytest.mark.parametrize("row", [1, *thorough(2)])
+@pytest.mark.parametrize(
+    ("asked", "left_out"),
+    [
+        (Asked("tests"), True),
+        (Asked("tests", thorough=True), False),
+        (Asked("tests/test_marks.py::test_one"), False),
+    ],
+)
+def test_what_is_thorough_waits_until_it_is_asked_for(row, asked, left_out, request):
+    items = [request.node]
+    leave_out_thorough(asked, items)
+    assert (request.node in asked.left_out) == (items == []) == (left_out and row == 2)
 
 
 def test_real_data_are_not_found_without_their_mark():

@@ -199,6 +199,7 @@ def test_a_run_of_mnli_reports_both_validation_splits(data_dir, bert, tmp_path):
     assert list(evaluate_run(tmp_path / "run")) == list(parts)
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 @pytest.mark.real_data("minilm", "glue/mrpc")
 def test_a_run_of_the_real_mrpc_serves_raw_pairs(tmp_path):

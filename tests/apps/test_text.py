@@ -242,6 +242,7 @@ def test_students_that_do_not_suit_are_refused_before_a_teacher_is_trained(
     assert list(tmp_path.iterdir()) == [table]
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_a_narrow_student_learns_the_teachers_states(table, bert, tmp_path):
     settings = {"dataset": str(table), "text_columns": ("body",), "label_column": "stars"}

@@ -226,6 +226,7 @@ def test_two_commands_at_once_share_the_runs(workplace):
     assert one == other and one["methods"][0]["seeds"] == [0, 1, 2, 3]
 
 
+@pytest.mark.thorough
 def test_failed_runs_are_recorded_and_begun_anew_when_asked_for(workplace):
     out = workplace / "failing"
     # Eight steps, after which a training that has gone to pieces is seen.
@@ -294,6 +295,7 @@ def states(out):
     return found
 
 
+@pytest.mark.thorough
 def test_more_seeds_take_over_the_runs_that_are_there(whole, workplace):
     out = workplace / "more seeds"
     shutil.copytree(whole[0], out)
@@ -382,6 +384,7 @@ def searched(workplace):
     return out, shown, progress, done
 
 
+@pytest.mark.thorough
 def test_of_two_searches_one_may_be_killed_and_nothing_is_lost_or_repeated(searched, whole):
     out, shown, _, done = searched
     found = records(out)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from marks import thorough
 
 from keras_prokt import (
     FrozenTeacherDistiller,
@@ -134,7 +135,7 @@ class TestEveryObjective:
             one.fit(BATCHES, Y, **FIT)
         assert_equal(values(trained.distiller.variables), values(loaded.variables))
 
-    @pytest.mark.parametrize("regime", [ProKTDistiller, MutualDistiller])
+    @pytest.mark.parametrize("regime", [ProKTDistiller, *thorough(MutualDistiller)])
     def test_joint_regimes(self, name, regime):
         distiller = make(name, regime)
         history = distiller.fit(BATCHES, Y, **FIT).history

@@ -291,6 +291,7 @@ def test_of_lists(lists, kind, cache, tmp_path, tally):
     tally.check()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["run", *thorough("comparison", "search")])
 def test_of_records_with_fitting_checksums(finished, lists, kind, cache, tmp_path, tally):
     original = finished if kind == "run" else lists[kind][0]

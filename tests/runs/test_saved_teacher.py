@@ -88,6 +88,7 @@ def test_it_is_served_as_it_was_kept(finished):
     assert found["class_name"].numpy()[0].decode() in map(str, range(10))
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_without_being_asked_a_run_reports_the_same_and_keeps_nothing(finished, cache, tmp_path):
     record = run(spec_of(), tmp_path / "run", export=False, cache=cache)
@@ -104,6 +105,7 @@ def test_without_being_asked_a_run_reports_the_same_and_keeps_nothing(finished, 
         evaluate_run(tmp_path / "run", "teacher")
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_a_run_in_pieces_keeps_the_same_teacher(finished, cache, tmp_path):
     out = tmp_path / "pieces"
@@ -117,6 +119,7 @@ def test_a_run_in_pieces_keeps_the_same_teacher(finished, cache, tmp_path):
     assert not (out / "teacher_saved_model").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_without_checkpoints_nothing_else_stays_of_it(cache, tmp_path):
     out = tmp_path / "run"
@@ -225,7 +228,7 @@ def test_a_big_model_is_distilled_from_a_small_one_on_the_command_line(tmp_path)
 
 
 @pytest.mark.whole_run
-@pytest.mark.parametrize("method", ["kd", "prokt"])
+@pytest.mark.parametrize("method", ["kd", *thorough("prokt")])
 def test_a_given_teacher_may_end_in_softmax(method, tmp_path, cache):
     def teacher(activation):
         model = keras.Sequential(

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import keras_prokt
+from marks import thorough
 
 from keras_prokt.models.loading import load_student
 from keras_prokt.runs import training
@@ -152,7 +153,8 @@ def without_seconds(value):
 @pytest.mark.whole_run
 @needs_default_backend
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+    ("number", "code"),
+    [(signal.SIGTERM, 143), *thorough((signal.SIGINT, 130), (signal.SIGHUP, 129))],
 )
 def test_a_run_that_a_signal_stops_goes_on_as_if_none_had_come(number, code, workplace, whole):
     out = f"my {number.name}"

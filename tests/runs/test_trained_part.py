@@ -51,7 +51,7 @@ def assert_same_weights(one, other):
 
 @pytest.mark.whole_run
 @pytest.mark.parametrize(
-    ("part", "method"), [("blocks", "prokt"), ("adapters", "prokt"), *thorough(("adapters", "kd"))]
+    ("part", "method"), [("adapters", "prokt"), *thorough(("blocks", "prokt"), ("adapters", "kd"))]
 )
 def test_a_stopped_run_goes_on_exactly(part, method, texts, tmp_path):
     if part == "blocks":
@@ -70,6 +70,7 @@ def test_a_stopped_run_goes_on_exactly(part, method, texts, tmp_path):
     assert 0 < len(start.trainable_variables) < len(start.weights)
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_a_kept_teacher_with_adapters_teaches_as_when_it_was_trained(texts, tmp_path):
     spec = RunSpec.resolve("text", "kd", teacher_lora=2, **texts)

@@ -76,6 +76,7 @@ def test_digits(tmp_path):
     assert list((out / "tensorboard").rglob("events.*"))
 
 
+@pytest.mark.thorough
 @pytest.mark.process
 @pytest.mark.whole_run
 def test_images(tmp_path, monkeypatch):
@@ -103,6 +104,7 @@ def test_images(tmp_path, monkeypatch):
     assert_same(without, usual, PACKAGES)
 
 
+@pytest.mark.thorough
 @pytest.mark.process
 @pytest.mark.whole_run
 def test_texts(tmp_path, monkeypatch, bert):
