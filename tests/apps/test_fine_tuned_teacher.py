@@ -115,6 +115,7 @@ def test_nothing_of_it_is_trained_before_by_the_estimate(model, tables):
     assert list(estimate(spec_of(tables, model[0], teacher_epochs=0))["phases"]) == ["kd"]
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_it_trains_along_from_where_it_is(model, tables, tmp_path):
     spec = spec_of(tables, model[0], "prokt", teacher_learning_rate=1e-9)
@@ -123,6 +124,7 @@ def test_it_trains_along_from_where_it_is(model, tables, tmp_path):
     assert record["results"]["models"]["student"]["validation"]["loss"] > 0
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_it_is_trained_further_where_nothing_else_is_said(model, tables, tmp_path):
     spec = spec_of(tables, model[0], teacher_learning_rate=1e-9, epochs=1, teacher_epochs=1)

@@ -45,6 +45,7 @@ def test_unknown_students_are_named():
         get_app("glue-sst2").prepare(request(student="bilsm"))
 
 
+@pytest.mark.thorough
 @pytest.mark.process
 @pytest.mark.whole_run
 def test_a_run_serves_raw_strings(server, tmp_path):

@@ -7,6 +7,7 @@ import sys
 
 import keras
 import pytest
+from marks import thorough
 
 pytestmark = [
     pytest.mark.process,
@@ -30,8 +31,10 @@ jax.jit(lambda x: x @ x)(jax.numpy.ones((3, 3)))
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("platform", ["gpu", "cpu"])
-@pytest.mark.parametrize("has_own", [False, True])
+@pytest.mark.parametrize(
+    ("platform", "has_own"),
+    [("cpu", True), *thorough(("gpu", False), ("gpu", True), ("cpu", False))],
+)
 def test_programs_are_kept(platform, has_own, tmp_path):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)

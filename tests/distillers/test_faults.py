@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from marks import thorough
 
 from keras_prokt import (
     FrozenTeacherDistiller,
@@ -150,7 +151,7 @@ def test_a_teacher_that_explodes_is_named():
 
 
 @pytest.mark.parametrize("regime", ["prokt", "kd", "student"])
-@pytest.mark.parametrize(("kind", "rate"), [(Adam, 1e-2), (Adam, 1e-3), (SGD, 0.1)])
+@pytest.mark.parametrize(("kind", "rate"), [(Adam, 1e-2), *thorough((Adam, 1e-3), (SGD, 0.1))])
 def test_usual_training_is_left_alone(regime, kind, rate):
     distiller = fit_digits(regime, kind(rate), kind(rate), validation_split=0.1)
     assert not ops.convert_to_numpy(distiller.faults.wrongness).any()

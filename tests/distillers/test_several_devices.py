@@ -113,6 +113,7 @@ def test_mirrored_strategy():
     run(MIRRORED + COMMON + COMPARE_MIRRORED, KERAS_BACKEND="tensorflow")
 
 
+@pytest.mark.thorough
 def test_mirrored_strategy_of_positions():
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     run(MIRRORED + COMMON + COMPARE_TAGGERS, KERAS_BACKEND="tensorflow")

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from marks import thorough
 
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.plan import plan_of
@@ -76,7 +77,7 @@ def test_a_given_teacher_is_not_trained():
 
 
 @pytest.mark.whole_run
-@pytest.mark.parametrize("method", ["kd", "rco", "ta"])
+@pytest.mark.parametrize("method", ["kd", *thorough("rco", "ta")])
 def test_what_is_kept_damaged_is_trained_again(method, tmp_path):
     spec = RunSpec.resolve("digits", method, **SMALL)
 

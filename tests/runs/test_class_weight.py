@@ -102,6 +102,7 @@ def test_it_reaches_a_fixed_teacher_whose_kept_weights_are_its_own(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_a_run_in_pieces_is_equal(tmp_path):
     spec = spec_of(class_weight="balanced", label_weight=0.5, label_smoothing=0.1)

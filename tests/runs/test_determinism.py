@@ -8,6 +8,7 @@ import sys
 
 import keras
 import pytest
+from marks import thorough
 
 from keras_prokt.runs.determinism import is_deterministic, use_deterministic_operations
 from keras_prokt.runs.spec import RunSpec
@@ -31,7 +32,7 @@ def keras_prokt(*arguments, cwd):
 
 @pytest.mark.process
 @pytest.mark.whole_run
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", *thorough("torch")])
 def test_a_run(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"needs {backend}")

@@ -104,6 +104,7 @@ def test_a_run_that_was_to_be_replaced_is_whole_when_the_disk_is_full(finished, 
     assert all(name in result.stderr for name in others)
 
 
+@pytest.mark.thorough
 def test_a_new_run_goes_on_when_there_is_room_again(finished, disk):
     folder = disk / "run"
     fill(disk, 250_000)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from marks import thorough
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
@@ -17,7 +18,7 @@ SCRIPT = Path(__file__).with_name("kill_everywhere.py")
 @pytest.mark.process
 @pytest.mark.whole_run
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="commands are forked")
-@pytest.mark.parametrize(("case", "places"), [("kd", 4), ("overwrite", 4)])
+@pytest.mark.parametrize(("case", "places"), [("kd", 4), *thorough(("overwrite", 4))])
 def test_a_killed_command_goes_on(case, places):
     """A sample; the script tries all places of all cases."""
     command = [sys.executable, str(SCRIPT), "--sample", str(places), case]

@@ -95,6 +95,7 @@ def test_it_reaches_a_fixed_teacher_and_the_label_term_of_its_student(tmp_path, 
         assert float(smoothed.distiller.label_loss(y, sure)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_without_it_and_with_0_a_run_is_what_it_was(tmp_path, cache):
     for name, settings in (("without", {}), ("zero", {"label_smoothing": 0.0})):
@@ -105,6 +106,7 @@ def test_without_it_and_with_0_a_run_is_what_it_was(tmp_path, cache):
     assert Run(spec_of(), RunFolder("unused")).label_loss is None
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_a_run_in_pieces_is_equal_and_the_reported_loss_is_that_of_right_labels(tmp_path, cache):
     spec = spec_of(label_smoothing=0.2, label_weight=0.5)

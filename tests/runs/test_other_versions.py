@@ -48,6 +48,7 @@ def test_nothing_is_told_of_the_same_versions(stopped, tmp_path):
     assert resume(folder)["status"] == "completed"  # a warning would be an error
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_from_before_a_setting_goes_on(stopped, tmp_path):
     folder = begun_with(stopped, tmp_path)
     for path in folder.glob("checkpoint/*/position.json"):

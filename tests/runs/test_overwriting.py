@@ -112,6 +112,7 @@ def replace_after(monkeypatch, old):
     return replace(old)
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_what_a_failed_run_has_trained_is_kept_beside(old, finished, monkeypatch):
     class FailingLate(training.Progress):
@@ -151,6 +152,7 @@ def test_a_stopped_new_run_replaces_the_old_one_when_it_is_resumed(old, finished
     assert names_beside(old) == ["run"]
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_an_interrupted_new_run_can_be_resumed_or_replaced(old, finished, monkeypatch):
     def interrupt(*arguments):

@@ -120,6 +120,7 @@ def test_a_run_stops_and_says_so(patient, workplace):
     assert "stopped after" not in results_table(usual.read())
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 @needs_default_backend
 def test_in_pieces_it_stops_at_the_same_epoch(patient, workplace):

@@ -98,6 +98,7 @@ def test_while_a_run_runs_others_are_refused_and_told_who_works_on_it(workplace,
     assert not list(folder.rglob(".*"))
 
 
+@pytest.mark.thorough
 def test_two_comparisons_in_one_folder_carry_no_run_out_twice(workplace):
     folder = workplace / "comparison"
     rows = ["--method", "student", "--method", "kd", "--seeds", "0,1", "--epochs", "2"]

@@ -160,6 +160,7 @@ class TestCarriedOut:
         assert '"/' not in text
 
 
+@pytest.mark.thorough
 @pytest.mark.process
 def test_commands_beside_each_other_lose_no_results(tmp_path):
     code = (

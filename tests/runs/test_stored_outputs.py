@@ -62,6 +62,7 @@ def test_stored_and_live_outputs_give_the_same_student(teacher, tmp_path, capsys
     assert_same_student(stored, other, 1e-3)
 
 
+@pytest.mark.thorough
 @on_tensorflow
 @pytest.mark.whole_run
 def test_a_run_under_prokt_goes_on_exactly_and_needs_its_file_no_more(teacher, tmp_path):

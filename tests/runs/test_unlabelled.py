@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from marks import thorough
 from pieces import stopped_run
 from small_glue import WORDS, write_bert
 
@@ -64,7 +65,7 @@ def test_classes_are_weighed_by_labelled_rows():
 
 
 @pytest.mark.whole_run
-@pytest.mark.parametrize("method", ["prokt", "kd"])
+@pytest.mark.parametrize("method", ["prokt", *thorough("kd")])
 def test_a_stopped_run_goes_on_exactly(method, tmp_path, capsys):
     spec = spec_of(method, teacher_epochs=2) if method == "kd" else spec_of(method)
     record = run(spec, tmp_path / "whole", cache=tmp_path / "cache")
