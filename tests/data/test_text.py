@@ -113,7 +113,7 @@ def test_long_lists_are_tokenized_once(tokenizer, tmp_path, monkeypatch):
     assert len(kept()) == 1
     with monkeypatch.context() as patch:
         patch.setattr(text_module, "tokenize", None)  # not called again
-        again = BertTokenizer(vocabulary=WORDS)
+        again = ExactBertTokenizer(WORDS)
         read = tokenize_once(again, first, second=second, cache=tmp_path)
     direct = tokenize(tokenizer, first, second=second)
     for tokens in (made, read):
@@ -121,16 +121,16 @@ def test_long_lists_are_tokenized_once(tokenizer, tmp_path, monkeypatch):
         assert as_lists(tokens.segment_ids) == as_lists(direct.segment_ids)
     assert read.token_ids[0].dtype == np.int32
 
-    other_words = BertTokenizer(vocabulary=[*WORDS, "zzz"])
-    with_accents = BertTokenizer(vocabulary=WORDS, strip_accents=True)
-    exact = ExactBertTokenizer(WORDS, lowercase=False)
+    other_words = ExactBertTokenizer([*WORDS, "zzz"])
+    with_accents = ExactBertTokenizer(WORDS, strip_accents=False)
+    with_capitals = ExactBertTokenizer(WORDS, lowercase=False, strip_accents=True)
     for changed in (
         dict(second=second, max_length=64),
         dict(second=second[::-1]),
         dict(),
         dict(second=second, tokenizer=other_words),
         dict(second=second, tokenizer=with_accents),
-        dict(second=second, tokenizer=exact),
+        dict(second=second, tokenizer=with_capitals),
     ):
         before = len(kept())
         tokenize_once(changed.pop("tokenizer", tokenizer), first, cache=tmp_path, **changed)
