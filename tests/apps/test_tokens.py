@@ -246,7 +246,7 @@ def test_its_saved_model_tags_the_words_of_raw_strings(finished, server, tmp_pat
 
 
 @pytest.mark.whole_run
-@pytest.mark.parametrize("method", ["prokt", *thorough("kd")])
+@pytest.mark.parametrize("method", thorough("prokt", "kd"))
 def test_a_killed_run_goes_on_exactly(method, bert, dataset, tmp_path, monkeypatch):
     spec = spec_of(bert, dataset, method, **({"teacher_epochs": 1} if method == "kd" else {}))
     run(spec, tmp_path / "whole", export=False, cache=tmp_path / "one")

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from marks import thorough
 
 from keras_prokt.export import export_saved_model
 from keras_prokt.front_ends import TextFrontEnd
@@ -414,7 +415,7 @@ except ValueError as error:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("backend", "with_text"), [("jax", True), ("torch", False)])
+@pytest.mark.parametrize(("backend", "with_text"), [("jax", True), *thorough(("torch", False))])
 def test_other_backends_export_through_a_tensorflow_process(tmp_path, backend, with_text):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"needs {backend}")

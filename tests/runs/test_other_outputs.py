@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from command_line import keras_prokt
 from digits_by_output import QUESTIONS, answers_to_questions, app_of, is_even, registered
+from marks import thorough
 from pieces import KillAt, Killed
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
@@ -45,7 +46,7 @@ def digits(part):
     return split.images, split.labels
 
 
-@pytest.fixture(scope="module", params=APPS)
+@pytest.fixture(scope="module", params=["several", *thorough("one")])
 def finished(request, tmp_path_factory):
     """The name of an app, the folder of a finished run, its record, and labels `(examples, n)`."""
     place = tmp_path_factory.mktemp(request.param)
