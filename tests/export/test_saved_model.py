@@ -324,7 +324,8 @@ def test_half_precision_students_are_served_in_float32(tmp_path, policy, sequent
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("length", "pair", "cased"), [(None, False, False), (None, True, True), (12, True, False)]
+    ("length", "pair", "cased"),
+    [(None, False, False), *thorough((None, True, True), (12, True, False))],
 )
 def test_serve_text_equals_tokenising_outside(tmp_path, length, pair, cased):
     vocabulary = tmp_path / "vocab.txt"

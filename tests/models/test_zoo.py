@@ -18,6 +18,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import pytest
+from marks import thorough
 from models.shaped_weights import set_weights
 
 from keras_prokt import models
@@ -180,7 +181,7 @@ for path in paths:
 
 @pytest.mark.process
 @on_tensorflow
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("backend", [*thorough("torch"), "jax"])
 def test_files_give_the_same_numbers_on_other_backends(backend, tmp_path):
     pytest.importorskip(backend, reason="the other backend")
     names = ("mobilenet-v2", "shufflenet-v1")
