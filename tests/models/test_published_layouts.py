@@ -104,6 +104,7 @@ def files_of(folder):
     return check_preset(folder, with_weights=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
