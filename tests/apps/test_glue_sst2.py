@@ -35,6 +35,7 @@ def test_batches_for_both_models():
     assert set(y) <= {0, 1}
 
 
+@pytest.mark.thorough
 def test_a_limit_is_a_random_subset_by_seed():
     labels = [get_app("glue-sst2").prepare(request(seed=s)).train.labels for s in (0, 0, 1)]
     assert labels[0].tolist() == labels[1].tolist() != labels[2].tolist()

@@ -54,6 +54,7 @@ def test_killed_run_equals_uninterrupted_run(backend, tmp_path):
     assert history == rows(tmp_path / "killed" / "history.csv"), case
 
 
+@pytest.mark.thorough
 def test_a_kill_at_any_file_event_of_a_checkpoint_leaves_what_goes_on_exactly(tmp_path):
     done = subprocess.run(
         [sys.executable, str(SAVE_SCRIPT), str(tmp_path)],

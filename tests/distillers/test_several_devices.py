@@ -108,6 +108,7 @@ def run(code, **environment):
     assert result.returncode == 0, result.stderr[-2000:]
 
 
+@pytest.mark.thorough
 def test_mirrored_strategy():
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     run(MIRRORED + COMMON + COMPARE_MIRRORED, KERAS_BACKEND="tensorflow")

@@ -70,6 +70,7 @@ def test_a_module_of_transformers_reads_our_inputs_by_its_names(teacher, tmp_pat
     np.testing.assert_allclose(recorded.logits, expected, atol=1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 @pytest.mark.filterwarnings("ignore::keras_prokt.data.table.DuplicateTexts")
 def test_what_was_recorded_teaches_as_the_directory_itself(teacher, tmp_path):

@@ -83,6 +83,7 @@ def test_it_weighs_labels_and_nothing_that_is_matched(method):
         assert objective.get_config() == plans[0].distiller.objectives[0].get_config()
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_it_reaches_a_fixed_teacher_whose_kept_weights_are_its_own(tmp_path):
     settings = {"teacher_epochs": 1, "student_learning_rate": 1e-3}

@@ -30,6 +30,7 @@ def keras_prokt(*arguments, cwd):
     return json.loads((cwd / "run" / "run.json").read_text())
 
 
+@pytest.mark.thorough
 @pytest.mark.process
 @pytest.mark.whole_run
 @pytest.mark.parametrize("backend", ["jax", *thorough("torch")])

@@ -117,6 +117,7 @@ def test_a_new_run_goes_on_when_there_is_room_again(finished, disk):
     assert not [path for path in folder.rglob(".*")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kilobytes", [1, 60])
 def test_files_that_may_not_grow(finished, tmp_path, kilobytes):
     # By a shell: a process that has loaded JAX had better not be forked.
@@ -135,6 +136,7 @@ def test_files_that_may_not_grow(finished, tmp_path, kilobytes):
         assert outcome_of(new) == outcome_of(finished)
 
 
+@pytest.mark.thorough
 def test_a_run_in_a_folder_of_others_is_not_replaced(finished, tmp_path):
     """As a user who may write into the run, and not beside it."""
     if os.getuid() != 0:

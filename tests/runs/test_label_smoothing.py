@@ -70,6 +70,7 @@ def test_it_reaches_the_student_of_method_student(tmp_path, cache):
     assert_close(plan.run.student.get_weights(), trained_by_hand(spec, model, 3, "student"))
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_it_reaches_a_fixed_teacher_and_the_label_term_of_its_student(tmp_path, cache):
     settings = {"teacher_epochs": 2, "label_weight": 0.5, **sgd_of("teacher")}

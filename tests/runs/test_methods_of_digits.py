@@ -176,6 +176,7 @@ def test_runs_with_adapters_and_two_stages_resume_exactly(
     assert_same_student(whole, tmp_path / "killed")
 
 
+@pytest.mark.thorough
 def test_the_last_anchor_is_the_teacher_of_other_methods(finished, tmp_path, monkeypatch):
     alone = finished("kd").folder
     run(small_spec("rco"), tmp_path / "route", export=False, cache=tmp_path / "other")
@@ -205,6 +206,7 @@ def test_a_run_in_pieces_is_the_whole_run(method, pieces, finished, tmp_path):
         assert record["results"]["models"][name]["test"]["loss"] == model["test"]["loss"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["prokt", "at+kd"])
 def test_half_precision_and_many_steps_at_once(method, tmp_path, cache):
     spec = small_spec(method).replacing(precision="bfloat16", steps_per_execution=2)

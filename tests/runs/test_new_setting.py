@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from patched_copy import APPLIES_A_DIFF, PATCHES, files_of, patched_copy
 
 pytestmark = APPLIES_A_DIFF
@@ -22,6 +23,7 @@ def seen_with(diff: str, script: str, folder: Path) -> dict:
     return seen
 
 
+@pytest.mark.thorough
 def test_one_field_adds_a_whole_setting(tmp_path):
     diff = (PATCHES / "new_setting.diff").read_text()
     added = [line for line in diff.splitlines() if line.startswith(("+", "-"))]

@@ -164,6 +164,7 @@ class TestFinished:
         assert path.endswith("/2") and first == second
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 @pytest.mark.parametrize("method", ["prokt", "kd"])
 def test_a_killed_run_goes_on_exactly(method, tmp_path, monkeypatch):

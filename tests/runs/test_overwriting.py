@@ -90,6 +90,7 @@ def fail_with(error):
     return Failing
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 @pytest.mark.parametrize(
     "error",
@@ -135,6 +136,7 @@ def test_what_a_failed_run_has_trained_is_kept_beside(old, finished, monkeypatch
     assert contents(old) == finished
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_a_refused_new_run_leaves_the_old_one_alone(old, finished):
     with pytest.raises(ValueError, match="divides the 1 steps"):

@@ -66,6 +66,7 @@ def whole(workplace):
     return outcome_of(workplace / "whole")
 
 
+@pytest.mark.thorough
 def test_two_runs_that_want_one_folder(workplace, whole):
     folder = workplace / "two runs"
     both = ended(*(started("run", *SETTINGS, "--out", folder, workplace=workplace) for _ in "12"))

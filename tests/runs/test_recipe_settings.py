@@ -102,6 +102,7 @@ def test_a_head_start_trains_the_teacher_alone_and_counts(tmp_path, cache):
     assert resumed["cost"] == record["cost"]
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_the_best_epoch_of_the_teacher_teaches_where_that_is_asked_for(tmp_path, cache):
     settings = {"teacher_epochs": 4, "epochs": 4, "teacher_learning_rate": 0.05}

@@ -219,6 +219,7 @@ def test_fewer_epochs_shorten_the_teacher_too(tmp_path):
     assert {entry.spec.teacher_epochs for entry in shorter.entries} == {1, None}
 
 
+@pytest.mark.thorough
 @pytest.mark.process
 @pytest.mark.whole_run
 @needs_tensorflow

@@ -24,6 +24,7 @@ def teacher(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 @pytest.mark.parametrize("method", ["kd", "ta"])
 def test_a_given_teacher_has_no_epochs(method, teacher, tmp_path):

@@ -64,6 +64,7 @@ def test_classes_are_weighed_by_labelled_rows():
     np.testing.assert_allclose([*kept.class_weights.values()], 40 / (10 * counts))
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 @pytest.mark.parametrize("method", ["prokt", *thorough("kd")])
 def test_a_stopped_run_goes_on_exactly(method, tmp_path, capsys):
