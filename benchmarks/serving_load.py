@@ -169,9 +169,9 @@ def add_versions(server: Any, folder: Path, count: int) -> int:
         states: list[str] = []
         while not states and time.monotonic() < until:
             time.sleep(0.02)
-            with_connection = server.connection()
-            status, answer = server.ask("", version=version, connection=with_connection)
-            with_connection.close()
+            connection = server.connection()
+            status, answer = server.ask("", version=version, connection=connection)
+            connection.close()
             if status == 200:
                 states = [one["state"] for one in answer["model_version_status"]]
         missed += states != ["AVAILABLE"]

@@ -8,6 +8,7 @@ import pytest
 from command_line import keras_prokt
 from fine_tuned import write_classifier
 from keras import layers
+from small_disk import small_disk
 
 from keras_prokt.export import FORMATS
 from keras_prokt.models.bert import bert_classifier
@@ -56,15 +57,8 @@ def student_of(form, students):
 @pytest.fixture
 def disk(tmp_path):
     """A disk that fills."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(path)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no disk can be mounted: {error}")
-    yield path
-    subprocess.run(["umount", str(path)], check=True, capture_output=True)
+    with small_disk(tmp_path / "disk", DISK) as path:
+        yield path
 
 
 def assert_fails(done, folder, *words):

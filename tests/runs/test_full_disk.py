@@ -9,6 +9,7 @@ import sys
 import keras
 import pytest
 from runs.damage import outcome_of
+from small_disk import small_disk
 
 pytestmark = [
     pytest.mark.process,
@@ -60,15 +61,8 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def disk(tmp_path):
     """A small disk."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(path)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no disk can be mounted: {error}")
-    yield path
-    subprocess.run(["umount", str(path)], check=True)
+    with small_disk(tmp_path / "disk", f"{DISK_MIB}m") as path:
+        yield path
 
 
 def fill(disk, left):
