@@ -248,6 +248,7 @@ class RunFolder:
 
         Raises:
             ValueError: If it has not, or it was.
+            InUse: If it has not yet, since a process works on it.
         """
         path, record = self.model_of(role), self.read()
         if role == "teacher" and not record.get("save_teacher", False):
@@ -257,6 +258,8 @@ class RunFolder:
             )
         self.check_file(path, record)
         if not path.is_file():
+            if self.holder() is not None:
+                raise InUse(self.locked().in_use())
             raise ValueError(
                 f"Expected a saved {role} at {str(path)!r}, received none; finish the run with "
                 f"`{self.resume_hint()}`."

@@ -76,7 +76,7 @@ class Lock:
                 os.close(descriptor)
                 tries += 1
                 if tries == _TRIES:
-                    raise InUse(self._in_use()) from None
+                    raise InUse(self.in_use()) from None
                 time.sleep(_PAUSE)  # whoever only asks for the holder has it for a moment
                 continue
             except BaseException:
@@ -104,7 +104,8 @@ class Lock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _in_use(self) -> str:
+    def in_use(self) -> str:
+        """What is said to whoever wants it while another process holds it."""
         holder = _read(self.path)
         who = "by another process" if holder is None else describe(holder)
         return (

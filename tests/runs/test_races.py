@@ -84,7 +84,7 @@ def test_while_a_run_runs_others_are_refused_and_told_who_works_on_it(workplace,
     assert result.exit_code == 0 and RunFolder(folder).read()["status"] == "running", result.output
     first = started("resume", folder, workplace=workplace)
     wait_until(lambda: RunFolder(folder).holder() is not None)
-    for command in (["resume"], ["export"]):
+    for command in (["resume"], ["export"], ["evaluate"]):
         second = keras_prokt(*command, folder, cwd=workplace)
         assert second.exit_code == 2, second.output
         assert f"pid {first.pid}" in second.stderr and len(second.stderr.splitlines()) == 1
