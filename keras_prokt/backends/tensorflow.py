@@ -78,7 +78,10 @@ class TensorFlowBackend(Backend):
         dataset = tf.data.Dataset.from_generator(stream, output_signature=specs)
         if length is not None:
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(length))
-        return dataset.prefetch(2)
+        # Nothing here is tuned, and the thread that tunes may hold the end of data for a second.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return dataset.prefetch(2).with_options(options)
 
     def enough_to_compile(self, data: tf.data.Dataset, length: int) -> tf.data.Dataset:
         # Compiled for one shape, and once more for all others: the last batch is smaller.

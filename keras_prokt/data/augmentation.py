@@ -86,10 +86,20 @@ def crop(images: Any, tops: Any, lefts: Any, flips: Any, padding: int, xp: Any =
     batch, height, width, channels = images.shape
     border = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     padded = xp.pad(images, border)
+    if xp is np:  # five times as fast as by positions
+        cropped = np.empty_like(images)
+        for image, top, left, flip, out in zip(padded, tops, lefts, flips, cropped, strict=True):
+            part = image[top : top + height, left : left + width]
+            if not flip:
+                out[:] = part
+                continue
+            for channel in range(channels):
+                out[..., channel] = part[:, ::-1, channel]
+        return cropped
     rows = tops[:, None] + xp.arange(height)
     columns = lefts[:, None] + xp.arange(width)
     columns = xp.where(flips[:, None], columns[:, ::-1], columns)
-    # Positions in the flat image: numpy takes them four times as fast as by three indices.
+    # Positions in the flat image.
     rows = xp.arange(batch)[:, None] * padded.shape[1] + rows
     positions = rows[:, :, None] * padded.shape[2] + columns[:, None, :]
     return xp.take(padded.reshape(-1, channels), positions, axis=0)
