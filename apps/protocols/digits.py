@@ -8,6 +8,8 @@ tuning are not among those reported.
 from typing import Any
 
 from keras_prokt.runs.protocol import Protocol, Row, row
+from keras_prokt_apps.protocols.chosen import DIGITS, DIGITS_WRONG_LABELS
+from keras_prokt_apps.protocols.rows import Choice, chosen_rows
 
 _EPOCHS = 150
 _SHARED = {"epochs": _EPOCHS, "teacher_epochs": _EPOCHS, "recipe": "paper"}
@@ -139,15 +141,12 @@ _FOURTH_TUNING = (
     *(_labels(1e-2, 1200, label_smoothing=smoothing) for smoothing in (0.05, 0.2)),
     _labels(1e-2, 600, label_smoothing=0.1),
     _labels(2e-2, 1200, label_smoothing=0.1),
-    # The best of each method so far, whose runs are there.
-    *_THIRD_TUNING[:4],
-    *_THIRD_TUNING[5:8],
-    _kd(temperature=8.0, label_weight=1.0, student_learning_rate=2e-2),
-    _labels(1e-2, 1200, label_smoothing=0.1),
-    *(_labels(1e-2, epochs) for epochs in (900, 1200, 1800)),
 )
 """Smoothed labels, which the labels alone gained most by in the third, wherever a model learns
-labels: under kd and ProKT that is the teacher. Five seeds, since so many of the third are there."""
+labels: under kd and ProKT that is the teacher. One seed: a trial that beats the best of its method
+there would have had the others too."""
+
+_CHOICE = (*_TUNING, *_SECOND_TUNING, *_THIRD_TUNING)
 
 
 def _trials(
@@ -172,6 +171,27 @@ def _trials(
         chooses=True,
         includes=includes,
         note=f"{trials} trials of each method{beside}; choices on validation images only.",
+    )
+
+
+def _compared(
+    name: str, summary: str, choice: Choice | None, **settings: Any
+) -> tuple[Protocol, ...]:
+    """A protocol of what the trials chose, once they have."""
+    if choice is None:
+        return ()
+    return (
+        Protocol(
+            name,
+            summary,
+            "digits",
+            chosen_rows(choice, 0.7),
+            tuple(range(100, 140)),
+            {**_SHARED, **settings},
+            baselines=("kd", "labels"),
+            split_follows_seed=True,
+            figure="validation",
+        ),
     )
 
 
@@ -204,19 +224,28 @@ PROTOCOLS = (
         "digits-third-tuning",
         "more trials of each method on digits: temperatures, and a teacher that is hardly held",
         _THIRD_TUNING,
-        10,
+        5,
         None,
         ("digits-second-tuning", "digits-tuning", "digits-first-look"),
         trials=4,
     ),
     _trials(
         "digits-fourth-tuning",
-        "more trials of each method on digits: smoothed labels",
+        "a look at smoothed labels on digits, one seed",
         _FOURTH_TUNING,
+        1,
+        None,
+        ("digits-third-tuning", "digits-second-tuning", "digits-tuning", "digits-first-look"),
+        trials=4,
+    ),
+    _trials(
+        "digits-choice",
+        "the trials of each method on digits at the five seeds that all of them have",
+        _CHOICE,
         5,
         None,
         ("digits-third-tuning", "digits-second-tuning", "digits-tuning", "digits-first-look"),
-        trials=8,
+        trials=16,
     ),
     _trials(
         "digits-wrong-labels-first-look",
@@ -224,6 +253,25 @@ PROTOCOLS = (
         _NOISY_FIRST_LOOK,
         1,
         0.3,
+    ),
+    _trials(
+        "digits-wrong-labels-tuning",
+        "the same trials with 30 % wrong training labels, five seeds",
+        _NOISY_FIRST_LOOK,
+        5,
+        0.3,
+        ("digits-wrong-labels-first-look",),
+    ),
+    *_compared(
+        "digits-long",
+        "digits until validation is flat: the found recipe against distillation and the labels",
+        DIGITS,
+    ),
+    *_compared(
+        "digits-wrong-labels",
+        "the same with 30 % wrong training labels, with the teachers",
+        DIGITS_WRONG_LABELS,
+        label_noise=0.3,
     ),
     Protocol(
         "figure-2-digits",
