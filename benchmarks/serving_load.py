@@ -8,9 +8,9 @@ without Python) at 127.0.0.1, in two parts, both bounded:
    `requests / bad`-th time one of the requests that do not fit is sent as well, which must get an
    error. Printed: wrong answers, latency, and the server's memory: before it has answered anything,
    after `--warm-up` requests, and at the end.
-2. `--versions` new version directories appear one after the other, each moved into place by what
-   `export` moves them with (copies of its SavedModels, which take seconds to write), while the
-   connections go on. Printed: requests, failures, versions that the server did not load.
+2. A process of its own exports the two students in turn, `--versions` times, into the folder that
+   is served, while the connections go on; each export takes seconds. Printed: requests, failures,
+   versions that the server did not load.
 
 It needs g++, cpp-httplib and nlohmann-json, as the tests of the server do.
 
@@ -21,6 +21,7 @@ import argparse
 import http.client
 import itertools
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -37,25 +38,41 @@ RESULTS = ("latencies", "wrong", "refused", "accepted")
 
 
 def export_students(folder: Path) -> dict[int, np.ndarray]:
-    """Two versions, and what each answers to all pictures."""
+    """Two versions, with files of both students beside, and what each answers to all pictures."""
     import keras
     from keras import layers
 
     from keras_prokt.export import export_saved_model
-    from keras_prokt.front_ends import ImageFrontEnd
 
     keras.utils.set_random_seed(0)
-    front_end = ImageFrontEnd((8, 8), mean=[0.5], standard_deviation=[0.25])
-    answers = {}
+    front_end, answers = _front_end(), {}
     for version in (1, 2):
         image = keras.Input((8, 8, 1), name="pixels")
         x = layers.Conv2D(16, 3, activation="relu")(image)
         x = layers.Flatten()(layers.MaxPooling2D()(x))
         student = keras.Model(image, layers.Dense(10, name="logits")(x))
         export_saved_model(student, folder, front_end=front_end)
+        student.save(folder.parent / f"{version}.keras")
         logits = student(front_end.normalize(pictures()))
         answers[version] = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
     return answers
+
+
+def _front_end() -> Any:
+    from keras_prokt.front_ends import ImageFrontEnd
+
+    return ImageFrontEnd((8, 8), mean=[0.5], standard_deviation=[0.25])
+
+
+def write_versions(folder: Path, count: int) -> None:
+    """Exports the two students in turn."""
+    import keras
+
+    from keras_prokt.export import export_saved_model
+
+    students = [keras.saving.load_model(folder.parent / f"{n}.keras") for n in (1, 2)]
+    for number in range(count):
+        export_saved_model(students[number % 2], folder, front_end=_front_end())
 
 
 def pictures() -> np.ndarray:
@@ -154,30 +171,32 @@ def _is_near(received: np.ndarray, expected: np.ndarray) -> bool:
 
 
 def add_versions(server: Any, folder: Path, count: int) -> int:
-    """Moves new versions into place, one after the other; how many the server did not load."""
-    from keras_prokt.export.graph import move_to_next_version
-
-    missed = 0
-    sources = [folder.parent / "copies" / name for name in ("1", "2")]
-    for name, source in zip(("1", "2"), sources, strict=True):
-        shutil.copytree(folder / name, source)
-    for number in range(count):
-        unfinished = folder / ".unfinished"
-        shutil.copytree(sources[number % 2], unfinished)
-        version = int(move_to_next_version(unfinished, folder).name)
-        until = time.monotonic() + 60
-        states: list[str] = []
-        while not states and time.monotonic() < until:
-            time.sleep(0.02)
-            connection = server.connection()
-            status, answer = server.ask("", version=version, connection=connection)
-            connection.close()
-            if status == 200:
-                states = [one["state"] for one in answer["model_version_status"]]
-        missed += states != ["AVAILABLE"]
-        if version > 4:  # the server has let go of it
-            shutil.rmtree(folder / str(version - 4))
+    """Has new versions written, one after the other; how many the server did not load."""
+    missed, first = 0, 1 + max(int(one.name) for one in folder.iterdir())
+    command = [sys.executable, __file__, "--write", str(folder), "--versions", str(count)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as writer:
+        for version in range(first, first + count):
+            while not (folder / str(version)).exists() and writer.poll() is None:
+                time.sleep(0.02)
+            if not (folder / str(version)).exists():
+                return missed + first + count - version
+            missed += _states(server, version) != ["AVAILABLE"]
+            if version - first > 4:  # the server has let go of it
+                shutil.rmtree(folder / str(version - 4))
     return missed
+
+
+def _states(server: Any, version: int) -> list[str]:
+    """What the server says of a version, when it says something."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        connection = server.connection()
+        status, answer = server.ask("", version=version, connection=connection)
+        connection.close()
+        if status == 200:
+            return [one["state"] for one in answer["model_version_status"]]
+        time.sleep(0.02)
+    return []
 
 
 def under_load(load: Load, server: Any, kinds: int, given: argparse.Namespace) -> bool:
@@ -239,10 +258,11 @@ def under_new_versions(load: Load, server: Any, folder: Path, given: argparse.Na
         print(f"the server ended with status {server.process.returncode}: {said}")
         return False
     said = f"{missed[0]} not loaded" if missed else "broken off"
+    p50, p99 = np.percentile([1000 * lap for _, lap in found["latencies"]], (50, 99))
     print(
         f"{given.versions} new versions under load: {said}, {found['wrong']} of "
-        f"{len(found['latencies']):,} requests failed or wrong; the server holds "
-        f"{server.memory() / 2**20:.0f} MiB"
+        f"{len(found['latencies']):,} requests failed or wrong, ms: p50 {p50:.1f}, p99 {p99:.1f}; "
+        f"the server holds {server.memory() / 2**20:.0f} MiB"
     )
     return missed == [0] and not found["wrong"] and server.is_alive()
 
@@ -255,8 +275,12 @@ def main() -> int:
     parser.add_argument("--versions", type=int, default=200)
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--warm-up", type=int, default=500)
+    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=1800, help="at most, of the first part")
     given = parser.parse_args()
+    if given.write is not None:
+        write_versions(given.write, given.versions)
+        return 0
 
     from bad_requests import bad_requests
     from cpp_server import CppServer, build

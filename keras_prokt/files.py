@@ -83,23 +83,40 @@ def new_folder(folder: Path, *, may_exist: bool = True) -> Iterator[Path]:
         OSError: If it cannot be made.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f"{_UNFINISHED}{folder.name}-"
-    _remove_abandoned(folder.parent, prefix)
-    writing = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=folder.parent))
+    with unfinished_folder(folder.parent, folder.name) as writing:
+        yield writing
+        os.chmod(writing, 0o777 & ~_umask())  # mkdtemp's are private
+        _flush_tree(writing)
+        try:
+            os.rename(writing, folder)
+        except OSError:
+            # Another process may have been quicker.
+            if not (may_exist and folder.is_dir()):
+                raise
+    flush(folder.parent)
+
+
+@contextlib.contextmanager
+def unfinished_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A folder to write into what is then moved elsewhere; at the end of the block it is removed.
+
+    What processes that were killed here have left of the same name is removed.
+
+    Args:
+        parent: The folder to make it in.
+        name: What is written, for its name.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    prefix = f"{_UNFINISHED}{name}-"
+    _remove_abandoned(parent, prefix)
+    writing = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=parent))
     with _held(writing):
         try:
             yield writing
-            os.chmod(writing, 0o777 & ~_umask())  # mkdtemp's are private
-            _flush_tree(writing)
-            try:
-                os.rename(writing, folder)
-            except OSError:
-                # Another process may have been quicker.
-                if not (may_exist and folder.is_dir()):
-                    raise
         finally:
             shutil.rmtree(writing, ignore_errors=True)
-    flush(folder.parent)
 
 
 @contextlib.contextmanager

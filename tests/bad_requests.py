@@ -62,13 +62,31 @@ def bad_requests(
     yield "no JSON", b"image=3"
     yield "half a JSON", body(good)[:-7]
     yield "list", b"[1, 2]"
+    yield "nested deeply", b'{"inputs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    yield (
+        "nested deeply in rows",
+        b'{"instances": ' + b'[{"a":' * 50_000 + b"1" + b"}]" * 50_000 + b"}",
+    )
+    yield "rank 300", instead(json.loads("[" * 300 + "1" + "]" * 300))
+    yield "half a surrogate", instead(["\ud800"])
+    yield "half a surrogate as a name", body({"\udc00": good[first]})
+    yield "name with a zero byte", body({f"{first}\0": good[first]})
+    yield (
+        "rows of two kinds",
+        json.dumps(
+            {"signature_name": signature, "instances": [{n: v[0] for n, v in good.items()}, 1]}
+        ).encode(),
+    )
+    yield "an object for a list", instead({"0": good[first]})
     yield "invalid UTF-8", b'{"inputs": {"' + first.encode() + b'": ["\xff\xfe\xc3"]}}'
     if large:
         yield "10 MB", instead([[[1] * 100] * 100] * 350)
         yield "10 MB of noise", b"\x00\xff" * 5_000_000
     if values.dtype == object:
         yield "numbers for strings", instead([1, 2])
-        yield "no base64", instead([{"b64": "%%%"}])
+        for content in ("%%%", "A", "QUJD=A==", "QQ=", 3, None, ["QUJD"]):
+            yield f"no base64: {content!r}", instead([{"b64": content}])
+        yield "base64 and more", instead([{"b64": "QUJD", "more": 1}])
     else:
         yield "strings for numbers", instead(np.full(values.shape, "a").tolist())
         yield "booleans for numbers", instead((values > 0).tolist())

@@ -1,5 +1,6 @@
 """The C++ server of `tests/serving`: compiled once, started on a folder of versions, asked."""
 
+import fcntl
 import hashlib
 import http.client
 import importlib.util
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +38,17 @@ def build(cache: Path) -> Path:
         raise CannotBuild("needs a TensorFlow with libtensorflow_cc.so.2")
     digest = hashlib.sha256(SOURCE.read_bytes() + tf.__version__.encode()).hexdigest()[:16]
     program = cache / f"server-{digest}"
-    if program.exists():
-        return program
+    # Test files on two workers want it at the same time, and compiling takes a minute.
+    with open(cache / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            _compile(compiler, libraries, cache, program)
+    return program
+
+
+def _compile(compiler: str, libraries: Path, cache: Path, program: Path) -> None:
+    import tensorflow as tf
+
     linked = ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2", "-pthread"]
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         # Debian has compiled cpp-httplib, others have it as a header alone.
@@ -48,7 +59,7 @@ def build(cache: Path) -> Path:
             result = subprocess.run(command, capture_output=True, text=True)
             if result.returncode == 0:
                 os.replace(f"{scratch}/server", program)
-                return program
+                return
             if "No such file or directory" in result.stderr:
                 missing = [line for line in result.stderr.splitlines() if "No such file" in line]
                 raise CannotBuild(f"needs cpp-httplib and nlohmann-json: {missing[0]}")
@@ -74,15 +85,21 @@ class CppServer:
         directory: The folder of versions.
         keep: How many versions are loaded.
         libraries: Libraries of operations to load.
+        name: Of the model.
     """
 
     def __init__(
-        self, program: Path, directory: Path, keep: int = 1, libraries: list[str] | None = None
+        self,
+        program: Path,
+        directory: Path,
+        keep: int = 1,
+        libraries: list[str] | None = None,
+        name: str = NAME,
     ) -> None:
         self._scratch = Path(tempfile.mkdtemp())
         port_file = self._scratch / "port"
         self.process = subprocess.Popen(
-            [program, port_file, NAME, directory, str(keep), *(libraries or [])],
+            [program, port_file, name, directory, str(keep), *(libraries or [])],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -91,8 +108,9 @@ class CppServer:
             if self.process.poll() is not None:
                 raise AssertionError(f"The server ended: {self.process.communicate()[1]}")
             time.sleep(0.05)
+        self.name = name
         self.port = int(port_file.read_text())
-        self.url = f"http://127.0.0.1:{self.port}/v1/models/{NAME}"
+        self.url = f"http://127.0.0.1:{self.port}/v1/models/{name}"
         self._connection: http.client.HTTPConnection | None = None
 
     def __enter__(self) -> "CppServer":
@@ -122,7 +140,8 @@ class CppServer:
 
         Args:
             path: Behind the model's name or version, such as ":predict"; or all of it.
-            body: Bytes, or what becomes JSON; without one it is a GET.
+            body: Bytes, an iterator of them (sent in chunks), or what becomes JSON; without one it
+                is a GET.
             version: Of the model; `None` for its latest.
             kind: Content type.
             connection: Another thread's.
@@ -132,8 +151,8 @@ class CppServer:
             connection = self._connection
         if not path.startswith("/test"):
             of_version = "" if version is None else f"/versions/{version}"
-            path = f"/v1/models/{NAME}{of_version}{path}"
-        if body is not None and not isinstance(body, bytes):
+            path = f"/v1/models/{self.name}{of_version}{path}"
+        if body is not None and not isinstance(body, bytes | Iterator):
             body = json.dumps(body).encode()
         connection.request("GET" if body is None else "POST", path, body, {"Content-Type": kind})
         response = connection.getresponse()

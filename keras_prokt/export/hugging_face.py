@@ -38,6 +38,13 @@ class HuggingFace(Format):
                 f"bert_classifier or bert_tagger, received {student.name!r} of {kind.id}; export "
                 "it as onnx or saved_model."
             )
+        names = list(description.class_names or ())
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(
+                "Expected class names that differ for format 'huggingface', which finds numbers by "
+                f"names, received {twice!r} twice; name them apart, or export it as onnx."
+            )
 
     def write(self, student: keras.Model, path: Path, description: Description) -> Path:
         from safetensors.numpy import save

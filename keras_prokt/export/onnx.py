@@ -87,7 +87,8 @@ def _converted(student: keras.Model, description: Description) -> Any:
         return answer(dict(zip(specs, values, strict=True)))
 
     # Of a dict TensorFlow would put the name of the argument before some names.
-    function = tf.function(of_each, input_signature=list(specs.values()))
+    signature = list(specs.values())
+    function = tf.function(of_each, input_signature=signature, autograph=False)
     # Its own log is about operations that the message names.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:

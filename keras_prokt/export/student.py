@@ -1,7 +1,6 @@
 """Exports a student, in any form and from any backend."""
 
 import math
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from keras_prokt.export.described import EXTRA
 from keras_prokt.export.graph import example_inputs, move_to_next_version, nearest_that_exists
 from keras_prokt.export.placing import MODEL_CARD, card_beside, check_free, place
 from keras_prokt.export.process import write_in_process
-from keras_prokt.files import file_errors_as_python_has_them
+from keras_prokt.files import file_errors_as_python_has_them, unfinished_folder
 from keras_prokt.front_ends import FrontEnd
 from keras_prokt.models.as_logits import InexactLogitsWarning, as_logits_if_seen
 from keras_prokt.models.symbolic_inputs import fits, symbolic_inputs, with_inputs
@@ -198,9 +197,9 @@ def export_compared(
     anchor = anchor if anchor.is_dir() else anchor.parent
     with (
         file_errors_as_python_has_them(),
-        tempfile.TemporaryDirectory(prefix=".unfinished-", dir=anchor) as scratch,
+        unfinished_folder(anchor, "export") as scratch,
     ):
-        unfinished = Path(scratch) / path.name
+        unfinished = scratch / path.name
         if card.backend in (None, backends.current().name):
             written = form.write(student, unfinished, description)
         else:

@@ -120,6 +120,8 @@ class ImageFrontEnd(FrontEnd):
         def normalized(images: Tensor) -> dict[str, Tensor]:
             return {name: tf.cast(self.normalize(images, tf.experimental.numpy), tensor.dtype)}
 
+        # Else AutoGraph would rewrite it, in files that a killed process leaves.
+        @tf.autograph.experimental.do_not_convert
         def decode(content: Tensor) -> Tensor:
             # The usual method is faster, and up to 12 of 255 away from what Pillow and others
             # decode. It takes PNG too.

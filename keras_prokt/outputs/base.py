@@ -564,3 +564,11 @@ def check_strings(names: Any, count: int, unit: str) -> None:
             f"Expected class_names to be {count} strings, one for each of the {unit}, received "
             f"{shown(names)}; list them in the order of the logits."
         )
+    for name in names:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"Expected class_names that are text, received {ascii(name)[:80]} with half a "
+                "surrogate pair, which UTF-8 does not have; read them with the right encoding."
+            ) from error

@@ -103,6 +103,15 @@ def test_below_a_file(form, students, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_what_a_killed_export_left_is_removed_by_the_next(students, tmp_path):
+    (tmp_path / ".unfinished-export-99999999-x" / "student").mkdir(parents=True)
+    living = tmp_path / f".unfinished-export-{os.getpid()}-x"
+    living.mkdir()
+    done = export("keras", student_of("keras", students), target("keras", tmp_path), tmp_path)
+    assert done.exit_code == 0, done.output
+    assert {one.name for one in tmp_path.iterdir()} == {living.name, "model.keras"}
+
+
 @pytest.mark.parametrize("form", ["onnx", "litert", "huggingface"])
 def test_a_layer_that_a_form_does_not_hold(form, students, tmp_path):
     if FORMATS[form].missing():

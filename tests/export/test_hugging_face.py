@@ -65,3 +65,11 @@ def test_other_students_are_refused(tmp_path):
     with pytest.raises(ValueError, match=match) as error:
         export_student(student, tmp_path / "hf", "hf")
     assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
+
+
+def test_names_that_are_the_same_are_refused(tmp_path):
+    write_classifier(tmp_path / "teacher", ["no", "yes"], "Bert")
+    student = bert_classifier(str(tmp_path / "teacher"), 2)
+    with pytest.raises(ValueError, match="names that differ .* received 'no' twice"):
+        export_student(student, tmp_path / "hf", "hf", class_names=["no", "no"])
+    assert not (tmp_path / "hf").exists()

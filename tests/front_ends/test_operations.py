@@ -1,13 +1,16 @@
 """The operations of served graphs: a new one that servers may lack is noticed here."""
 
+import functools
+
 import keras
 import pytest
+from cpp_server import text_libraries
 from keras import layers, ops
 
 from keras_prokt.export import export_saved_model
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd, WordFrontEnd
 
-pytest.importorskip("tensorflow")
+tf = pytest.importorskip("tensorflow")
 
 # What every SavedModel here has: the student, its outputs, and reading its weights.
 OF_ALL = """
@@ -19,7 +22,8 @@ VarHandleOp
 OF_TOKEN_IDS = "GatherV2"
 
 # TensorFlow Text's, all that remain: without its library a server loads no model of texts.
-# TensorFlow Serving links it, and has had these for years.
+# TensorFlow Serving links all of TensorFlow's own operations, and of TensorFlow Text what its
+# target `ops_lib` names, among it `fast_wordpiece_tokenizer`, `normalize_ops`, `regex_split_ops`.
 OF_TENSORFLOW_TEXT = "FastWordpieceTokenizeWithOffsets RegexSplitWithOffsets"
 OF_TENSORFLOW_TEXT_UNCASED = "NormalizeUTF8"
 OF_TEXT = """
@@ -54,6 +58,13 @@ def operations(path):
 def assert_operations(path, *expected):
     received, wanted = operations(path), set(" ".join(expected).split())
     assert (received - wanted, wanted - received) == (set(), set())
+    assert {name for name in received if not hasattr(tf.raw_ops, name)} <= linked_of_text()
+
+
+@functools.cache
+def linked_of_text():
+    """The operations of the libraries of TensorFlow Text that tests of the server load."""
+    return {name for path in text_libraries() for name in dir(tf.load_op_library(path))}
 
 
 def text_student():

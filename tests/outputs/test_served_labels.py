@@ -75,3 +75,10 @@ def test_served_classes_and_labels_convert_to_litert(tmp_path):
     for kind in ("classes", "labels"):
         path = export_saved_model(student(3), tmp_path / kind, output=kind)
         assert tf.lite.TFLiteConverter.from_saved_model(str(path)).convert()
+
+
+def test_names_that_are_no_text_are_refused(tmp_path):
+    names = ["a", "b", "\ud800"]
+    with pytest.raises(ValueError, match=r"received '\\ud800' with half a surrogate pair") as error:
+        export_saved_model(student(3), tmp_path / "served", output="labels", class_names=names)
+    assert "\n" not in str(error.value) and not (tmp_path / "served").exists()

@@ -106,16 +106,19 @@ struct Tensor {
   int64_t Count() const {
     int64_t count = 1;
     for (int64_t size : shape) {
-      if (size < 0 || (size && count > (int64_t(1) << 33) / size)) throw Refused("Shape too large");
+      if (size < 0 || (size && count > (int64_t(1) << 28) / size)) throw Refused("Shape too large");
       count *= size;
     }
     return count;
   }
 };
 
+constexpr size_t kMostDimensions = 254;  // more of them end the process
+
 using TensorPtr = std::unique_ptr<TF_Tensor, void (*)(TF_Tensor*)>;
 
 TensorPtr ToTensorFlow(const Tensor& tensor) {
+  if (tensor.shape.size() > kMostDimensions) throw Refused("Shape of too many dimensions");
   size_t bytes = tensor.dtype == TF_STRING ? tensor.strings.size() * sizeof(TF_TString)
                                            : tensor.content.size();
   TensorPtr result(TF_AllocateTensor(tensor.dtype, tensor.shape.data(), int(tensor.shape.size()),
@@ -237,8 +240,10 @@ std::string FromBase64(const std::string& text) {
   std::string bytes;
   uint32_t bits = 0;
   int count = 0;
-  for (char letter : text) {
-    if (letter == '=') break;
+  size_t end = text.size();
+  while (end && text.size() - end < 2 && text[end - 1] == '=') --end;
+  if (end % 4 == 1 || (end < text.size() && text.size() % 4)) throw Refused("Unable to base64 decode");
+  for (char letter : text.substr(0, end)) {
     size_t value = alphabet.find(letter);
     if (value == std::string::npos) throw Refused("Unable to base64 decode");
     bits = bits << 6 | uint32_t(value);
@@ -253,6 +258,7 @@ const std::string kBare = "\x01";
 json Parse(const std::string& body) {
   std::string text;
   bool within = false;
+  size_t depth = 0;
   for (size_t at = 0; at < body.size(); ++at) {
     if (within) {
       if (body[at] == '\\' && at + 1 < body.size()) text.push_back(body[at++]);
@@ -260,6 +266,10 @@ json Parse(const std::string& body) {
     } else if (body[at] == '"') {
       within = true;
     } else {
+      depth += body[at] == '[' || body[at] == '{';
+      depth -= depth && (body[at] == ']' || body[at] == '}');
+      // Lists are copied and read by functions that call themselves.
+      if (depth > 2 * kMostDimensions) throw Refused("JSON Parse error: nested too deeply");
       bool found = false;
       for (const char* word : {"-Infinity", "Infinity", "NaN"}) {
         if (body.compare(at, std::strlen(word), word)) continue;
@@ -563,7 +573,8 @@ class Versions {
     if (DIR* folder = opendir(directory_.c_str())) {
       while (dirent* entry = readdir(folder)) {
         std::string name = entry->d_name;
-        if (name.find_first_not_of("0123456789") == std::string::npos) there.insert(std::stol(name));
+        if (name.size() < 19 && name.find_first_not_of("0123456789") == std::string::npos)
+          there.insert(std::stol(name));
       }
       closedir(folder);
     }
@@ -812,7 +823,15 @@ int main(int count, char** arguments) {
                       {"warmed_up", model->warmed_up}});
     });
   });
+  // Each open connection has a thread until it has been idle for so long: a client that computes
+  // between two requests finds it open. By default the server closes it after 5 seconds.
+  server.new_task_queue = [] { return new httplib::ThreadPool(64); };
   server.set_keep_alive_max_count(1000000);
+  server.set_keep_alive_timeout(600);
+  server.set_read_timeout(60);
+  server.set_write_timeout(60);
+  // Head and body are written apart: the second would wait until the client confirms the first.
+  server.set_tcp_nodelay(true);
   int port = server.bind_to_any_port("127.0.0.1");
   std::string temporary = std::string(arguments[1]) + ".part";
   std::ofstream(temporary) << port;

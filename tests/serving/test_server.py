@@ -1,6 +1,9 @@
 """A server in C++, with TensorFlow's own loader: what it answers, and that nothing ends it."""
 
 import json
+import shutil
+import threading
+import time
 from importlib import util
 
 import keras
@@ -11,6 +14,7 @@ from cpp_server import NAME, CannotBuild, CppServer, build, text_libraries
 from keras import layers, ops
 
 from keras_prokt.export import export_saved_model
+from keras_prokt.export.graph import move_to_next_version
 from keras_prokt.export.warm_up import read_examples
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd, WordFrontEnd
 
@@ -67,6 +71,9 @@ STUDENTS = {
     "free lengths": (of_signals, {}),
 }
 """One version of the model each: from 1 on."""
+
+NEW_VERSIONS = 5
+"""That appear under load; `benchmarks/serving_load.py` has 200."""
 
 VERSIONS = {name: number for number, name in enumerate(STUDENTS, 1)}
 
@@ -261,6 +268,67 @@ def test_a_version_without_text_operations_is_not_served(program, folder):
     }
     assert set(ended) == {str(VERSIONS["texts"]), str(VERSIONS["words"])}
     assert all("Op type not registered" in message for message in ended.values())
+
+
+def test_new_versions_appear_under_load(program, folder, tmp_path):
+    """Each is served, and no request of two clients that keep their connections open fails."""
+    served, copies = tmp_path / "served", tmp_path / "copies"
+    shutil.copytree(folder / str(VERSIONS["images"]), served / "1")
+    [example] = [one for one in read_examples(served / "1") if one.signature == "serving_default"]
+    body = {"inputs": {name: as_json(values) for name, values in example.inputs.items()}}
+    failed, stop = [], threading.Event()
+
+    def ask(server, answered):
+        connection = server.connection()
+        while not stop.is_set():
+            try:
+                status, answer = server.ask(":predict", body, connection=connection)
+                received = answer["outputs"]["probabilities"] if status == 200 else answer
+                near = np.abs(np.subtract(received, example.outputs["probabilities"])) < 1e-5
+                if not near.all():
+                    failed.append(received)
+            except Exception as error:
+                failed.append(error)
+                return
+            answered.append(status)
+        connection.close()
+
+    with CppServer(program, served) as server:
+        counts = [[], []]
+        clients = [threading.Thread(target=ask, args=(server, count)) for count in counts]
+        for client in clients:
+            client.start()
+        try:
+            for _ in range(NEW_VERSIONS):
+                unfinished = shutil.copytree(served / "1", copies)
+                version = int(move_to_next_version(unfinished, served).name)
+                states, until = [], time.monotonic() + 60
+                while not states and time.monotonic() < until:
+                    status, answer = server.ask("", version=version)
+                    states = [s["state"] for s in answer.get("model_version_status", ())]
+                assert states == ["AVAILABLE"], answer
+        finally:
+            stop.set()
+            for client in clients:
+                client.join()
+        assert server.ask("/test")[1]["loaded"] == 1 + NEW_VERSIONS
+    assert failed == [] and all(len(count) > NEW_VERSIONS for count in counts), counts
+
+
+def test_bodies_in_chunks_and_of_any_content_type_are_answered(running, folder):
+    version = VERSIONS["images alone"]
+    [example] = read_examples(folder / str(version))
+    body = {"inputs": {name: as_json(values) for name, values in example.inputs.items()}}
+    sent = json.dumps(body).encode()
+    chunks = iter([sent[:1], sent[1:100], sent[100:]])
+    for content, kind in ((chunks, "application/json"), (sent, "text/plain"), (sent, "")):
+        status, answer = running.ask(":predict", content, version=version, kind=kind)
+        assert status == 200, answer
+        np.testing.assert_allclose(
+            answer["outputs"]["probabilities"], example.outputs["probabilities"], atol=1e-5
+        )
+    status, answer = running.ask(":predict", sent, version=version, kind="application/x-protobuf")
+    assert status == 400 and answer["error"]
 
 
 def test_errors_say_what_was_expected(running):
