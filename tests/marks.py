@@ -5,9 +5,10 @@ more cases of what quicker tests show, runs with `pytest --thorough` alone.
 """
 
 import functools
+import itertools
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,22 @@ def thorough(*rows: Any) -> list[Any]:
     """Rows of `parametrize` with the mark `thorough`."""
     as_values = (row if isinstance(row, tuple) else (row,) for row in rows)
     return [pytest.param(*values, marks=pytest.mark.thorough) for values in as_values]
+
+
+def crossed(*axes: Iterable[Any]) -> list[Any]:
+    """All combinations of the values of some axes, as rows of `parametrize`.
+
+    Those that are not `thorough` have each value of each axis: of two axes as many as the longer
+    has, of more each pair of values of all axes but the second longest.
+    """
+    values = [list(axis) for axis in axes]
+    period = sorted(map(len, values))[-2]
+    rows = []
+    for places in itertools.product(*(range(len(axis)) for axis in values)):
+        row = [axis[place] for axis, place in zip(values, places, strict=True)]
+        marks = [pytest.mark.thorough] if sum(places) % period else []
+        rows.append(pytest.param(*row, marks=marks))
+    return rows
 
 
 def skip_without_data(item: pytest.Item) -> None:

@@ -429,14 +429,16 @@ def test_validation_splits_that_are_left_out_are_one_line_of_warning(tmp_path):
     assert lines[0].startswith("keras-prokt: warning: Expected one validation split in tfds:glue/")
 
 
-@pytest.mark.process
-@pytest.mark.whole_run
-def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch, serve):
+def of_own_pieces(bert, table, method="prokt", **changes):
+    """The spec of a run whose student has word pieces of its own."""
+    settings = {"teacher": bert, "student": "bilstm-100", "epochs": 1, "dataset": str(table)}
+    settings |= {"text_columns": ("body",), "label_column": "stars", **changes}
+    return RunSpec.resolve("text", method, **settings)
+
+
+def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_PROKT_CACHE", str(tmp_path / "cache"))
-    columns = {"text_columns": ("body",), "label_column": "stars"}
-    spec = RunSpec.resolve(
-        "text", "prokt", teacher=bert, student="bilstm-100", epochs=1, dataset=str(table), **columns
-    )
+    spec = of_own_pieces(bert, table)
     assert spec.student_learning_rate == 1e-3
     task = prepare(spec)
     pieces = task.front_end.vocabulary
@@ -452,7 +454,18 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     assert prepare(spec).front_end == task.front_end  # kept on disk
     shutil.rmtree(tmp_path / "cache")
     assert prepare(spec).front_end == task.front_end  # learnt again
+    with pytest.raises(ValueError, match="at least 100 word pieces, received 99"):
+        prepare(spec.replacing(student="bilstm-99"))
+    with pytest.raises(ValueError, match="reads the teacher's word pieces with method 'tinybert'"):
+        prepare(of_own_pieces(bert, table, "tinybert"))
 
+
+@pytest.mark.thorough
+@pytest.mark.process
+@pytest.mark.whole_run
+def test_a_run_with_word_pieces_of_its_own(table, bert, tmp_path, serve):
+    spec = of_own_pieces(bert, table)
+    pieces = prepare(spec).front_end.vocabulary
     run(spec, tmp_path / "run", cache=tmp_path / "cache", save_teacher=True)
     texts = ["a lovely film", "number 7", "an awful, awful, awful, awful film, number 12", "so"]
     served = serve(tmp_path / "run", text=texts)
@@ -479,8 +492,3 @@ def test_a_bilstm_with_word_pieces_of_its_own(table, bert, tmp_path, monkeypatch
     predict(tmp_path / "run", new, tmp_path / "teacher.csv", model="teacher")
     given = [list(map(float, row[3:])) for row in predictions(tmp_path / "teacher.csv")[1:]]
     np.testing.assert_allclose(given, expected, atol=1e-5)
-    with pytest.raises(ValueError, match="at least 100 word pieces, received 99"):
-        prepare(spec.replacing(student="bilstm-99"))
-    with pytest.raises(ValueError, match="reads the teacher's word pieces with method 'tinybert'"):
-        settings = {"teacher": bert, "student": "bilstm-100", "dataset": str(table), **columns}
-        prepare(RunSpec.resolve("text", "tinybert", **settings))

@@ -264,6 +264,7 @@ def test_failed_runs_are_recorded_and_begun_anew_when_asked_for(workplace):
     assert retried["student-seed-0"] == found["student-seed-0"]
 
 
+@pytest.mark.thorough
 def test_a_comparison_stops_in_time_and_on_a_signal_with_its_states_saved(workplace):
     out = workplace / "it's stopped"
     arguments = ["--limit", "512", "--epochs", "2000", "--batch-size", "16", "--jobs", "2"]

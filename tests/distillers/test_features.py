@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from marks import thorough
 
 from keras_prokt import FrozenTeacherDistiller, models
 from keras_prokt.distillers import features
@@ -162,7 +163,7 @@ def test_a_model_whose_resolution_goes_up_again_is_asked_for_names():
     assert found(model, ["stages"], {"stages": ["down"]})["stages"] == ["down"]
 
 
-@pytest.mark.parametrize("make", [functional, Subclassed, nested])
+@pytest.mark.parametrize("make", [functional, *thorough(Subclassed, nested)])
 @pytest.mark.skipif(
     keras.backend.backend() == "jax",
     reason="JAX compiles every initializer of the large teacher; finding taps is not its business",

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from marks import thorough
 from small_glue import write_bert
 
 from keras_prokt import FrozenTeacherDistiller, ProKTDistiller, losses, models
@@ -128,10 +129,11 @@ def pair(preset, student):
 @pytest.mark.parametrize(
     ("objectives", "student", "regime"),
     [
-        ("tinybert", "bert", FrozenTeacherDistiller),
         ("tinybert", "narrow", FrozenTeacherDistiller),
-        ("pkd+kd", "bert", FrozenTeacherDistiller),
         ("pkd+kd", "bert", ProKTDistiller),
+        *thorough(
+            ("tinybert", "bert", FrozenTeacherDistiller), ("pkd+kd", "bert", FrozenTeacherDistiller)
+        ),
     ],
 )
 def test_training_on_texts(preset, objectives, student, regime):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from marks import thorough
 
 from keras_prokt import (
     FrozenTeacherDistiller,
@@ -190,11 +191,9 @@ def rounded(decimals):
     "labels",
     [
         ONE_HOT,
-        ONE_HOT.astype(bool),
-        ONE_HOT.astype("int64"),
+        *thorough(ONE_HOT.astype(bool), ONE_HOT.astype("int64")),
         np.full((32, 3), 0.33, "float32"),
-        rounded(3),
-        RNG.dirichlet(np.ones(3), 32).astype("float16"),
+        *thorough(rounded(3), RNG.dirichlet(np.ones(3), 32).astype("float16")),
         RNG.dirichlet(np.ones(3), 32),
     ],
     ids=["one-hot", "booleans", "integers", "thirds", "decimals", "float16", "float64"],

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from marks import crossed
 from subclassed import Subclassed
 
 from keras_prokt import (
@@ -76,11 +77,7 @@ def fit(distiller, labels, **settings):
     ("case", "regime"),
     [
         *((case, "prokt") for case in ENDS),
-        *(
-            (case, regime)
-            for case in ("softmax", "subclass")
-            for regime in ("kd", "dml", "student")
-        ),
+        *crossed(("softmax", "subclass"), ("kd", "dml", "student")),
     ],
 )
 def test_the_outputs_are_those_of_the_models_that_were_given(case, regime, tmp_path):

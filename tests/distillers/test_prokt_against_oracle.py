@@ -9,7 +9,7 @@ import numpy as np
 import oracle
 import pytest
 from keras import layers
-from marks import thorough
+from marks import crossed, thorough
 
 from keras_prokt import ProKTDistiller
 from keras_prokt.losses import SmoothedCrossEntropy
@@ -113,8 +113,7 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize(("settings", "mode"), crossed(SETTINGS, MODES), ids=str)
 def test_one_and_twenty_steps(settings, mode):
     run_both(*pair(mode=mode, **settings), steps=20)
 

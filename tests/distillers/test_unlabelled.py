@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from marks import thorough
+from marks import crossed, thorough
 from sklearn.datasets import load_digits
 
 from keras_prokt import (
@@ -94,8 +94,7 @@ def divergence_of_labels(target, logits, temperature):
 
 
 @pytest.mark.parametrize("weighted", [True, *thorough(False)])
-@pytest.mark.parametrize("form", LABELS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "form"), crossed(METHODS, LABELS))
 def test_every_weight_equals_a_hand_written_distillation(method, form, weighted):
     torch = pytest.importorskip("torch", reason="the independent implementation is in PyTorch")
     import algorithm_oracle

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from marks import crossed
 
 from keras_prokt import MutualDistiller, ProKTDistiller, StudentOnly
 from keras_prokt.losses import LabelLossOnLogits, SmoothedCrossEntropy
@@ -95,8 +96,7 @@ MAKERS = {
 }
 
 
-@pytest.mark.parametrize("method", MAKERS)
-@pytest.mark.parametrize("weights", [None, "sample", "class"])
+@pytest.mark.parametrize(("method", "weights"), crossed(MAKERS, (None, "sample", "class")))
 def test_training_on_smoothed_labels_is_training_on_their_distributions(method, weights):
     """Every label term, the student's and the teacher's: labels that are smoothed by hand."""
     x, y = data()

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from marks import crossed
 
 from keras_prokt import (
     FrozenTeacherDistiller,
@@ -94,9 +95,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("kind", DATA)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "kind", "case"), crossed(METHODS, DATA, CASES))
 def test_every_weight_equals_a_hand_written_distillation(method, kind, case):
     torch = pytest.importorskip("torch", reason="the independent implementation is in PyTorch")
     import algorithm_oracle

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from digits_by_output import app_of, digits_and_thirds, registered
 from keras import layers
+from marks import crossed
 from sklearn.datasets import load_diabetes
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 
@@ -61,9 +62,7 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("width", [1, 3])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "width", "weighted"), crossed(METHODS, (1, 3), (False, True)))
 def test_every_weight_equals_a_hand_written_distillation(method, width, weighted):
     torch = pytest.importorskip("torch", reason="the independent implementation is in PyTorch")
     import algorithm_oracle

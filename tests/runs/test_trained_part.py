@@ -51,7 +51,7 @@ def assert_same_weights(one, other):
 
 @pytest.mark.whole_run
 @pytest.mark.parametrize(
-    ("part", "method"), [("adapters", "prokt"), *thorough(("blocks", "prokt"), ("adapters", "kd"))]
+    ("part", "method"), [("blocks", "prokt"), *thorough(("adapters", "prokt"), ("adapters", "kd"))]
 )
 def test_a_stopped_run_goes_on_exactly(part, method, texts, tmp_path):
     if part == "blocks":
