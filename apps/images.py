@@ -38,8 +38,8 @@ PAIRS_BY_SIZE = (
 LARGEST_BY_ITSELF = 128
 """Size beyond which images are not trained on unless it is asked for."""
 
-SMALLEST = 8
-"""The smallest side that an image may be brought to: the networks halve it twice."""
+SMALLEST, LARGEST = 8, 4096
+"""Of the sides that an image may be brought to: networks halve them twice, and fill the memory."""
 
 AUGMENTATION = "crop+flip"
 """What happens to training images if nothing else is asked for."""
@@ -83,7 +83,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """Height and width of `64` or `48x64`.
 
     Raises:
-        SettingError: If it is neither, or too small.
+        SettingError: If it is neither, too small or too large.
 
     Example:
 
@@ -93,10 +93,10 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text.strip().lower())
     size = None if match is None else (int(match[1]), int(match[2] or match[1]))
-    if size is None or min(size) < SMALLEST:
+    if size is None or min(size) < SMALLEST or max(size) > LARGEST:
         raise SettingError(
-            f"Expected {argument('image_size')} PIXELS or HEIGHTxWIDTH of at least {SMALLEST}, "
-            f"received {text!r}; such as 64 or 48x64."
+            f"Expected {argument('image_size')} PIXELS or HEIGHTxWIDTH from {SMALLEST} to "
+            f"{LARGEST}, received {text!r}; such as 64 or 48x64."
         )
     return size
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 import unicodedata
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from keras_prokt.arguments import shown
@@ -55,7 +55,19 @@ def _bare(name: str) -> str:
     return re.sub(r"[-_ ]", "", name.lower())
 
 
-def unknown_name(kind: str, received: Any, known: Iterable[str], also: str = "") -> str:
+MOST_NAMED = 60
+"""Names that a message lists; a table may have thousands of columns."""
+
+_LONGEST = 60
+
+
+def unknown_name(
+    kind: str,
+    received: Any,
+    known: Iterable[str],
+    also: str = "",
+    advice: str = "use one of those.",
+) -> str:
     """One line saying that a name is unknown.
 
     Args:
@@ -63,6 +75,7 @@ def unknown_name(kind: str, received: Any, known: Iterable[str], also: str = "")
         received: What the user gave, which need not be a string.
         known: The names that exist.
         also: What else would have been accepted.
+        advice: What to do where no name is like the one that was given.
 
     Returns:
         The message of a `ValueError`.
@@ -74,9 +87,28 @@ def unknown_name(kind: str, received: Any, known: Iterable[str], also: str = "")
     "Expected an app among digits, glue-sst2; received 'digit'; did you mean 'digits'?"
     """
     known = sorted(known)
-    near = difflib.get_close_matches(received, known, n=1) if isinstance(received, str) else []
-    advice = f"did you mean {near[0]!r}?" if near else "use one of those."
-    return f"Expected {kind} among {', '.join(known)}{also}; received {shown(received)}; {advice}"
+    near: list[str] = []
+    if isinstance(received, str):
+        by_small = {name.lower(): name for name in known}
+        found = difflib.get_close_matches(received.lower(), by_small, n=1)
+        near = [by_small[name] for name in found]
+    if near:
+        advice = f"did you mean {near[0]!r}?"
+    return f"Expected {kind} among {listed(known)}{also}; received {shown(received)}; {advice}"
+
+
+def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    """Names in a message: in one line, long ones shortened, and so many at most.
+
+    Example:
+
+    >>> from keras_prokt.names import listed
+    >>> listed(["a", "b", "c d\\n"], most=2), listed(["c d\\n"])
+    ('a, b and 1 more', 'c d')
+    """
+    short = (" ".join(name.split()) for name in names[:most])
+    text = ", ".join(n if len(n) <= _LONGEST else f"{n[: _LONGEST - 1]}…" for n in short)
+    return f"{text} and {len(names) - most:,} more" if len(names) > most else text
 
 
 _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

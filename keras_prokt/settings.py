@@ -285,7 +285,7 @@ _CONVERSIONS: dict[type, Callable[[Any], Any]] = {
 _KINDS = {
     float: "a number",
     int: "a whole number",
-    str: "a text",
+    str: "a text, not empty and without control characters,",
     bool: "true or false",
     tuple: "a list of texts",
     dict: "a mapping",

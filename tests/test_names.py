@@ -12,7 +12,7 @@ from keras_prokt import (
 )
 from keras_prokt.app import get_app
 from keras_prokt.methods import parse_method
-from keras_prokt.names import is_showable, known_spelling, showable
+from keras_prokt.names import is_showable, known_spelling, showable, unknown_name
 from keras_prokt.results import statistics
 from keras_prokt.runs import RunSpec
 from keras_prokt.runs.protocol import get_protocol
@@ -56,6 +56,19 @@ def test_a_name_that_is_no_string_is_refused_with_the_known_names(what, received
 def test_none_is_no_name_either(lookup):
     with pytest.raises(ValueError, match=r" among .*; received None; "):
         lookup(None)
+
+
+@pytest.mark.parametrize(("received", "near"), [("KD", "kd"), ("prockt", "prokt"), ("zz", None)])
+def test_the_nearest_name_is_asked_for_in_any_capitals(received, near):
+    message = unknown_name("a method", received, ["kd", "prokt", "at"])
+    assert message.endswith(f"did you mean {near!r}?" if near else "use one of those.")
+
+
+def test_a_message_lists_some_of_many_names_in_one_line():
+    message = unknown_name("a column", "z", [f"c{n}" for n in range(5000)] + ["a\nb", "x" * 9000])
+    assert "a b, c0, c1, " in message and " and 4,942 more; received 'z'; use" in message
+    assert len(message) < 1000 and "\n" not in message
+    assert "…" in unknown_name("a column", "z", ["x" * 9000])
 
 
 def test_what_is_no_string_has_no_other_spelling():

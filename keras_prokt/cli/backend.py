@@ -17,6 +17,7 @@ from keras_prokt.backends import BACKENDS
 from keras_prokt.cli.problems import UsageProblem
 from keras_prokt.files import cache_folder
 from keras_prokt.named_code import import_code
+from keras_prokt.names import unknown_name
 from keras_prokt.runs.determinism import use_deterministic_operations
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.threads import use_threads
@@ -29,7 +30,7 @@ def installed_backend(name: str | None) -> str:
     """The backend that is meant, if it is installed."""
     name = backends.configured() if name is None else name
     if name not in BACKENDS:
-        raise UsageProblem(f"Expected a backend among {', '.join(BACKENDS)}; received {name!r}.")
+        raise UsageProblem(unknown_name("a backend", name, BACKENDS))
     if importlib.util.find_spec(name) is None:
         raise UsageProblem(
             f"Expected an installed backend, received {name!r}; install it with "

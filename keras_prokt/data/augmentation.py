@@ -47,6 +47,11 @@ def parse_augmentation(text: str) -> tuple[str, ...]:
     if text == "none":
         return ()
     names = tuple(text.split("+"))
+    if "none" in names or "," in text:
+        raise SettingError(
+            f"Expected names joined by + for {argument('augmentation')}, or none alone, received "
+            f"{text!r}; such as crop+flip."
+        )
     for name in names:
         if name not in AUGMENTATIONS:
             known = {*AUGMENTATIONS, "none"}

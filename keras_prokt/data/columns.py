@@ -1,7 +1,7 @@
 """A value of each example, or several, as columns of a table, and back. Imports no Keras."""
 
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 Column = tuple[str, Sequence[Any]]
@@ -53,13 +53,16 @@ def _number(text: str) -> int | float:
 
 
 def own_columns(
-    records: Sequence[Mapping[str, Any]], taken: Container[str] = ()
+    records: Sequence[Mapping[str, Any]],
+    taken: Container[str] = (),
+    names: Iterable[str] | None = None,
 ) -> list[tuple[str, list[Any]]]:
     """The columns of rows, in the order in which they appear; `None` where a row has none.
 
     Args:
         records: What each row holds, by the name of the column.
         taken: Names of other columns beside them; one of these is marked as given.
+        names: Names of all columns; `None`: of those that the rows have.
 
     Example:
 
@@ -67,7 +70,8 @@ def own_columns(
     >>> own_columns([{"id": 1, "text": "a"}, {"text": "b", "class_name": "x"}], {"class_name"})
     [('id', [1, None]), ('text', ['a', 'b']), ('class_name (given)', [None, 'x'])]
     """
-    names = dict.fromkeys(name for record in records for name in record)
+    if names is None:
+        names = dict.fromkeys(name for record in records for name in record)
     return [
         (f"{name} (given)" if name in taken else name, [record.get(name) for record in records])
         for name in names

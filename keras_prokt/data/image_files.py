@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_prokt.data.formats.other_kinds import other_kind
+
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What Pillow may take a file for, by its first bytes: pixels alone, nothing that runs programs."""
 
@@ -24,8 +26,8 @@ def decode_image(
     """An encoded image as red, green and blue.
 
     A photo is turned as its EXIF says, of an animation the first frame is taken, 16 bits become
-    the upper 8, and transparency is dropped, as the served graph drops it. An image of another
-    size is resized as a whole (bilinear, with antialiasing), as `ImageFrontEnd` does.
+    the upper 8, and what is transparent is put on white, as in the served graph. An image of
+    another size is resized as a whole (bilinear, with antialiasing), as `ImageFrontEnd` does.
 
     Args:
         content: The bytes of a file of one of `FORMATS`.
@@ -64,13 +66,28 @@ def decode_image(
                 picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
             return np.asarray(picture)
     except UnidentifiedImageError:
-        raise BrokenImage("no image") from None
+        raise BrokenImage(_other_kind(content)) from None
     except BrokenImage:
         raise
     except Exception as error:  # each decoder of Pillow raises what it likes
         line = (str(error).splitlines() or [type(error).__name__])[0]
         reason = "truncated" if "truncated" in line.lower() else f"damaged: {line[:60]}"
         raise BrokenImage(reason) from error
+
+
+_NOT_READ = {"heic": "HEIC", "heix": "HEIC", "mif1": "HEIC", "avif": "AVIF", "avis": "AVIF"}
+"""Kinds of pictures that are not read, by their brand."""
+
+
+def _other_kind(content: bytes) -> str:
+    """What a file is that is no picture which can be read."""
+    brand = content[8:12].decode("latin-1")
+    if content[4:8] == b"ftyp" and brand in _NOT_READ:
+        return f"{_NOT_READ[brand]}, which is not read: convert it to JPEG or PNG"
+    if b"<svg" in content[:1024]:
+        return "SVG, which is not read: convert it to PNG"
+    found = other_kind(content)
+    return "no image" if found is None else f"no image but {found[0]}"
 
 
 def _middle(image_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -93,8 +110,10 @@ def _eight_bits(image):
     if image.mode.startswith("I"):
         # Pillow itself would cut values at 255.
         image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
-    if image.mode == "P":
-        image = image.convert("RGBA")  # of a transparent palette Pillow warns otherwise
+    if image.has_transparency_data:
+        # As it looks in a viewer; the colours under what is transparent may be any.
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

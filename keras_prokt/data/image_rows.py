@@ -23,7 +23,7 @@ from keras_prokt.data.rows import Rows
 from keras_prokt.files import cache_folder, is_kept, new_kept_folder
 from keras_prokt.settings import SettingError, argument
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when `decode_image` gives other pixels."""
 
 CHOICES = ("auto", "always", "never")
@@ -177,6 +177,10 @@ def read_images(
                 keeps, kept_in = False, Path(scratch.enter_context(TemporaryDirectory()))
                 _decode_all(source, decode, digests, kept_in, None)
         broken = _read_broken(kept_in)
+    # What is kept is known by the bytes alone: of no bytes another file may have another reason.
+    for number in broken:
+        if (digests[number] == _OF_NOTHING).all():
+            broken[number] = _why_nothing(source, number)
     kept = np.load(kept_in / "images.npy", mmap_mode="r") if keeps else None
     rows = ImageRows(source, size, decode, digests, kept)
     positions = np.setdiff1d(np.arange(len(digests)), list(broken))
@@ -218,6 +222,14 @@ def _digests(source: Source) -> np.ndarray:
 
 
 _OF_NOTHING = np.frombuffer(hashlib.sha256().digest(), "uint8")
+
+
+def _why_nothing(source: Source, number: int) -> str:
+    try:
+        source.read(number)
+    except OSError as error:
+        return _reason(error)
+    return "empty"
 
 
 def _changed(name: str, error: OSError | BrokenImage) -> ValueError:

@@ -6,21 +6,32 @@ This module imports no Keras and decodes nothing.
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_prokt.data.formats import FORMATS
 from keras_prokt.data.image_files import SUFFIXES
-from keras_prokt.data.table import parse_text_columns, read_records, read_table
+from keras_prokt.data.table import (
+    check_repeated_labels,
+    parse_text_columns,
+    read_records,
+    read_table,
+)
 from keras_prokt.data.text_table import TextTable
 from keras_prokt.names import unknown_name
 from keras_prokt.settings import SettingError, argument
 
-HELD_OUT_FOLDERS = {"val": "validation", "validation": "validation", "test": "test"}
+HELD_OUT_FOLDERS = {
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
 """Sub-folders beside `train`, and the part that each of them is."""
 
-_LIKE_PARTS = {"train", "training", "valid", "testing", *HELD_OUT_FOLDERS}
+_LIKE_PARTS = {"train", "training", "testing", *HELD_OUT_FOLDERS}
 """Names, in any capitals, that a data set gives to its parts and hardly to a class."""
 
 _OF_DESKTOPS = ("thumbs.db", "desktop.ini")
@@ -136,10 +147,22 @@ def _read_part(
                 )
         return read_class_folders(path, may_be_empty=name != "train")
     if path.suffix.lower() not in FORMATS:
+        advice = "check the path"
+        if path.is_file():
+            is_archive = path.suffix.lower() in (
+                ".zip",
+                ".tar",
+                ".gz",
+                ".tgz",
+                ".bz2",
+                ".xz",
+                ".7z",
+            )
+            advice = "unpack it, and name its folder" if is_archive else "name the folder or table"
         raise SettingError(
             f"Expected a folder of images or a table among {', '.join(FORMATS)} for "
             f"{argument('dataset' if name == 'train' else name)}, received {str(path)!r}"
-            f"{'' if path.exists() else ' where there is nothing'}; check the path."
+            f"{'' if path.exists() else ' where there is nothing'}; {advice}."
         )
     for column, value in columns.items():
         if value is None:
@@ -151,7 +174,10 @@ def _read_part(
     if len(labels) > 1:
         return ImageTable(base, _read_labels(path, str(image_column), labels), labels)
     [label] = labels
-    return ImageTable(base, read_paths(path, str(image_column), label))
+    table = read_paths(path, str(image_column), label)
+    if name == "train":
+        check_repeated_labels(table.labels, str(path))
+    return ImageTable(base, table)
 
 
 def read_paths(
@@ -177,7 +203,33 @@ def read_paths(
                 f"Expected a path in column {column!r}, received {name!r} at {table.place(row)}; "
                 "remove the NUL in it."
             )
+    _check_some_are_there(path.absolute().parent, table, column)
     return table
+
+
+_LOOKED_AT = 20
+
+
+def _check_some_are_there(base: Path, table: TextTable, column: str) -> None:
+    """Refuses paths none of which leads to a file, with what may be wrong with all of them."""
+    names = table.texts[0][:_LOOKED_AT]
+    if any(os.path.exists(base / name) for name in names):
+        return
+    first = names[0]
+    if "://" in first:
+        advice = "nothing is downloaded: fetch the images, and write their paths"
+    elif os.path.exists(base / first.replace("\\", "/")):
+        advice = "write / in place of \\"
+    elif os.path.exists(base / first.strip()):
+        advice = "remove the spaces around it"
+    elif suffix := next((s for s in SUFFIXES if os.path.exists(base / f"{first}{s}")), None):
+        advice = f"write it with its suffix, {suffix}"
+    else:
+        advice = "correct the paths, or put the table where they begin"
+    raise SettingError(
+        f"Expected paths of images from {str(base)!r} in column {column!r}, received {first!r} at "
+        f"{table.place(0)}, where no file is; {advice}."
+    )
 
 
 _ANSWERS = {"1": "1", "1.0": "1", "true": "1", "0": "0", "0.0": "0", "false": "0"}
@@ -263,6 +315,14 @@ def read_class_folders(folder: Path, *, may_be_empty: bool = False) -> ImageTabl
         raise SettingError(
             f"Expected a folder for each class in {str(folder)!r}, received none; put the images "
             f"into folders named by their class, or name a table with {argument('dataset')}."
+        )
+    is_alone = len(classes) == 1 and not may_be_empty
+    if is_alone and sum(one.is_dir() for one in _visible(folder / classes[0], folder)) > 1:
+        within = folder / classes[0]
+        raise SettingError(
+            f"Expected a folder for each of at least two classes in {str(folder)!r}, received "
+            f"{classes[0]!r} alone, with folders in it; if these are the classes, or the parts of "
+            f"the data, name it: {argument('dataset')} {shlex.quote(str(within))}."
         )
     paths, labels = [], []
     for name in classes:

@@ -13,7 +13,12 @@ import numpy as np
 
 from keras_prokt.data.image_rows import ImageRows, Source, files_in, read_images
 from keras_prokt.data.image_table import list_images
-from keras_prokt.data.table import sorted_names, split_table
+from keras_prokt.data.table import (
+    sorted_names,
+    split_table,
+    warn_of_absent_classes,
+    warn_of_class_names,
+)
 from keras_prokt.data.text_table import TextTable
 from keras_prokt.names import DataWarning, unknown_name
 from keras_prokt.settings import SettingError, argument
@@ -158,6 +163,8 @@ def labelled_images(
         class_names = list(label_names)
     else:
         class_names = class_names or sorted_names(readable["train"].labels)
+        warn_of_class_names(class_names)
+        warn_of_absent_classes({n: set(one.labels) for n, one in readable.items()}, class_names)
     number_of = {name: number for number, name in enumerate(class_names)}
 
     def part(name: str, table: TextTable, rows: ImageRows, positions: np.ndarray) -> ImagePart:

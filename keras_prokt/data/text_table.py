@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from keras_prokt.arguments import shown
 from keras_prokt.data.formats.base import is_blank
 from keras_prokt.settings import SettingError, argument
 
@@ -89,7 +90,7 @@ def make_table(
         for column, name, value in zip(
             table.texts, text_columns, values, strict=False
         ):  # a label follows
-            column.append(_checked_text(value, name, place, column_setting))
+            column.append(checked_text(value, name, place, column_setting))
         if label_column is not None:
             is_unlabelled = unlabelled_rows and is_blank(values[-1])
             table.labels.append(
@@ -101,17 +102,38 @@ def make_table(
     if not table.numbers:
         raise ValueError(f"Expected rows, received none in {source}; add rows.")
     if label_column is not None and not has_numbers:
-        _check_no_regression(table, label_column)
+        _read_numbers(table, label_column)
     return table
 
 
-def _check_no_regression(table: TextTable, column: str) -> None:
-    """Refuses labels that all are numbers and not all whole, written as texts."""
-    if not all(_NUMBER.fullmatch(label) for label in table.labels if label):
+_WITH_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")
+
+
+def _read_numbers(table: TextTable, column: str) -> None:
+    """Labels that all are numbers, written as texts: whole ones, otherwise they are refused.
+
+    The spreadsheets of many countries write a comma in place of the point: `1,0` is 1, as `1.0`
+    is. `1,000` stays what it is, since it may be a thousand.
+    """
+    labels = [label for label in table.labels if label]
+    commas = [label for label in labels if _WITH_COMMA.fullmatch(label)]
+    if commas and all(map(_THOUSANDS.fullmatch, commas)):
+        return
+    if not all(_NUMBER.fullmatch(label) or _WITH_COMMA.fullmatch(label) for label in labels):
         return
     for row, label in enumerate(table.labels):
-        if label and not label.lstrip("+-").isdecimal():
+        number = _whole(label.replace(",", "."))
+        if label and not number.lstrip("+-").isdecimal():
             raise _no_class(f"{label!r}", column, table.place(row), _AS_WORDS)
+        table.labels[row] = number
+
+
+def _whole(label: str) -> str:
+    """A number with nothing but zeros behind its point without these."""
+    if re.fullmatch(r"[+-]?[0-9]{1,4000}\.0+", label):
+        return str(int(label.partition(".")[0]))
+    return label
 
 
 def _no_class(received: str, column: str, place: str, advice: str) -> SettingError:
@@ -121,11 +143,23 @@ def _no_class(received: str, column: str, place: str, advice: str) -> SettingErr
     )
 
 
-def _checked_text(value: Any, column: str, place: str, column_setting: str) -> str:
+def checked_text(value: Any, column: str, place: str, column_setting: str) -> str:
+    """A text of a table as it is.
+
+    Args:
+        value: What stands there.
+        column: The column.
+        place: Where, for messages.
+        column_setting: The setting that names the column, for messages.
+
+    Raises:
+        ValueError: If it is empty, no text, or holds half a character.
+    """
     _check_filled("a text", value, column, place)
     if not isinstance(value, str):
         raise SettingError(
-            f"Expected a text in column {column!r}, received {value!r} ({type(value).__name__}) at "
+            f"Expected a text in column {column!r}, received {shown(value)} "
+            f"({type(value).__name__}) at "
             f"{place}; write it as a string, or choose another column with "
             f"{argument(column_setting)}."
         )
@@ -139,10 +173,8 @@ def _checked_label(value: Any, column: str, place: str, advice_if_empty: str) ->
         value = int(value)
     if not isinstance(value, str | int):
         advice = _AS_STRINGS if isinstance(value, float) else "write it as one of these."
-        raise _no_class(f"{value!r} ({type(value).__name__})", column, place, advice)
-    label = str(value).strip()
-    if re.fullmatch(r"[+-]?[0-9]{1,4000}\.0+", label):
-        label = str(int(label.partition(".")[0]))
+        raise _no_class(f"{shown(value)} ({type(value).__name__})", column, place, advice)
+    label = _whole(str(value).strip())
     _check_characters(label, column, place)
     return label
 

@@ -92,7 +92,9 @@ def run_headings(record: Mapping[str, Any], changed: Mapping[str, Any] | None = 
         lines.append(f"not as in the recipe: {settings}")
     if record["status"] != "completed":
         why = f": {record['failure']}" if "failure" in record else ""
-        return [*lines, f"status: {record['status']}{why}"]
+        # Whether a run of that status is at work or was killed, its record does not know.
+        status = "not completed" if record["status"] == "running" else record["status"]
+        return [*lines, f"status: {status}{why}"]
     results, models = record["results"], spec["models"]
     names = {
         "teacher": own_settings.get("teacher_init", models["teacher"]),

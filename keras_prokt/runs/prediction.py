@@ -4,7 +4,9 @@ This module imports no Keras before all files are checked.
 """
 
 import contextlib
+import functools
 import hashlib
+import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +22,9 @@ from keras_prokt.data.formats import format_of
 from keras_prokt.data.image_rows import ImageRows, files_in, read_images
 from keras_prokt.data.image_table import ImageTable, list_files, read_paths
 from keras_prokt.data.images import check_broken
-from keras_prokt.data.table import TFDS, read_records, read_table
-from keras_prokt.data.text_table import TextTable
+from keras_prokt.data.table import TFDS
+from keras_prokt.data.table_parts import Row, TableParts, check_table
+from keras_prokt.data.text_table import checked_text
 from keras_prokt.export.described import Described, described
 from keras_prokt.files import digest_of_file, digest_of_json, replacing
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd, from_json
@@ -121,12 +124,14 @@ def _front_end_of(folder: RunFolder, role: str) -> Any:
 
 
 class Origin(NamedTuple):
-    """Which rows of the data are classified."""
+    """Which rows of the data are classified, or some of them."""
 
     place: Column
     """Where each of them is."""
     records: Sequence[Mapping[str, Any]] = ()
     """All that each of them holds, by the name of the column."""
+    names: Sequence[str] | None = None
+    """Names of all columns, if those of other rows are among them."""
 
     def columns(self, taken: Iterable[str], *, as_texts: bool) -> list[Column]:
         """Columns that say so.
@@ -135,59 +140,102 @@ class Origin(NamedTuple):
             taken: Names of the columns beside them.
             as_texts: Whether what the rows hold is to be texts.
         """
-        own = own_columns(self.records, taken={*taken, self.place[0]})
+        own = own_columns(self.records, {*taken, self.place[0]}, self.names)
         return [self.place, *((n, texts_of(values) if as_texts else values) for n, values in own)]
 
 
 class Rows(Protocol):
-    """What is to be classified."""
-
-    @property
-    def origin(self) -> Origin:
-        """Which rows these are."""
+    """What is to be classified, of which some rows are in memory."""
 
     def __len__(self) -> int: ...
 
-    def ask(self, predictor: "Predictor", rows: slice) -> np.ndarray:
-        """A model's logits of some of the rows."""
+    def parts(self, size: int) -> Iterator[Any]:
+        """What a model is asked about, so many rows at once."""
+
+    def ask(self, predictor: "Predictor", part: Any) -> np.ndarray:
+        """A model's logits of one of the parts."""
+
+    def origins(self, size: int) -> Iterator[Origin]:
+        """Which rows those of each part are."""
 
     def digest(self) -> str:
         """What they are, so that kept predictions are of the same rows."""
+
+
+def _in_parts(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    left = iter(rows)
+    while part := list(itertools.islice(left, size)):
+        yield part
+
+
+def _origins_of_table(table: TableParts, rows: Iterable[Row], size: int) -> Iterator[Origin]:
+    for part in _in_parts(rows, size):
+        numbers, records = zip(*part, strict=True)
+        yield Origin((table.unit, numbers), records, table.names)
 
 
 @dataclass(frozen=True)
 class TextRows:
     """Texts of a table."""
 
-    table: TextTable
-    origin: Origin
+    table: TableParts
 
     def __len__(self) -> int:
-        return len(self.table)
+        return self.table.count
 
-    def ask(self, predictor: "Predictor", rows: slice) -> np.ndarray:
-        return predictor.texts([column[rows] for column in self.table.texts])
+    def parts(self, size: int) -> Iterator[list[list[str]]]:
+        for part in _in_parts(self.table.rows(), size):
+            yield [[record[name] for _, record in part] for name in self.table.columns]
+
+    def ask(self, predictor: "Predictor", part: list[list[str]]) -> np.ndarray:
+        return predictor.texts(part)
+
+    def origins(self, size: int) -> Iterator[Origin]:
+        return _origins_of_table(self.table, self.table.rows(), size)
 
     def digest(self) -> str:
-        return digest_of_json([list(column) for column in self.table.texts])
+        return self.table.digest
 
 
 @dataclass(frozen=True)
 class PixelRows:
-    """Images of a folder or table, read as in training."""
+    """Images of a folder or table, read as in training.
+
+    Args:
+        images: Those that can be read.
+        channels: Of what the model reads.
+        positions: Number of each of them among all.
+        paths: Of all.
+        table: What lists them, if a table does.
+    """
 
     images: ImageRows
     channels: int
-    origin: Origin
+    positions: np.ndarray
+    paths: Sequence[str]
+    table: TableParts | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def ask(self, predictor: "Predictor", rows: slice) -> np.ndarray:
-        pixels = self.images[np.arange(len(self))[rows]]
+    def parts(self, size: int) -> Iterator[slice]:
+        return (slice(start, start + size) for start in range(0, len(self), size))
+
+    def ask(self, predictor: "Predictor", part: slice) -> np.ndarray:
+        pixels = self.images[np.arange(len(self))[part]]
         if self.channels == 1:  # as Pillow makes them grey
             pixels = np.rint(pixels @ np.array([0.299, 0.587, 0.114])[:, None]).astype("uint8")
         return predictor.images(pixels)
+
+    def origins(self, size: int) -> Iterator[Origin]:
+        if self.table is None:
+            for part in self.parts(size):
+                yield Origin(("path", [self.paths[number] for number in self.positions[part]]))
+            return
+        kept = np.zeros(len(self.paths), bool)
+        kept[self.positions] = True
+        rows = itertools.compress(self.table.rows(), kept)
+        yield from _origins_of_table(self.table, rows, size)
 
     def digest(self) -> str:
         return self.images.digest().hex()
@@ -195,19 +243,37 @@ class PixelRows:
 
 @dataclass(frozen=True)
 class NumberRows:
-    """Columns of a table, one value an example for each input of the model."""
+    """Columns of a table, one value an example for each input of the model.
 
-    columns: Mapping[str, np.ndarray]
-    origin: Origin
+    Args:
+        table: The table.
+        dtypes: Of each input, by its name.
+    """
+
+    table: TableParts
+    dtypes: Mapping[str, str]
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
+        return self.table.count
 
-    def ask(self, predictor: "Predictor", rows: slice) -> np.ndarray:
-        return predictor.numbers({name: values[rows] for name, values in self.columns.items()})
+    def parts(self, size: int) -> Iterator[dict[str, np.ndarray]]:
+        for part in _in_parts(self.table.rows(), size):
+            yield {
+                name: np.array(
+                    [_value(record[name], dtype, name, "") for _, record in part],
+                    "O" if dtype == "string" else dtype,
+                )
+                for name, dtype in self.dtypes.items()
+            }
+
+    def ask(self, predictor: "Predictor", part: dict[str, np.ndarray]) -> np.ndarray:
+        return predictor.numbers(part)
+
+    def origins(self, size: int) -> Iterator[Origin]:
+        return _origins_of_table(self.table, self.table.rows(), size)
 
     def digest(self) -> str:
-        return digest_of_json({name: values.tolist() for name, values in self.columns.items()})
+        return self.table.digest
 
 
 def predict(
@@ -280,21 +346,28 @@ class Prediction(NamedTuple):
 
     def carry_out(self) -> int:
         """Predicts what is missing and writes the file; returns the number of rows."""
-        from keras_prokt.results.predictions import columns_of_run, write_predictions
+        from keras_prokt.results.predictions import write_parts
 
         predictor = open_source(self.source)
         rows = self.rows or _number_rows(predictor, self.data)
         about = {"model": _digest_of(self.source.model_file), "rows": rows.digest()}
-        parts = _Parts(self.out, about)
-        found = parts.carried_out(len(rows), lambda some: rows.ask(predictor, some))
-        logits = np.concatenate(list(found))
-        record = predictor.record(logits.shape[-1])
-        answers = [name for name, _ in columns_of_run(logits[:1], record)]
-        is_csv = self.out.suffix.lower() == ".csv"
-        own = rows.origin.columns(answers, as_texts=is_csv)
-        write_predictions(self.out, logits, record, *own)
+        parts = _Parts(self.out, about, len(rows))
+        parts.carry_out(rows.parts(ROWS_AT_ONCE), lambda part: rows.ask(predictor, part))
+        write_parts(self.out, functools.partial(self._columns, rows, parts, predictor))
         parts.delete()
         return len(rows)
+
+    def _columns(
+        self, rows: Rows, parts: "_Parts", predictor: "Predictor"
+    ) -> Iterator[list[Column]]:
+        """What is written of the rows of each part."""
+        from keras_prokt.results.predictions import columns_of_run
+
+        is_csv = self.out.suffix.lower() == ".csv"
+        for logits, origin in zip(parts.logits(), rows.origins(ROWS_AT_ONCE), strict=True):
+            said = columns_of_run(logits, predictor.record(logits.shape[-1]))
+            own = origin.columns([name for name, _ in said], as_texts=is_csv)
+            yield [*own, *said]
 
 
 def prepare_prediction(
@@ -357,35 +430,47 @@ class _Parts:
         out: That file.
         identity: What they are of. Those of anything else are in another folder, as another process
             may write the same file.
+        count: Of how many rows they will be.
     """
 
-    def __init__(self, out: Path, identity: Mapping[str, str]):
+    def __init__(self, out: Path, identity: Mapping[str, str], count: int):
         self._of_all = parts_of(out)
         self._folder = self._of_all / digest_of_json(identity)[:16]
+        self._count = count
 
-    def carried_out(self, count: int, ask: Callable[[slice], np.ndarray]) -> Iterator[np.ndarray]:
-        """The logits of all rows in their order, those that are missing asked for."""
+    def carry_out(self, parts: Iterable[Any], ask: Callable[[Any], np.ndarray]) -> None:
+        """Keeps the logits of all rows, those that are missing asked for.
+
+        Args:
+            parts: The rows, `ROWS_AT_ONCE` at once.
+            ask: The logits of one of these.
+        """
         from keras_prokt.runs.progress import Bar
 
         started, shown, asked = time.monotonic(), time.monotonic(), 0
         with Bar() as bar:
-            for start in range(0, count, ROWS_AT_ONCE):
-                end = min(start + ROWS_AT_ONCE, count)
-                path = self._folder / f"{start:012d}.npy"
+            for path, part in zip(self._paths(), parts, strict=True):
                 if path.is_file():
-                    yield np.load(path, allow_pickle=False)
                     continue
-                logits = ask(slice(start, end))
+                logits = ask(part)
                 with replacing(path) as temporary, temporary.open("wb") as file:
                     np.save(file, logits, allow_pickle=False)
-                yield logits
-                asked += end - start
+                asked += len(logits)
+                end = min(int(path.stem) + ROWS_AT_ONCE, self._count)
                 now = time.monotonic()
-                left = f"{format_seconds((now - started) / asked * (count - end))} left"
-                bar.show("predict", end, count, left)
+                left = f"{format_seconds((now - started) / asked * (self._count - end))} left"
+                bar.show("predict", end, self._count, left)
                 if not bar.is_shown and now - shown > _SECONDS_BETWEEN_LINES:
                     shown = now
-                    bar.write(f"predict {end:,}/{count:,}  {left}")
+                    bar.write(f"predict {end:,}/{self._count:,}  {left}")
+
+    def logits(self) -> Iterator[np.ndarray]:
+        """The logits of each part, all of which are there."""
+        return (np.load(path, allow_pickle=False) for path in self._paths())
+
+    def _paths(self) -> Iterator[Path]:
+        starts = range(0, self._count, ROWS_AT_ONCE)
+        return (self._folder / f"{start:012d}.npy" for start in starts)
 
     def delete(self) -> None:
         """Deletes these and, as the file is whole, all others."""
@@ -460,9 +545,12 @@ def _text_rows(
             f"{'pairs' if front_end.pair else 'single texts'}, received "
             f"{'none' if columns is None else ','.join(columns)}; name its columns."
         )
-    table = read_table(data, text_columns=columns, label_column=None)
-    records = read_records(data, text_columns=columns)
-    return TextRows(table, _origin(table, records))
+
+    def check(values: Sequence[Any], place: str) -> None:
+        for name, value in zip(columns, values, strict=True):
+            checked_text(value, name, place, "text_columns")
+
+    return TextRows(check_table(data, columns, check))
 
 
 def _pixel_rows(
@@ -472,10 +560,11 @@ def _pixel_rows(
     front_end: ImageFrontEnd,
 ) -> PixelRows:
     columns = text_columns or ((source.image_column,) if source.image_column else None)
+    table = None
     if data.is_dir():
         if text_columns is not None:
             raise _no_columns(data, text_columns, "as a folder of images, which has no columns")
-        images, records = list_files(data), []
+        images = list_files(data)
     else:
         format_of(data)
         if columns is None or len(columns) != 1:
@@ -483,9 +572,9 @@ def _pixel_rows(
                 f"Expected one column of paths in {argument('text_columns')} with a table of "
                 f"images, received {'none' if columns is None else ','.join(columns)}; name it."
             )
-        table = read_paths(data, columns[0], None, setting="text_columns")
-        images = ImageTable(data.absolute().parent, table)
-        records = read_records(data, text_columns=columns)
+        listed = read_paths(data, columns[0], None, setting="text_columns")
+        images = ImageTable(data.absolute().parent, listed)
+        table = check_table(data, columns, lambda values, place: None)
     files = files_in(images.base, images.paths)
     size = (front_end.size[0], front_end.size[1])
     found = read_images(
@@ -495,11 +584,7 @@ def _pixel_rows(
         cache_images="never",
     )
     check_broken({"": files}, {"": found.broken}, source.broken_images)
-    kept = found.positions.tolist()
-    origin = Origin(("path", [images.paths[number] for number in kept]))
-    if records:
-        origin = _origin(images.table.rows(kept), [records[number] for number in kept])
-    return PixelRows(found.rows, len(front_end.mean), origin)
+    return PixelRows(found.rows, len(front_end.mean), found.positions, images.paths, table)
 
 
 def _no_columns(data: Path, text_columns: tuple[str, ...], reason: str) -> SettingError:
@@ -516,22 +601,12 @@ def _number_rows(predictor: "Predictor", data: Path) -> NumberRows:
             "Expected a model of texts, of images, or of inputs that are one value each, received "
             f"{str(predictor.path)!r}; ask its SavedModel for what it reads."
         )
-    file_format = format_of(data)
-    names = list(inputs)
-    values: dict[str, list[Any]] = {name: [] for name in names}
-    numbers = []
-    for number, row in file_format.read(data, names):
-        numbers.append(number)
-        for name, value in zip(names, row, strict=True):
-            place = f"{data}, {file_format.unit} {number}"
-            values[name].append(_value(value, inputs[name], name, place))
-    if not numbers:
-        raise ValueError(f"Expected rows, received none in {data}; add rows.")
-    dtypes = {name: "O" if dtype == "string" else dtype for name, dtype in inputs.items()}
-    columns = {name: np.array(column, dtypes[name]) for name, column in values.items()}
-    table = TextTable(str(data), (), [], numbers, file_format.unit)
-    records = read_records(data, text_columns=names)
-    return NumberRows(columns, _origin(table, records))
+
+    def check(values: Sequence[Any], place: str) -> None:
+        for (name, dtype), value in zip(inputs.items(), values, strict=True):
+            _value(value, dtype, name, place)
+
+    return NumberRows(check_table(data, list(inputs), check), inputs)
 
 
 def _value(value: Any, dtype: str, name: str, place: str) -> Any:
@@ -562,10 +637,6 @@ def _whole_number(value: Any) -> int:
     if not number.is_integer():
         raise ValueError("a fraction")
     return int(number)
-
-
-def _origin(table: TextTable, records: Sequence[Mapping[str, Any]]) -> Origin:
-    return Origin((table.unit, table.numbers), records)
 
 
 def _digest_of(model: Path) -> str:

@@ -69,7 +69,8 @@ def test_the_size_and_the_networks_follow_from_the_images(tmp_path, size, image_
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"image_size": "7"}, "image_size PIXELS or HEIGHTxWIDTH of at least 8, received '7'"),
+        ({"image_size": "7"}, "image_size PIXELS or HEIGHTxWIDTH from 8 to 4096, received '7'"),
+        ({"image_size": "99999x99999"}, "from 8 to 4096, received '99999x99999'"),
         ({"image_size": "8x8x3"}, "received '8x8x3'; such as 64 or 48x64"),
         ({"image_mean": "0.5"}, "three numbers in .0, 1. for image_mean, received '0.5'"),
         ({"image_deviation": "0,0.5,0.5"}, "for image_deviation, received"),
@@ -77,6 +78,11 @@ def test_the_size_and_the_networks_follow_from_the_images(tmp_path, size, image_
             {"augmentation": "crp"},
             "augmentation among crop, .*; received 'crp'; did you mean 'crop'",
         ),
+        (
+            {"augmentation": "crop,flip"},
+            "names joined by . for augmentation, or none alone, received",
+        ),
+        ({"augmentation": "none+flip"}, "or none alone, received 'none.flip'; such as crop.flip"),
         ({"teacher": "vgg9"}, "did you mean 'vgg8'"),
         (
             {"teacher_weights": "/none.h5"},

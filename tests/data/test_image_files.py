@@ -17,6 +17,7 @@ from keras_prokt.data.images import (
     load_images,
     mean_and_deviation,
 )
+from keras_prokt.data.table import AbsentClasses, SimilarClasses
 from keras_prokt.front_ends import ImageFrontEnd
 from keras_prokt.settings import SettingError
 
@@ -72,8 +73,9 @@ def test_what_becomes_of_colours_animations_and_photos():
     assert abs(decode_image(red)[0, 0].astype(int) - (255, 0, 0)).max() < 5
     gif = encoded(picture("blue"), "GIF", save_all=True, append_images=[picture("red")])
     assert decode_image(gif)[0, 0].tolist() == [0, 0, 255]
-    half = decode_image(encoded(Image.new("RGBA", (4, 4), (9, 8, 7, 100))))
-    assert half[0, 0].tolist() == [9, 8, 7]  # as the served graph
+    for alpha, seen in ((0, [255] * 3), (255, [9, 8, 7]), (51, [206, 206, 205])):
+        half = decode_image(encoded(Image.new("RGBA", (4, 4), (9, 8, 7, alpha))))
+        assert np.abs(half[0, 0].astype("int") - seen).max() <= 1  # as on white paper
     upright = decode_image(turned(90))
     assert upright.shape == (8, 6, 3)
     assert upright[0, 0].tolist() == [255, 0, 0] and upright[-1, 0].tolist() == [0, 0, 0]
@@ -92,6 +94,10 @@ BROKEN = {
     "empty.png": (b"", "empty"),
     "half.png": (GOOD[: len(GOOD) // 2], "truncated"),
     "text.png": (b"no image at all", "no image"),
+    "page.jpg": (b"<!DOCTYPE html><html>403</html>", "no image but a web page"),
+    "pointer.jpg": (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
+    "photo.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC, which is not read: convert it"),
+    "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG, which is not read"),
     "bytes.png": (GOOD[:60] + bytes(80) + GOOD[140:], "damaged: "),
     "half.jpg": (encoded(picture(size=(64, 64)), "JPEG")[:600], "truncated"),
     "postscript.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "no image"),
@@ -184,18 +190,18 @@ def test_a_table_is_the_folder_that_it_lists(tmp_path, load):
 def test_broken_images_are_counted_and_named_or_left_out(tmp_path, load):
     files = classes(20) | {f"dog/{name}": content for name, (content, _) in BROKEN.items()}
     write(tmp_path / "set", files)
-    message = r"received 8 of 48 that cannot: 'dog/bytes.png' \(damaged.*\), .* and 5 more; repair"
+    message = r"received 12 of 52 that cannot: 'dog/bytes.png' \(damaged.*\), .* and 9 more; repair"
     with pytest.raises(SettingError, match=message):
         load()
-    with pytest.warns(BrokenImages, match="received 8 of 48 .*; they are left out"):
+    with pytest.warns(BrokenImages, match="received 12 of 52 .*; they are left out"):
         data = load(broken_images="skip")
     with pytest.warns(BrokenImages):
         streamed = load(broken_images="skip", cache_images="never")
     assert sum(len(part.rows) for part in data.parts.values()) == 40
     train = data.parts["train"]
-    assert train.count == 48 and train.rows.name_of(0) == sorted(files)[train.positions[0]]
+    assert train.count == 52 and train.rows.name_of(0) == sorted(files)[train.positions[0]]
     np.testing.assert_array_equal(np.asarray(train.rows), np.asarray(streamed.parts["train"].rows))
-    with pytest.raises(SettingError, match="received 8 of 48"):
+    with pytest.raises(SettingError, match="received 12 of 52"):
         load()
     (tmp_path / "set.csv").write_text("path,label\nset/cat/0.png,cat\nset/none.png,dog\n")
     columns = {"image_column": "path", "label_column": "label"}
@@ -231,6 +237,76 @@ def test_a_table_may_have_several_labels(tmp_path, load):
     table.write_text("file,day,wet\nset/cat/0.png,1,0\nset/cat/1.png,1,1\n")
     with pytest.raises(SettingError, match="with and without the label 'day' .* received 1 for"):
         load(table, **columns)
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        (lambda path: f"https://example.org/{path}", "nothing is downloaded: fetch the images"),
+        (lambda path: path.replace("/", "\\"), r"write / in place of "),
+        (lambda path: f" {path} ", "remove the spaces around it"),
+        (lambda path: path.removesuffix(".png"), "write it with its suffix, .png"),
+        (lambda path: f"elsewhere/{path}", "correct the paths, or put the table where they begin"),
+    ],
+)
+def test_what_is_wrong_with_all_paths_is_said_at_once(tmp_path, load, change, advice):
+    write(tmp_path / "set", files := classes(2))
+    write_table(tmp_path / "t.csv", [(change(f"set/{path}"), path[:3]) for path in files])
+    with pytest.raises(SettingError, match=f"in column 'path', .*t.csv, line 2, .*; {advice}"):
+        load(tmp_path / "t.csv", image_column="path", label_column="label")
+
+
+def test_a_reason_that_is_kept_is_that_of_no_other_file(tmp_path, load):
+    write(tmp_path / "set", {**classes(), "cat/none.png": b""})
+    with pytest.raises(SettingError, match="'cat/none.png' .empty."):
+        load()
+    (tmp_path / "set" / "cat" / "none.png").unlink()
+    (tmp_path / "set" / "cat" / "none.png").symlink_to("nowhere")
+    with pytest.raises(SettingError, match="'cat/none.png' .no such file"):
+        load()
+
+
+@pytest.mark.parametrize("inside", ["", "train"])
+def test_a_folder_around_the_classes_is_named(tmp_path, load, inside):
+    write(tmp_path / "set" / "flowers" / inside, classes(1))
+    (tmp_path / "set" / "flowers" / "test").mkdir()
+    with pytest.raises(SettingError, match="'flowers' alone, .*, name it: dataset .*set/flowers.$"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("set.zip", "unpack it, and name its folder"), ("1.png", "name the folder")],
+)
+def test_an_archive_or_a_picture_is_no_data_set(tmp_path, load, name, advice):
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(SettingError, match=f"received .*{name}'; {advice}"):
+        load(tmp_path / name)
+
+
+def test_pictures_inside_a_table_are_shown_in_short(tmp_path, load):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to write Parquet")
+    from pyarrow import parquet
+
+    rows = [{"image": {"bytes": GOOD, "path": None}, "label": 0}] * 2
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "t.parquet")
+    with pytest.raises(SettingError, match="Expected a text in column 'image', received") as error:
+        load(tmp_path / "t.parquet", image_column="image", label_column="label")
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("names", [("cat", "Cat"), ("cat", "cat\u200b")])
+def test_classes_that_look_alike_are_warned_of(tmp_path, load, names):
+    write(tmp_path / "set", classes(3, names))
+    with pytest.warns(SimilarClasses, match="received 'Cat' and 'cat'|'cat' and 'cat.u200b'"):
+        load()
+
+
+def test_a_part_without_a_class_is_warned_of(tmp_path, load):
+    write(tmp_path / "set" / "train", classes())
+    write(tmp_path / "set" / "valid", classes(1, ["cat"]))
+    with pytest.warns(AbsentClasses, match="in the validation part, received none of 1 class: dog"):
+        load()
 
 
 def write_table(path, rows):

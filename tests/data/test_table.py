@@ -294,7 +294,7 @@ TRAIN = rows(*["a", "b"] * 3)
         (HEAD + '"b" c,2\n', "cannot be read .* at .*, line 5;"),
         (
             HEAD.encode() + "b\nné,2".encode("latin-1"),
-            "the byte 0xe9 at .*, line 6, perhaps of WINDOWS-1252; save it",
+            "the byte 0xe9 at .*, line 6, perhaps of WINDOWS-1252 .*; save it",
         ),
         (b"\xef\xbb\xbf" + HEAD.encode() + b"\xe9", "the byte 0xe9 at .*, line 5"),
         (TRAIN.encode("utf-16"), "received UTF-16 in .*; save it"),
@@ -346,12 +346,12 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_given_parts(tmp_path):
     train = write(tmp_path, TRAIN)
-    validation = write(tmp_path, rows("b", start=50), "validation.csv")
-    test = write(tmp_path, rows("a", "a", start=60), "test.csv")
+    validation = write(tmp_path, rows("b", "a", start=50), "validation.csv")
+    test = write(tmp_path, rows("a", "b", "a", start=60), "test.csv")
     sizes = {
-        ("validation",): {"train": 6, "validation": 1},
-        ("test",): {"train": 4, "validation": 2, "test": 2},
-        ("validation", "test"): {"train": 6, "validation": 1, "test": 2},
+        ("validation",): {"train": 6, "validation": 2},
+        ("test",): {"train": 4, "validation": 2, "test": 3},
+        ("validation", "test"): {"train": 6, "validation": 2, "test": 3},
     }
     for given, expected in sizes.items():
         files = {"validation": str(validation), "test": str(test)}
@@ -387,7 +387,10 @@ def test_texts_in_two_parts_are_a_warning(tmp_path):
         load(write(tmp_path, TRAIN), validation=str(other))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load(write(tmp_path, TRAIN), validation=str(write(tmp_path, rows("a", start=50), "v.csv")))
+        load(
+            write(tmp_path, TRAIN),
+            validation=str(write(tmp_path, rows("a", "b", start=50), "v.csv")),
+        )
 
 
 def test_every_part_has_every_class(tmp_path):

@@ -10,6 +10,7 @@ from keras import layers
 from PIL import Image
 
 from keras_prokt.data import cifar
+from keras_prokt.data.image_files import decode_image
 from keras_prokt.export import export_saved_model
 from keras_prokt.front_ends import ImageFrontEnd, from_json
 
@@ -101,6 +102,30 @@ def test_files_are_decoded_as_by_pillow(tmp_path, kind):
     decoded = [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
     expected = probabilities(model, front_end().normalize(np.stack(decoded)))
     assert_near(serve("serve_encoded", image_bytes=tf.constant(files)), expected)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_on_white_here_and_there(tmp_path, mode):
+    model, files = student(), []
+    for image in pictures(4):
+        picture = Image.fromarray(image).convert("L" if mode == "LA" else "RGB")
+        if mode == "P":
+            picture, settings = picture.quantize(4), {"transparency": 1}
+        else:
+            picture.putalpha(Image.fromarray(image[..., 0]))
+            settings = {}
+        files.append(io.BytesIO())
+        picture.save(files[-1], "PNG", **settings)
+    files = [file.getvalue() for file in files]
+    decoded = np.stack([decode_image(file) for file in files])
+    dropped = np.stack([Image.open(io.BytesIO(file)).convert("RGB") for file in files])
+    assert np.abs(decoded.astype("int") - dropped).max() > 30  # transparency counts
+    serve = served_by(model, tmp_path)
+    served = serve("serve_encoded", image_bytes=tf.constant(files))
+    # Pillow and the graph may round a value differently.
+    np.testing.assert_allclose(
+        served, probabilities(model, front_end().normalize(decoded)), rtol=0, atol=0.02
+    )
 
 
 @pytest.mark.parametrize("shape", [(9, 5), (4, 12), (2, 3), (40, 60)])

@@ -36,7 +36,8 @@ OF_TEXT_UNCASED = "LowerBound UnicodeDecode UnicodeEncode"
 OF_WORDS = "LogicalAnd ZerosLike"
 
 OF_IMAGES = """
-All Assert DecodeJpeg Greater LogicalAnd Mul RealDiv ScaleAndTranslate Shape StatelessWhile Sub
+All Assert DecodeJpeg DecodePng Equal Greater LogicalAnd Mul RealDiv Round ScaleAndTranslate Shape
+StatelessIf StatelessWhile Sub Substr
 TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem TensorListStack
 """
 OF_CROPPED_IMAGES = "FloorDiv Maximum Minimum"

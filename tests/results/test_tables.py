@@ -77,7 +77,7 @@ def test_what_is_not_as_in_the_recipe_stands_in_one_line():
     assert table == [plain[0], expected, *plain[1:]]
     assert results_table(record(), {"epochs": 3}).splitlines() == plain
     running = results_table({**record(), "status": "running"}, changed)
-    assert running.splitlines()[1:] == [expected, "status: running"]
+    assert running.splitlines()[1:] == [expected, "status: not completed"]
 
 
 def test_numbers_that_differ_are_shown_apart():
@@ -109,7 +109,7 @@ def test_runs_without_results_say_why():
     assert results_table(failed).splitlines()[1:] == ["status: failed: a loss of nan"]
     running = {key: value for key, value in record().items() if key != "results"}
     table = results_table({**running, "status": "running"})
-    assert table.splitlines()[1:] == ["status: running"]
+    assert table.splitlines()[1:] == ["status: not completed"]
 
 
 @pytest.mark.parametrize("method", known_methods())

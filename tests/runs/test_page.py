@@ -201,7 +201,7 @@ def test_a_search_has_its_picture_and_its_choice(not_drawn, tmp_path):
 def test_an_unfinished_run_is_reported_as_it_is(tmp_path):
     write_run(tmp_path / "run", spec_of())
     pages.report([tmp_path / "run"], tmp_path / "page.html")
-    assert "status: running" in (tmp_path / "page.html").read_text()
+    assert "status: not completed" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.parametrize("bad", ["none", "empty", "damaged", "in the way"])

@@ -176,7 +176,7 @@ def test_a_killed_prediction_goes_on(tmp_path, monkeypatch):
     usual, asked = prediction.NumberRows.ask, []
 
     def ask(self, predictor, rows):
-        asked.append(rows.start)
+        asked.append(int(rows["height"][0]))
         if len(asked) == 2:
             raise KeyboardInterrupt
         return usual(self, predictor, rows)
@@ -294,10 +294,10 @@ def test_numbers_are_read_as_they_are_or_refused(value, dtype, read):
 
 
 def test_processes_that_write_the_same_file_keep_their_own_parts(tmp_path):
-    one, other = (prediction._Parts(tmp_path / "p.csv", {"model": name}) for name in "ab")
+    one, other = (prediction._Parts(tmp_path / "p.csv", {"model": name}, 1) for name in "ab")
     for parts, value in ((one, 1.0), (other, 2.0), (one, None), (other, None)):
-        found = list(parts.carried_out(1, lambda _, value=value: np.array([value])))
-        assert found == [[1.0 if parts is one else 2.0]]
+        parts.carry_out([None], lambda _, value=value: np.array([value]))
+        assert list(parts.logits()) == [[1.0 if parts is one else 2.0]]
 
 
 @pytest.mark.parametrize(
@@ -325,3 +325,73 @@ def test_predictions_take_the_place_of_no_file_of_a_run(name, tmp_path):
         with pytest.raises(ValueError, match="where a run keeps its own"):
             prediction.check_out(folder / name, overwrite=True)
     prediction.check_out(tmp_path / "run" / "mine.csv")
+
+
+@pytest.fixture(scope="module")
+def number_file(tmp_path_factory):
+    """A model of two numbers, alone."""
+    path = tmp_path_factory.mktemp("numbers") / "alone.keras"
+    number_student().save(path)
+    describe_file(path, Description(None, NAMES, OUTPUTS["classes"]))
+    return path
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("out", ["p.csv", "p.parquet"])
+def test_a_table_is_read_and_written_in_parts(form, out, number_file, tmp_path, monkeypatch):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to read Parquet")
+    from pyarrow import parquet
+
+    rows = [{"age": n, "height": n / 4, "name": f"n{n}"} for n in range(5)]
+    rows[4]["id"] = "late"  # a column that the first part does not have
+    table, out = tmp_path / f"t.{form}", tmp_path / out
+    if form == "parquet":
+        names = {"age": "int64", "height": "float64", "name": "string", "id": "string"}
+        schema = pyarrow.schema([(n, getattr(pyarrow, t)()) for n, t in names.items()])
+        parquet.write_table(pyarrow.Table.from_pylist(rows, schema), table)
+    elif form == "jsonl":
+        table.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        lines = [list(rows[4]), *([row.get(n, "") for n in rows[4]] for row in rows)]
+        table.write_text("\n".join((",\t"[form == "tsv"]).join(map(str, row)) for row in lines))
+    predict(number_file, table, tmp_path / f"whole{out.suffix}")
+    monkeypatch.setattr(prediction, "ROWS_AT_ONCE", 2)
+    asked, usual = [], prediction.NumberRows.ask
+
+    def ask(self, predictor, part):
+        asked.append(part["age"].tolist())
+        return usual(self, predictor, part)
+
+    monkeypatch.setattr(prediction.NumberRows, "ask", ask)
+    assert predict(number_file, table, out) == 5 and asked == [[0, 1], [2, 3], [4]]
+    whole = tmp_path / f"whole{out.suffix}"
+    if out.suffix == ".csv":
+        found, expected = rows_of(out), rows_of(whole)
+    else:
+        tables = [parquet.read_table(path) for path in (out, whole)]
+        assert tables[0].schema.equals(tables[1].schema)
+        keeps_types = form in ("jsonl", "parquet")
+        age = pyarrow.int64() if keeps_types else pyarrow.string()
+        assert tables[0].schema.field("age").type == age
+        found, expected = (one.to_pylist() for one in tables)
+    assert [row["id"] or "" for row in found] == ["", "", "", "", "late"]
+    for one, other in zip(found, expected, strict=True):
+        for name in ("p(bad)", "p(good)"):
+            assert float(one.pop(name)) == pytest.approx(float(other.pop(name)), abs=2e-6)
+        assert one == other
+
+
+def test_a_table_that_changes_while_it_is_read_is_refused(number_file, tmp_path, monkeypatch):
+    table = tmp_path / "t.csv"
+    table.write_text("age,height\n1,2\n")
+    usual = prediction.NumberRows.ask
+
+    def ask(self, predictor, part):
+        with table.open("a") as file:
+            file.write("3,4\n")
+        return usual(self, predictor, part)
+
+    monkeypatch.setattr(prediction.NumberRows, "ask", ask)
+    with pytest.raises(ValueError, match="t.csv' to stay as it is while it is read, received a ch"):
+        predict(number_file, table, tmp_path / "p.csv")
+    assert not (tmp_path / "p.csv").exists()

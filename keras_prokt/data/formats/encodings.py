@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import unicodedata
 from pathlib import Path
 
 _MARKS = {
@@ -12,13 +13,20 @@ _MARKS = {
 }
 """What stands in front of a file in one of these; the longer first, which begin like others."""
 
-_BY_RUNS = (
-    "SHIFT-JIS",
-    "GB18030",
-    "EUC-KR",
-    "WINDOWS-1251",
-)
-"""Encodings in which words are runs of bytes that are not ASCII, the strictest first."""
+_LATIN = ["WINDOWS-1252", "WINDOWS-1250"]
+"""Encodings of Latin letters with accents, of the west and of the middle of Europe."""
+
+_OF_SYLLABLES = ("SHIFT-JIS", "GB18030", "EUC-KR", "BIG5")
+"""Encodings of two bytes a sign, the strictest first."""
+
+_OF_LETTERS = {
+    "WINDOWS-1251": "CYRILLIC",
+    "KOI8-R": "CYRILLIC",
+    "WINDOWS-1253": "GREEK",
+    "WINDOWS-1255": "HEBREW",
+    "WINDOWS-1256": "ARABIC",
+}
+"""Encodings of one byte a letter, and the script in which words are no Latin ones."""
 
 _START = 4096
 """Bytes in which UTF-16 shows."""
@@ -64,14 +72,23 @@ def likely_encodings(content: bytes) -> list[str]:
 
     >>> from keras_prokt.data.formats.encodings import likely_encodings
     >>> likely_encodings("très café".encode("latin-1"))
-    ['WINDOWS-1252']
+    ['WINDOWS-1252', 'WINDOWS-1250']
     """
     if (wide := wide_encoding(content)) is not None:
         return [wide]
     runs = re.findall(rb"[\x80-\xff]+", content[: 64 * _START])
     if runs and sum(map(len, runs)) / len(runs) < 1.5:
-        return ["WINDOWS-1252"]
-    return [name for name in _BY_RUNS if _can_be(content, name)] or ["WINDOWS-1252"]
+        return _LATIN
+    share = {name: _share_of_script(runs, name, script) for name, script in _OF_LETTERS.items()}
+    letters = sorted((n for n in share if share[n] > 0.9), key=lambda name: -share[name])
+    return [*letters[:2], *(n for n in _OF_SYLLABLES if _can_be(content, n))] or _LATIN
+
+
+def _share_of_script(runs: list[bytes], encoding: str, script: str) -> float:
+    """Of the letters of words, how many are small ones, or without case, of a script."""
+    text = b"".join(runs).decode(encoding, errors="replace")
+    good = sum(unicodedata.name(c, "").startswith(script) and not c.isupper() for c in text)
+    return good / max(1, len(text))
 
 
 def _can_be(content: bytes, encoding: str) -> bool:
@@ -80,6 +97,25 @@ def _can_be(content: bytes, encoding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def read_as(content: bytes, position: int, encoding: str) -> str:
+    """The word around a byte, as it reads in an encoding.
+
+    Args:
+        content: The whole file.
+        position: Of the byte.
+        encoding: One of `likely_encodings`.
+
+    Example:
+
+    >>> from keras_prokt.data.formats.encodings import read_as
+    >>> read_as("un café,1".encode("latin-1"), 6, "WINDOWS-1252")
+    'café'
+    """
+    before = re.split(rb"[\x00-\x2c\x3a-\x40]", content[max(0, position - 20) : position])[-1]
+    after = re.split(rb"[\x00-\x2c\x3a-\x3f]", content[position : position + 20])[0]
+    return (before + after).decode(encoding, errors="ignore")
 
 
 def how_to_convert(path: Path, encodings: list[str]) -> str:

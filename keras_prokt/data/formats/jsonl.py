@@ -1,10 +1,11 @@
 """JSON Lines: an object a line; imports no NumPy."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_prokt.data.formats.base import Records, Rows, check_columns, decoded, is_blank
+from keras_prokt.data.formats.base import Records, Rows, check_columns, is_blank, opened
 
 
 def jsonl_rows(path: Path, columns: Sequence[str]) -> Rows:
@@ -16,24 +17,44 @@ def jsonl_rows(path: Path, columns: Sequence[str]) -> Rows:
 
 def jsonl_records(path: Path, columns: Sequence[str]) -> Records:
     """All that each row of a file with a JSON object a line holds."""
-    # Not by splitlines: strings may hold the other line separators of Unicode.
-    for line, entry in enumerate(decoded(path).split("\n"), start=1):
-        if not entry.strip():
-            continue
-        place = f"{path}, line {line}"
-        try:
-            record = json.loads(entry)
-        # Integers of more than 4,300 digits are a plain ValueError.
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"Expected a JSON object a line, received one that cannot be read ({error}) at "
-                f"{place}; correct the line."
-            ) from error
-        if not isinstance(record, dict):
-            raise ValueError(
-                f"Expected a JSON object a line, received {type(record).__name__} at {place}; "
-                "write the columns as the keys of an object."
-            )
-        if all(map(is_blank, record.values())):
-            continue
-        yield line, record
+    _check_an_object_a_line(path)
+    # Strings may hold the other line separators of Unicode.
+    with opened(path, newline="\n") as text:
+        for line, entry in enumerate(text, start=1):
+            if not entry.strip():
+                continue
+            place = f"{path}, line {line}"
+            try:
+                record = json.loads(entry)
+            # Integers of more than 4,300 digits are a plain ValueError.
+            except (ValueError, RecursionError) as error:
+                raise ValueError(
+                    f"Expected a JSON object a line, received one that cannot be read ({error}) at "
+                    f"{place}; correct the line."
+                ) from error
+            if not isinstance(record, dict):
+                raise ValueError(
+                    f"Expected a JSON object a line, received {type(record).__name__} at {place}; "
+                    "write the columns as the keys of an object."
+                )
+            if all(map(is_blank, record.values())):
+                continue
+            yield line, record
+
+
+def _check_an_object_a_line(path: Path) -> None:
+    """Refuses one array of all rows, and objects over several lines, with how to change them."""
+    with opened(path) as text:
+        first = next((line.strip() for line in text if line.strip()), "")
+    if first.startswith("["):
+        what, program = "one JSON array", "'.[]'"
+    elif first == "{":
+        what, program = "objects over several lines", "."
+    else:
+        return
+    new = path.with_name(f"{path.stem}.lines{path.suffix}")
+    command = f"jq -c {program} {shlex.quote(str(path))} > {shlex.quote(str(new))}"
+    raise ValueError(
+        f"Expected a JSON object a line, received {what} in {str(path)!r}; write an object a "
+        f"line, such as by `{command}`."
+    )
