@@ -233,6 +233,12 @@ class Batches:
         ]
         return [batches[i] for i in generator.permutation(len(batches))]
 
+    def batches_by_length(self) -> list[np.ndarray]:
+        """Which examples make up batches with little padding, the longest first; of what is not
+        ragged batches in its order."""
+        lengths = np.zeros(self.num_examples) if self._lengths is None else self._lengths
+        return self._cut(np.argsort(-lengths, kind="stable"))
+
     def digest(self, part: str | None = None) -> str:
         """SHA-256 of the labels and the stored inputs, in the order of the data.
 

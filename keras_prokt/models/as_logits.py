@@ -1,7 +1,7 @@
 """Models that end in softmax or sigmoid, as models of logits with the same weights."""
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -35,6 +35,16 @@ _LINEAR = (
     *(keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D),
 )
 
+
+# What leaves numbers as they are, and rows where these stay as long: layers, and operations.
+_SHAPES = (keras.layers.Reshape, keras.layers.Flatten)
+_OF_SHAPES = ("reshape", "squeeze", "expanddims", "cast")
+
+# A mean of probabilities is one.
+_MEANS = (
+    *(keras.layers.Average, keras.layers.GlobalAveragePooling1D),
+    *(keras.layers.GlobalAveragePooling2D, keras.layers.GlobalAveragePooling3D),
+)
 
 # What a softmax or a sigmoid ends in that is written by hand, or something near it.
 _BY_HAND = ("divide", "truedivide", "exp", "reciprocal", "hard_sigmoid", "hardsigmoid", "<lambda>")
@@ -122,7 +132,7 @@ def as_logits(model: keras.Model, activation: str | None = None) -> keras.Model:
     for ending in endings:
         if ending and not ending.can_be_removed:
             _warn_inexact(model, ending)
-    return _with_outputs(model, [_marked_logits(output) for output in model.outputs])
+    return _with_outputs(model, _Conversion().outputs(model.outputs))
 
 
 def as_logits_if_seen(
@@ -166,7 +176,8 @@ def original_outputs(model: keras.Model) -> keras.Model:
             return keras.tree.flatten(operation.model(*call.args, **call.kwargs))[call.index]
         return tensor
 
-    outputs = [original(tensor) for tensor in model.outputs]
+    made = {id(tensor): original(tensor) for tensor in model.outputs}  # one may be there twice
+    outputs = [made[id(tensor)] for tensor in model.outputs]
     changed = any(new is not old for new, old in zip(outputs, model.outputs, strict=True))
     return _with_outputs(model, outputs) if changed else model
 
@@ -360,10 +371,18 @@ def _ending(tensor: Tensor) -> Ending | None:
     """Where the graph of a symbolic tensor makes probabilities as its last step."""
     call = call_of(tensor)
     operation = call.operation
-    if _passes_on(operation):
+    if _passes_on(tensor):
         return _ending(inputs_of_operation(tensor)[0])
     if _has_graph(operation):
         return _ending(operation.outputs[call.index])
+    if isinstance(operation, _MEANS):
+        endings = [_ending(value) for value in inputs_of_operation(tensor)]
+        activations = {ending and ending.activation for ending in endings}
+        activation = activations.pop() if len(activations) == 1 else None
+        return Ending(activation, operation.name, False) if activation else None
+    if isinstance(operation, keras.layers.Wrapper):
+        activation = _activation_of(operation.layer)
+        return Ending(activation, operation.name, False) if activation else None
     if isinstance(operation, keras.layers.Layer) and _is_custom(operation):
         ending, _ = _ending_inside(operation, call.args, call.kwargs)
         return ending and Ending(ending.activation, operation.name, False)
@@ -376,13 +395,17 @@ def _ending(tensor: Tensor) -> Ending | None:
 def _shows_its_end(tensor: Tensor) -> bool:
     call = call_of(tensor)
     operation = call.operation
-    if _passes_on(operation):
-        return _shows_its_end(inputs_of_operation(tensor)[0])
     if _has_graph(operation):
         return _shows_its_end(operation.outputs[call.index])
     if isinstance(operation, keras.layers.Layer) and _is_custom(operation):
         return _shows_its_end_inside(operation, call.args, call.kwargs)
-    return _function_name(operation) not in _BY_HAND
+    if _function_name(operation) in _BY_HAND:
+        return False
+    if isinstance(operation, keras.layers.Layer) and operation.weights:
+        return True
+    # What has learnt nothing may leave probabilities what they are, as a reshape does.
+    before = inputs_of_operation(tensor)
+    return all(_ending(value) is None and _shows_its_end(value) for value in before)
 
 
 def _shows_its_end_inside(
@@ -392,46 +415,108 @@ def _shows_its_end_inside(
     return outputs is not None and all(_shows_its_end(output) for output in outputs)
 
 
-def _marked_logits(tensor: Tensor) -> Tensor:
-    """An output of a model of logits, for an output of the model that it is made from."""
-    ending = _ending(tensor)
-    if ending is None:
-        return tensor
-    if not ending.can_be_removed:
-        return LogitsFromProbabilities(ending.activation)(tensor)
-    logits = _without_activation(tensor)
-    _check_width(ending.activation, tensor)
-    # In float32 under mixed precision too: losses read them.
-    return RemovedActivation(ending.activation, dtype="float32")(logits)
+class _Conversion:
+    """Outputs of a model of logits for those of the model that it is made from.
+
+    What is shared, as a head of two outputs, is copied once, and under a name of its own where the
+    original stays in the graph as well.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[int, tuple[Any, Any]] = {}
+        self._outputs: dict[int, Tensor] = {}
+
+    def outputs(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Those for all outputs of a model."""
+        made = [self._once(tensor, self._marked_logits) for tensor in tensors]
+        self._name_apart(made)
+        return made
+
+    def _once(self, tensor: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+        if id(tensor) not in self._outputs:
+            self._outputs[id(tensor)] = make(tensor)
+        return self._outputs[id(tensor)]
+
+    def _marked_logits(self, tensor: Tensor) -> Tensor:
+        ending = _ending(tensor)
+        if ending is None:
+            return tensor
+        if not ending.can_be_removed:
+            return LogitsFromProbabilities(ending.activation)(tensor)
+        logits = self._without_activation(tensor)
+        _check_width(ending.activation, tensor)
+        # In float32 under mixed precision too: losses read them.
+        return RemovedActivation(ending.activation, dtype="float32")(logits)
+
+    def _without_activation(self, tensor: Tensor) -> Tensor:
+        """What the activation reads in which the graph of a symbolic tensor ends."""
+        call = call_of(tensor)
+        operation, inputs = call.operation, inputs_of_operation(tensor)
+        if _passes_on(tensor):
+            return operation(self._without_activation(inputs[0]))
+        if _has_graph(operation):
+            inner = self._copy(operation, self._inner)
+            return keras.tree.flatten(inner(*call.args, **call.kwargs))[call.index]
+        if isinstance(operation, _LINEAR):
+            layer = self._copy(
+                operation,
+                lambda one: copy_sharing_weights(one, activation=keras.activations.linear),
+            )
+            return layer(*call.args, **call.kwargs)
+        axis = getattr(operation, "axis", -1)
+        if isinstance(axis, list | tuple) and len(axis) == 1:
+            [axis] = axis
+        if axis not in (-1, len(tensor.shape) - 1):
+            raise ValueError(
+                f"Expected a softmax over the last axis, received {operation.name!r} over axis "
+                f"{axis} of shape {tuple(tensor.shape)}; move the classes to the end "
+                "(keras.ops.moveaxis)."
+            )
+        return inputs[0]
+
+    def _inner(self, model: keras.Model) -> keras.Model:
+        """A model inside another without the activations of all its outputs."""
+        endings = [_ending(output) for output in model.outputs]
+        outputs = [
+            self._without_activation(output) if ending and ending.can_be_removed else output
+            for output, ending in zip(model.outputs, endings, strict=True)
+        ]
+        self._name_apart(outputs)
+        return _with_outputs(model, outputs)
+
+    def _copy(self, operation: Any, make: Callable[[Any], Any]) -> Any:
+        if id(operation) not in self._copies:
+            self._copies[id(operation)] = (operation, make(operation))
+        return self._copies[id(operation)][1]
+
+    def _name_apart(self, outputs: Sequence[Tensor]) -> None:
+        """Gives copies another name whose original is in one graph with them."""
+        present = _operations_before(outputs)
+        for operation, copy in self._copies.values():
+            if {id(operation), id(copy)} <= present:
+                copy.name = f"{operation.name}_logits"
 
 
-def _without_activation(tensor: Tensor) -> Tensor:
-    """What the activation reads in which the graph of a symbolic tensor ends."""
-    call = call_of(tensor)
-    operation, inputs = call.operation, inputs_of_operation(tensor)
-    if _passes_on(operation):
-        return operation(_without_activation(inputs[0]))
-    if _has_graph(operation):
-        outputs = list(operation.outputs)
-        outputs[call.index] = _without_activation(outputs[call.index])
-        inner = _with_outputs(operation, outputs)
-        return keras.tree.flatten(inner(*call.args, **call.kwargs))[call.index]
-    if isinstance(operation, _LINEAR):
-        layer = copy_sharing_weights(operation, activation=keras.activations.linear)
-        return layer(*call.args, **call.kwargs)
-    axis = getattr(operation, "axis", -1)
-    if axis not in (-1, len(tensor.shape) - 1):
-        raise ValueError(
-            f"Expected a softmax over the last axis, received {operation.name!r} over axis {axis} "
-            f"of shape {tuple(tensor.shape)}; move the classes to the end (keras.ops.moveaxis)."
-        )
-    return inputs[0]
+def _operations_before(tensors: Sequence[Tensor]) -> set[int]:
+    """Ids of all layers and operations that a graph has before some of its tensors."""
+    found, seen, left = set(), set(), list(tensors)
+    while left:
+        tensor = left.pop()
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            found.add(id(operation_of(tensor)))
+            left += inputs_of_operation(tensor)
+    return found
 
 
-def _passes_on(operation: Any) -> bool:
-    """Whether a layer leaves numbers as they are, but for their precision."""
+def _passes_on(tensor: Tensor) -> bool:
+    """Whether a layer or operation leaves the last axis as it is, but for its precision."""
+    operation = operation_of(tensor)
     if isinstance(operation, keras.layers.Activation):
         return operation.activation is keras.activations.linear
+    if isinstance(operation, _SHAPES) or _function_name(operation) in _OF_SHAPES:
+        before = inputs_of_operation(tensor)[0].shape[-1:]
+        return before == tensor.shape[-1:] != (None,)
     return isinstance(operation, keras.layers.Identity)
 
 

@@ -8,7 +8,6 @@ import functools
 import hashlib
 import itertools
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -29,7 +28,6 @@ from keras_prokt.export.described import Described, described
 from keras_prokt.files import digest_of_file, digest_of_json, replacing
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd, from_json
 from keras_prokt.runs.folder import WRITTEN_BY_RUNS, RunFolder
-from keras_prokt.runs.stopping import format_seconds
 from keras_prokt.settings import SettingError, argument
 
 if TYPE_CHECKING:
@@ -40,9 +38,6 @@ ROWS_AT_ONCE = 2048
 
 SUFFIXES = (".csv", ".parquet")
 """Of files of predictions."""
-
-_SECONDS_BETWEEN_LINES = 10.0
-"""How often a log, which has no bar, says how far it is."""
 
 
 class Source(NamedTuple):
@@ -445,10 +440,10 @@ class _Parts:
             parts: The rows, `ROWS_AT_ONCE` at once.
             ask: The logits of one of these.
         """
-        from keras_prokt.runs.progress import Bar
+        from keras_prokt.runs.progress import Countdown
 
-        started, shown, asked = time.monotonic(), time.monotonic(), 0
-        with Bar() as bar:
+        asked = 0
+        with Countdown("predict", self._count) as countdown:
             for path, part in zip(self._paths(), parts, strict=True):
                 if path.is_file():
                     continue
@@ -457,12 +452,7 @@ class _Parts:
                     np.save(file, logits, allow_pickle=False)
                 asked += len(logits)
                 end = min(int(path.stem) + ROWS_AT_ONCE, self._count)
-                now = time.monotonic()
-                left = f"{format_seconds((now - started) / asked * (self._count - end))} left"
-                bar.show("predict", end, self._count, left)
-                if not bar.is_shown and now - shown > _SECONDS_BETWEEN_LINES:
-                    shown = now
-                    bar.write(f"predict {end:,}/{self._count:,}  {left}")
+                countdown.reached(end, asked)
 
     def logits(self) -> Iterator[np.ndarray]:
         """The logits of each part, all of which are there."""

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import rich.progress
 
 
+SECONDS_BETWEEN_LINES = 10.0
+"""How often a log, which has no bar, says how far a pass is."""
+
+
 class Bar:
     """A bar below the lines that are written, on a terminal; elsewhere the lines alone.
 
@@ -73,6 +77,39 @@ class Bar:
             print(text, file=self._stream, flush=True)
         else:
             self._bar.console.print(text, markup=False, soft_wrap=True)
+
+
+class Countdown(Bar):
+    """How far a pass over rows is, and how long the rest takes; in a log a line now and then.
+
+    Args:
+        title: What is done with them.
+        total: How many there are.
+        stream: As in `Bar`.
+    """
+
+    def __init__(self, title: str, total: int, stream: TextIO | None = None):
+        super().__init__(stream)
+        self._title, self._total = title, total
+
+    def __enter__(self) -> Self:
+        self._started = self._said = time.monotonic()
+        return super().__enter__()
+
+    def reached(self, done: int, here: int | None = None) -> None:
+        """Shows how far it is.
+
+        Args:
+            done: How many rows are done.
+            here: How many of them in this pass; by default all.
+        """
+        now = time.monotonic()
+        seconds = (now - self._started) / (here or done) * (self._total - done)
+        left = f"{format_seconds(seconds)} left"
+        self.show(self._title, done, self._total, left)
+        if not self.is_shown and now - self._said > SECONDS_BETWEEN_LINES:
+            self._said = now
+            self.write(f"{self._title} {done:,}/{self._total:,}  {left}")
 
 
 class Progress(keras.callbacks.Callback):

@@ -17,7 +17,7 @@ from keras_prokt.outputs import Output
 from keras_prokt.recorders import Asked, recorder_of
 from keras_prokt.results.evaluation import metrics_of
 from keras_prokt.runs.asked_teacher import AskedTeacher, asked_teachers, check_free
-from keras_prokt.runs.progress import say
+from keras_prokt.runs.progress import Countdown, say
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.unlabelled import labelled_rows
 from keras_prokt.settings import SettingError, argument
@@ -131,14 +131,19 @@ def _answers(teacher: AskedTeacher, class_order: Sequence[str] | None) -> _Answe
             f"of the teacher's outputs, received {list(class_order)}; name each once."
         )
     data = task.train.in_order()
-    batches = data.batch_indices(0)
-    inputs = (inputs_of(data.batch(indices)[0], teacher.role) for indices in batches)
+    batches = data.batches_by_length()
     example = inputs_of(data.batch(batches[0][:1])[0], teacher.role)
-    is_opened = recorder_of(teacher.path).open(teacher.path, Asked(task.class_names, example))
-    values = np.concatenate([_checked(is_opened.predict(batch), teacher) for batch in inputs])
-    values = values[np.argsort(np.concatenate(batches))].astype("float64")
+    opened = recorder_of(teacher.path).open(teacher.path, Asked(task.class_names, example))
+    values, done = [], 0
+    with Countdown(f"record {teacher.name}", data.num_examples) as countdown:
+        for indices in batches:
+            inputs = inputs_of(data.batch(indices)[0], teacher.role)
+            values.append(_checked(opened.predict(inputs), teacher))
+            done += len(indices)
+            countdown.reached(done)
+    in_order = np.concatenate(values)[np.argsort(np.concatenate(batches))]
     kind = outputs.get(task.output)
-    form, logits = _as_logits(values, is_opened.form, kind, teacher.name)
+    form, logits = _as_logits(in_order.astype("float64"), opened.form, kind, teacher.name)
     if not np.isfinite(logits).all():
         raise ValueError(
             f"Expected finite outputs of {teacher.name!r}, received NaN or infinity; check its "
@@ -146,7 +151,7 @@ def _answers(teacher: AskedTeacher, class_order: Sequence[str] | None) -> _Answe
         )
     if class_order is not None and not teacher.knows_classes:
         logits = logits[:, [list(class_order).index(name) for name in task.class_names]]
-    say(f"{teacher.name}: {form} of {len(values):,} rows")
+    say(f"{teacher.name}: {form} of {len(logits):,} rows")
     return _Answers(logits.astype("float32"), task)
 
 

@@ -116,6 +116,14 @@ def test_longest_first_is_a_stable_order_by_length():
         Batches(np.zeros((2, 3)), np.zeros(2), batch_size=1).longest_first()
 
 
+def test_batches_by_length_hold_each_example_once_the_longest_first():
+    ragged = [np.arange(n) for n in (1, 3, 2, 3)]
+    batches = Batches(ragged, np.zeros(4), batch_size=2, shuffle=True).batches_by_length()
+    assert [indices.tolist() for indices in batches] == [[1, 3], [2, 0]]
+    batches = Batches(np.zeros((3, 2)), np.zeros(3), batch_size=2, shuffle=True).batches_by_length()
+    assert [indices.tolist() for indices in batches] == [[0, 1], [2]]
+
+
 def test_sample_weights_travel_along():
     weights = np.linspace(0, 1, 10)
     batches = Batches(

@@ -16,6 +16,7 @@ from keras_prokt import (
     ProKTDistiller,
     StudentCheckpoint,
     StudentOnly,
+    TrainingFault,
     load_student,
 )
 
@@ -229,6 +230,30 @@ def test_layers_of_a_subclass_are_named_as_in_it():
     with pytest.warns(InexactLogitsWarning):
         distiller.fit(X, Y, verbose=0)
     assert distiller.forwards["student"].taps["pooled"] == "hidden"
+
+
+HIDES = {
+    "dropout": lambda p: layers.Dropout(0.01)(p),
+    "product": lambda p: layers.Multiply()([p, p]),
+    "complement": lambda p: 1 - p,
+}
+
+
+@pytest.mark.parametrize("name", HIDES)
+def test_sigmoids_behind_what_learns_nothing_are_noticed_in_the_first_step(name):
+    inputs = keras.Input((4,))
+    student = keras.Model(inputs, HIDES[name](layers.Dense(3, "sigmoid")(inputs)))
+    distiller = FrozenTeacherDistiller(network(8, 3, None), student, output="labels")
+    distiller.compile("sgd")
+    with pytest.raises(TrainingFault, match="Step 1: Expected logits from the student, received"):
+        distiller.fit(X, MULTI_HOT, verbose=0)
+
+
+def test_logits_behind_what_learns_nothing_are_known():
+    inputs = keras.Input((4,))
+    values = layers.ReLU()(layers.Dense(3)(inputs))
+    model = keras.Model(inputs, layers.Reshape((3,))(layers.Dropout(0.1)(values)))
+    assert StudentOnly(model, output="labels").forwards["student"].shows_its_end
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="functions of TensorFlow")

@@ -16,7 +16,7 @@ from keras_prokt import (
     load_student,
     uniform_start,
 )
-from keras_prokt.models.as_logits import ending_of, original_outputs
+from keras_prokt.models.as_logits import ending_of, original_outputs, shows_its_end
 
 X = np.random.default_rng(0).normal(size=(16, 8)).astype("float32")
 Y = np.arange(16) % 3
@@ -105,6 +105,18 @@ VISIBLE = {
         lambda: functional(layers.Dense(3, "softmax"), layers.Activation("linear")),
         "softmax",
     ),
+    "shapes after it": (
+        lambda: functional(layers.Dense(3, "softmax"), layers.Reshape((1, 3)), layers.Flatten()),
+        "softmax",
+    ),
+    "functions of shape after it": (
+        lambda: functional(
+            layers.Dense(1, "sigmoid"),
+            lambda p: ops.reshape(ops.cast(ops.expand_dims(p, 1), "float32"), (-1, 1)),
+        ),
+        "sigmoid",
+    ),
+    "axis in a list": (lambda: functional(layers.Dense(3), layers.Softmax(axis=[1])), "softmax"),
     "sequential": (
         lambda: keras.Sequential([keras.Input((8,)), layers.Dense(3, "softmax")]),
         "softmax",
@@ -144,6 +156,17 @@ def inside_a_functional_model(function="softmax"):
     return keras.Model(inputs, built(Subclassed(function=function))(inputs))
 
 
+def mean_of_two(activation):
+    inputs = keras.Input((8,))
+    parts = [layers.Dense(3, activation)(inputs) for _ in range(2)]
+    return keras.Model(inputs, layers.Average()(parts))
+
+
+def pooled():
+    head = layers.Conv1D(3, 1, activation="softmax")
+    return functional(layers.Reshape((5, 1)), head, layers.GlobalAveragePooling1D())
+
+
 INSIDE = {
     "softmax": (lambda: built(Subclassed()), "softmax"),
     "one sigmoid": (lambda: built(Subclassed(1, "sigmoid")), "sigmoid"),
@@ -151,6 +174,13 @@ INSIDE = {
     "not built": (Subclassed, "softmax"),
     "one sigmoid, not built": (lambda: Subclassed(1, "sigmoid"), "sigmoid"),
     "in a functional model": (inside_a_functional_model, "softmax"),
+    "mean": (lambda: mean_of_two("softmax"), "softmax"),
+    "mean of sigmoids": (lambda: mean_of_two("sigmoid"), "sigmoid"),
+    "mean of positions": (pooled, "softmax"),
+    "wrapper": (
+        lambda: functional(layers.SpectralNormalization(layers.Dense(3, "softmax"))),
+        "softmax",
+    ),
 }
 
 
@@ -200,6 +230,67 @@ def test_probabilities_of_zero_and_one_are_clipped():
         logits = numpy(as_logits(model)(np.stack([np.ones(8), -np.ones(8)]).astype("float32")))
     # float32 holds 1 − 1e-7 as 1 − 1.19e-7
     np.testing.assert_allclose(logits[:, 0], [15.94, -16.12], atol=0.01)
+
+
+def one_head_of_two():
+    inputs = keras.Input((8,))
+    head = layers.Dense(3, "softmax")
+    return keras.Model(
+        inputs, {"a": head(layers.Dense(5)(inputs)), "b": head(layers.Dense(5)(inputs))}
+    )
+
+
+def one_model_of_two():
+    inner, inputs = functional(layers.Dense(3, "softmax")), keras.Input((8,))
+    return keras.Model(inputs, [inner(inputs), inner(-inputs)])
+
+
+def two_outputs_of_one_model():
+    inputs, outer = keras.Input((8,)), keras.Input((8,))
+    heads = [layers.Dense(3, "softmax")(inputs), layers.Dense(3, "softmax")(inputs)]
+    return keras.Model(outer, keras.Model(inputs, heads)(outer))
+
+
+def one_output_twice():
+    inputs = keras.Input((8,))
+    output = layers.Dense(3, "softmax")(inputs)
+    return keras.Model(inputs, [output, output])
+
+
+def also_before(shared):
+    """Ends in a layer or model that is called in the middle too."""
+    inputs = keras.Input((8,))
+    return keras.Model(inputs, shared(shared(inputs)))
+
+
+SHARED = {
+    "head": one_head_of_two,
+    "model": one_model_of_two,
+    "outputs": two_outputs_of_one_model,
+    "output": one_output_twice,
+    "layer before": lambda: also_before(layers.Dense(8, "softmax")),
+    "model before": lambda: also_before(functional(layers.Dense(8, "softmax"))),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_what_is_shared_is_converted_once(name):
+    model = SHARED[name]()
+    logits = as_logits(model)
+    for before, after in zip(*(keras.tree.flatten(m(X)) for m in (model, logits)), strict=True):
+        assert numpy(after).min() < 0
+        np.testing.assert_allclose(softmax(numpy(after)), numpy(before), atol=1e-6)
+    assert_same_variables(logits, model)
+    original = keras.tree.flatten(original_outputs(logits)(X))
+    for before, again in zip(keras.tree.flatten(model(X)), original, strict=True):
+        np.testing.assert_allclose(numpy(again), numpy(before), atol=1e-6)
+
+
+def test_logits_beside_probabilities_have_no_mean_of_a_kind():
+    inputs = keras.Input((8,))
+    parts = [layers.Dense(3, "softmax")(inputs), layers.Dense(3)(inputs)]
+    model = keras.Model(inputs, layers.Average()(parts))
+    assert as_logits(model) is model and not shows_its_end(model)
 
 
 def test_of_two_outputs_each_is_converted():

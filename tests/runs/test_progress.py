@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_prokt.runs.progress import Bar, Progress
+from keras_prokt.runs.progress import Bar, Countdown, Progress
 from keras_prokt.runs.training import _trained_in
 
 
@@ -56,3 +56,18 @@ def test_a_log_has_lines_alone():
         bar.show("of a test", 3, 4)
         bar.write("[bold] stays as it is")
     assert shown.getvalue() == "[bold] stays as it is\n"
+
+
+def test_a_pass_over_rows_says_now_and_then_how_long_it_takes(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("keras_prokt.runs.progress.time.monotonic", lambda: now)
+    shown = io.StringIO()
+    with Countdown("record a.onnx", 2000, shown) as countdown:
+        for seconds, done in ((5.0, 500), (11.0, 1000), (12.0, 1100)):
+            now = seconds
+            countdown.reached(done)
+        now = 30.0
+        countdown.reached(1500, here=750)  # the others were there before
+    assert shown.getvalue() == (
+        "record a.onnx 1,000/2,000  11 s left\nrecord a.onnx 1,500/2,000  20 s left\n"
+    )
