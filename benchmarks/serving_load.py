@@ -8,13 +8,14 @@ without Python) at 127.0.0.1, in two parts, both bounded:
    `requests / bad`-th time one of the requests that do not fit is sent as well, which must get an
    error. Printed: wrong answers, latency, and the server's memory: before it has answered anything,
    after `--warm-up` requests, and at the end.
-2. A process of its own exports the two students in turn, `--versions` times, into the folder that
-   is served, while the connections go on; each export takes seconds. Printed: requests, failures,
-   versions that the server did not load.
+2. `--versions` new version directories appear one after the other, while the connections go on:
+   `--exports` of them as a process of its own exports the two students in turn, which takes seconds
+   each, the others as copies that are moved into place by what `export` moves with. Printed:
+   requests, failures, versions that the server did not load.
 
 It needs g++, cpp-httplib and nlohmann-json, as the tests of the server do.
 
-    python benchmarks/serving_load.py [--requests 10000] [--bad 200] [--versions 200] [--threads 4]
+    python benchmarks/serving_load.py [--requests 10000] [--bad 200] [--versions 200]
 """
 
 import argparse
@@ -170,16 +171,25 @@ def _is_near(received: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.abs(received - expected).max() <= TOLERANCE)
 
 
-def add_versions(server: Any, folder: Path, count: int) -> int:
-    """Has new versions written, one after the other; how many the server did not load."""
+def add_versions(server: Any, folder: Path, count: int, exports: int) -> int:
+    """Has new versions appear, one after the other; how many the server did not load."""
+    from keras_prokt.export.graph import move_to_next_version
+
     missed, first = 0, 1 + max(int(one.name) for one in folder.iterdir())
-    command = [sys.executable, __file__, "--write", str(folder), "--versions", str(count)]
+    copies = shutil.copytree(folder, folder.parent / "copies")
+    command = [sys.executable, __file__, "--write", str(folder), "--exports", str(exports)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as writer:
         for version in range(first, first + count):
-            while not (folder / str(version)).exists() and writer.poll() is None:
-                time.sleep(0.02)
-            if not (folder / str(version)).exists():
-                return missed + first + count - version
+            if version < first + exports:
+                while not (folder / str(version)).exists() and writer.poll() is None:
+                    time.sleep(0.02)
+                if not (folder / str(version)).exists():
+                    return missed + first + count - version
+            else:
+                source = copies / str(1 + version % 2)
+                copied = shutil.copytree(source, folder.parent / "unfinished")
+                if move_to_next_version(copied, folder).name != str(version):
+                    return missed + first + count - version
             missed += _states(server, version) != ["AVAILABLE"]
             if version - first > 4:  # the server has let go of it
                 shutil.rmtree(folder / str(version - 4))
@@ -245,7 +255,7 @@ def under_new_versions(load: Load, server: Any, folder: Path, given: argparse.Na
 
     def publish() -> None:
         try:
-            missed.append(add_versions(server, folder, given.versions))
+            missed.append(add_versions(server, folder, given.versions, given.exports))
         finally:
             stop.set()
 
@@ -260,9 +270,9 @@ def under_new_versions(load: Load, server: Any, folder: Path, given: argparse.Na
     said = f"{missed[0]} not loaded" if missed else "broken off"
     p50, p99 = np.percentile([1000 * lap for _, lap in found["latencies"]], (50, 99))
     print(
-        f"{given.versions} new versions under load: {said}, {found['wrong']} of "
-        f"{len(found['latencies']):,} requests failed or wrong, ms: p50 {p50:.1f}, p99 {p99:.1f}; "
-        f"the server holds {server.memory() / 2**20:.0f} MiB"
+        f"{given.versions} new versions under load, {given.exports} by export: {said}, "
+        f"{found['wrong']} of {len(found['latencies']):,} requests failed or wrong, "
+        f"ms: p50 {p50:.1f}, p99 {p99:.1f}; the server holds {server.memory() / 2**20:.0f} MiB"
     )
     return missed == [0] and not found["wrong"] and server.is_alive()
 
@@ -273,13 +283,14 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--bad", type=int, default=200)
     parser.add_argument("--versions", type=int, default=200)
+    parser.add_argument("--exports", type=int, default=20)
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--warm-up", type=int, default=500)
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=1800, help="at most, of the first part")
     given = parser.parse_args()
     if given.write is not None:
-        write_versions(given.write, given.versions)
+        write_versions(given.write, given.exports)
         return 0
 
     from bad_requests import bad_requests

@@ -56,10 +56,13 @@ class Format(abc.ABC):
         tolerance: How far float32 outputs may be from the student's.
         reads_pictures: Whether, with an `ImageFrontEnd`, what it holds reads uint8 pictures of the
             student's size, `image`, and not what is normalised already.
+        keeps_half: Whether a student in half precision leaves as it is, and not as its float32
+            copy, which it is compared with.
     """
 
     tolerance: float = 1e-5
     reads_pictures: bool = False
+    keeps_half: bool = False
 
     @abc.abstractmethod
     def check(self, student: "keras.Model", path: Path, description: Description) -> None:

@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_prokt import backends, outputs
 from keras_prokt.export.base import Description, Format
-from keras_prokt.export.graph import answers_of, checked_ends, nearest_pictures
+from keras_prokt.export.graph import answers_of, checked_ends, in_float32, nearest_pictures
 from keras_prokt.front_ends import ImageFrontEnd
 from keras_prokt.outputs import Output
 
@@ -95,7 +95,8 @@ def compare(
     Args:
         form: The form.
         written: What it wrote.
-        student: The student, which outputs logits.
+        student: The student, which outputs logits; one in half precision is asked in float32,
+            but by forms that keep it.
         description: As in `Format.write`.
         examples: What to ask.
 
@@ -106,7 +107,8 @@ def compare(
     opened = form.open(written, replace(description, output=kind))
     if opened is None:
         return None
-    ours, theirs, answer = [], [], means_of(student, kind)
+    answer = means_of(student if form.keeps_half else in_float32(student), kind)
+    ours, theirs = [], []
     for batch in examples.batches:
         asked, batch = _asked(form, description, batch, list(inputs))
         ours.append(answer(batch))

@@ -68,10 +68,11 @@ def checked_ends(
     if len(names) == 1 and unnamed.fullmatch(names[0]):
         names = ["inputs"]
     for name in names:
-        if unnamed.fullmatch(name) or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
+        is_word = re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) is not None
+        if unnamed.fullmatch(name) or not is_word or name == "self":  # of TensorFlow's own
             raise ValueError(
-                "Expected inputs named by letters, digits and underscores, received input "
-                f"{name!r} of {student.name!r}; servers ask for it by its name: name it with "
+                "Expected inputs named by letters, digits and underscores, not 'self', received "
+                f"input {name!r} of {student.name!r}; servers ask for it by its name: name it with "
                 "keras.Input(..., name='image')."
             )
     return dict(zip(names, inputs, strict=True)), shape[-1], kind or outputs.infer(*shape)
@@ -148,6 +149,37 @@ def graph_of(
         for name, tensor in inputs.items()
     }
     return answer, specs
+
+
+def new_archive(student: keras.Model) -> Any:
+    """A `keras.export.ExportArchive` for functions of a student.
+
+    The student is not track()ed: the archive would take its metrics' variables as well.
+    """
+    from tensorflow.saved_model.experimental import TrackableResource
+
+    archive = keras.export.ExportArchive()
+    for layer in layers_in(student):
+        for value in vars(layer).values():
+            if isinstance(value, TrackableResource):  # tables of lookup layers
+                archive.track(value)
+    return archive
+
+
+def write_out(archive: Any, path: str | Path, student: keras.Model) -> None:
+    """Writes an archive.
+
+    Raises:
+        ValueError: If a layer of the student reads what the archive does not hold.
+    """
+    try:
+        archive.write_out(path, verbose=False)
+    except AssertionError as error:
+        raise ValueError(
+            f"Expected a student whose layers keep what they read as attributes, received "
+            f"{student.name!r} ({' '.join(str(error).split())[:200]}); make it an attribute of its "
+            "layer, such as a tf.lookup table."
+        ) from error
 
 
 def example_inputs(student: keras.Model, description: Description, pictures: bool) -> str:

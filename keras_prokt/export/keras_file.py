@@ -20,6 +20,8 @@ from keras_prokt.models.symbolic_inputs import symbolic_inputs
 class KerasFile(Format):
     """Form `keras`: what `keras.Model.save` writes, with the outputs from before `as_logits`."""
 
+    keeps_half = True
+
     def check(self, student: keras.Model, path: Path, description: Description) -> None:
         check_file_name(path, ".keras")
         if not student.built:

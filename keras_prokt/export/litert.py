@@ -15,7 +15,15 @@ import numpy as np
 from keras_prokt.export.base import Answer, Description, Format
 from keras_prokt.export.comparison import mean_among
 from keras_prokt.export.described import add_description
-from keras_prokt.export.graph import check_graph, checked_ends, graph_of, in_float32, named_batch
+from keras_prokt.export.graph import (
+    check_graph,
+    checked_ends,
+    graph_of,
+    in_float32,
+    named_batch,
+    new_archive,
+    write_out,
+)
 from keras_prokt.export.tokenizer_files import write_tokenizer
 from keras_prokt.files import replacing
 
@@ -124,10 +132,10 @@ def _converted(student: keras.Model, description: Description) -> bytes:
             name: tf.TensorSpec((batch, *(n or length for n in s.shape[1:])), s.dtype, name)
             for name, s in specs.items()
         }
-        archive = keras.export.ExportArchive()
+        archive = new_archive(student)
         archive.add_endpoint(_SIGNATURE, answer, [fixed])
         with tempfile.TemporaryDirectory() as scratch, _quiet():
-            archive.write_out(scratch, verbose=False)
+            write_out(archive, scratch, student)
             converter = tf.lite.TFLiteConverter.from_saved_model(
                 scratch, signature_keys=[_SIGNATURE]
             )

@@ -92,11 +92,12 @@ def _converted(student: keras.Model, description: Description) -> Any:
     # Its own log is about operations that the message names.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
-        try:
-            with _without_copies():
+        with _without_log():
+            try:
+                with _without_copies():
+                    model = _converted_by_tf2onnx(function)
+            except Exception:  # of one of its passes, which it leaves out where it has copies
                 model = _converted_by_tf2onnx(function)
-        except Exception:  # of one of its passes, which it leaves out where it has copies
-            model = _converted_by_tf2onnx(function)
     except Exception as error:  # whatever the converter raises, of any class
         raise ValueError(
             f"Expected a student whose layers ONNX can hold, received {student.name!r} "
@@ -121,7 +122,19 @@ def _converted_by_tf2onnx(function: Any) -> Any:
         opset=OPSET,
         custom_op_handlers={"Erfc": (_complementary_error, [])},
     )
+    _hold_constants(model, function.get_concrete_function(*function.input_signature))
     return model
+
+
+def _hold_constants(model: Any, traced: Any) -> None:
+    """Puts what layers keep as tensors, such as `Normalization`, inside: they came as inputs."""
+    import onnx
+
+    kept = {own.name: value for value, own in traced.graph.captures if value.dtype != "resource"}
+    for one in [one for one in model.graph.input if one.name in kept]:
+        model.graph.input.remove(one)
+        values = np.asarray(kept[one.name])
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, one.name))
 
 
 @contextlib.contextmanager
@@ -213,7 +226,7 @@ class _Reader:
 
 @contextlib.contextmanager
 def _without_log() -> Iterator[None]:
-    """Holds back advice that the converter logs to the root logger."""
+    """Holds back advice that the converters log to the root logger and TensorFlow's."""
     logging.disable(logging.WARNING)
     try:
         yield

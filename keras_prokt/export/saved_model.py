@@ -20,6 +20,8 @@ from keras_prokt.export.graph import (
     in_float32,
     move_to_next_version,
     nearest_that_exists,
+    new_archive,
+    write_out,
 )
 from keras_prokt.export.requests import checked_answers, checked_request
 from keras_prokt.export.student import export_student
@@ -140,8 +142,7 @@ class SavedModel(Format):
 
             return answer
 
-        archive = keras.export.ExportArchive()
-        # The student is not track()ed: the archive would take its metrics' variables as well.
+        archive = new_archive(student)
         specs = {
             name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name)
             for name, tensor in inputs.items()
@@ -160,7 +161,7 @@ class SavedModel(Format):
         anchor = nearest_that_exists(path)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=anchor) as scratch:
             unfinished = Path(scratch) / "saved_model"
-            archive.write_out(unfinished, verbose=False)
+            write_out(archive, unfinished, student)
             describe_saved_model(unfinished, replace(description, output=kind))
             write_examples(unfinished, examples)
             return move_to_next_version(unfinished, path)

@@ -87,6 +87,19 @@ def test_what_is_written_is_the_student(tmp_path, name, described):
     assert form.largest_difference(written, student, batch, description) > 1e-3
 
 
+def test_half_precision_is_within_the_tolerance(tmp_path, name):
+    """Of float32 numbers: what leaves is compared with the copy that leaves."""
+    student = keras.Sequential(
+        [
+            keras.Input((32,), name="features"),
+            layers.Dense(64, "relu", dtype="mixed_float16"),
+            layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(stddev=1.0)),
+        ]
+    )
+    batch = np.random.default_rng(1).normal(size=(6, 32)).astype("float32")
+    assert export_student(student, tmp_path / path_of(name), name, validation=batch).exists()
+
+
 @pytest.mark.parametrize("part", ["front_end", "class_names"])
 def test_what_it_does_not_hold_is_refused(tmp_path, name, part):
     card = FORMATS[name]

@@ -61,6 +61,18 @@ def test_pictures_are_normalised_inside(tmp_path):
     assert label.tolist() == np.argmax(found, axis=-1).tolist()
 
 
+@pytest.mark.parametrize("width", [3, 200])  # TensorFlow keeps large ones in another way
+def test_what_a_layer_keeps_is_inside(tmp_path, width):
+    features = keras.Input((width,), name="features")
+    normalization = layers.Normalization()
+    batch = np.random.default_rng(0).normal(3, 2, (50, width)).astype("float32")
+    normalization.adapt(batch)
+    student = keras.Model(features, layers.Dense(2)(normalization(features)))
+    path = export_student(student, tmp_path / "a.onnx", "onnx", validation=batch)
+    assert [one.name for one in onnxruntime.InferenceSession(path).get_inputs()] == ["features"]
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+
+
 @pytest.mark.parametrize(
     ("output", "width", "names"),
     [("labels", 2, {"probabilities", "label"}), ("values", 2, {"values"})],

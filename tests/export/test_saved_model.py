@@ -470,6 +470,7 @@ class WithoutInputs(keras.Model):
         (WithoutInputs, "without known inputs"),
         (lambda: "student.keras", "Expected a keras.Model as student, received str"),
         (lambda: dense_student("my-features"), "received input 'my-features'"),
+        (lambda: dense_student("self"), "not 'self', received input 'self'"),
         (
             lambda: keras.Model(i := keras.Input((4,), name="x"), [layers.Dense(3)(i)] * 2),
             "one tensor",

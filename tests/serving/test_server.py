@@ -57,6 +57,13 @@ def of_signals():
     return keras.Model(signal, layers.Dense(2)(layers.LSTM(3)(layers.Conv1D(3, 2)(signal))))
 
 
+def of_rows():
+    age, kind = keras.Input((1,), name="age"), keras.Input((1,), dtype="string", name="kind")
+    one_hot = layers.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")(kind)
+    x = layers.Concatenate()([layers.Normalization(mean=[40.0], variance=[9.0])(age), one_hot])
+    return keras.Model({"age": age, "kind": kind}, layers.Dense(2)(x))
+
+
 STUDENTS = {
     "images": (of_images, {"front_end": IMAGES, "class_names": ["circle", "square", "star"]}),
     "texts": (of_texts, {"front_end": TextFrontEnd(PIECES, max_length=12)}),
@@ -69,6 +76,7 @@ STUDENTS = {
     "values": (lambda: of_numbers(2), {"output": "values"}),
     "positions": (of_words, {"output": "positions"}),
     "free lengths": (of_signals, {}),
+    "rows of a table": (of_rows, {}),
 }
 """One version of the model each: from 1 on."""
 
@@ -172,6 +180,7 @@ ANSWERED = {
     ("values", "1e38"),
     ("serve_normalized", "1e38"),
     ("images alone", "1e38"),
+    ("rows of a table", "1e38"),
 }
 
 
