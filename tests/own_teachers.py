@@ -13,6 +13,22 @@ def network(num_classes=CLASSES, input_shape=SHAPE):
     return keras.Sequential([*stack, keras.layers.Dense(16, "relu"), dense])
 
 
+def sequential(num_classes=CLASSES, input_shape=SHAPE):
+    """A sequential model of logits, the same one each time."""
+    keras.utils.set_random_seed(7)
+    layers = [keras.layers.Flatten(), keras.layers.Dense(num_classes)]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def narrow(num_classes, input_shape):
+    """One of a class less."""
+    return sequential(num_classes - 1, input_shape)
+
+
+def of_other_images(num_classes, input_shape):
+    return sequential(num_classes, (9, 9, 1))
+
+
 def module():
     """A module of PyTorch for the same inputs."""
     import torch

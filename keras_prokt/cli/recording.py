@@ -71,7 +71,7 @@ def record(
         use_backend_of(spec)
         from keras_prokt.runs.recording import record as carry_out
 
-        order = None if class_order is None else class_order.split(",")
+        order = None if class_order is None else [c.strip() for c in class_order.split(",")]
         recorded = carry_out(spec, teachers, out, class_order=order, overwrite=overwrite)
     for name, value in recorded.accuracy.items():
         echo(f"{name}: {value:.4f} on the training labels")

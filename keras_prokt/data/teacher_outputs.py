@@ -158,9 +158,12 @@ def read_teacher_outputs(
     with np.errstate(over="ignore"):
         finite = np.isfinite(values.astype("float32")).all(axis=-1)
     if not finite.all():
+        advice = "store the logarithms of clipped probabilities"
+        if form == PROBABILITIES:
+            advice = "correct what the teacher gave"
         raise SettingError(
             f"Expected finite {form} in {argument('teacher_outputs')}, received others in row "
-            f"{int(np.argmin(finite))} of {path}; store the logarithms of clipped probabilities."
+            f"{int(np.argmin(finite))} of {path}; {advice}."
         )
     return TeacherOutputs(path, form, values, index)
 
@@ -195,7 +198,7 @@ def _arrays(
         with np.load(path, allow_pickle=False) as archive:
             values = archive[form]
             index = archive.get("index")
-            names = archive["class_names"].tolist() if "class_names" in archive else []
+            names = _names(archive["class_names"]) if "class_names" in archive else []
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise SettingError(
             f"Expected numbers in {argument('teacher_outputs')}, received {path!r} with "
@@ -203,8 +206,9 @@ def _arrays(
         ) from error
     if values.ndim != 2 or values.dtype.kind not in "fiu" or not len(values):
         raise SettingError(
-            f"Expected {form} of shape (rows, classes) in {argument('teacher_outputs')}, received "
-            f"{values.dtype} of shape {values.shape} in {path!r}; store a row for each example."
+            f"Expected {form} in {argument('teacher_outputs')} that are numbers of shape (rows, "
+            f"classes), received {values.dtype} of shape {values.shape} in {path!r}; store a row "
+            "of floats for each example."
         )
     if index is not None and (index.shape != (len(values),) or index.dtype.kind not in "iu"):
         raise SettingError(
@@ -218,6 +222,14 @@ def _arrays(
             f"{names} in {path!r}; record the teacher on this data."
         )
     return values.astype("float64"), None if index is None else index.astype("int64")
+
+
+def _names(array: "np.ndarray") -> list[str]:
+    """Names of classes as text, which may be stored as numbers or bytes."""
+    return [
+        one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one)
+        for one in array.reshape(-1).tolist()
+    ]
 
 
 def _table(path: str, columns: str | None, class_names: Sequence[str]) -> "tuple[str, np.ndarray]":

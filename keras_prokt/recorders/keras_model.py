@@ -31,7 +31,9 @@ def open_model(model: keras.Model, name: str) -> OpenTeacher:
         name: What messages call it.
     """
     inputs = getattr(model, "inputs", None) or []
-    takes_names = bool(inputs) and isinstance(model.input, dict)
+    # A sequential model has one input, and no `input` before it is called.
+    is_sequential = isinstance(model, keras.Sequential)
+    takes_names = bool(inputs) and not is_sequential and isinstance(model.input, dict)
     names = list(model.input) if takes_names else [tensor.name for tensor in inputs]
 
     def predict(batch: Any) -> np.ndarray:
@@ -39,7 +41,13 @@ def open_model(model: keras.Model, name: str) -> OpenTeacher:
             given = named_as(batch, names, name)
             several = given if takes_names else [*given.values()]
             batch = several if takes_names or len(given) > 1 else several[0]
-        outputs = keras.tree.flatten(model.predict_on_batch(batch))
+        try:
+            outputs = keras.tree.flatten(model.predict_on_batch(batch))
+        except ValueError as error:  # Keras's, of shapes that do not fit
+            raise ValueError(
+                f"Expected a Keras model that reads what the app's teacher reads, received "
+                f"{name!r} ({' '.join(str(error).split())[:200]}); record it on its own data."
+            ) from error
         if len(outputs) != 1:
             raise ValueError(
                 f"Expected a teacher with one output, received {name!r} with {len(outputs)}; save "

@@ -143,6 +143,7 @@ def _answers(teacher: AskedTeacher, class_order: Sequence[str] | None) -> _Answe
             countdown.reached(done)
     in_order = np.concatenate(values)[np.argsort(np.concatenate(batches))]
     kind = outputs.get(task.output)
+    _check_width(in_order.shape[-1], task, kind, teacher.name)
     form, logits = _as_logits(in_order.astype("float64"), opened.form, kind, teacher.name)
     if not np.isfinite(logits).all():
         raise ValueError(
@@ -162,6 +163,19 @@ def _checked(predicted: np.ndarray, teacher: AskedTeacher) -> np.ndarray:
             f"{predicted.shape}; record a classifier."
         )
     return predicted
+
+
+def _check_width(width: int, task: Task, kind: Output, name: str) -> None:
+    """Refuses outputs that are not one for each class."""
+    if not task.class_names:
+        return
+    try:
+        kind.check_names(task.class_names, width)
+    except ValueError as error:
+        raise ValueError(
+            f"Expected a teacher of the classes {', '.join(task.class_names)}, received {name!r} "
+            f"with {width} outputs; record one with an output for each."
+        ) from error
 
 
 def _as_logits(

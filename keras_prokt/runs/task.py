@@ -136,12 +136,17 @@ def _add_teacher_outputs(task: Task, spec: RunSpec) -> None:
             "again."
         )
     stored = read_teacher_outputs(spec.teacher_outputs, spec.teacher_columns, task.class_names)
-    values = stored.values
+    values, kind = stored.values, outputs.get(task.output)
     if stored.form == PROBABILITIES:
         try:
-            values = outputs.get(task.output).outputs_of_means(values)
+            values = kind.outputs_of_means(values)
         except ValueError as error:
             raise SettingError(f"{stored.source}: {error}") from error
+    elif keras.ops.convert_to_numpy(kind.are_probabilities(values.astype("float32"))):
+        raise SettingError(
+            f"Expected logits in {argument('teacher_outputs')}, received rows of probabilities in "
+            f"{stored.source}; name them 'probabilities', or p(NAME) in a table."
+        )
     say(f"teacher outputs: {stored.form} of {len(values):,} rows in {stored.source}")
     rows = stored.rows_of(task.train.origin)
     task.train = task.train.with_targets(values[rows].astype("float32"))

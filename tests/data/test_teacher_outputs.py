@@ -106,8 +106,13 @@ BAD = {
         lambda f: archive(f, logits=VALUES, probabilities=VALUES),
         "one array .* received log",
     ),
-    "shape": (lambda f: archive(f, logits=VALUES[:, 0]), r"shape \(rows, classes\) .*\(3,\)"),
-    "empty": (lambda f: archive(f, logits=VALUES[:0]), r"\(rows, classes\) .*\(0, 2\)"),
+    "shape": (lambda f: archive(f, logits=VALUES[:, 0]), r"shape \(rows, classes\).*\(3,\)"),
+    "empty": (lambda f: archive(f, logits=VALUES[:0]), r"\(rows, classes\).*\(0, 2\)"),
+    "booleans": (lambda f: archive(f, logits=VALUES > 0.5), "that are numbers .*received bool of"),
+    "not finite, probabilities": (
+        lambda f: archive(f, probabilities=NOT_FINITE),
+        "Expected finite probabilities .*; correct what the teacher gave",
+    ),
     "pickle": (
         lambda f: archive(f, logits=OBJECTS),
         "Expected numbers in teacher_outputs, .*write",
@@ -126,6 +131,14 @@ BAD = {
         r"columns logit\(bad\), logit\(good\) or p\(bad\), p\(good\) .*teacher_columns probabil",
     ),
 }
+
+
+@pytest.mark.parametrize("names", [[0, 1], [b"0", b"1"], ["0", "1"]])
+def test_names_of_classes_are_compared_as_text(names, tmp_path):
+    path = archive(tmp_path, logits=VALUES, class_names=np.array(names))
+    np.testing.assert_array_equal(read_teacher_outputs(path, class_names=["0", "1"]).values, VALUES)
+    with pytest.raises(ValueError, match=r"of the classes \['1', '0'\], received \['0', '1'\] in"):
+        read_teacher_outputs(path, class_names=["1", "0"])
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -65,6 +65,16 @@ def test_a_function_of_keras(expected, tmp_path):
     assert_records("own_teachers:network", expected, tmp_path / "out.npz")
 
 
+@pytest.mark.parametrize("name", ["own_teachers:sequential", "s.keras"])
+def test_a_sequential_model_of_logits(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = own_teachers.sequential()
+    model.save("s.keras")
+    expected = model.predict(IMAGES, verbose=0)
+    recorded = assert_records(name, softmax(expected), tmp_path / "out.npz")
+    np.testing.assert_allclose(recorded.logits, expected[recorded.index], atol=1e-5)
+
+
 @on_tensorflow
 def test_a_saved_model(model, expected, tmp_path):
     model.export(tmp_path / "exported", verbose=False)
@@ -142,6 +152,14 @@ def test_what_a_run_has_trained_teaches_from_the_command_line(tmp_path):
 
 
 BAD = {
+    "classes": (
+        "own_teachers:narrow",
+        "a teacher of the classes 0, 1, .*, 9, received 'own_teachers:narrow' with 9 outputs",
+    ),
+    "inputs": (
+        "own_teachers:of_other_images",
+        "Expected a Keras model that reads what the app's teacher reads, received 'own_teachers:of",
+    ),
     "nothing": ("teacher", "Expected a teacher that is a Keras model .* received 'teacher'; check"),
     "pickle": (
         "own_teachers:module@t.pt",
@@ -204,6 +222,14 @@ def test_files_that_cannot_be_written(out, message, tmp_path):
     (tmp_path / "there.npz").touch()
     with pytest.raises(ValueError, match=message):
         record(spec_of(), ["own_teachers:network"], tmp_path / out)
+
+
+def test_spaces_in_the_order_of_the_classes_mean_nothing(tmp_path):
+    order = ", ".join("1032547698")
+    options = ("--teacher", "own_teachers:sequential", "--class-order", order, "--out", "out.npz")
+    more = ("--limit", 50, "--import", "own_teachers")
+    result = keras_prokt("record", "--app", "digits", *more, *options, cwd=tmp_path)
+    assert result.exit_code == 0, result.output
 
 
 def test_outputs_in_another_order_of_the_classes(expected, tmp_path):

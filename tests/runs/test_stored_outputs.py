@@ -161,6 +161,23 @@ def test_a_file_of_another_width_is_refused_before_anything_is_written(tmp_path)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("method", ["kd", "prokt"])
+def test_probabilities_that_are_called_logits_are_refused_before_anything_is_written(
+    method, tmp_path
+):
+    shares = np.random.default_rng(0).dirichlet(np.ones(10), 1797)
+    np.savez(tmp_path / "outputs.npz", logits=shares)
+    spec = spec_of(
+        method,
+        teacher_outputs=str(tmp_path / "outputs.npz"),
+        backend=keras.backend.backend(),
+        **({} if method == "kd" else {"teacher": "cnn-small"}),
+    )
+    with pytest.raises(ValueError, match="Expected logits in teacher_outputs, received rows of pr"):
+        run(spec, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_crops_and_flips_refuse_them_as_a_fixed_teacher_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_PROKT_CACHE", str(tmp_path / "cache"))
     keep_images(tmp_path / "cache", tmp_path)
