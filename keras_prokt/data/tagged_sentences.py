@@ -26,9 +26,16 @@ WORDS, TAGS = "words", "tags"
 
 _DOCUMENT = "-DOCSTART-"
 
+_MANY = 10
+"""Sentences from which on it is no chance that each is a word."""
+
 
 class OddTags(DataWarning):
     """A few tags are not those of entities, though most are."""
+
+
+class LoneWords(DataWarning):
+    """Every sentence is a word, as where an empty line follows each."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,7 @@ def load_tagged(
     columns = {"word_column": word_column, "tag_column": tag_column}
     parts = {name: read_tagged(path, **columns) for name, path in paths.items()}
     train = parts["train"]
+    _warn_of_lone_words(train)
     scheme = scheme_of(train.tags)
     if scheme == PLAIN:
         _warn_of_odd_tags(train)
@@ -235,8 +243,7 @@ def _read_conll(path: Path, has_tags: bool) -> TaggedSentences:
     sentences: list[list[list[str]]] = [[]]
     numbers: list[int] = []
     width = None
-    for line, text in enumerate(decoded(path).split("\n"), start=1):
-        text = text.rstrip("\r")
+    for line, text in enumerate(re.split("\r\n|\n|\r", decoded(path)), start=1):
         is_document = text.startswith(_DOCUMENT)
         if is_document or not text.strip():
             if sentences[-1]:
@@ -273,6 +280,11 @@ def _read_conll(path: Path, has_tags: bool) -> TaggedSentences:
 
 
 def _read_jsonl(path: Path, word_column: str, tag_column: str | None) -> TaggedSentences:
+    if tag_column == word_column:
+        raise SettingError(
+            f"Expected different columns in {argument('text_columns')} and "
+            f"{argument('label_column')}, received {word_column!r} for both; name each once."
+        )
     found = TaggedSentences(str(path), [], [], [], [], is_conll=False)
     wanted = [word_column] if tag_column is None else [word_column, tag_column]
     for line, record in jsonl_records(path, wanted):
@@ -287,7 +299,7 @@ def _read_jsonl(path: Path, word_column: str, tag_column: str | None) -> TaggedS
                 )
         if words:
             found.words.append(words)
-            found.tags.append(of_words[0] if of_words else [])
+            found.tags.append([tag.strip() for tag in of_words[0]] if of_words else [])
             found.numbers.append(line)
             found.columns.append([[word] for word in words])
     return found
@@ -334,6 +346,17 @@ def _warn_of_odd_tags(train: TaggedSentences) -> None:
         OddTags,
         stacklevel=3,
     )
+
+
+def _warn_of_lone_words(train: TaggedSentences) -> None:
+    """Says it where words are read without any other beside them."""
+    if len(train) >= _MANY and all(len(words) == 1 for words in train.words):
+        warnings.warn(
+            f"Expected sentences, received {len(train):,} of one word each in {train.source}; "
+            "leave empty lines between sentences alone.",
+            LoneWords,
+            stacklevel=3,
+        )
 
 
 def _is_of_entities(tag: str) -> bool:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from keras_prokt.data.tagged_sentences import OddTags, load_tagged, read_tagged
+from keras_prokt.data.tagged_sentences import LoneWords, OddTags, load_tagged, read_tagged
 
 CONLL = """-DOCSTART- -X- O
 
@@ -28,7 +28,7 @@ def sentences(count, tag="B-PER"):
 
 
 @pytest.mark.parametrize("suffix", ["conll", "txt", "bio", "CONLL"])
-@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 def test_columns_of_spaces_or_tabs_and_documents(tmp_path, suffix, ends):
     path = tmp_path / f"train.{suffix}"
     path.write_bytes(b"\xef\xbb\xbf" + CONLL.replace("\n", ends).encode())
@@ -52,6 +52,23 @@ def test_json_lines_with_columns_of_any_name(tmp_path):
 def test_words_without_tags_are_read_where_none_are_wanted(tmp_path):
     found = read_tagged(written(tmp_path, "Ada\nslept\n\nOslo\n"), has_tags=False)
     assert found.words == [["Ada", "slept"], ["Oslo"]]
+
+
+def test_spaces_around_tags_mean_nothing(tmp_path):
+    text = json.dumps({"words": ["Ada", "slept"], "tags": ["B-PER ", " O"]})
+    assert read_tagged(written(tmp_path, text, "train.jsonl")).tags == [["B-PER", "O"]]
+
+
+def test_words_are_no_tags(tmp_path):
+    path = written(tmp_path, json.dumps({"words": ["Ada"], "tags": ["O"]}), "train.jsonl")
+    with pytest.raises(ValueError, match="different columns .* received 'words' for both; name"):
+        read_tagged(path, tag_column="words")
+
+
+def test_a_line_between_all_words_is_warned_of(tmp_path):
+    path = written(tmp_path, sentences(20).replace("\n", "\n\n"))
+    with pytest.warns(LoneWords, match="Expected sentences, received 40 of one word each in .*con"):
+        load_tagged(path)
 
 
 def test_all_schemes_are_learnt_as_iob2(tmp_path):
