@@ -110,10 +110,47 @@ def check_flag(name: str, value: Any) -> None:
         raise _refusal(name, "True or False", value, "")
 
 
+def check_flags(**flags: Any) -> None:
+    """Refuses arguments that are neither true nor false."""
+    for name, value in flags.items():
+        check_flag(name, value)
+
+
 def check_text(name: str, value: Any, advice: str = "") -> None:
     """Refuses what is no string, or an empty one."""
     if not isinstance(value, str) or not value:
         raise _refusal(name, "a string", value, advice)
+
+
+def checked_numbers(name: str, value: Any) -> tuple[Any, ...]:
+    """Several finite numbers, as they were given.
+
+    Raises:
+        ValueError: If they are none.
+    """
+    is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    # An array is none, but has them.
+    numbers = value if is_list else getattr(value, "tolist", lambda: None)()
+    if not isinstance(numbers, Sequence) or not all(_is_finite(one) for one in numbers):
+        raise _refusal(name, "several finite numbers", value, "")
+    return tuple(numbers)
+
+
+def _is_finite(value: Any) -> bool:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return is_number and math.isfinite(as_float32(float(value)))
+
+
+def checked_texts(name: str, value: Any, advice: str = "") -> list[str]:
+    """A list of strings.
+
+    Raises:
+        ValueError: If it is none; a single string is no list.
+    """
+    is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if not is_list or not all(isinstance(one, str) and one for one in value):
+        raise _refusal(name, "a list of strings", value, advice)
+    return list(value)
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -67,7 +67,8 @@ def import_code(module: str) -> None:
     >>> import_code("json")
     """
     if not isinstance(module, str) or not module:
-        raise ValueError(f"Expected a module to import, received {module!r}; give its name.")
+        received = " ".join(repr(module).split())
+        raise ValueError(f"Expected a module to import, received {received:.80}; give its name.")
     if is_app_file(module):
         name_modules([module])
         values_in_file(module, object)

@@ -10,38 +10,11 @@ import os
 import keras
 import numpy as np
 import pytest
+from bad_values import BAD, LISTS, NAN, NOT_NONE, assert_refused
 from keras import layers
 
 import keras_prokt
 from keras_prokt.callbacks import ObjectiveSchedule
-
-NAN, INFINITE, HUGE = float("nan"), float("inf"), 10**400
-NO_VALUES = [b"x", object(), np.zeros((2, 2)), int]
-LISTS = [[], ["x"], {}, {"x": 1}]
-# What each kind of argument does not take.
-BAD = {
-    "number": [True, "", "x", NAN, INFINITE, HUGE, *LISTS, *NO_VALUES],
-    "bound": [True, "", "x", *LISTS, *NO_VALUES],
-    "verbosity": ["x", -1, 1.5, NAN, *LISTS, *NO_VALUES],
-    "count": [True, "x", -1, 1.5, NAN, INFINITE, *LISTS, *NO_VALUES],
-    "flag": ["", "x", 2, 1.5, *LISTS, *NO_VALUES],
-    "text": [True, "", 1, 1.5, *LISTS, *NO_VALUES],
-    "choice": [True, "", "x", 1, *LISTS, *NO_VALUES],
-    "path": [True, "", "a\0b", 1, 1.5, *LISTS, *NO_VALUES],
-    "paths": [True, "x", 1, [1], [None], [""], {"x": 1}, *NO_VALUES],
-    "function": [True, "", "x", 0, 1.5, *LISTS, *NO_VALUES],
-    "mapping": [True, "", "x", 0, 1.5, ["x"], *NO_VALUES],
-    "model": [True, "", "x", 0, 1.5, *LISTS, *NO_VALUES, layers.Dense(3), keras.Model],
-    "whole number": [True, "x", 1.5, NAN, HUGE, *LISTS, *NO_VALUES],
-    "objectives": [True, "x", 0, NAN, ["x"], [None], {"x": 1}, *NO_VALUES],
-    "schedule": [True, "x", 0, NAN, ["x"], {"x": 1}, {0: "x"}, {0: NAN}, {0: -1.0}, *NO_VALUES],
-    "front end": [True, "x", 0, *LISTS, *NO_VALUES],
-    "names": [True, "abc", 0, ["a", "b"], [1, 2, 3], *NO_VALUES],
-    "outputs": [True, "x", NAN, [0.0, INFINITE, 0.0], [1.0, 2.0], *NO_VALUES],
-    "checkpoints": [True, "x", 0, [], {"x": 1}, *NO_VALUES],
-    "optimizer": [True, 0, NAN, *LISTS, *NO_VALUES],
-}
-NOT_NONE = {"count", "flag", "path", "paths", "optimizer"}
 
 MODELS = {"teacher": "model", "student": "model"}
 WHERE = {
@@ -153,16 +126,6 @@ def good_arguments(name):
     return known.get(name, pair)
 
 
-def assert_refused(call, argument, value):
-    """One line, begun as all are, that has the argument's name or what it is."""
-    with pytest.raises((ValueError, ImportError)) as error:
-        call()
-    message = str(error.value)
-    assert "\n" not in message and len(message) < 600, repr(message)
-    assert message.startswith("Expected "), f"{argument}={value!r}: {message}"
-    assert "received" in message
-
-
 def test_the_table_has_every_public_argument():
     public = {name for name in keras_prokt.__all__ if name not in NO_CALLABLES}
     assert set(TABLE) == public
@@ -202,7 +165,7 @@ FIT = {
     ],
     "batch_size": [True, "x", 0, -1, 1.5, [], object()],
     "epochs": [None, True, "x", 0, -1, 1.5, [], object()],
-    "initial_epoch": [None, True, "x", -1, 1.5, object()],
+    "initial_epoch": [None, True, "x", -1, 1.5, object(), 2],
     "steps_per_epoch": [True, "x", 0, -1, 1.5, object()],
     "validation_steps": [True, "x", 0, -1, 1.5, object()],
     "validation_batch_size": [True, "x", 0, -1, 1.5, object()],

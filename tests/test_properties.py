@@ -22,14 +22,18 @@ pytest.importorskip("hypothesis")
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from losses.example_parts import built, parts
+from losses.gradients import gradient
 
-from keras_prokt import app
+from keras_prokt import app, outputs
 from keras_prokt.data.batches import Batches
 from keras_prokt.data.columns import Column
 from keras_prokt.data.table import read_table
 from keras_prokt.files import digest_of_json, read_record, write_record
-from keras_prokt.losses import soft_target_loss
+from keras_prokt.front_ends import ImageFrontEnd, from_json
+from keras_prokt.losses import LOSSES, soft_target_loss
 from keras_prokt.names import is_showable, showable
+from keras_prokt.options import parsed_method
 from keras_prokt.results.predictions import write_columns
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import parse_duration
@@ -211,6 +215,116 @@ def test_soft_targets_are_a_distance(teacher, student, temperature):
     assert np.isfinite(loss).all() and (loss >= -1e-5 * scale).all()
     np.testing.assert_allclose(same, 0, atol=1e-5 * scale)
     np.testing.assert_allclose(moved, loss, rtol=1e-3, atol=1e-4 * scale * max(1, 50 / temperature))
+
+
+FACTORS = st.sampled_from([0.0, 1e-30, 1e-6, 1.0, 1e4])
+
+
+@functools.cache
+def objective_of(name):
+    return built(LOSSES[name](), parts("teacher", 4), parts("student", 4))
+
+
+@few
+@given(st.sampled_from([*LOSSES]), FACTORS, FACTORS, st.sets(st.integers(0, 3)), st.integers(0, 99))
+def test_objectives_of_what_is_finite_are_finite(name, of_teacher, of_student, dead, seed):
+    """Features of any size, and of examples of which nothing is left: dead ReLUs."""
+
+    def scaled(role, factor):
+        def change(values):
+            values = values * np.float32(factor)
+            values[sorted(dead)] = 0
+            return values
+
+        of = parts(role, 4, seed)
+        read = {
+            part: value
+            if part in ("mask", "index")
+            else ([change(one) for one in value] if isinstance(value, list) else change(value))
+            for part, value in of.items()
+        }
+        return {part: read[part] for part in (*objective.reads, "mask", "index")}
+
+    objective = objective_of(name)
+    teacher, student = scaled("teacher", of_teacher), scaled("student", of_student)
+    [read] = objective.reads[:1]
+    variable = student[read][0] if isinstance(student[read], list) else student[read]
+
+    def total(tensor):
+        moved = {**student}
+        moved[read] = [tensor, *student[read][1:]] if isinstance(student[read], list) else tensor
+        values = objective(teacher, moved, training=False)
+        assert values.shape == (4,)
+        return keras.ops.sum(values)
+
+    assert np.isfinite(keras.ops.convert_to_numpy(total(variable)))
+    assert np.isfinite(gradient(total, variable)).all()
+
+
+@few
+@given(
+    st.sampled_from(["classes", "labels", "values"]),
+    arrays("float32", (3, 4), elements=st.floats(-1e4, 1e4, width=32)),
+    arrays("float32", (3, 4), elements=st.floats(-1e4, 1e4, width=32)),
+)
+def test_divergences_are_finite_and_smallest_at_their_target(kind, target, logits):
+    output = outputs.get(kind).for_outputs((4,))
+    of = [keras.ops.convert_to_numpy(output.divergence(target, one)) for one in (target, logits)]
+    assert np.isfinite(of).all()
+    np.testing.assert_allclose(of[0], 0, atol=1e-3)
+    assert (of[1] >= of[0] - 1e-3).all()
+
+
+@few
+@given(st.lists(st.tuples(WORDS, st.integers(0, 3)), min_size=1, max_size=6))
+def test_tables_of_other_forms_are_read_as_they_were_written(rows):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    with tempfile.TemporaryDirectory() as folder:
+        text = io.StringIO()
+        csv.writer(text, delimiter="\t").writerows([("body", "label"), *rows])
+        tabs = Path(folder) / "table.tsv"
+        tabs.write_text(text.getvalue(), encoding="utf-8", newline="")
+        columns = {"body": [body for body, _ in rows], "label": [label for _, label in rows]}
+        packed = Path(folder) / "table.parquet"
+        parquet.write_table(pyarrow.table(columns), packed)
+        for path in (tabs, packed):
+            table = read_table(path, text_columns=("body",), label_column="label")
+            assert list(table.texts[0]) == columns["body"]
+            assert table.labels == [str(label) for label in columns["label"]]
+
+
+@few
+@given(
+    st.tuples(st.integers(1, 64), st.integers(1, 64)),
+    st.lists(st.floats(0, 1), min_size=3, max_size=3),
+    st.lists(st.floats(1e-3, 1), min_size=3, max_size=3),
+)
+def test_a_front_end_is_its_json(size, mean, deviation):
+    front_end = ImageFrontEnd(size, mean=mean, standard_deviation=deviation)
+    again = from_json(json.loads(json.dumps(front_end.to_json())))
+    assert again == front_end
+    pixels = np.arange(2 * size[0] * size[1] * 3, dtype="uint8").reshape(2, *size, 3)
+    np.testing.assert_array_equal(again.normalize(pixels), front_end.normalize(pixels))
+
+
+@few
+@given(
+    st.sampled_from(["prokt", "kd", "crd+kd", "rco"]),
+    st.floats(0, 0.99),
+    st.floats(0, 100),
+    st.integers(1, 10**6),
+)
+def test_a_row_of_a_comparison_is_what_was_typed(method, weight, gamma, epochs):
+    own = {"label-weight": repr(gamma), "epochs": repr(epochs)}
+    if method == "prokt":
+        own["lambda"] = repr(weight)
+    typed = " ".join([method, *(f"{name}={value}" for name, value in own.items())])
+    found, values = parsed_method(typed)
+    assert found == method
+    assert (values["label_weight"], values["epochs"]) == (gamma, epochs)
+    assert values.get("proximal_weight", weight) == weight
 
 
 @few

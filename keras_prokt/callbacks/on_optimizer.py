@@ -7,13 +7,14 @@ import keras
 
 from keras_prokt.arguments import check_choice, shown
 from keras_prokt.distillers import Distiller
+from keras_prokt.distillers.learning_rates import RateCallback
 
 ROLES = ("teacher", "student")
 
 _HOOKS = [name for name in dir(keras.callbacks.Callback) if name.startswith("on_")]
 
 
-class OnOptimizer(keras.callbacks.Callback):
+class OnOptimizer(RateCallback):
     """Makes a callback that changes `model.optimizer` act on one of the two optimizers.
 
     Without it a learning-rate callback sets the student's rate and scales the teacher's by the

@@ -181,7 +181,15 @@ def plot_dynamics(
     """
     from matplotlib.ticker import MaxNLocator
 
-    history_csv = Path(history_csv)
+    history_csv, png = checked_path("history_csv", history_csv), checked_path("png", png)
+    check_text("metric", metric)
+    check_text("title", title)
+    if chance is not None:
+        checked_number("chance", chance)
+    check_flag("marks_best", marks_best)
+    if monitor is not None:
+        check_text("monitor", monitor)
+    check_choice("mode", mode, ("max", "min"))
     rows = read_history(history_csv)
     if not rows:
         raise ValueError(

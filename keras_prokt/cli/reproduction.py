@@ -22,6 +22,7 @@ from keras_prokt.options import GroupedCommand, parsed, parsed_seeds, with_setti
 from keras_prokt.results.comparison_forms import render
 from keras_prokt.runs.claim import claim_table, tested
 from keras_prokt.runs.executor import Execution
+from keras_prokt.runs.markdown_report import update_report
 from keras_prokt.runs.protocol import (
     ACCELERATOR,
     CPU,
@@ -30,7 +31,6 @@ from keras_prokt.runs.protocol import (
     list_claims,
     list_protocols,
 )
-from keras_prokt.runs.report import update_report
 from keras_prokt.runs.reproduction import COMPUTING, Reproduction, has_accelerator, listed_runs
 from keras_prokt.runs.stopping import Stop
 from keras_prokt.runs.travel import pack, parse_size, unpack

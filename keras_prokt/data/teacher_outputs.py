@@ -196,14 +196,17 @@ def _arrays(
 
     try:
         with np.load(path, allow_pickle=False) as archive:
-            values = archive[form]
-            index = archive.get("index")
-            names = _names(archive["class_names"]) if "class_names" in archive else []
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+            read = {key: archive[key] for key in (form, "index", "class_names") if key in archive}
+        # What is no array comes as bytes, and a size that is claimed may be any.
+        if any(not isinstance(array, np.ndarray) for array in read.values()):
+            raise ValueError("what is no array")
+        names = _names(read["class_names"]) if "class_names" in read else []
+    except (OSError, ValueError, MemoryError, zipfile.BadZipFile, EOFError) as error:
         raise SettingError(
             f"Expected numbers in {argument('teacher_outputs')}, received {path!r} with "
             f"{' '.join(str(error).split())[:200]}; write it again with numpy.savez."
         ) from error
+    values, index = read[form], read.get("index")
     if values.ndim != 2 or values.dtype.kind not in "fiu" or not len(values):
         raise SettingError(
             f"Expected {form} in {argument('teacher_outputs')} that are numbers of shape (rows, "

@@ -19,6 +19,7 @@ from keras_prokt.distillers.forward import Outputs
 from keras_prokt.distillers.heads import Shape
 from keras_prokt.distillers.joint_optimizer import apply_gradients, scaled_optimizer
 from keras_prokt.distillers.label_checks import LabelChecks
+from keras_prokt.distillers.learning_rates import check_rates
 from keras_prokt.distillers.pair import ModelPair
 from keras_prokt.distillers.step import Step
 from keras_prokt.distillers.student_loss import Objectives, StudentLoss
@@ -324,6 +325,7 @@ class Distiller(ModelPair):
         data_checks.check_counts(arguments)
         data_checks.check_is_data(x, y, arguments.get("sample_weight"))
         self.student_loss.check_trains(arguments.get("callbacks"))
+        check_rates(self.optimizers_by_role, arguments.get("callbacks"))
         arguments["x"] = self._prepare(x, y, arguments.get("sample_weight"))
         untrained = self.untrained_without_labels(beside_inputs(x, TARGET) is not None)
         split, verbose = arguments.get("validation_split", 0.0), arguments.get("verbose", "auto")
@@ -396,6 +398,7 @@ class Distiller(ModelPair):
     def train_on_data(self, data: Any) -> dict[str, Any]:
         kind = self.output_kind
         batch, flags = self._read(data)
+        self.faults.note_weights(batch.sample_weight, evaluates=False)
         self._check_has_target(batch.target is not None)
         step = self.update_models(batch)
         is_first = ops.cast(ops.equal(self.optimizer.iterations, 1), "float32")
@@ -459,6 +462,11 @@ class Distiller(ModelPair):
         """The optimizer of the student."""
         return self.optimizer
 
+    @property
+    def optimizers_by_role(self) -> dict[str, keras.optimizers.Optimizer]:
+        """The optimizer of each model that is trained."""
+        return {"student": self.student_optimizer}
+
     def loss_scale(self, optimizer: keras.optimizers.Optimizer) -> Tensor:
         """Factor of a loss before differentiation: mixed precision, number of replicas."""
         scale = optimizer.scale_loss(ops.ones((), dtype="float32"))
@@ -466,6 +474,7 @@ class Distiller(ModelPair):
 
     def evaluate_on_data(self, data: Any) -> dict[str, Any]:
         batch, flags = self._read(data, with_teacher=self.validates)
+        self.faults.note_weights(batch.sample_weight, evaluates=True)
         self.faults.note(flags)
         student = self.forwards["student"](batch.student_inputs, False, with_parts=self.validates)
         loss = self.label_loss(batch.labels, student.logits, batch.sample_weight, batch.labelled)

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_prokt.data.parts import INDEX, TARGET, beside_inputs, part_of
-from keras_prokt.distillers.fault_flags import any_not_finite
+from keras_prokt.distillers.fault_flags import any_negative, any_not_finite
 from keras_prokt.losses import weighted_mean
 from keras_prokt.models.symbolic_inputs import fits
 from keras_prokt.outputs.label_loss import mean_count
@@ -170,6 +170,7 @@ class BatchReader:
         student_inputs = self.own_inputs("student", x)  # alone in `evaluate`
         labels, labelled, flags = check_labels(y)
         flags["inputs"] = any_not_finite([teacher_inputs, student_inputs, sample_weight])
+        flags["weights"] = any_negative(sample_weight)
         size = ops.shape(labels)[0]
         index, target = (beside_inputs(x, part) for part in (INDEX, TARGET))
         if target is not None:

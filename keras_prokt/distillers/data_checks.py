@@ -87,17 +87,10 @@ def check_data(x: Any, y: Any, sample_weight: Any, labels: LabelChecks, which: s
     Raises:
         ValueError: With what was found and where.
     """
-    for name, values in (("inputs", x), ("labels", y), ("sample_weight", sample_weight)):
-        for array in _arrays(values):
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                row = int(np.argwhere(~np.isfinite(array))[0][0])
-                hint = ""
-                if name == "labels" and labels.kind.may_be_unlabelled:
-                    hint = f", or set the labels to -1 and say {HINT}"
-                raise ValueError(
-                    f"Expected finite {which}{name}, received NaN or infinity, first in example "
-                    f"{row}; clean the data{hint}."
-                )
+    hint = f", or set the labels to -1 and say {HINT}" if labels.kind.may_be_unlabelled else ""
+    check_finite("inputs", x, which)
+    check_finite("labels", y, which, hint)
+    check_finite("sample_weight", sample_weight, which)
     for weights in _arrays(sample_weight):
         if weights.dtype.kind in "fi" and (weights < 0).any():
             row = int(np.argwhere(weights < 0)[0][0])
@@ -116,6 +109,46 @@ def check_data(x: Any, y: Any, sample_weight: Any, labels: LabelChecks, which: s
     if y is not None:
         labels.check_values(y, which)
     return x
+
+
+def check_finite(name: str, values: Any, which: str = "", hint: str = "") -> None:
+    """Refuses arrays with NaN or infinity.
+
+    Args:
+        name: What they are.
+        values: Arrays in any structure; anything else is passed over.
+        which: Prefix of the message, such as `"validation "`.
+        hint: What else can be done, for the message.
+
+    Raises:
+        ValueError: With the first example that is not finite.
+    """
+    for array in _arrays(values):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            row = int(np.argwhere(~np.isfinite(array))[0][0])
+            raise ValueError(
+                f"Expected finite {which}{name}, received NaN or infinity, first in example {row}; "
+                f"clean the data{hint}."
+            )
+
+
+def check_predicted(outputs: Any) -> None:
+    """Refuses outputs that hold NaN: of inputs, or weights, that do.
+
+    Args:
+        outputs: Arrays in any structure.
+
+    Raises:
+        ValueError: With the first example.
+    """
+    for array in _arrays(outputs):
+        is_missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(0, bool)
+        if is_missing.any():
+            row = int(np.argwhere(is_missing)[0][0])
+            raise ValueError(
+                f"Expected finite outputs of the student, received NaN, first of example {row}; "
+                "look for NaN and infinity in the inputs, and in the student's weights."
+            )
 
 
 def check_inputs(
@@ -193,6 +226,12 @@ def check_counts(arguments: Mapping[str, Any]) -> None:
         may_be_none = name not in ("epochs", "initial_epoch")
         if not (may_be_none and arguments[name] is None):
             checked_integer(name, arguments[name], _LEAST[name])
+    first, last = arguments.get("initial_epoch", 0), arguments.get("epochs", 1)
+    if first > last:
+        raise ValueError(
+            f"Expected initial_epoch of at most epochs, {last}, received {first}, which trains "
+            f"nothing; epochs is the number of the last one: {first + last} for {last} more."
+        )
     split = arguments.get("validation_split")
     if split is not None and not 0 <= checked_number("validation_split", split) < 1:
         raise ValueError(f"Expected validation_split in [0, 1), received {split!r}.")

@@ -16,6 +16,9 @@ FAULTS = {
     "labels": "",
     "label_rows": "",
     "inputs": "Expected finite inputs, received NaN or infinity; clean the data.",
+    "weights": (
+        "Expected sample_weight of at least 0, received a negative one; 0 leaves an example out."
+    ),
     "targets": (
         "Expected finite target, received NaN or infinity; of probabilities of 0 clip the "
         "logarithm: log(clip(p, 1e-7, 1))."
@@ -68,6 +71,8 @@ class NotedFaults(keras.layers.Layer):
             columns: nats of the first step, sum of the steps' log10 of nats, number of steps. Nats
             are the mean cross entropy on the labels; below one they count as one in the sum.
         taught: 1 if a step had all that trains the models, a label where nothing else does.
+        weighed: A row for training and one for evaluation. The columns: 1 if a batch had
+            `sample_weight`, and 1 if some of them were above 0.
     """
 
     def __init__(self) -> None:
@@ -79,6 +84,9 @@ class NotedFaults(keras.layers.Layer):
             ops.zeros((len(WATCHED), 3)), trainable=False, name="wrongness", aggregation="mean"
         )
         self.taught = keras.Variable(0.0, trainable=False, name="taught", aggregation="mean")
+        self.weighed = keras.Variable(
+            ops.zeros((2, 2)), trainable=False, name="weighed", aggregation="mean"
+        )
         self.built = True
 
     def forget(self) -> None:
@@ -118,11 +126,37 @@ class NotedFaults(keras.layers.Layer):
         """Adds whether a step had all that trains the models."""
         self.taught.assign(ops.maximum(self.taught.value, ops.cast(is_taught, "float32")))
 
+    def note_weights(self, weights: Any, evaluates: bool) -> None:
+        """Adds the `sample_weight` of a batch.
+
+        Args:
+            weights: Tensors, or `None`.
+            evaluates: Whether the batch is evaluated.
+        """
+        if not (given := _floats(weights)):
+            return
+        counts = ops.cast(ops.any(ops.stack([ops.any(one > 0) for one in given])), "float32")
+        row = ops.stack([ops.ones(()), counts])
+        rows = [ops.zeros((2,)), row] if evaluates else [row, ops.zeros((2,))]
+        self.weighed.assign(ops.maximum(self.weighed.value, ops.stack(rows)))
+
     def save_own_variables(self, store: Any) -> None:
         """Writes nothing: it is about the steps of one `fit`."""
 
     def load_own_variables(self, store: Any) -> None:
         """Reads nothing."""
+
+
+def any_negative(weights: Any) -> Any:
+    """Whether any number of a structure of tensors is below 0, as a float32 0 or 1."""
+    if not (given := _floats(weights)):
+        return ops.zeros(())
+    return ops.cast(ops.any(ops.stack([ops.any(one < 0) for one in given])), "float32")
+
+
+def _floats(values: Any) -> list[Any]:
+    """The tensors of a structure; of booleans there is no order."""
+    return [ops.cast(value, "float32") for value in keras.tree.flatten(values) if value is not None]
 
 
 def any_not_finite(values: Any) -> Any:

@@ -21,6 +21,7 @@ from keras_prokt import backends
 from keras_prokt.arguments import check_type
 from keras_prokt.distillers.data_checks import NO_BATCH
 from keras_prokt.distillers.fault_flags import FAULTS, WATCHED
+from keras_prokt.distillers.learning_rates import give_one_rate
 from keras_prokt.distillers.unlabelled import ADVICE, NOTHING_TRAINS
 
 EXPLODED_NATS = 1e4
@@ -50,6 +51,11 @@ class FaultWatch(keras.callbacks.Callback):
     """
 
     _is_empty = False
+    callbacks: Any = ()
+    """All that `fit` was given."""
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        give_one_rate(self.callbacks, self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch, self._is_empty = epoch, True
@@ -63,6 +69,7 @@ class FaultWatch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         model = self.model
         self.raise_if_empty()
+        raise_weightless(model, "training")
         wrongness = ops.convert_to_numpy(model.faults.wrongness)
         is_last = epoch + 1 == self.params["epochs"]
         if wrongness[:, 2].max() < JUDGED_STEPS and not is_last:
@@ -89,6 +96,7 @@ class FaultWatch(keras.callbacks.Callback):
         if self._is_empty_test:
             raise TrainingFault(NO_BATCH.format(where="evaluation data"))
         raise_fault(self.model, "Evaluation")
+        raise_weightless(self.model, "evaluation")
 
 
 def watched(callbacks: Any, watch: FaultWatch, model: Any) -> Any:
@@ -99,6 +107,7 @@ def watched(callbacks: Any, watch: FaultWatch, model: Any) -> Any:
         watch: What is put first.
         model: The distiller.
     """
+    watch.callbacks = callbacks
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.callbacks.insert(0, watch)
         watch.set_model(model)
@@ -126,6 +135,27 @@ def raise_fault(model: Any, during: str | None = None) -> None:
             teacher = "teacher before its first update" if model.trains_teacher else "fixed teacher"
             text = messages[fault].format(width=model.output_width, teacher=teacher)
             raise TrainingFault(f"{during or f'Step {step}'}: {text}")
+
+
+def raise_weightless(model: Any, during: str) -> None:
+    """Raises the fault of an epoch, or an evaluation, all of whose examples weigh 0.
+
+    Args:
+        model: The distiller.
+        during: "training" or "evaluation".
+
+    Raises:
+        TrainingFault: With what to do.
+    """
+    weighed = ops.convert_to_numpy(model.faults.weighed)
+    row = 0 if during == "training" else 1
+    model.faults.weighed.assign(weighed * [[row], [1 - row]])
+    has_weights, counts = weighed[row]
+    if has_weights and not counts:
+        raise TrainingFault(
+            f"Expected {during} data with sample_weight above 0 of one example at least, received "
+            "0 of each, which counts none; leave sample_weight out."
+        )
 
 
 def raise_unlabelled(model: Any, epoch: int) -> None:

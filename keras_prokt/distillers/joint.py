@@ -137,6 +137,10 @@ class JointDistiller(Distiller):
     def student_optimizer(self) -> keras.optimizers.Optimizer:
         return self.optimizer.student
 
+    @property
+    def optimizers_by_role(self) -> dict[str, keras.optimizers.Optimizer]:
+        return {**super().optimizers_by_role, "teacher": self.optimizer.teacher}
+
     def update_models(self, batch: Batch) -> Step:
         recording = student_target = own_forward = None
         if self._shares_student_forward:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_prokt import backends
+from keras_prokt.distillers.learning_rates import rate_of
 
 
 class JointOptimizer(keras.optimizers.Optimizer):
@@ -52,6 +53,7 @@ class JointOptimizer(keras.optimizers.Optimizer):
             )
         self.teacher = teacher
         self.student = student
+        self._ratio: float | None = None  # the teacher's learning rate over the student's
         self._teacher_variables = teacher_variables
         self._student_variables = student_variables
 
@@ -73,12 +75,13 @@ class JointOptimizer(keras.optimizers.Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: Any) -> None:
-        before = float(keras.ops.convert_to_numpy(self.student.learning_rate))
-        self.student.learning_rate = learning_rate
-        after = float(keras.ops.convert_to_numpy(self.student.learning_rate))
+        before = rate_of(self.student)
         if before > 0:
-            rate = float(keras.ops.convert_to_numpy(self.teacher.learning_rate))
-            self.teacher.learning_rate = rate * after / before
+            self._ratio = rate_of(self.teacher) / before
+        self.student.learning_rate = learning_rate
+        # A warm-up may begin at 0, of which there is no factor to the next one.
+        if self._ratio is not None:
+            self.teacher.learning_rate = self._ratio * rate_of(self.student)
 
     @property
     def optimizers(self) -> ValuesView[keras.optimizers.Optimizer]:

@@ -9,6 +9,7 @@ import keras
 
 from keras_prokt.arguments import shown
 from keras_prokt.distillers.heads import Heads, Shape
+from keras_prokt.distillers.learning_rates import rate_of
 from keras_prokt.keras_internals import layers_in
 from keras_prokt.models.symbolic_inputs import shapes_agree
 from keras_prokt.outputs import Output
@@ -70,7 +71,7 @@ def check_optimizer(name: str, optimizer: Any) -> None:
     """
     is_config = isinstance(optimizer, Mapping) and "class_name" in optimizer
     if isinstance(optimizer, keras.optimizers.Optimizer):
-        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        rate = rate_of(optimizer)
         if not 0 <= rate < math.inf:
             raise ValueError(
                 f"Expected {name} with a learning rate of at least 0, received {rate:g}; 0.001 is "

@@ -1,5 +1,6 @@
 """A teacher and a student as one Keras model: what is built, called, exported and saved."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -85,14 +86,21 @@ class ModelPair(KerasTrainer):
         """The student's outputs, as `keras.Model.predict`; builds what is not built.
 
         Raises:
-            ValueError: If the models cannot be built from the data, or it does not fit the student.
+            ValueError: If the models cannot be built from the data, or it does not fit the student,
+                or numbers are not finite: in arrays before anything is computed, in streams by the
+                outputs.
         """
+        arguments = inspect.signature(super().predict).bind(x, *args, **kwargs).arguments
+        data_checks.check_counts(arguments)
         data_checks.check_is_data(x)
+        data_checks.check_finite("inputs", x)
         if not self.built:
             inputs, x = data_checks.first_inputs(x)
             self._build_for(inputs)
         data_checks.check_inputs(x, {"student": self.student}, self.reader)
-        return super().predict(x, *args, **kwargs)
+        predicted = super().predict(x, *args, **kwargs)
+        data_checks.check_predicted(predicted)
+        return predicted
 
     def export(
         self,

@@ -68,6 +68,8 @@ def described(path: Path) -> Described:
         ValueError: If it is there and cannot be read.
     """
     try:
+        if path.exists() and not (path.is_dir() or path.is_file()):
+            raise OSError("no file")  # a device may have no end
         if path.is_dir():
             file = path / EXTRA / NAME
             text = file.read_text(encoding="utf-8") if file.is_file() else None

@@ -30,7 +30,7 @@ from keras_prokt.files import file_errors_as_python_has_them, unfinished_folder
 from keras_prokt.front_ends import FrontEnd
 from keras_prokt.models.as_logits import InexactLogitsWarning, as_logits_if_seen
 from keras_prokt.models.symbolic_inputs import fits, symbolic_inputs, with_inputs
-from keras_prokt.names import unknown_name
+from keras_prokt.names import is_known, unknown_name
 from keras_prokt.outputs import Output
 from keras_prokt.settings import SettingError, argument
 
@@ -240,7 +240,7 @@ def check_quantization(format: str, quantize: str | None) -> None:
     """
     if quantize is None:
         return
-    if quantize not in QUANTIZATIONS:
+    if not is_known(quantize, QUANTIZATIONS):
         raise ValueError(unknown_name("a quantization", quantize, QUANTIZATIONS))
     if quantize not in get(format).quantizes:
         others = ", ".join(key for key, card in FORMATS.items() if quantize in card.quantizes)

@@ -6,6 +6,7 @@ This package imports no Keras.
 from collections.abc import Mapping
 from typing import Any
 
+from keras_prokt.arguments import check_mapping
 from keras_prokt.front_ends.base import FrontEnd, Signature
 from keras_prokt.front_ends.images import ImageFrontEnd
 from keras_prokt.front_ends.text import TextFrontEnd
@@ -54,6 +55,7 @@ def from_json(config: Mapping[str, Any]) -> FrontEnd:
     >>> front_ends.from_json(grey.to_json()) == grey
     True
     """
+    check_mapping("config", config)
     settings = dict(config)
     front_end = get(settings.pop("kind", TextFrontEnd.kind))
     try:

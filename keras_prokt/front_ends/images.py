@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from keras_prokt.arguments import check_flag, checked_numbers
 from keras_prokt.front_ends.base import FrontEnd, Signature
 from keras_prokt.typing import Tensor
 
@@ -59,9 +60,10 @@ class ImageFrontEnd(FrontEnd):
     crop_to_aspect_ratio: bool = False
 
     def __post_init__(self) -> None:
+        check_flag("crop_to_aspect_ratio", self.crop_to_aspect_ratio)
         # The dataclass is frozen; these are its normal forms.
         for name in ("size", "mean", "standard_deviation"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            object.__setattr__(self, name, checked_numbers(name, getattr(self, name)))
         if len(self.size) != 2 or not all(isinstance(n, int) and n > 0 for n in self.size):
             raise ValueError(
                 f"Expected size to be height and width, received {self.size}; such as (32, 32)."

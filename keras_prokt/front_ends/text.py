@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from keras_prokt.arguments import check_flags, checked_integer, shown
 from keras_prokt.bert_files import check_vocabulary, read_vocabulary
 from keras_prokt.front_ends.base import FrontEnd, Signature
 from keras_prokt.front_ends.packing import pack
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 _TEXT_FEATURES = ("token_ids", "padding_mask", "segment_ids")
 _SEPARATE_FEATURES = ("token_ids", "padding_mask", "token_ids_pair", "padding_mask_pair")
+
+
+def _are_texts(value: Any) -> bool:
+    is_list = isinstance(value, Sequence) and not isinstance(value, bytes)
+    return is_list and all(isinstance(one, str) for one in value)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,10 @@ class TextFrontEnd(FrontEnd):
     pair: bool = False
 
     def __post_init__(self) -> None:
+        check_flags(lowercase=self.lowercase, pair=self.pair)
+        if self.strip_accents is not None:
+            check_flags(strip_accents=self.strip_accents)
+        checked_integer("max_length", self.max_length)
         vocabulary, source = self.vocabulary, "the list"
         if isinstance(vocabulary, str | Path):
             source = repr(str(vocabulary))
@@ -77,6 +87,11 @@ class TextFrontEnd(FrontEnd):
                     f"Expected a readable vocabulary file, received {str(vocabulary)!r} ({error}); "
                     "give the path of a vocab.txt with one word piece a line."
                 ) from error
+        elif not _are_texts(vocabulary):
+            raise ValueError(
+                "Expected vocabulary to be a list of word pieces or the path of a vocab.txt, "
+                f"received {shown(vocabulary)}."
+            )
         check_vocabulary(vocabulary, source)
         smallest = 5 if self.pair else 3
         if self.max_length < smallest:

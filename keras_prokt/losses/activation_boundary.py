@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.arguments import checked_number
 from keras_prokt.losses.base import Objective, Shape, Shapes
 from keras_prokt.losses.feature_maps import check_feature_maps, to_same_size
 from keras_prokt.losses.regressors import (
@@ -93,6 +94,7 @@ class ActivationBoundary(Objective):
 
     def __init__(self, margin: float = 1.0, *, weight: float = 1.0, name: str | None = None):
         super().__init__(weight=weight, name=name)
+        margin = checked_number("margin", margin, is_bounded=True)
         if not 0 < margin < float("inf"):
             raise ValueError(
                 f"Expected a margin above 0, received {margin!r}; 1 is the paper's. Without one, "

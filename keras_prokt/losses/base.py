@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import keras
 
-from keras_prokt.arguments import as_float32, is_weight
+from keras_prokt.arguments import as_float32, check_text, checked_number, is_weight
 from keras_prokt.outputs import Classes, Output
 from keras_prokt.typing import Tensor
 
@@ -63,6 +63,8 @@ class Objective(keras.layers.Layer):
 
     def __init__(self, *, weight: float = 1.0, name: str | None = None):
         # Losses are float32 under every dtype policy: half-precision sums lose the small terms.
+        if name is not None:
+            check_text("name", name)
         super().__init__(name=name or self.id, dtype="float32", autocast=False)
         self._shapes: dict[str, Any] | None = None
         self.output_kind: Output = Classes()
@@ -83,7 +85,7 @@ class Objective(keras.layers.Layer):
         Raises:
             ValueError: If it is negative or not finite.
         """
-        weight = float(weight)
+        weight = checked_number("weight", weight, is_bounded=True)
         if not is_weight(weight):
             rounded = f", which is {as_float32(weight):g} in float32" if weight > 0 else ""
             raise ValueError(

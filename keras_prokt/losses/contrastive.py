@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_prokt import backends
+from keras_prokt.arguments import checked_number, shown
 from keras_prokt.losses.adapters import uniform_by_inputs
 from keras_prokt.losses.base import Objective, Shape, Shapes
 from keras_prokt.losses.lengths import unit
@@ -187,14 +188,16 @@ class ContrastiveRepresentation(Objective):
         name: str | None = None,
     ):
         super().__init__(weight=weight, name=name)
+        temperature = checked_number("temperature", temperature, is_bounded=True)
+        momentum = checked_number("momentum", momentum, is_bounded=True)
         for what, number, usual in (
             ("num_negatives", num_negatives, "16384, or 4096 to be quick,"),
             ("dimensions", dimensions, "128"),
         ):
-            if not isinstance(number, int) or number < 1:
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
                 raise ValueError(
-                    f"Expected a positive whole number as {what}, received {number!r}; {usual} is "
-                    "usual."
+                    f"Expected a positive whole number as {what}, received {shown(number)}; "
+                    f"{usual} is usual."
                 )
         if not 0 < temperature < float("inf"):
             raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.arguments import shown
 from keras_prokt.losses.adapters import uniform_by_inputs
 from keras_prokt.losses.base import Objective, Shapes
 from keras_prokt.typing import Tensor
@@ -74,10 +75,10 @@ class CorrelationCongruence(Objective):
 
     def __init__(self, dimensions: int = 128, *, weight: float = 1.0, name: str | None = None):
         super().__init__(weight=weight, name=name)
-        if not isinstance(dimensions, int) or dimensions < 1:
+        if not isinstance(dimensions, int) or isinstance(dimensions, bool) or dimensions < 1:
             raise ValueError(
-                f"Expected a positive whole number of dimensions, received {dimensions!r}; the CRD "
-                "codebase uses 128."
+                "Expected a positive whole number of dimensions, received "
+                f"{shown(dimensions)}; the CRD codebase uses 128."
             )
         self.dimensions = dimensions
 

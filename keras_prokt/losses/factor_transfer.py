@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.arguments import checked_number
 from keras_prokt.losses.base import Objective, Shape, Shapes
 from keras_prokt.losses.feature_maps import check_feature_map, to_same_size
 from keras_prokt.losses.lengths import unit
@@ -162,6 +163,7 @@ class _LastStages(Objective):
         self, factor_ratio: float, paraphraser: Paraphraser | None, weight: float, name: str | None
     ):
         super().__init__(weight=weight, name=name)
+        factor_ratio = checked_number("factor_ratio", factor_ratio, is_bounded=True)
         if not 0 < factor_ratio < float("inf"):
             raise ValueError(
                 f"Expected a factor_ratio above 0, received {factor_ratio!r}; 0.5 is the paper's."

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.arguments import shown
 from keras_prokt.losses.base import Objective, Shape, Shapes
 from keras_prokt.losses.feature_maps import check_feature_map
 from keras_prokt.losses.regressors import regressor, run_in_turn
@@ -69,9 +70,9 @@ class FitNet(Objective):
 
     def __init__(self, stage: int = 2, *, weight: float = 1.0, name: str | None = None):
         super().__init__(weight=weight, name=name)
-        if not isinstance(stage, int) or stage < 1:
+        if not isinstance(stage, int) or isinstance(stage, bool) or stage < 1:
             raise ValueError(
-                f"Expected a stage from 1, received {stage!r}; the CRD codebase uses 2."
+                f"Expected a stage from 1, received {shown(stage)}; the CRD codebase uses 2."
             )
         self.stage = stage
 

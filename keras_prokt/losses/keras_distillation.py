@@ -8,6 +8,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
+from keras_prokt.arguments import check_text, shown
 from keras_prokt.losses.base import Objective, Parts, Shapes
 from keras_prokt.typing import Tensor
 
@@ -68,7 +69,7 @@ class KerasLoss(Objective):
         if not isinstance(loss, keras.distillation.DistillationLoss):
             raise ValueError(
                 "Expected a keras.distillation.DistillationLoss, received "
-                f"{type(loss).__name__}: {loss!r}."
+                f"{type(loss).__name__}: {shown(loss)}."
             )
         if name is None:
             name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(loss).__name__).lower()
@@ -176,9 +177,12 @@ class ObjectiveLoss(keras.distillation.DistillationLoss):
     ):
         if not isinstance(objective, Objective):
             raise ValueError(
-                f"Expected an objective, received {type(objective).__name__}: {objective!r}; "
+                f"Expected an objective, received {type(objective).__name__}: {shown(objective)}; "
                 "losses.get(name)[0] gives one."
             )
+        for role, layer in (("teacher", teacher_layer_name), ("student", student_layer_name)):
+            if layer is not None:
+                check_text(f"{role}_layer_name", layer)
         self.objective = objective
         self.teacher_layer_name = teacher_layer_name
         self.student_layer_name = student_layer_name

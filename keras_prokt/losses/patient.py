@@ -6,9 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.arguments import shown
 from keras_prokt.losses.base import Objective, Shapes
 from keras_prokt.losses.layer_map import check_hidden_states, evenly_matched
 from keras_prokt.losses.lengths import unit
+from keras_prokt.names import is_known
 from keras_prokt.typing import Tensor
 
 STRATEGIES = ("skip", "last")
@@ -80,10 +82,10 @@ class Patient(Objective):
 
     def __init__(self, strategy: str = "skip", *, weight: float = 1.0, name: str | None = None):
         super().__init__(weight=weight, name=name)
-        if strategy not in STRATEGIES:
+        if not is_known(strategy, STRATEGIES):
             raise ValueError(
-                f"Expected strategy in {STRATEGIES}, received {strategy!r}; 'skip' spreads the "
-                "student's layers over the teacher's, 'last' matches the teacher's last ones."
+                f"Expected strategy in {STRATEGIES}, received {shown(strategy)}; 'skip' spreads "
+                "the student's layers over the teacher's, 'last' matches the teacher's last ones."
             )
         self.strategy = strategy
 

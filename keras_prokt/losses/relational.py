@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.arguments import checked_number
 from keras_prokt.losses.base import Objective
 from keras_prokt.losses.lengths import unit
 from keras_prokt.typing import Tensor
@@ -121,6 +122,8 @@ class Relational(Objective):
         name: str | None = None,
     ):
         super().__init__(weight=weight, name=name)
+        distance_weight = checked_number("distance_weight", distance_weight, is_bounded=True)
+        angle_weight = checked_number("angle_weight", angle_weight, is_bounded=True)
         weights = (distance_weight, angle_weight)
         if not all(0 <= one < float("inf") for one in weights) or not any(weights):
             raise ValueError(

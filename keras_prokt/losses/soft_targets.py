@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_prokt.arguments import checked_number
 from keras_prokt.losses.base import Objective
 from keras_prokt.outputs import Output
 from keras_prokt.outputs.divergence import kl_divergence
@@ -65,6 +66,7 @@ class SoftTargets(Objective):
 
     def __init__(self, temperature: float = 1.0, *, weight: float = 1.0, name: str | None = None):
         super().__init__(weight=weight, name=name)
+        temperature = checked_number("temperature", temperature, is_bounded=True)
         if not 0 < temperature < float("inf"):
             raise ValueError(
                 f"Expected a temperature above 0, received {temperature!r}; "

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.arguments import checked_number
 from keras_prokt.losses.adapters import uniform_by_inputs
 from keras_prokt.losses.base import Objective, Shape, Shapes
 from keras_prokt.losses.feature_maps import check_feature_maps, to_same_size
@@ -79,6 +80,7 @@ class VariationalInformation(Objective):
         self, initial_variance: float = 5.0, *, weight: float = 1.0, name: str | None = None
     ):
         super().__init__(weight=weight, name=name)
+        initial_variance = checked_number("initial_variance", initial_variance, is_bounded=True)
         if not SMALLEST_VARIANCE < initial_variance < float("inf"):
             raise ValueError(
                 f"Expected an initial_variance above {SMALLEST_VARIANCE}, received "

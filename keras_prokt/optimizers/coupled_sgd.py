@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_prokt import backends
+from keras_prokt.arguments import checked_number
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -44,6 +45,14 @@ class CoupledSGD(keras.optimizers.Optimizer):
         name: str = "coupled_sgd",
         **options: Any,
     ):
+        # Schedules are functions too.
+        is_function = callable(learning_rate) and not isinstance(learning_rate, type)
+        if not is_function and getattr(learning_rate, "shape", None) != ():
+            rate = checked_number("learning_rate", learning_rate)
+            if rate < 0:
+                raise ValueError(f"Expected learning_rate of at least 0, received {rate!r}.")
+        momentum = checked_number("momentum", momentum, is_bounded=True)
+        l2 = checked_number("l2", l2, is_bounded=True)
         super().__init__(learning_rate=learning_rate, name=name, **options)
         if not 0 <= momentum < 1:
             raise ValueError(f"Expected momentum in [0, 1), received {momentum!r}.")

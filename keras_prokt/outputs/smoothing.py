@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_prokt.arguments import check_text, checked_number
 from keras_prokt.outputs.divergence import one_hot_labels
 from keras_prokt.typing import Tensor
 
@@ -35,7 +36,9 @@ class SmoothedCrossEntropy(keras.losses.Loss):
     """
 
     def __init__(self, label_smoothing: float = 0.1, name: str = "smoothed_cross_entropy"):
+        check_text("name", name)
         super().__init__(name=name)
+        label_smoothing = checked_number("label_smoothing", label_smoothing, is_bounded=True)
         if not 0 <= label_smoothing < 1:
             raise ValueError(
                 f"Expected label_smoothing in [0, 1), received {label_smoothing!r}; 0.1 is usual."

@@ -13,11 +13,14 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, TextIO
 
+from keras_prokt.arguments import check_flag, check_function, check_type, shown
 from keras_prokt.named_code import check_all_named, names_of_code
+from keras_prokt.runs.known_settings import all_settings
 from keras_prokt.runs.lock import InUse
 from keras_prokt.runs.run_list import Entry, RunList
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped, format_seconds
@@ -135,8 +138,42 @@ def check_jobs(jobs: int, threads: int | None) -> None:
         SettingError: If one is below 1.
     """
     for name, number in (("jobs", jobs), ("threads", 1 if threads is None else threads)):
-        if number < 1:
-            raise SettingError(f"Expected {argument(name)} of at least 1, received {number!r}.")
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise SettingError(
+                f"Expected {argument(name)} of at least 1, received {shown(number)}."
+            )
+
+
+def checked_seeds(seeds: Any) -> list[int]:
+    """Seeds of many runs.
+
+    Raises:
+        SettingError: If they are no list of whole numbers; each is checked by the runs.
+    """
+    is_list = isinstance(seeds, Sequence | Set) and not isinstance(seeds, str | bytes)
+    if not is_list or not all(isinstance(seed, Integral) for seed in seeds):
+        raise SettingError(
+            f"Expected {argument('seeds')} as a list of whole numbers, received {shown(seeds)}; "
+            "such as [0, 1, 2]."
+        )
+    return [all_settings()["seed"].checked("seeds", seed) for seed in seeds]
+
+
+def check_execution(stop: Any, stream: Any, show: Any, retries_failed: Any) -> None:
+    """Refuses arguments of `compare` and `search` that `execute` could not use.
+
+    Raises:
+        ValueError: With the argument's name.
+    """
+    if stop is not None:
+        check_type("stop", stop, Stop, "a keras_prokt.runs.stopping.Stop")
+    if stream is not None and not callable(getattr(stream, "write", None)):
+        raise ValueError(
+            f"Expected stream to be a file of text, received {shown(stream)}; such as sys.stderr."
+        )
+    if show is not None:
+        check_function("show", show)
+    check_flag("retries_failed", retries_failed)
 
 
 class _Worker:

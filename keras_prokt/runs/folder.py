@@ -67,6 +67,19 @@ WRITTEN_BY_RUNS = (
 )
 """All that a run writes into its folder; whatever else lies there is the user's."""
 
+_SHARED = (
+    "predictions",
+    "tensorboard",
+    *(
+        f"{prefix}{place}"
+        for card in FORMATS.values()
+        if card.has_versions
+        for place in card.places().values()
+        for prefix in ("", "teacher_")
+    ),
+)
+"""Folders of a run in which others may keep files too."""
+
 _NONE = "null\n"
 _MOST_NEW_LEVELS = 32
 
@@ -429,11 +442,16 @@ class RunFolder:
     def delete(self) -> bool:
         """Deletes what a run wrote; returns whether nothing else was there."""
         remove_unfinished(self.path)
+        record: dict[str, Any] = {}
+        with contextlib.suppress(ValueError):
+            record = self.read()
+        self._delete_beside_others(record)
         # The record last: a folder without it would be no run, and stay.
         for name in sorted(WRITTEN_BY_RUNS, key=lambda name: name == "run.json"):
             path = self.path / name
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                if name not in _SHARED:
+                    shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
         try:
@@ -441,6 +459,20 @@ class RunFolder:
         except OSError:
             return False
         return True
+
+    def _delete_beside_others(self, record: dict[str, Any]) -> None:
+        """Deletes what the run wrote into folders where people put files of their own."""
+        for name in _SHARED:
+            folder = self.path / name
+            if folder.is_symlink():
+                continue
+            for place, folders, files in os.walk(folder, topdown=False):
+                for path in (Path(place, one) for one in files):
+                    if _is_own(path.relative_to(self.path), record):
+                        path.unlink()
+                for path in (*(Path(place, one) for one in folders), Path(place)):
+                    with contextlib.suppress(OSError):  # not empty
+                        path.rmdir()
 
     def restore_replaced(self, record: dict[str, Any]) -> Path | None:
         """Puts the run back that this one was to replace, after this one has failed.
@@ -471,13 +503,30 @@ class RunFolder:
         return resume_hint(self.path)
 
 
+def _is_own(path: Path, record: dict[str, Any]) -> bool:
+    """Whether a run wrote a file below one of `_SHARED`.
+
+    Args:
+        path: The file, as seen from the run folder.
+        record: The run's record.
+    """
+    folder, *inner = path.parts
+    if folder == "tensorboard":
+        return path.name.startswith("events.out.tfevents")
+    if folder == "predictions":
+        files = record.get("files")
+        return path.suffix == ".csv" and (files is None or path.as_posix() in files)
+    return inner[0] == "1"  # the version of a run; others are of who serves them
+
+
 def _is_empty(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
 
 
 def resume_hint(path: Path) -> str:
     """The command that goes on with what is in a folder, as a shell takes it."""
-    return f"keras-prokt resume {shlex.quote(str(path))}"
+    typed = f"./{path}" if str(path).startswith("-") else str(path)  # it would be an option
+    return f"keras-prokt resume {shlex.quote(typed)}"
 
 
 def unused_path(path: Path) -> Path:

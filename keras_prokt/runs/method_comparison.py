@@ -13,13 +13,26 @@ from typing import Any, NamedTuple, TextIO
 
 from keras_prokt.app import get_app
 from keras_prokt.app_file import app_title
+from keras_prokt.arguments import (
+    check_mapping,
+    check_text,
+    check_type,
+    checked_path,
+    checked_texts,
+)
 from keras_prokt.data.columns import values_in
 from keras_prokt.names import unknown_name
 from keras_prokt.results.comparison import Measured
 from keras_prokt.results.comparison import compare as compare_measured
 from keras_prokt.results.comparison_figure import plot_comparison
 from keras_prokt.results.tables import shown_value
-from keras_prokt.runs.executor import Execution, check_jobs, execute
+from keras_prokt.runs.executor import (
+    Execution,
+    check_execution,
+    check_jobs,
+    checked_seeds,
+    execute,
+)
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.known_settings import all_settings
 from keras_prokt.runs.records import measured, values_of
@@ -84,6 +97,15 @@ def compare(
     comparison, _ = compare(rows, "comparisons/digits", seeds=range(5), baselines=["kd"], jobs=2)
     ```
     """
+    check_mapping("methods", methods, "such as {'kd': RunSpec.resolve('digits', 'kd')}")
+    for title, spec in methods.items():
+        check_text("each heading of methods", title)
+        check_type(f"methods[{title!r}]", spec, RunSpec, "a RunSpec")
+    out, seeds = checked_path("out", out), checked_seeds(seeds)
+    baselines = checked_texts("baselines", baselines)
+    if metric is not None:
+        check_text("metric", metric)
+    check_execution(stop, stream, show, retries_failed)
     if not methods or not seeds:
         raise SettingError(
             f"Expected at least one {argument('method')} and one of {argument('seeds')}, received "
@@ -109,18 +131,39 @@ def compare(
         for key, own in {"methods": methods, "baselines": baselines}.items():
             record["about"][key] = list(dict.fromkeys([*record["about"].get(key, []), *own]))
         baselines = baselines or record["about"]["baselines"]
-    done = execute(
-        runs,
-        names=names,
-        jobs=jobs,
-        threads=threads,
-        stop=stop,
-        retries_failed=retries_failed,
-        show=show,
-        stream=stream,
-    )
+
+    def carry_out(names: Sequence[str], retries_failed: bool = False) -> Execution:
+        return execute(
+            runs,
+            names=names,
+            jobs=jobs,
+            threads=threads,
+            stop=stop,
+            retries_failed=retries_failed,
+            show=show,
+            stream=stream,
+        )
+
+    if metric is not None and not _is_measured(runs, metric):
+        carry_out(names[:1])  # says whether there is such a metric, before all others
+        _is_measured(runs, metric)
+    done = carry_out(names, retries_failed)
     compared = _compared(runs, entries, done.completed, list(methods), baselines, metric)
     return _drawn(compared, runs), done
+
+
+def _is_measured(runs: RunList, metric: str) -> bool:
+    """Whether the completed runs of a list have measured a metric; `False` where there are none.
+
+    Raises:
+        SettingError: If they have not.
+    """
+    folders = [runs.folder(one.name) for one in runs.entries() if runs.status(one) == "completed"]
+    records = [("", folder, folder.read()) for folder in folders]
+    for record in records:
+        student = record[2]["results"]["models"]["student"]
+        _check_measured([record], "test" if "test" in student else "validation", metric)
+    return bool(records)
 
 
 def _drawn(comparison: dict[str, Any], runs: RunList) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_prokt.arguments import check_flag, checked_integer, checked_path, checked_paths
 from keras_prokt.files import read_record, size_on_disk
 from keras_prokt.results.class_figures import draw_calibration, draw_confusion
 from keras_prokt.results.class_tables import (
@@ -102,7 +103,9 @@ def report(
     report(["runs/digits-prokt-1"], "report.html")
     ```
     """
-    out = Path(out)
+    paths, out = checked_paths("paths", paths), checked_path("out", out)
+    checked_integer("examples", examples, 0)
+    check_flag("overwrite", overwrite)
     check_free(out, overwrite=overwrite)
     lists = [RunList.at(path) for path in paths]
     records = {

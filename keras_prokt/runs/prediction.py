@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from keras_prokt.arguments import check_flag, checked_path, checked_texts
 from keras_prokt.data.columns import Column, own_columns, texts_of
 from keras_prokt.data.formats import format_of
 from keras_prokt.data.image_rows import ImageRows, files_in, read_images
@@ -318,6 +319,11 @@ def predict(
     predict("runs/text-prokt-1", "new_reviews.csv", "predictions.parquet")
     ```
     """
+    for name, path in (("source", source), ("data", data), ("out", out)):
+        checked_path(name, path)
+    if text_columns is not None:
+        text_columns = tuple(checked_texts("text_columns", text_columns))
+    check_flag("overwrite", overwrite)
     asked = source_of(source, model)
     prepared = prepare_prediction(
         asked,

@@ -1,5 +1,6 @@
 """Records the outputs of trained teachers on the training data of an app."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,13 @@ import numpy as np
 
 from keras_prokt import outputs
 from keras_prokt.app import Task, get_app
+from keras_prokt.arguments import (
+    check_flag,
+    check_type,
+    checked_path,
+    checked_paths,
+    checked_texts,
+)
 from keras_prokt.data.batches import inputs_of
 from keras_prokt.data.teacher_outputs import LOGITS, PROBABILITIES
 from keras_prokt.files import replacing
@@ -87,7 +95,12 @@ def record(
     record(RunSpec.resolve("digits", "student"), ["teacher.keras"], "outputs.npz")
     ```
     """
-    out = Path(out)
+    check_type("spec", spec, RunSpec, "a RunSpec, such as RunSpec.resolve('digits', 'student')")
+    checked_paths("teachers", teachers)
+    teachers, out = [os.fspath(one) for one in teachers], checked_path("out", out)
+    if class_order is not None:
+        class_order = checked_texts("class_order", class_order)
+    check_flag("overwrite", overwrite)
     check_free(out, overwrite)
     asked = asked_teachers(spec, teachers)
     answers = {teacher.name: _answers(teacher, class_order) for teacher in asked}

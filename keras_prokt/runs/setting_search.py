@@ -15,11 +15,24 @@ from typing import Any, TextIO
 
 from keras_prokt.app import get_app
 from keras_prokt.app_file import absolute_app
+from keras_prokt.arguments import (
+    check_mapping,
+    check_text,
+    checked_integer,
+    checked_number,
+    checked_path,
+)
 from keras_prokt.methods import OBJECTIVES
 from keras_prokt.named_code import name_code
 from keras_prokt.names import unknown_name
 from keras_prokt.results.search import choose, plot_search
-from keras_prokt.runs.executor import Execution, check_jobs, execute
+from keras_prokt.runs.executor import (
+    Execution,
+    check_execution,
+    check_jobs,
+    checked_seeds,
+    execute,
+)
 from keras_prokt.runs.known_settings import all_settings, title_of
 from keras_prokt.runs.method_comparison import shared_settings
 from keras_prokt.runs.records import measured
@@ -116,6 +129,15 @@ def search(
     found["chosen"]
     ```
     """
+    check_text("app", app)
+    check_text("method", method)
+    check_mapping("over", over, "such as {'proximal_weight': [0, 0.3]}")
+    out, seeds = checked_path("out", out), checked_seeds(seeds)
+    if trials is not None:
+        checked_integer("trials", trials)
+    if latency is not None:
+        checked_number("latency", latency)
+    check_execution(stop, stream, show, retries_failed)
     check_jobs(jobs, threads)
     app = absolute_app(app)
     name_code([app, over, given])

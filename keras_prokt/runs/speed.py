@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_prokt import backends, outputs
 from keras_prokt.app import Task
+from keras_prokt.arguments import checked_number, checked_path
 from keras_prokt.data.batches import Batches, inputs_of
 from keras_prokt.export import FORMATS
 from keras_prokt.export.runtimes import RUNTIMES
@@ -85,7 +86,8 @@ def benchmark(out: str | Path, *, seconds: float = 1.0) -> dict[str, Any]:
     found["models"][0]["latency"]["1"]["1"]["p50"]
     ```
     """
-    folder = RunFolder.existing(out)
+    folder = RunFolder.existing(checked_path("out", out))
+    checked_number("seconds", seconds)
     record, spec = folder.read(), folder.spec().without_stored_outputs()
     folder.check_has_model("student")
     check_same_app(spec, record["data"])

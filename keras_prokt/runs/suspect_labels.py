@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_prokt.arguments import check_flag, checked_path
 from keras_prokt.data.columns import Column
 from keras_prokt.data.formats import format_of
 from keras_prokt.data.image_table import list_images
@@ -52,7 +53,8 @@ def suspects(run: str | Path, out: str | Path, *, overwrite: bool = False) -> tu
     found, of_all = suspects("runs/text-prokt-1", "suspects.csv")
     ```
     """
-    folder, out = RunFolder.existing(run), Path(out)
+    folder, out = RunFolder.existing(checked_path("run", run)), checked_path("out", out)
+    check_flag("overwrite", overwrite)
     record, spec = folder.read(), folder.spec().without_stored_outputs()
     check_out(out, overwrite=overwrite)
     models = {role: saved_model(folder, role) for role in ROLES}

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_prokt.app_file import app_title
+from keras_prokt.arguments import check_flags, check_type, checked_number, checked_path
 from keras_prokt.callbacks import StudentCheckpoint, TrainingDynamics
 from keras_prokt.callbacks.best_model_checkpoint import BestModelCheckpoint, read_best
 from keras_prokt.callbacks.training_dynamics import read_history
@@ -97,12 +98,23 @@ def run(
     record = run(RunSpec.resolve("digits", "prokt", epochs=150), "runs/digits")
     ```
     """
-    folder = RunFolder(out)
+    check_type("spec", spec, RunSpec, "a RunSpec, such as RunSpec.resolve('digits', 'prokt')")
+    check_flags(
+        overwrite=overwrite,
+        export=export,
+        save_teacher=save_teacher,
+        measures_test=measures_test,
+        keeps_checkpoint=keeps_checkpoint,
+    )
+    if cache is not None:
+        checked_path("cache", cache)
+    stop = _checked_stop(stop, stop_after)
+    folder = RunFolder(_without_detours(checked_path("out", out)))
     folder.check_free(overwrite)
     if save_teacher:
         spec.check_has_teacher()
     check_backend(spec)
-    this = Run(spec, folder, cache=cache, stop=Stop(stop_after) if stop is None else stop)
+    this = Run(spec, folder, cache=cache, stop=stop)
     task = this.task
     plan = plan_of(this)
     record = {
@@ -129,6 +141,19 @@ def run(
             if record.get("replaces") is not None:
                 _put_back(folder, record, error)
             raise
+
+
+def _without_detours(path: Path) -> Path:
+    """A path that does not lead through the folder itself, such as `run/../run`, which is moved."""
+    return path.parent.resolve() / path.name if ".." in path.parts[:-1] else path
+
+
+def _checked_stop(stop: Any, stop_after: Any) -> Stop:
+    """When to stop, of the arguments of `run` and `resume`."""
+    if stop is not None:
+        check_type("stop", stop, Stop, "a keras_prokt.runs.stopping.Stop")
+        return stop
+    return Stop(None if stop_after is None else checked_number("stop_after", stop_after))
 
 
 def _as_json(front_end: FrontEnd | None) -> dict[str, Any] | None:
@@ -177,7 +202,10 @@ def resume(
     record = resume("runs/digits", stop_after=3600)
     ```
     """
-    folder = RunFolder.existing(out)
+    if cache is not None:
+        checked_path("cache", cache)
+    stop = _checked_stop(stop, stop_after)
+    folder = RunFolder.existing(checked_path("out", out))
     record, spec = folder.read(), folder.spec()
     if record["status"] == "completed":
         folder.tidy(record)
@@ -189,7 +217,7 @@ def resume(
         record = folder.read()
         if record["status"] == "completed":  # by another process, meanwhile
             return record
-        this = Run(spec, folder, cache=cache, stop=Stop(stop_after) if stop is None else stop)
+        this = Run(spec, folder, cache=cache, stop=stop)
         check_same_app(spec, record["data"])
         check_same_task(spec, this.task, record)
         folder.write_front_end(_as_json(this.task.front_end))

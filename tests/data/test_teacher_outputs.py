@@ -1,6 +1,7 @@
 """Stored outputs of a teacher: files, and which row belongs to which example."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -31,6 +32,19 @@ def write(folder, name, headings=("p(bad)", "p(good)"), values=VALUES):
         separator = "," if path.suffix == ".csv" else "\t"
         lines = [rows[0].keys(), *(map(str, row.values()) for row in rows)]
         path.write_text("\n".join(separator.join(line) for line in lines) + "\n")
+    return str(path)
+
+
+HEADER = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 10), }"
+HUGE = b"\x93NUMPY\x01\x00\x76\x00" + HEADER.ljust(117) + b"\n"
+"""The beginning of an array of 73 TiB."""
+
+
+def packed(folder, content):
+    """An archive whose `logits` are some bytes."""
+    path = folder / "outputs.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("logits.npy", content)
     return str(path)
 
 
@@ -117,6 +131,8 @@ BAD = {
         lambda f: archive(f, logits=OBJECTS),
         "Expected numbers in teacher_outputs, .*write",
     ),
+    "no array": (lambda f: packed(f, b"no array"), "teacher_outputs, .*what is no array"),
+    "a claim": (lambda f: packed(f, HUGE + bytes(80)), "Expected numbers in teacher_outputs"),
     "not finite": (
         lambda f: archive(f, logits=NOT_FINITE),
         "Expected finite logits .* in row 1 of",

@@ -291,6 +291,20 @@ def test_learning_rate_callbacks_act_on_both():
     assert float(distiller.optimizer.teacher.learning_rate) == pytest.approx(0.005)
 
 
+def test_a_warm_up_from_a_rate_of_0_acts_on_both():
+    distiller = make()
+    distiller.compile(keras.optimizers.Adam(0.1), teacher_optimizer=keras.optimizers.Adam(0.01))
+    rates = []
+    warm_up = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 * epoch)
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: rates.append(
+            float(distiller.optimizer.teacher.learning_rate)
+        )
+    )
+    distiller.fit(X, Y, epochs=3, callbacks=[warm_up, note], verbose=0)
+    assert rates == pytest.approx([0.0, 0.01, 0.02])
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -9,6 +9,7 @@ from marks import thorough
 from keras_prokt import (
     FrozenTeacherDistiller,
     MutualDistiller,
+    OnOptimizer,
     ProKTDistiller,
     StudentOnly,
     TrainingFault,
@@ -179,7 +180,7 @@ def test_one_bad_step_of_an_epoch_is_no_explosion():
     inputs = X.copy()
     inputs[16:24] *= 1e30  # the third of eight batches
     distiller = StudentOnly(network())
-    distiller.compile(SGD(0.0))
+    distiller.compile(SGD(1e-30))
     history = distiller.fit(inputs, Y, **FIT).history
     assert history["loss"][0] > faults.EXPLODED_NATS
 
@@ -205,3 +206,99 @@ def test_what_is_matched_may_weigh_as_much_as_it_likes():
     distiller.compile("adam")
     history = distiller.fit(X, Y, epochs=2, **FIT).history
     assert max(history["loss"]) > faults.EXPLODED_NATS
+
+
+# Settings that train nothing.
+
+
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_a_rate_of_0_is_refused_unless_something_may_set_it(role):
+    distiller = ProKTDistiller(network(), network(4))
+    other = {"student": "teacher", "teacher": "student"}[role]
+    rates = {role: 0.0, other: 0.1}
+    distiller.compile(SGD(rates["student"]), teacher_optimizer=SGD(rates["teacher"]))
+    before = distiller.get_weights()
+    watch = [keras.callbacks.TerminateOnNaN()]
+    message = f"Expected a learning rate above 0 of the {role}'s optimizer, received 0, which"
+    with pytest.raises(ValueError, match=message):
+        distiller.fit(X, Y, callbacks=watch, **FIT)
+    for one, same in zip(before, distiller.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, same)
+    schedule = OnOptimizer(role, keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 * epoch))
+    distiller.fit(X, Y, epochs=2, callbacks=[schedule], **FIT)
+
+
+def test_a_schedule_that_begins_with_0_is_left_alone():
+    warm_up = keras.optimizers.schedules.PolynomialDecay(0.0, 10, end_learning_rate=0.1)
+    distiller = StudentOnly(network())
+    distiller.compile(SGD(warm_up))
+    distiller.fit(X, Y, **FIT)
+
+
+def test_a_first_epoch_after_the_last_one_is_refused():
+    distiller = StudentOnly(network())
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match="initial_epoch of at most epochs, 2, received 5.*: 7 for"):
+        distiller.fit(X, Y, epochs=2, initial_epoch=5, **FIT)
+    # What is trained already and asked for again has nothing to do, as in Keras.
+    assert distiller.fit(X, Y, epochs=2, initial_epoch=2, **FIT).history == {}
+
+
+# Weights of examples in streams.
+
+
+class Weighted(keras.utils.PyDataset):
+    """Batches with weights."""
+
+    def __init__(self, *weights):
+        super().__init__()
+        self.weights = weights
+
+    def __len__(self):
+        return len(self.weights)
+
+    def __getitem__(self, index):
+        return X[:8], Y[:8], np.full(8, self.weights[index], "float32")
+
+
+def test_weights_of_a_stream():
+    distiller = ProKTDistiller(network(), network(4))
+    distiller.compile(SGD(0.01))
+    counts, nothing = Weighted(1.0, 0.0), Weighted(0.0, 0.0)
+    distiller.fit(counts, validation_data=counts, epochs=2, verbose=0)
+    with pytest.raises(TrainingFault, match="Expected training data with sample_weight above 0"):
+        distiller.fit(nothing, validation_data=counts, verbose=0)
+    with pytest.raises(TrainingFault, match="Expected evaluation data with sample_weight above 0"):
+        distiller.fit(counts, validation_data=nothing, verbose=0)
+    with pytest.raises(TrainingFault, match="Expected evaluation data with sample_weight above 0"):
+        distiller.evaluate(nothing, verbose=0)
+    distiller.evaluate(counts, verbose=0)
+    message = "Step 10: Expected sample_weight of at least 0, received a negative one"
+    with pytest.raises(TrainingFault, match=message):
+        distiller.fit(Weighted(1.0, -1.0), verbose=0)
+
+
+# What is predicted.
+
+
+def test_predictions_of_what_is_not_finite_are_refused():
+    distiller = ProKTDistiller(network(), network(4))
+    distiller.compile(SGD(0.01))
+    x = X.copy()
+    x[3, 1] = np.nan
+    with pytest.raises(
+        ValueError, match="finite inputs, received NaN or infinity, first in ex.* 3"
+    ):
+        distiller.predict(x, verbose=0)
+
+    class Stream(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return (x[index::2],)
+
+    message = "Expected finite outputs of the student, received NaN, first of example 33"
+    with pytest.raises(ValueError, match=message):
+        distiller.predict(Stream(), verbose=0)
+    assert np.isfinite(distiller.predict(X, verbose=0)).all()

@@ -1,5 +1,6 @@
 """A `.keras` file alone in another form, by the command."""
 
+import os
 import re
 
 import keras
@@ -70,3 +71,10 @@ def test_what_cannot_be_is_refused(file, arguments, message):
     done = keras_prokt("export", *arguments, cwd=file.parent)
     assert done.exit_code == 2 and re.search(message, done.stderr), done.output
     assert [path.name for path in file.parent.iterdir()] == ["shapes.keras"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_device_says_nothing_of_itself(tmp_path):
+    os.mkfifo(tmp_path / "student.keras")
+    with pytest.raises(ValueError, match="can be read, received .*no file"):
+        described(tmp_path / "student.keras")

@@ -3,6 +3,7 @@
     python tests/runs/kill_everywhere.py            # all cases, about an hour on two cores
     python tests/runs/kill_everywhere.py kd compare
     python tests/runs/kill_everywhere.py --sample 3 prokt
+    python tests/runs/kill_everywhere.py --full-disk prokt   # as root: the disk fills at the event
 
 A case is a command. Its events are the files and folders that it makes, moves and deletes; a place
 is what happens to which file, whatever its number: the first and the last event of each place are
@@ -25,7 +26,9 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import pytest
 from runs.damage import outcome_of
+from small_disk import small_disk
 
 SETTINGS = ["--limit", "64", "--epochs", "3", "--batch-size", "32", "--teacher", "cnn-medium"]
 FEW = ["--limit", "64", "--epochs", "1", "--batch-size", "32", "--teacher", "cnn-medium"]
@@ -101,6 +104,27 @@ def forked(function: Callable[[], Any], said: Path) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
+DISK = "64m"
+"""Size of the disk that is filled."""
+
+
+def kill() -> None:
+    """Ends this process by what nothing can catch."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill(disk: Path) -> None:
+    """Takes all space that is left on a disk."""
+    ballast = os.open(disk / "ballast", os.O_WRONLY | os.O_CREAT)
+    piece = bytes(2**20)
+    while piece:
+        try:
+            os.write(ballast, piece)
+        except OSError:
+            piece = piece[: len(piece) // 2] if len(piece) >= 4096 else b""
+    os.close(ballast)
+
+
 class Workplace:
     """A folder with a run folder, a cache and a folder for temporary files.
 
@@ -117,21 +141,29 @@ class Workplace:
 
     def prepare(self, finished: Path | None) -> None:
         """Empties it, and puts a completed run into it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(exist_ok=True)
+        for path in self.path.iterdir():  # it may be a disk
+            path.unlink() if path.is_file() else shutil.rmtree(path)
         for name in ("runs", "cache", "tmp"):
             (self.path / name).mkdir(parents=True)
         if finished is not None:
             shutil.copytree(finished, self.out)
 
-    def command(self, *arguments: str, kill_at: int | None = None, log: Path | None = None) -> int:
-        """Carries out a command of `keras-prokt`, up to a numbered event."""
+    def command(
+        self,
+        *arguments: str,
+        at: int | None = None,
+        fault: Callable[[], None] = kill,
+        log: Path | None = None,
+    ) -> int:
+        """Carries out a command of `keras-prokt`, with a fault at a numbered event."""
 
         def carry_out() -> None:
             os.environ["KERAS_PROKT_CACHE"] = str(self.path / "cache")
             os.environ["TMPDIR"] = str(self.path / "tmp")
             tempfile.tempdir = None
             os.chdir(self.path / "runs")
-            watch(self.path, kill_at, log)
+            watch(self.path, at, fault, log)
             from keras_prokt.cli import main
 
             main(list(arguments))
@@ -164,8 +196,8 @@ class Workplace:
         return {name for name in names if "/events.out." not in name}
 
 
-def watch(root: Path, kill_at: int | None, log: Path | None) -> None:
-    """Numbers what this process does to the files of a folder, and kills it at a number."""
+def watch(root: Path, at: int | None, fault: Callable[[], None], log: Path | None) -> None:
+    """Numbers what this process does to the files of a folder; at a number a fault comes."""
     me, count = os.getpid(), 0
     out = None if log is None else log.open("w", buffering=1)
     places = tuple(str(root / name) for name in ("runs", "cache"))
@@ -187,8 +219,8 @@ def watch(root: Path, kill_at: int | None, log: Path | None) -> None:
         count += 1
         if out is not None:
             out.write(" ".join([event, *(os.path.relpath(p, root) for p in paths)]) + "\n")
-        if count == kill_at:
-            os.kill(me, signal.SIGKILL)
+        if count == at:
+            fault()
 
     sys.addaudithook(on_event)
 
@@ -212,13 +244,25 @@ def sample_of(places: dict[int, str], count: int) -> dict[int, str]:
     return {number: places[number] for number in sorted(chosen)}
 
 
-def kills(name: str, path: Path, sample: int | None = None) -> Iterator[tuple[str, str | None]]:
+def said_badly(workplace: Workplace, code: int) -> str | None:
+    """What is wrong with how a command ended on a full disk: it says so in a line or two."""
+    lines = [line for line in workplace.said.read_text().splitlines() if line.strip()]
+    said = [line for line in lines if " epoch " not in line]
+    if code in (0, 1, 2) and "Traceback" not in "".join(lines) and (code == 0 or len(said) < 8):
+        return None
+    return f"ended with exit code {code} and {len(said)} lines: {' / '.join(said)[-900:]}"
+
+
+def attempts(
+    name: str, path: Path, sample: int | None = None, disk: Path | None = None
+) -> Iterator[tuple[str, str | None]]:
     """Tries the places of a case.
 
     Args:
         name: Of the case.
         path: A folder to work in.
         sample: How many places; `None` for all.
+        disk: A small disk, which is filled; `None` to kill.
 
     Yields:
         A place, and what was wrong after going on, or `None`.
@@ -242,24 +286,35 @@ def kills(name: str, path: Path, sample: int | None = None) -> Iterator[tuple[st
     chosen = sorted((places if sample is None else sample_of(places, sample)).items())
     print(f"{name}: {len(places)} places, {len(chosen)} of them tried", file=sys.stderr, flush=True)
     for number, place in chosen:
-        killed = Workplace(path / "killed", case)
-        killed.prepare(finished)
-        code = killed.begin(kill_at=number)
-        if code != -signal.SIGKILL:
-            yield f"{number} {place}", f"was not killed: {code} {killed.said.read_text()[-300:]}"
-            continue
-        code = killed.go_on()
+        tried = Workplace(path / "killed" if disk is None else disk, case)
+        tried.said = path / "said.txt"
+        tried.prepare(finished)
+        problem = None
+        if disk is None:
+            code = tried.begin(at=number)
+            if code != -signal.SIGKILL:
+                said = tried.said.read_text()[-300:]
+                yield f"{number} {place}", f"was not killed: {code} {said}"
+                continue
+        else:
+            code = tried.begin(at=number, fault=lambda disk=disk: fill(disk))
+            problem = said_badly(tried, code)
+            if case.finished and code != 0 and not tried.out.exists():
+                problem = "the run that was there is gone"
+            (disk / "ballast").unlink(missing_ok=True)
+        code = tried.go_on()
         if case.is_list:
             time.sleep(0.5)
-        problem = None
-        if code != 0:
-            problem = f"went on with exit code {code}: {killed.said.read_text()[-600:]}"
-        elif killed.found() != expected:
+        if problem is None and code != 0:
+            problem = f"went on with exit code {code}: {tried.said.read_text()[-600:]}"
+        elif problem is None and tried.found() != expected:
             problem = "another result"
-        elif killed.files() != files:
-            problem = (
-                f"left {sorted(killed.files() - files)}, lacks {sorted(files - killed.files())}"
-            )
+        elif problem is None:
+            left, lacks = tried.files() - files, files - tried.files()
+            if disk is not None and case.finished:  # said to the user, whose it is now
+                left = {one for one in left if not one.startswith("runs/run.unfinished-")}
+            if left or lacks:
+                problem = f"left {sorted(left)}, lacks {sorted(lacks)}"
         yield f"{number} {place}", problem
 
 
@@ -280,14 +335,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="all if none is named")
     parser.add_argument("--sample", type=int, help="number of places of each case")
+    parser.add_argument("--full-disk", action="store_true", help="fill the disk, and kill nothing")
     arguments = parser.parse_args()
     import_everything()
     wrong = 0
     for name in arguments.cases or CASES:
         count, started = 0, time.monotonic()
         print(f"{name} ...", flush=True)
-        with tempfile.TemporaryDirectory() as path:
-            for place, problem in kills(name, Path(path), arguments.sample):
+        with tempfile.TemporaryDirectory() as path, contextlib.ExitStack() as stack:
+            disk = None
+            if arguments.full_disk:
+                try:
+                    disk = stack.enter_context(small_disk(Path(path) / "disk", DISK))
+                except pytest.skip.Exception as reason:
+                    sys.exit(f"nothing tried: {reason}")
+            for place, problem in attempts(name, Path(path), arguments.sample, disk):
                 count += 1
                 if problem is not None:
                     wrong += 1

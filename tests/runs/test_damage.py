@@ -56,7 +56,8 @@ def carried_out(workplace, name, *arguments):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A completed run, and beside it the cache with its teacher alone."""
-    return carried_out(tmp_path_factory.mktemp("kd"), "kd", "run", "--method", "kd", *SETTINGS)
+    command = ["run", "--method", "kd", *SETTINGS, "--save-teacher"]
+    return carried_out(tmp_path_factory.mktemp("kd"), "kd", *command)
 
 
 def stopped(workplace, name, *arguments, epoch):
@@ -93,6 +94,7 @@ def cache(workplace):
 
 def files_of(folder):
     names = ("run.json", "front_end.json", "history.csv", "student.keras", "predictions/*.csv")
+    names += ("teacher.keras", "teacher_front_end.json", "dynamics.png")
     return [path for name in names for path in sorted(folder.glob(name))]
 
 
@@ -105,29 +107,55 @@ def test_of_a_finished_run(finished, workplace, cache, tmp_path, tally):
         "evaluate": ("evaluate", folder),
         "resume": ("resume", folder),
         "export": ("export", folder),
+        "evaluate teacher": ("evaluate", folder, "--model", "teacher"),
+        "export teacher": ("export", folder, "--model", "teacher"),
     }
     whole = {
         name: damage.without_times(damage.command(*c, cache=cache).stdout)
         for name, c in commands.items()
-        if name != "export"
+        if not name.startswith("export")
     }
-    served = damage.served(folder / "saved_model" / "1")
+    exports = {"export": "saved_model", "export teacher": "teacher_saved_model"}
+    served = {command: damage.served(folder / name / "1") for command, name in exports.items()}
+    read_by = {
+        "run.json": [*commands],
+        "student.keras": ["evaluate", "export"],
+        "teacher.keras": ["evaluate teacher", "export teacher"],
+        "teacher_front_end.json": ["export teacher"],
+    }
     for path in files_of(folder):
         content, name = path.read_bytes(), str(path.relative_to(folder))
-        read_by = {"run.json": [*commands], "student.keras": ["evaluate", "export"]}
         for what, damaged in damage.damages(content, name, flips=6, cuts=2):
             damage.put(path, damaged)
             for command in read_by.get(name, ["info", "compare"]):
-                shutil.rmtree(folder / "saved_model", ignore_errors=True)
+                for export in exports.values():
+                    shutil.rmtree(folder / export, ignore_errors=True)
                 result = damage.command(*commands[command], cache=cache)
 
                 def is_same(command=command, result=result):
-                    if command == "export":
-                        exported = damage.served(folder / "saved_model" / "1")
-                        return np.array_equal(served, exported)
+                    if command in exports:
+                        exported = damage.served(folder / exports[command] / "1")
+                        return np.array_equal(served[command], exported)
                     return damage.without_times(result.stdout) == whole[command]
 
                 tally.add_result(name, command, what, result, is_same)
+        damage.put(path, content)
+    tally.check()
+
+
+@pytest.mark.thorough
+def test_of_what_is_served(finished, cache, tmp_path, tally):
+    place = damage.copy_of(finished, tmp_path / "damaged") / "saved_model" / "1"
+    command = ("serve-check", place)
+    whole = damage.command(*command, cache=cache)
+    assert whole.exit_code == 0, whole.output
+    for path in filter(Path.is_file, sorted(place.rglob("*"))):
+        content, name = path.read_bytes(), f"saved_model/1/{path.relative_to(place)}"
+        for what, damaged in damage.damages(content, name, flips=1, cuts=0):  # a process each
+            damage.put(path, damaged)
+            result = damage.command(*command, cache=cache)
+            is_same = damage.without_times(result.stdout) == damage.without_times(whole.stdout)
+            tally.add_result(name, "serve-check", what, result, lambda is_same=is_same: is_same)
         damage.put(path, content)
     tally.check()
 

@@ -127,7 +127,8 @@ def test_the_first_free_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "shown"), [("runs/a", "runs/a"), ("my runs/it's", """'my runs/it'"'"'s'""")]
+    ("path", "shown"),
+    [("runs/a", "runs/a"), ("my runs/it's", """'my runs/it'"'"'s'"""), ("-a", "./-a")],
 )
 def test_a_shell_takes_the_hint(path, shown):
     assert resume_hint(path) == f"keras-prokt resume {shown}"

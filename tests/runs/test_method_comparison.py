@@ -56,6 +56,17 @@ def carry_out(rows, out, **settings):
     return compare(rows, out, stream=io.StringIO(), **{"seeds": [0, 1, 2], **settings})
 
 
+def test_a_metric_that_nothing_measures_is_refused_after_the_first_run(pretended, tmp_path):
+    rows = rows_of("student", "kd")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="Expected metric among .*; received 'nonsense'"):
+            carry_out(rows, tmp_path / "c", metric="nonsense")
+        assert len(pretended.begun) == 1
+    comparison, done = carry_out(rows, tmp_path / "c", metric="accuracy")
+    assert len(done.completed) == len(pretended.begun) == 6
+    assert comparison["metric"] == "accuracy"
+
+
 def row_of(comparison, method):
     return next(row for row in comparison["methods"] if row["method"] == method)
 

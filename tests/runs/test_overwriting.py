@@ -173,13 +173,17 @@ def test_an_interrupted_new_run_can_be_resumed_or_replaced(old, finished, monkey
 
 @pytest.mark.whole_run
 def test_files_of_the_users_own_stay_where_the_old_run_was_moved(old):
-    (old / "thesis.txt").write_text("years of work")
-    (old / "plots").mkdir()
-    (old / "plots" / "one.png").write_text("a plot")
+    mine = {"thesis.txt": "years of work", "plots/one.png": "a plot"}
+    mine |= {"predictions/mine.csv": "a,b", "saved_model/2/saved_model.pb": "served elsewhere"}
+    mine |= {"tensorboard/notes/mine.txt": "seen"}
+    served = {"saved_model/1/saved_model.pb": "of the run", "tensorboard/events.out.tfevents.1": ""}
+    for name, content in {**mine, **served}.items():
+        (old / name).parent.mkdir(parents=True, exist_ok=True)
+        (old / name).write_text(content)
     replace(old)
     assert names_beside(old) == ["run", "run.replaced-1"]
     kept = contents(old.with_name("run.replaced-1"))
-    assert kept == {"thesis.txt": b"years of work", "plots/one.png": b"a plot"}
+    assert kept == {name: content.encode() for name, content in mine.items()}
     assert not (old / "thesis.txt").exists()
     # What stays is no run, and stands in no one's way.
     assert replace(old)["status"] == "completed"
@@ -205,6 +209,12 @@ def test_nor_from_a_folder_in_it(old, finished, monkeypatch):
     with pytest.raises(SettingError, match="the folder in which this command runs"):
         run(spec(), "..", overwrite=True)
     assert contents(old) == finished
+
+
+@pytest.mark.whole_run
+def test_a_path_through_the_run_itself_is_that_of_the_run(old):
+    assert run(spec(seed=1), old / ".." / "run", overwrite=True, export=False)["status"]
+    assert names_beside(old) == ["run"] and RunFolder(old).spec().seed == 1
 
 
 @pytest.mark.whole_run

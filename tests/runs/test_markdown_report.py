@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_prokt.runs.report import made_with, update_report, with_results
+from keras_prokt.runs.markdown_report import made_with, update_report, with_results
 
 RESULTS = Path(__file__).parents[2] / "results"
 
