@@ -83,12 +83,13 @@ def check_table(
     unit = format_of(path).unit
     state = _state(path)
     names: dict[str, None] = {}
-    digest, count = hashlib.sha256(), 0
+    digest, count, encode = hashlib.sha256(), 0, json.JSONEncoder(default=str).encode
     for number, record in _rows(path, columns):
-        names.update(dict.fromkeys(record))
+        if not record.keys() <= names.keys():
+            names.update(dict.fromkeys(record))
         values = [record[name] for name in columns]
         check(values, f"{path}, {unit} {number}")
-        digest.update(json.dumps(values, default=str).encode() + b"\n")
+        digest.update(encode(values).encode() + b"\n")
         count += 1
     if not count:
         raise ValueError(f"Expected rows, received none in {path}; add rows.")
