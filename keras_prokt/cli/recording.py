@@ -1,5 +1,6 @@
 """The command `record`; imports no Keras itself."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from keras_prokt.cli.backend import use_backend_of
 from keras_prokt.cli.problems import UsageProblem, echo, problems_in_one_line
 from keras_prokt.cli.shared import NewPath, import_option, spec_of_options
 from keras_prokt.options import GroupedCommand, with_settings
-from keras_prokt.runs.asked_teacher import asked_teachers, check_free
+from keras_prokt.runs.asked_teacher import AskedTeacher, asked_teachers, check_free
+from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import DataSettings, settings_of
 
 _OWN = ("app", "batch_size", "backend", "seed")
@@ -67,7 +69,7 @@ def record(
                 f"Expected no --tokenizer with app {spec.app!r}, received {tokenizer!r}; its "
                 "models read no texts."
             )
-        asked_teachers(spec, teachers)
+        _check_word_pieces(spec, asked_teachers(spec, teachers), tokenizer)
         use_backend_of(spec)
         from keras_prokt.runs.recording import record as carry_out
 
@@ -76,3 +78,15 @@ def record(
     for name, value in recorded.accuracy.items():
         echo(f"{name}: {value:.4f} on the training labels")
     echo(f"{out}: logits of {len(recorded.logits):,} rows")
+
+
+def _check_word_pieces(spec: RunSpec, asked: Sequence[AskedTeacher], tokenizer: str | None) -> None:
+    """Refuses a teacher of texts of which nobody says what word pieces it reads."""
+    if tokenizer is not None or not get_app(spec.app).reads_text:
+        return
+    for teacher in asked:
+        if teacher.spec is spec:  # it brings none of its own
+            raise UsageProblem(
+                f"Expected --tokenizer with {teacher.name!r}, which brings no word pieces, "
+                "received none; name the preset or directory of the BERT that it was made from."
+            )

@@ -399,6 +399,8 @@ def _shows_its_end(tensor: Tensor) -> bool:
         return _shows_its_end(operation.outputs[call.index])
     if isinstance(operation, keras.layers.Layer) and _is_custom(operation):
         return _shows_its_end_inside(operation, call.args, call.kwargs)
+    if isinstance(operation, RemovedActivation | LogitsFromProbabilities):
+        return True
     if _function_name(operation) in _BY_HAND:
         return False
     if isinstance(operation, keras.layers.Layer) and operation.weights:

@@ -16,7 +16,12 @@ from keras_prokt import (
     load_student,
     uniform_start,
 )
-from keras_prokt.models.as_logits import ending_of, original_outputs, shows_its_end
+from keras_prokt.models.as_logits import (
+    LogitsOfModel,
+    ending_of,
+    original_outputs,
+    shows_its_end,
+)
 
 X = np.random.default_rng(0).normal(size=(16, 8)).astype("float32")
 Y = np.arange(16) % 3
@@ -219,7 +224,9 @@ def test_inside_a_subclass_the_logits_are_logarithms_and_it_is_said(case):
     expected = np.log(p) - (np.log(1 - p) if activation == "sigmoid" else 0)
     np.testing.assert_allclose(numpy(logits(X)), expected, atol=1e-5)
     assert_same_variables(logits, model)
-    assert as_logits(logits) is logits
+    assert as_logits(logits) is logits and ending_of(logits) is None
+    if logits.built and not isinstance(logits, LogitsOfModel):
+        assert shows_its_end(logits)  # whatever their values are
     np.testing.assert_array_equal(numpy(original_outputs(logits)(X)), numpy(model(X)))
 
 

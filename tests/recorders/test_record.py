@@ -261,6 +261,15 @@ def test_word_pieces_are_for_texts(tmp_path):
     assert "Expected no --tokenizer with app 'digits', received 'bert'" in result.stderr
 
 
+def test_what_reads_texts_says_its_word_pieces(tmp_path):
+    (tmp_path / "t.csv").write_text("body,stars\n" + "".join(f"w{n},{n % 2}\n" for n in range(40)))
+    table = ("--app", "text", "--dataset", "t.csv", "--text", "body", "--label", "stars")
+    options = ("--teacher", "own_teachers:network", "--out", "out.npz")
+    result = keras_prokt("record", *table, *options, cwd=tmp_path)
+    assert result.exit_code == 2
+    assert "Expected --tokenizer with 'own_teachers:network', which brings no" in result.stderr
+
+
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"the package onnxruntime .*'keras-prokt\[onnx\]'"):
