@@ -22,6 +22,12 @@ class CannotBuild(Exception):
     """A compiler or a header is not on this machine."""
 
 
+def kept_in(config: Any, tmp_path_factory: Any) -> Path:
+    """Where pytest keeps files from run to run; a temporary folder without its cache."""
+    cache = getattr(config, "cache", None)
+    return tmp_path_factory.mktemp("serving") if cache is None else cache.mkdir("serving")
+
+
 def build(cache: Path) -> Path:
     """The server's program, compiled where `cache` does not have it yet.
 

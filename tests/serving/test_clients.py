@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import keras_prokt
-from cpp_server import CannotBuild, CppServer, build
+from cpp_server import CannotBuild, CppServer, build, kept_in
 from document_blocks import blocks_of
 
 tf = pytest.importorskip("tensorflow")
@@ -44,9 +44,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(folder, pytestconfig):
+def server(folder, pytestconfig, tmp_path_factory):
     try:
-        program = build(pytestconfig.cache.mkdir("serving"))
+        program = build(kept_in(pytestconfig, tmp_path_factory))
     except CannotBuild as reason:
         pytest.skip(str(reason))
     with CppServer(program, folder / "serving" / "shapes", name="shapes") as server:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from bad_requests import as_json, bad_requests
-from cpp_server import NAME, CannotBuild, CppServer, build, text_libraries
+from cpp_server import NAME, CannotBuild, CppServer, build, kept_in, text_libraries
 from keras import layers, ops
 
 from keras_prokt.export import export_saved_model
@@ -96,9 +96,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def program(pytestconfig):
+def program(pytestconfig, tmp_path_factory):
     try:
-        return build(pytestconfig.cache.mkdir("serving"))
+        return build(kept_in(pytestconfig, tmp_path_factory))
     except CannotBuild as reason:
         pytest.skip(str(reason))
 
