@@ -105,7 +105,7 @@ def test_names_and_directories(tmp_path, app, models, settings, message):
         ({"dataset": None}, "with app 'text', received no dataset;"),
         ({"text_columns": ("bdy",)}, "did you mean 'body'?"),
         ({"text_columns": ("body", "stars")}, ""),
-        ({"label_column": "body"}, "at least 3 rows of each class"),
+        ({"label_column": "body"}, "Expected classes with several rows each"),
         ({"dataset": "none.csv"}, "received 'none.csv' where there is none"),
         ({"validation": "none.csv"}, "received 'none.csv' where there is none"),
         ({"max_length": 129}, "max_length of at most 128, the positions of"),
