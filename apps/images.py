@@ -67,7 +67,9 @@ def _size_of_data(given: Mapping[str, Any]) -> str:
             "such as 32."
         )
     names = ("image_column", "label_column")
-    train = _tables(given["dataset"], None, None, *(given.get(name) for name in names))["train"]
+    of_columns = [given.get(name) for name in names]
+    has_values = given.get("output") == "values"
+    train = _tables(given["dataset"], None, None, *of_columns, has_values)["train"]
     looked_at = train.paths[:: max(1, len(train.paths) // 100)]
     sizes = [size for path in looked_at if (size := size_of_image(train.base / path)) is not None]
     if not sizes:
@@ -144,7 +146,12 @@ def check(request: TaskRequest) -> None:
             raise ValueError(unknown_name(role, name, NETWORKS, ELSEWHERE))
     for name in ("teacher_weights", "student_weights"):
         _check_weights(name, getattr(request, name))
-    _augmentation(request)
+    mixing = [name for name in _augmentation(request) if name in ("mixup", "cutmix")]
+    if request.output == "values" and mixing:
+        raise SettingError(
+            f"Expected {argument('augmentation')} without {' and '.join(mixing)} with "
+            f"{argument('output')} values, received {request.augmentation!r}; they mix classes."
+        )
     _parse_channels("image_mean", request.image_mean, 0.0)
     _parse_channels("image_deviation", request.image_deviation, 1e-3)
     if request.image_size is None:
@@ -153,6 +160,11 @@ def check(request: TaskRequest) -> None:
     if request.prepared is not None:
         PreparedFolder(request.prepared).check(request, "images")
     elif request.dataset.startswith(TFDS):
+        if request.output == "values":
+            raise SettingError(
+                f"Expected a table of images and numbers with {argument('output')} values, "
+                f"received {request.dataset!r}; write its images and numbers as one."
+            )
         if request.cache_images == "never":
             raise SettingError(
                 f"Expected {argument('cache_images')} auto or always with a set of TensorFlow "
@@ -188,10 +200,11 @@ def prepare(request: TaskRequest) -> Task:
         "teacher": image_network(request.teacher, **scale, weights=request.teacher_weights),
         "student": image_network(request.student, **scale, weights=request.student_weights),
     }
-    shape = (len(data["class_names"]), (*size, 3))
+    shape = (len(data["class_names"]) or 1, (*size, 3))
+    output = "labels" if data["train"].labels.ndim == 2 else request.output or "classes"
     return Task(
         **data,
-        output="labels" if data["train"].labels.ndim == 2 else "classes",
+        output=output,
         build_teacher=functools.partial(networks["teacher"], *shape),
         build_student=functools.partial(networks["student"], *shape),
         front_end=front_end,
@@ -247,7 +260,7 @@ def _batches(request: TaskRequest, images: "LabelledImages", transform: Any) -> 
         "validation": batches["validation"],
         "test": batches.get("test"),
         "class_names": images.class_names,
-        "metrics": LABEL_METRICS if images.has_labels else (),
+        "metrics": LABEL_METRICS if images.output == "labels" else (),
         "validates_on_training_set": images.validates_on_training_set,
     }
 
@@ -258,6 +271,7 @@ def _tables(
     test: str | None,
     image_column: str | None,
     label_column: str | None,
+    has_values: bool,
 ) -> "dict[str, ImageTable]":
     from keras_prokt.data.image_table import list_images
 
@@ -267,6 +281,7 @@ def _tables(
         label_column=label_column,
         validation=validation,
         test=test,
+        has_values=has_values,
     )
 
 
@@ -276,7 +291,7 @@ def _images(request: TaskRequest) -> "LabelledImages":
         return _images_of_set(request)
     from keras_prokt.data.image_table import state_of
 
-    columns = (request.image_column, request.label_column)
+    columns = (request.image_column, request.label_column, request.output == "values")
     tables = _tables(request.dataset, request.validation, request.test, *columns)
     return _read(
         _Unhashed(tables),
@@ -357,6 +372,7 @@ def _read(
         {name: files_in(one.base, one.paths) for name, one in tables.value.items()},
         size=size,
         label_names=tables.value["train"].label_names,
+        has_values=tables.value["train"].has_values,
         cache_images=cache_images,
         broken_images=broken_images,
     )
@@ -389,4 +405,5 @@ APP = App(
     assistants=("wrn-16-2",),
     reads_images=True,
     can_prepare=True,
+    outputs=("classes", "values"),
 )

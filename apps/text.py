@@ -1,4 +1,4 @@
-"""App `text`: a classifier of the user's own texts or pairs, BERT into a bi-LSTM or a BERT."""
+"""App `text`: classes or values of the user's own texts or pairs, BERT into a bi-LSTM or a BERT."""
 
 import functools
 import os
@@ -26,6 +26,13 @@ def check(request: TaskRequest) -> None:
                 f"{argument('label_column')} with app 'text', received no {argument(name)}; name "
                 "your table of texts and its columns."
             )
+    if request.output == "values":
+        for name in ("unlabelled", "unlabelled_rows"):
+            if value := getattr(request, name):
+                raise SettingError(
+                    f"Expected no {argument(name)} with {argument('output')} values, received "
+                    f"{value!r}; of values each row has one."
+                )
     if request.prepared is not None:
         check_prepared_texts(request, "text", is_pair=len(request.text_columns) == 2)
         return
@@ -59,6 +66,7 @@ def _texts(request: TaskRequest) -> LabelledTexts:
         request.label_column,
         request.data_dir,
         request.unlabelled_rows,
+        request.output == "values",
         states=tuple(map(_state, files)),
     )
 
@@ -73,6 +81,7 @@ def _read(
     label_column: str,
     data_dir: str | None,
     unlabelled_rows: bool,
+    has_values: bool,
     *,
     states: tuple[tuple[int, int] | None, ...],
 ) -> LabelledTexts:
@@ -85,6 +94,7 @@ def _read(
         data_dir=data_dir,
         unlabelled_rows=unlabelled_rows,
         unlabelled=unlabelled,
+        has_values=has_values,
     )
 
 

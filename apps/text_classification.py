@@ -97,6 +97,7 @@ def text_app(
         check=check,
         reads_text=True,
         reads_table=reads_table,
+        outputs=("classes", "values") if reads_table else (),
         write_submission=write_submission,
         can_hold_out=can_hold_out,
         can_prepare=True,
@@ -122,7 +123,7 @@ def text_task(
         metrics: As in `Task`.
 
     Returns:
-        The task.
+        The task: of values where `class_names` is empty.
 
     Raises:
         ValueError: If the teacher or the student has no word pieces that can be read.
@@ -159,11 +160,12 @@ def text_task(
         class_names=class_names,
         build_teacher=lambda: teacher_of(request.teacher, class_names),
         teacher_files=lambda: trained_files(request.teacher),
-        build_student=lambda: student.build(len(class_names), vocabulary_size),
+        build_student=lambda: student.build(len(class_names) or 1, vocabulary_size),
         front_end=front_ends["student"],
         teacher_front_end=front_ends["teacher"],
-        metrics=metrics,
+        metrics=metrics if class_names else (),
         more_validation=batches,
+        output="classes" if class_names else "values",
         presets=tuple(dict.fromkeys((request.teacher, student.preset))),
         text_shares=shares,
     )
@@ -224,7 +226,7 @@ def prepared_text_task(request: TaskRequest, *, is_pair: bool) -> Task:
     data = folder.task_data(request, inputs=of_models)
     front_ends = {name: from_json(of_one) for name, of_one in folder.front_ends().items()}
     front_end = front_ends[role]
-    classes, pieces = len(data["class_names"]), len(front_end.vocabulary)
+    classes, pieces = len(data["class_names"]) or 1, len(front_end.vocabulary)
 
     def build_student() -> Any:
         if not student.is_bert:
@@ -238,6 +240,7 @@ def prepared_text_task(request: TaskRequest, *, is_pair: bool) -> Task:
 
     return Task(
         **data,
+        output="classes" if data["class_names"] else "values",
         build_teacher=lambda: teacher_of(folder.checkpoint(request.teacher), data["class_names"]),
         teacher_files=lambda: trained_files(folder.checkpoint(request.teacher)),
         build_student=build_student,

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class TextPart(NamedTuple):
-    """One part of a data set: a list of texts a column, one or two, and class numbers."""
+    """One part of a data set: a list of texts a column, one or two, and class numbers or values."""
 
     columns: Sequence[Sequence[str]]
-    labels: Sequence[int]
+    labels: Sequence[int] | Sequence[float]
     origin: tuple[Sequence[int], int] | None = None
     """Position of each row in the data as its user has it, and how many rows that has; by default
     all in order."""
@@ -73,7 +73,9 @@ def text_batches(
 
     from keras_prokt.data.batches import Batches, Origin
 
-    keep = np.arange(len(part.labels))
+    labels = np.asarray(part.labels)
+    labels = labels.astype("float32" if labels.dtype.kind == "f" else "int32")
+    keep = np.arange(len(labels))
     positions, count = part.origin or (keep, len(keep))
     if shuffle and request.limit is not None:
         # Before tokenising: the rest would be tokenised for nothing.
@@ -86,7 +88,7 @@ def text_batches(
         student = readers["student"].read(student_inputs, columns)
     batches = Batches(
         {"teacher": teacher, "student": student},
-        np.asarray(part.labels, dtype="int32")[keep],
+        labels[keep],
         batch_size=request.batch_size,
         seed=request.seed,
         shuffle=shuffle,

@@ -183,9 +183,14 @@ def own_tokenizer(columns: Sequence[Sequence[str]], pieces: int) -> Any:
 
 
 def teacher_of(preset: str, class_names: list[str]) -> Any:
-    """The teacher of a checkpoint, with the head that it was fine-tuned with, if it has one."""
+    """The teacher of a checkpoint, with the head that it was fine-tuned with, if it has one.
+
+    Args:
+        preset: The checkpoint.
+        class_names: The classes; none for one value.
+    """
     if not trained_files(preset):
-        return _bert(preset, len(class_names))
+        return _bert(preset, len(class_names) or 1)
     from keras_prokt.models.fine_tuned_bert import fine_tuned_classifier
 
     return fine_tuned_classifier(preset, class_names)

@@ -222,6 +222,7 @@ class App:
         reads_table: Whether the data is the user's own table of texts, or file of sentences:
             `dataset` and what goes with it.
         names_columns: Whether the columns of that table have to be named.
+        outputs: Kinds of output among which its user chooses by `output`; none where it is given.
         reads_images: Whether the data is images of the user's own: `dataset`, and how its images
             are read.
         predict_table: Classifies new data by the student of a run, with the arguments of
@@ -254,6 +255,7 @@ class App:
     reads_table: bool = False
     reads_images: bool = False
     names_columns: bool = True
+    outputs: tuple[str, ...] = ()
     predict_table: Callable[..., int] | None = None
     predictions_file: str = "predictions.csv"
     write_submission: Callable[..., Any] | None = None

@@ -57,22 +57,26 @@ def trained_files(preset: str) -> tuple[Path, ...]:
     return (folder / "config.json", *sorted(index), *sorted(folder.glob("*.safetensors")))
 
 
-def read_head(directory: str | Path) -> TrainedHead:
+def read_head(directory: str | Path, *, has_value: bool = False) -> TrainedHead:
     """The head of a fine-tuned classifier.
 
     Args:
         directory: One of which `trained_files` returns some.
+        has_value: Whether it has to give a text one number, and not a class.
 
     Raises:
-        ValueError: If it does not give one class to a text, or its config.json is not whole.
+        ValueError: If it does not give one class to a text, or one number, or its config.json is
+            not whole.
     """
     config = read_config(Path(directory).expanduser())
     labels = _labels(config, str(directory))
     kind = config.get("problem_type")
     # Without a kind, transformers takes one output for a regression.
-    if kind not in (None, "single_label_classification") or len(labels) < 2:
+    kinds = (None, "regression" if has_value else "single_label_classification")
+    if kind not in kinds or (len(labels) == 1) is not has_value:
+        wanted = "model that gives one number" if has_value else "classifier that gives one class"
         raise ValueError(
-            f"Expected a classifier that gives one class to a text in {str(directory)!r}, received "
+            f"Expected a {wanted} to a text in {str(directory)!r}, received "
             f"problem_type {kind!r} with {len(labels)} outputs; {_ENCODER_ALONE}."
         )
     rates = [config.get(key) for key in ARCHITECTURES[str(_architecture(config))]]

@@ -357,6 +357,14 @@ class DataSettings:
         is_listed=False,
     )
     label_column: str | None = _own_data("Its column of labels.", option="--label", is_listed=False)
+    output: str | None = setting(
+        "What the labels are: classes, or values, numbers to be predicted (regression). [default: "
+        "classes]",
+        choices=("classes", "values"),
+        of_apps="outputs",
+        advice_for_apps="its labels are of one kind",
+        is_listed=False,
+    )
     validation: str | None = _own_data(
         "A table to validate on. [default: a tenth of the rows]", is_file=True, is_listed=False
     )

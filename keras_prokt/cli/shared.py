@@ -18,7 +18,7 @@ from keras_prokt.export import DEFAULT, FORMATS
 from keras_prokt.named_code import name_modules
 from keras_prokt.names import unknown_name
 from keras_prokt.options import RECIPE, SCRATCH, option_names, parsed
-from keras_prokt.results.class_tables import class_summary
+from keras_prokt.results.class_tables import class_summary, class_tables
 from keras_prokt.results.comparison_forms import FORMS
 from keras_prokt.results.search import search_table
 from keras_prokt.results.tables import results_table
@@ -220,6 +220,7 @@ def print_results(folder: RunFolder, record: dict[str, Any], *, as_json: bool = 
     echo(results_table(record, folder.spec().changed_settings()))
     if summary := class_summary(record):
         echo("\n".join(summary))
+    if class_tables(record):
         echo(f"each class: `{shlex.join(['keras-prokt', 'info', str(folder.path)])}`")
     echo(f"run folder: {folder.path}")
     for name, card in FORMATS.items():

@@ -15,6 +15,7 @@ from keras_prokt.data.formats import FORMATS
 from keras_prokt.data.image_files import SUFFIXES
 from keras_prokt.data.table import (
     check_repeated_labels,
+    check_scale,
     parse_text_columns,
     read_records,
     read_table,
@@ -47,11 +48,13 @@ class ImageTable:
         table: The path of each image, where another table has a text, and its label; where it has
             several, a row of them such as `101`.
         label_names: Names of the labels, where an image has several; otherwise none.
+        has_values: Whether labels are numbers to be predicted.
     """
 
     base: Path
     table: TextTable
     label_names: tuple[str, ...] = ()
+    has_values: bool = False
 
     @property
     def paths(self) -> Sequence[str]:
@@ -70,6 +73,7 @@ def list_images(
     label_column: str | None = None,
     validation: str | Path | None = None,
     test: str | Path | None = None,
+    has_values: bool = False,
 ) -> dict[str, ImageTable]:
     """The images of a data set, by the name of their part.
 
@@ -82,6 +86,7 @@ def list_images(
             each of several labels.
         validation: A folder or table, as `dataset` is one, to validate on.
         test: One to test on.
+        has_values: Whether the column of labels holds numbers to be predicted.
 
     Returns:
         "train", and those of "validation" and "test" that there are.
@@ -100,7 +105,7 @@ def list_images(
         of_settings = {**of_settings, **_parts_of_folder(dataset, of_settings)}
     for name, path in of_settings.items():
         if path is not None:
-            parts[name] = _read_part(name, Path(path), image_column, label_column)
+            parts[name] = _read_part(name, Path(path), image_column, label_column, has_values)
     return parts
 
 
@@ -135,10 +140,19 @@ def state_of(tables: Mapping[str, ImageTable]) -> str:
 
 
 def _read_part(
-    name: str, path: Path, image_column: str | None, label_column: str | None
+    name: str,
+    path: Path,
+    image_column: str | None,
+    label_column: str | None,
+    has_values: bool,
 ) -> ImageTable:
     columns = {"image_column": image_column, "label_column": label_column}
     if path.is_dir():
+        if has_values:
+            raise SettingError(
+                f"Expected a table of images and numbers with {argument('output')} values, "
+                f"received the folder {str(path)!r}; its folders are classes."
+            )
         for column, value in columns.items():
             if value is not None:
                 raise SettingError(
@@ -171,17 +185,29 @@ def _read_part(
                 f"of images, received no {argument(column)}; name its columns of paths and labels."
             )
     base, labels = path.absolute().parent, parse_text_columns(str(label_column), str(path))
+    if len(labels) > 1 and has_values:
+        raise SettingError(
+            f"Expected one column of numbers in {argument('label_column')} with "
+            f"{argument('output')} values, received {','.join(labels)!r}; name one."
+        )
     if len(labels) > 1:
         return ImageTable(base, _read_labels(path, str(image_column), labels), labels)
     [label] = labels
-    table = read_paths(path, str(image_column), label)
-    if name == "train":
+    table = read_paths(path, str(image_column), label, has_values=has_values)
+    if name == "train" and has_values:
+        check_scale(table.labels, label)
+    elif name == "train":
         check_repeated_labels(table.labels, str(path))
-    return ImageTable(base, table)
+    return ImageTable(base, table, has_values=has_values)
 
 
 def read_paths(
-    path: Path, column: str, label_column: str | None, *, setting: str = "image_column"
+    path: Path,
+    column: str,
+    label_column: str | None,
+    *,
+    has_values: bool = False,
+    setting: str = "image_column",
 ) -> TextTable:
     """A table whose texts are the paths of images.
 
@@ -189,13 +215,18 @@ def read_paths(
         path: As in `read_table`.
         column: The column of paths.
         label_column: As in `read_table`.
+        has_values: As in `read_table`.
         setting: The setting that names the column, for messages.
 
     Raises:
         ValueError: As `read_table`; also if no file can have such a path.
     """
     table = read_table(
-        path, text_columns=[column], label_column=label_column, column_setting=setting
+        path,
+        text_columns=[column],
+        label_column=label_column,
+        has_values=has_values,
+        column_setting=setting,
     )
     for row, name in enumerate(table.texts[0]):
         if "\0" in name:

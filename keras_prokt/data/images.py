@@ -5,7 +5,7 @@ This module imports no Keras.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from keras_prokt.data.image_table import list_images
 from keras_prokt.data.table import (
     sorted_names,
     split_table,
+    split_values,
     warn_of_absent_classes,
     warn_of_class_names,
 )
@@ -41,7 +42,8 @@ class ImagePart(NamedTuple):
     rows: ImageRows
     """Its images."""
     labels: np.ndarray
-    """The number of each image's class, `(n,)`, int32, or its labels, `(n, labels)`, 0 or 1."""
+    """The number of each image's class, `(n,)`, int32; its labels, `(n, labels)`, 0 or 1; or its
+    value, `(n,)`, float32."""
     positions: np.ndarray
     """Position of each image in the data as its user has it."""
     count: int
@@ -56,13 +58,13 @@ class LabelledImages:
         class_names: Names of the classes, in the order of their numbers, or of the labels.
         parts: "train", "validation" and, unless there is none, "test".
         validates_on_training_set: Whether the validation images come out of the training set.
-        has_labels: Whether an image may have several labels, and not one class.
+        output: "classes"; "labels" where an image may have several; or "values".
     """
 
     class_names: list[str]
     parts: Mapping[str, ImagePart]
     validates_on_training_set: bool
-    has_labels: bool = False
+    output: str = "classes"
 
 
 def load_images(
@@ -73,6 +75,7 @@ def load_images(
     label_column: str | None = None,
     validation: str | Path | None = None,
     test: str | Path | None = None,
+    has_values: bool = False,
     cache_images: str = "auto",
     broken_images: str = "refuse",
     cache: str | Path | None = None,
@@ -90,6 +93,7 @@ def load_images(
         label_column: The column of labels.
         validation: A folder or table to validate on.
         test: A folder or table to test on.
+        has_values: Whether the column of labels holds numbers to be predicted.
         cache_images: As in `read_images`.
         broken_images: "refuse", or "skip" to leave out what cannot be read.
         cache: As in `read_images`.
@@ -115,6 +119,7 @@ def load_images(
         label_column=label_column,
         validation=validation,
         test=test,
+        has_values=has_values,
     )
     sources = {name: files_in(one.base, one.paths) for name, one in tables.items()}
     return labelled_images(
@@ -122,6 +127,7 @@ def load_images(
         sources,
         size=size,
         label_names=tables["train"].label_names,
+        has_values=has_values,
         cache_images=cache_images,
         broken_images=broken_images,
         cache=cache,
@@ -135,6 +141,7 @@ def labelled_images(
     size: tuple[int, int],
     class_names: list[str] | None = None,
     label_names: Sequence[str] = (),
+    has_values: bool = False,
     cache_images: str = "auto",
     broken_images: str = "refuse",
     cache: str | Path | None = None,
@@ -147,19 +154,22 @@ def labelled_images(
         size: As in `load_images`, as the last three.
         class_names: Names of the classes in their order; `None` for those of the training images.
         label_names: Names of the labels, where an image has several.
+        has_values: Whether labels are numbers to be predicted.
         cache_images: As in `read_images`.
         broken_images: "refuse" or "skip".
         cache: As in `read_images`.
     """
-    _check_labels(tables, class_names, label_names)
+    if not has_values:
+        _check_labels(tables, class_names, label_names)
     read = {
         name: read_images(source, size, cache_images=cache_images, cache=cache)
         for name, source in sources.items()
     }
     check_broken(sources, {name: one.broken for name, one in read.items()}, broken_images)
     readable = {name: tables[name].rows(read[name].positions.tolist()) for name in tables}
-    _check_labels(readable, class_names, label_names)
-    if label_names:
+    if not has_values:
+        _check_labels(readable, class_names, label_names)
+    if label_names or has_values:
         class_names = list(label_names)
     else:
         class_names = class_names or sorted_names(readable["train"].labels)
@@ -168,8 +178,12 @@ def labelled_images(
     number_of = {name: number for number, name in enumerate(class_names)}
 
     def part(name: str, table: TextTable, rows: ImageRows, positions: np.ndarray) -> ImagePart:
+        count = len(sources[name].names)
+        if has_values:
+            values = np.array([float(label) for label in table.labels], "float32")
+            return ImagePart(rows, values, positions, count)
         labels = [[*map(int, row)] if label_names else number_of[row] for row in table.labels]
-        return ImagePart(rows, np.array(labels, "int32"), positions, len(sources[name].names))
+        return ImagePart(rows, np.array(labels, "int32"), positions, count)
 
     parts = {
         name: part(name, readable[name], one.rows, one.positions) for name, one in read.items()
@@ -178,17 +192,18 @@ def labelled_images(
     if is_divided:
         train, of_all = readable["train"], read["train"]
         # Combinations of labels may be rare, so that they are no classes to be divided by.
-        same = replace(train, labels=["any"] * len(train)) if label_names else train
-        divided = split_table(same, [n for n in ("validation", "test") if n not in parts])
+        split = split_values if label_names or has_values else split_table
+        divided = split(train, [n for n in ("validation", "test") if n not in parts])
         row_of = {number: row for row, number in enumerate(train.numbers)}
         for name, table in divided.items():
             rows = np.array([row_of[number] for number in table.numbers])
             taken = train.rows(rows.tolist())
-            if name == "train":
+            if name == "train" and not has_values:
                 _check_labels({"train": taken}, class_names, label_names)
             parts[name] = part("train", taken, of_all.rows.taking(rows), of_all.positions[rows])
     _warn_of_duplicates(parts)
-    return LabelledImages(class_names, parts, is_divided, bool(label_names))
+    output = "values" if has_values else "labels" if label_names else "classes"
+    return LabelledImages(class_names, parts, is_divided, output)
 
 
 def _check_labels(

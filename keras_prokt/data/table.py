@@ -6,6 +6,7 @@ This module imports no NumPy and no Keras, so that apps can be listed at once.
 import contextlib
 import random
 import re
+import statistics
 import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,6 +49,10 @@ class AbsentClasses(DataWarning):
     """A part has no example of some class, so that nothing is measured of it."""
 
 
+class ScaleOfValues(DataWarning):
+    """Values to be predicted are far larger or smaller than what networks give at first."""
+
+
 class UnusedSplits(DataWarning):
     """Of several splits of TensorFlow Datasets for one part only the first is used."""
 
@@ -57,7 +62,7 @@ class LabelledTexts:
     """All parts of a data set.
 
     Args:
-        class_names: Names of the classes, in the order of their numbers.
+        class_names: Names of the classes, in the order of their numbers; none of values.
         parts: "train", "validation" and, unless there is none, "test".
         positions: Of each training row among those of the data set before it was divided, from 0,
             which those of `unlabelled` follow.
@@ -69,8 +74,10 @@ class LabelledTexts:
     positions: list[int]
     count: int
 
-    def labels(self, part: str) -> list[int]:
-        """The number of each row's class, `UNLABELLED` of one without a label."""
+    def labels(self, part: str) -> list[int] | list[float]:
+        """The number of each row's class, `UNLABELLED` of one without a label; or its value."""
+        if not self.class_names:
+            return [float(label) for label in self.parts[part].labels]
         numbers = {name: number for number, name in enumerate(self.class_names)}
         numbers[""] = UNLABELLED
         return [numbers[label] for label in self.parts[part].labels]
@@ -86,6 +93,7 @@ def load_texts(
     data_dir: str | None = None,
     unlabelled_rows: bool = False,
     unlabelled: str | None = None,
+    has_values: bool = False,
 ) -> LabelledTexts:
     """Reads a labelled data set of texts and cuts off what it has not held out.
 
@@ -105,6 +113,7 @@ def load_texts(
         data_dir: Directory of the sets of TensorFlow Datasets; see `tfds_directory`.
         unlabelled_rows: Whether rows of `dataset` may have an empty label; all of them train.
         unlabelled: A file with the columns of texts, whose rows train without a label.
+        has_values: Whether labels are numbers to be predicted, all of which are labelled.
 
     Returns:
         The parts and the class names: those of TensorFlow Datasets, otherwise sorted, numerically
@@ -129,7 +138,7 @@ def load_texts(
     if dataset.startswith(TFDS):
         _check_no_files(given)
         name = dataset.removeprefix(TFDS)
-        parts, class_names = _tfds_parts(name, columns, data_dir, unlabelled_rows)
+        parts, class_names = _tfds_parts(name, columns, data_dir, unlabelled_rows, has_values)
     else:
         parts = {
             name: read_table(
@@ -137,6 +146,7 @@ def load_texts(
                 text_columns=text_columns,
                 label_column=label_column,
                 unlabelled_rows=unlabelled_rows and name == "train",
+                has_values=has_values,
             )
             for name, path in {"train": dataset, **given}.items()
         }
@@ -147,18 +157,23 @@ def load_texts(
     if len(present) < 2:
         received = f"{present[0]!r} in each of" if present else "none in any of"
         raise SettingError(
-            f"Expected at least two classes in column {label_column!r}, received {received} "
-            f"the {len(train)} rows of {train.source}; choose another column with "
-            f"{argument('label_column')}."
+            f"Expected at least two {'values' if has_values else 'classes'} in column "
+            f"{label_column!r}, received {received} the {len(train)} rows of {train.source}; "
+            f"choose another column with {argument('label_column')}."
         )
-    class_names = class_names or present
-    for name in held_out:
-        if name in parts:
-            _check_known_labels(parts[name], class_names)
-    check_repeated_labels(train.labels, train.source)
-    warn_of_class_names(class_names)
+    to_divide = [name for name in held_out if name not in parts]
+    if has_values:
+        class_names = []
+        check_scale(train.labels, str(label_column))
+    else:
+        class_names = class_names or present
+        for name in held_out:
+            if name in parts:
+                _check_known_labels(parts[name], class_names)
+        check_repeated_labels(train.labels, train.source)
+        warn_of_class_names(class_names)
     if "validation" not in parts:
-        parts |= split_table(train, [name for name in held_out if name not in parts])
+        parts |= split_values(train, to_divide) if has_values else split_table(train, to_divide)
     position_of = {number: position for position, number in enumerate(train.numbers)}
     positions = [position_of[number] for number in parts["train"].numbers]
     count = len(train)
@@ -167,7 +182,9 @@ def load_texts(
         parts["train"] = _joined(parts["train"], more)
         positions += range(count, count + len(more))
         count += len(more)
-    warn_of_absent_classes({name: set(part.labels) for name, part in parts.items()}, class_names)
+    if not has_values:
+        of_parts = {name: set(part.labels) for name, part in parts.items()}
+        warn_of_absent_classes(of_parts, class_names)
     _warn_of_duplicates(parts)
     return LabelledTexts(class_names, parts, positions, count)
 
@@ -205,6 +222,7 @@ def read_table(
     text_columns: Sequence[str],
     label_column: str | None,
     unlabelled_rows: bool = False,
+    has_values: bool = False,
     column_setting: str = "text_columns",
 ) -> TextTable:
     """Reads texts and labels from a file.
@@ -228,6 +246,7 @@ def read_table(
             Fractions are no classes; in JSON Lines and Parquet they may be strings. `None` reads
             no labels.
         unlabelled_rows: Whether a row may have an empty label, which then is `""`.
+        has_values: Whether labels are numbers to be predicted, fractions too.
         column_setting: The setting that names the columns, for messages; "image_column" where the
             texts are paths of images.
 
@@ -262,6 +281,7 @@ def read_table(
             file_format.unit,
             has_numbers=file_format.has_numbers,
             unlabelled_rows=unlabelled_rows,
+            has_values=has_values,
             column_setting=column_setting,
         )
 
@@ -344,8 +364,43 @@ def split_table(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTabl
     return {name: table.rows(sorted(rows)) for name, rows in keep.items()}
 
 
+def split_values(table: TextTable, held_out: Sequence[str]) -> dict[str, TextTable]:
+    """As `split_table` of labels that are no classes: a tenth of all rows for each part."""
+    same = split_table(replace(table, labels=["any"] * len(table)), held_out)
+    row_of = {number: row for row, number in enumerate(table.numbers)}
+    return {
+        name: table.rows([row_of[number] for number in part.numbers]) for name, part in same.items()
+    }
+
+
+def check_scale(labels: Sequence[str], column: str) -> None:
+    """Warns of values to be predicted that are far larger or smaller than 1.
+
+    Args:
+        labels: The values of the training rows.
+        column: Where they stand, for the message.
+    """
+    values = [float(label) for label in labels]
+    mean, deviation = statistics.fmean(values), statistics.pstdev(values)
+    if not _SMALLEST_SCALE <= deviation <= _LARGEST_SCALE:
+        warnings.warn(
+            f"Expected values with a standard deviation of about 1 in column {column!r}, received "
+            f"{deviation:.3g} about a mean of {mean:.3g}; write (value - {mean:.6g}) / "
+            f"{deviation:.6g} in their place, or they are learnt slowly.",
+            ScaleOfValues,
+            stacklevel=3,
+        )
+
+
+_SMALLEST_SCALE, _LARGEST_SCALE = 0.05, 20.0
+
+
 def _tfds_parts(
-    name: str, columns: Sequence[str], data_dir: str | None, unlabelled_rows: bool = False
+    name: str,
+    columns: Sequence[str],
+    data_dir: str | None,
+    unlabelled_rows: bool = False,
+    has_values: bool = False,
 ) -> tuple[dict[str, TextTable], list[str] | None]:
     """The splits of a set of TensorFlow Datasets, and its class names if it has any."""
     info = prepared_builder(name, data_dir=data_dir).info
@@ -355,7 +410,7 @@ def _tfds_parts(
             f"Expected a set with a split 'train', received {TFDS}{name} with "
             f"{', '.join(info.splits)}; choose another set."
         )
-    class_names = getattr(info.features[columns[-1]], "names", None)
+    class_names = None if has_values else getattr(info.features[columns[-1]], "names", None)
     parts = {}
     for part in ("train", "validation", "test"):
         splits = [split for split in info.splits if split.startswith(part)]
@@ -378,6 +433,7 @@ def _tfds_parts(
             rows,
             "row",
             unlabelled_rows=unlabelled_rows and part == "train",
+            has_values=has_values,
         )
         if len(splits) > 1:
             warnings.warn(

@@ -15,7 +15,7 @@ UNLABELLED = -1
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 _REGRESSION = (
-    "that looks like regression, which is not learned: choose another column with "
+    f"for regression say {argument('output')} values; otherwise choose another column with "
     f"{argument('label_column')}, or write classes as "
 )
 _AS_STRINGS = f"{_REGRESSION}strings."
@@ -29,7 +29,8 @@ class TextTable:
     Args:
         source: What messages call it: the path of the file, or the name of the set and its split.
         texts: A list of texts a column, one or two.
-        labels: The name of each row's class, "" of one without; empty where labels are not read.
+        labels: The name of each row's class, "" of one without, or its value as Python writes a
+            float; empty where labels are not read.
         numbers: Where each row begins: its line in the file or its number, from 1.
         unit: What `numbers` count, "line" or "row".
     """
@@ -66,6 +67,7 @@ def make_table(
     *,
     has_numbers: bool = True,
     unlabelled_rows: bool = False,
+    has_values: bool = False,
     column_setting: str = "text_columns",
 ) -> TextTable:
     """The table of rows that hold the values of the columns, the label last.
@@ -78,6 +80,7 @@ def make_table(
         unit: As in `TextTable`.
         has_numbers: Whether numbers among the values are no texts.
         unlabelled_rows: Whether a row may have an empty label.
+        has_values: Whether labels are numbers to be predicted, and not classes.
         column_setting: The setting that names the columns of texts, for messages.
     """
     label_advice = "fill it in or remove the row"
@@ -92,16 +95,17 @@ def make_table(
         ):  # a label follows
             column.append(checked_text(value, name, place, column_setting))
         if label_column is not None:
-            is_unlabelled = unlabelled_rows and is_blank(values[-1])
-            table.labels.append(
-                ""
-                if is_unlabelled
-                else _checked_label(values[-1], label_column, place, label_advice)
-            )
+            if unlabelled_rows and is_blank(values[-1]):
+                label = ""
+            elif has_values:
+                label = _checked_value(values[-1], label_column, place)
+            else:
+                label = _checked_label(values[-1], label_column, place, label_advice)
+            table.labels.append(label)
         table.numbers.append(number)
     if not table.numbers:
         raise ValueError(f"Expected rows, received none in {source}; add rows.")
-    if label_column is not None and not has_numbers:
+    if label_column is not None and not has_numbers and not has_values:
         _read_numbers(table, label_column)
     return table
 
@@ -177,6 +181,26 @@ def _checked_label(value: Any, column: str, place: str, advice_if_empty: str) ->
     label = _whole(str(value).strip())
     _check_characters(label, column, place)
     return label
+
+
+def _checked_value(value: Any, column: str, place: str) -> str:
+    """A number as Python writes a float; that of a spreadsheet may have a comma for the point."""
+    _check_filled("a number", value, column, place)
+    text = str(value).strip()
+    if _WITH_COMMA.fullmatch(text) and not _THOUSANDS.fullmatch(text):
+        text = text.replace(",", ".")
+    is_number = not isinstance(value, bool) and _NUMBER.fullmatch(text) is not None
+    if not is_number or abs(float(text)) > _LARGEST:
+        raise SettingError(
+            f"Expected a number of at most {_LARGEST:g} in column {column!r}, received "
+            f"{shown(value)} at {place}; write it as 1234.5, or choose another column with "
+            f"{argument('label_column')}."
+        )
+    return repr(float(text))
+
+
+_LARGEST = 1e18
+"""Of numbers to be predicted: float32 holds its square."""
 
 
 def _check_filled(

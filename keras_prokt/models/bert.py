@@ -227,10 +227,10 @@ def _encoder(
     pooler: bool = True,
 ) -> Encoder:
     """The encoder of a model, after a check of its arguments; `pooler`: with its weights."""
-    if num_classes < 2:
+    if num_classes < 1:
         raise ValueError(
-            f"Expected num_classes of at least 2, received {num_classes}; "
-            "give one class per label value."
+            f"Expected num_classes of at least 1, received {num_classes}; "
+            "give one for each class, or 1 for a value."
         )
     if not 0 <= dropout < 1:
         raise ValueError(f"Expected dropout in [0, 1), received {dropout}; pass e.g. 0.1.")

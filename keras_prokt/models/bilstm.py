@@ -242,10 +242,10 @@ def bilstm_tagger(
 def _check_arguments(
     num_classes: int, vocabulary_size: int, embedding_dim: int, units: int, dropout: float
 ) -> None:
-    if num_classes < 2:
+    if num_classes < 1:
         raise ValueError(
-            f"Expected num_classes of at least 2, received {num_classes}; "
-            "give one class per label value."
+            f"Expected num_classes of at least 1, received {num_classes}; "
+            "give one for each class, or 1 for a value."
         )
     sizes = {"vocabulary_size": vocabulary_size, "embedding_dim": embedding_dim, "units": units}
     for argument, value in sizes.items():

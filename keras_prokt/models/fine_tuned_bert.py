@@ -25,6 +25,7 @@ def fine_tuned_classifier(
     Args:
         directory: With `config.json` and `model.safetensors`.
         class_names: Classes in the order that the logits are to have; `None`: the model's own.
+            Empty for a model of one number (`problem_type` "regression").
         name: Name of the model.
 
     Returns:
@@ -42,9 +43,9 @@ def fine_tuned_classifier(
     ```
     """
     folder = Path(directory).expanduser()
-    head = read_head(folder)
+    head = read_head(folder, has_value=class_names is not None and not class_names)
     order = list(range(len(head.labels)))
-    if class_names is not None:
+    if class_names:
         order = list(order_of_labels(head.labels, class_names, str(directory)))
     model = bert_classifier(str(folder), len(order), dropout=head.dropout, name=name)
     for layer in model.layers:

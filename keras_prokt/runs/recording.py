@@ -120,7 +120,7 @@ def record(
         {
             name: _metric(answer, kind)
             for name, answer in answers.items()
-            if labelled_rows(answer.task.train).any()
+            if labelled_rows(answer.task.train, kind).any()
         },
     )
     with replacing(out) as temporary, temporary.open("wb") as file:
@@ -215,6 +215,6 @@ def _mean(logits: Sequence[np.ndarray], kind: Output) -> np.ndarray:
 
 def _metric(answer: _Answers, kind: Output) -> float:
     train = answer.task.train
-    rows = labelled_rows(train)
+    rows = labelled_rows(train, kind)
     metrics: dict[str, Any] = metrics_of(train.labels[rows], answer.logits[rows], (), kind.id)
     return metrics[kind.main_metric]

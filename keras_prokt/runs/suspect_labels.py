@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_prokt import outputs
 from keras_prokt.arguments import check_flag, checked_path
 from keras_prokt.data.columns import Column
 from keras_prokt.data.formats import format_of
@@ -57,14 +58,14 @@ def suspects(run: str | Path, out: str | Path, *, overwrite: bool = False) -> tu
     check_flag("overwrite", overwrite)
     record, spec = folder.read(), folder.spec().without_stored_outputs()
     check_out(out, overwrite=overwrite)
+    if (output := record.get("output", "classes")) not in ("classes", "labels"):
+        raise _several(output)
     models = {role: saved_model(folder, role) for role in ROLES}
     check_same_app(spec, record["data"])
     task = prepare(spec)
     check_same_task(spec, task, record)
-    if task.output not in ("classes", "labels"):
-        raise _several(task.output)
     batches = task.train.in_order()
-    batches = batches.taking(np.flatnonzero(labelled_rows(batches)))
+    batches = batches.taking(np.flatnonzero(labelled_rows(batches, outputs.get(task.output))))
     found = {
         role: _probabilities(task.output, outputs_of(model, batches, role, task.output))
         for role, model in models.items()

@@ -100,7 +100,7 @@ def _make_labels_wrong(task: Task, spec: RunSpec) -> None:
     kind = outputs.get(task.output)
 
     def wrong(batches: Batches, seed: int) -> Batches:
-        rows = labelled_rows(batches)
+        rows = labelled_rows(batches, kind)
         labels = batches.labels.copy()
         of_rows = labels[rows]
         labels[rows] = kind.wrong_labels(of_rows, task.class_names, spec.label_noise, seed)
@@ -168,7 +168,7 @@ def check_labels(task: Task, width: int) -> None:
     for part, batches in all_batches(task).items():
         labels = batches.labels
         if part == "train":
-            labels = labels[labelled_rows(batches)]
+            labels = labels[labelled_rows(batches, kind)]
             if not len(labels):
                 continue
         checked_labels(labels, kind, width, f"{part} ")

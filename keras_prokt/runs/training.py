@@ -115,7 +115,7 @@ class Run:
     def _neutral(self, model: keras.Model, weights: str | None) -> keras.Model:
         """A model, perhaps with the weights of a file, with the neutral start of its output."""
         train = self.task.train
-        start = self.output.start(train.labels[labelled_rows(train)])
+        start = self.output.start(train.labels[labelled_rows(train, self.output)])
         with warnings.catch_warnings():
             if weights is not None:  # of which the last layer starts anew, as documented
                 warnings.simplefilter("ignore", ConstantOutputWarning)
@@ -124,12 +124,12 @@ class Run:
     @functools.cached_property
     def num_labelled(self) -> int:
         """How many training examples have a label."""
-        return int(labelled_rows(self.task.train).sum())
+        return int(labelled_rows(self.task.train, self.output).sum())
 
     @functools.cached_property
     def labelled(self) -> Batches:
         """The training data with a label, if there is any: what is trained on labels alone."""
-        return labelled_only(self.task.train)
+        return labelled_only(self.task.train, self.output)
 
     @property
     def ignore_class(self) -> int | None:

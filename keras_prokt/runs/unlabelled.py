@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_prokt import outputs
 from keras_prokt.app import Task
 from keras_prokt.data.batches import Batches
 from keras_prokt.data.text_table import UNLABELLED
@@ -13,15 +14,17 @@ from keras_prokt.runs.progress import say
 from keras_prokt.settings import SettingError, argument
 
 
-def labelled_rows(batches: Batches) -> np.ndarray:
-    """Which examples have a label, booleans `(n,)`."""
+def labelled_rows(batches: Batches, kind: Output) -> np.ndarray:
+    """Which examples have a label, booleans `(n,)`; of a kind that may be any number, all."""
+    if not kind.may_be_unlabelled:
+        return np.ones(batches.num_examples, dtype=bool)
     labels = batches.labels.reshape(batches.num_examples, -1)
     return ~(labels == UNLABELLED).all(axis=-1)
 
 
-def labelled_only(batches: Batches) -> Batches:
+def labelled_only(batches: Batches, kind: Output) -> Batches:
     """The examples with a label; of a data set that has one everywhere, the same object."""
-    rows = labelled_rows(batches)
+    rows = labelled_rows(batches, kind)
     return batches if rows.all() else batches.taking(np.flatnonzero(rows))
 
 
@@ -29,7 +32,7 @@ def ignore_class_of(batches: Batches, kind: Output) -> int | None:
     """The label of what has none, an example or one of its positions; `None` if all have one."""
     if kind.example_axes > 1:
         return UNLABELLED if (batches.labels == UNLABELLED).any() else None
-    return None if labelled_rows(batches).all() else UNLABELLED
+    return None if labelled_rows(batches, kind).all() else UNLABELLED
 
 
 def hide_labels(task: Task, spec: Any) -> None:
@@ -64,7 +67,8 @@ def prepare_unlabelled(task: Task, spec: Any) -> None:
     Raises:
         SettingError: If nothing would train a model.
     """
-    rows = labelled_rows(task.train)
+    kind = outputs.get(task.output)
+    rows = labelled_rows(task.train, kind)
     if rows.all():
         return
     method = parse_method(spec.method)
@@ -80,4 +84,4 @@ def prepare_unlabelled(task: Task, spec: Any) -> None:
             f"teacher, {argument('teacher_init')}."
         )
     if not method.distils:
-        task.train = labelled_only(task.train)
+        task.train = labelled_only(task.train, kind)

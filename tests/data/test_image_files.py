@@ -218,7 +218,7 @@ def test_a_table_may_have_several_labels(tmp_path, load):
     table.write_text("\n".join(["file,day,wet", *rows]).replace("no", "0"))
     columns = {"image_column": "file", "label_column": "day, wet"}
     data = load(table, **columns)
-    assert data.has_labels and data.class_names == ["day", "wet"]
+    assert data.output == "labels" and data.class_names == ["day", "wet"]
     assert {name: len(part.rows) for name, part in data.parts.items()} == {
         "train": 16,
         "validation": 2,

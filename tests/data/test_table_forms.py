@@ -63,7 +63,9 @@ def test_numbers_that_are_not_whole_are_no_classes(labels, name, tmp_path):
     separator = "\t" if name.endswith("tsv") else ","
     content = f"body{separator}stars\n{rows_with(labels, separator)}"
     first = next(row for row, label in enumerate(labels) if label not in ("1", "2", "3.0"))
-    message = rf"received '{labels[first]}' at .*, line {first + 2}; that looks like regression"
+    message = (
+        rf"received '{labels[first]}' at .*, line {first + 2}; for regression say output values"
+    )
     with pytest.raises(ValueError, match=message) as refused:
         read_table(write(tmp_path, content, name), **COLUMNS)
     assert "\n" not in str(refused.value)
@@ -253,7 +255,9 @@ def test_a_comma_may_be_the_point_of_a_number(labels, classes, tmp_path):
         assert read_table(path, **COLUMNS).labels == classes
         return
     first = next(one for one in labels if not one.endswith(",0") and "," in one)
-    with pytest.raises(ValueError, match=f"received '{first}' at .*; that looks like regression"):
+    with pytest.raises(
+        ValueError, match=f"received '{first}' at .*; for regression say output values"
+    ):
         read_table(path, **COLUMNS)
 
 

@@ -461,7 +461,7 @@ def test_checkpoints_keras_hub_would_load_wrongly(tmp_path, settings, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_classes": 1}, "num_classes of at least 2, received 1"),
+        ({"num_classes": 0}, "num_classes of at least 1, received 0"),
         ({"dropout": 1.0}, r"dropout in \[0, 1\), received 1.0"),
         ({"width": 8}, "load_weights=False with a width, received width=8"),
         ({"width": 7, "load_weights": False}, "2 attention heads, received 7; the nearest is 8"),

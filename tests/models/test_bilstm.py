@@ -166,7 +166,7 @@ def test_float32_logits_under_mixed_precision():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_classes": 1}, "num_classes of at least 2, received 1"),
+        ({"num_classes": 0}, "num_classes of at least 1, received 0"),
         ({"vocabulary_size": 0}, "vocabulary_size of at least 1, received 0"),
         ({"units": -3}, "units of at least 1, received -3"),
         ({"dropout": -0.1}, r"dropout in \[0, 1\), received -0.1"),
@@ -286,5 +286,5 @@ def test_the_tagger_classifies_the_states_of_the_single_form(model, tmp_path):
 
 
 def test_the_tagger_refuses_what_the_others_do():
-    with pytest.raises(ValueError, match="num_classes of at least 2, received 1"):
-        bilstm_tagger(1)
+    with pytest.raises(ValueError, match="num_classes of at least 1, received 0"):
+        bilstm_tagger(0)

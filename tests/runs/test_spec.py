@@ -33,6 +33,7 @@ EXAMPLES = {
     "max_length": (64, "glue-sst2", "prokt", {}),
     "labelled": (32, "digits", "prokt", {}),
     "unlabelled_rows": (True, "text", "prokt", OF_TABLE),
+    "output": ("values", "text", "prokt", OF_TABLE),
     "unlabelled": ("/w.csv", "text", "prokt", OF_TABLE),
     "limit": (64, "digits", "prokt", {}),
     "data_dir": ("/data", "cifar100", "prokt", {}),
