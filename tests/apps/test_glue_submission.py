@@ -330,7 +330,11 @@ def test_test_data_that_is_not_there_or_not_whole(finished_run, tmp_path):
             1_821,
             marks=[pytest.mark.thorough, pytest.mark.real_data("minilm", "glue/sst2")],
         ),
-        pytest.param("mrpc", 1_725, marks=pytest.mark.real_data("minilm", "glue/mrpc")),
+        pytest.param(
+            "mrpc",
+            1_725,
+            marks=[pytest.mark.thorough, pytest.mark.real_data("minilm", "glue/mrpc")],
+        ),
     ],
 )
 def test_the_real_test_sets(tmp_path, task, rows):

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from marks import thorough
 
 from keras_prokt import ResumableBackup
 from keras_prokt.callbacks.best_model_checkpoint import BestModelCheckpoint, read_best
@@ -144,7 +145,7 @@ class _KillAtEnd(keras.callbacks.Callback):
             raise _Killed
 
 
-@pytest.mark.parametrize("is_saved", [False, True])
+@pytest.mark.parametrize("is_saved", [False, *thorough(True)])
 def test_a_killed_training_has_the_same_best_teacher(make_distiller, data, tmp_path, is_saved):
     def train(folder, kill=None):
         keras.utils.set_random_seed(0)

@@ -6,6 +6,7 @@ import keras
 import pytest
 from cpp_server import text_libraries
 from keras import layers, ops
+from marks import crossed
 
 from keras_prokt.export import export_saved_model
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd, WordFrontEnd
@@ -75,8 +76,7 @@ def text_student():
     return keras.Model(inputs, layers.Dense(2)(ops.mean(x, axis=1)))
 
 
-@pytest.mark.parametrize("pair", [False, True])
-@pytest.mark.parametrize("lowercase", [False, True])
+@pytest.mark.parametrize(("pair", "lowercase"), crossed([False, True], [False, True]))
 def test_of_texts(tmp_path, pair, lowercase):
     text = TextFrontEnd(PIECES, pair=pair, lowercase=lowercase)
     expected = [OF_ALL, OF_TOKEN_IDS, OF_TEXT, OF_TENSORFLOW_TEXT]

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from marks import crossed
 
 from keras_prokt.data.tagged_text import labels_of_pieces, word_pieces
 from keras_prokt.export import export_saved_model
@@ -28,8 +29,7 @@ def tagger(length=None):
     )
 
 
-@pytest.mark.parametrize("length", [None, 11])
-@pytest.mark.parametrize("names", [PIECES, None], ids=["names", "numbers"])
+@pytest.mark.parametrize(("length", "names"), crossed([None, 11], [PIECES, None]))
 def test_served_words_have_the_tags_of_their_first_pieces(length, names, tmp_path):
     front_end = WordFrontEnd(PIECES, max_length=11)
     path = export_saved_model(
