@@ -134,15 +134,15 @@ def hub_classifier(
     keep_off_gpu()  # keras-hub imports TensorFlow, if it is there, whatever the backend
     try:
         backbone = keras_hub.models.Backbone.from_preset(preset, image_shape=input_shape)
+        inputs = keras.Input(input_shape, name="image")
+        scale = None if pixels is None else _scale_of_preset(preset)
+        features: Any = backbone(inputs if scale is None else scale(pixels(inputs)))
     except Exception as error:  # whatever keras-hub and the network raise
         line = (str(error).strip().splitlines() or [""])[0][:200]
         raise ValueError(
             f"Expected an image preset of keras-hub, received {preset!r} and "
             f"{type(error).__name__}: {line}; check the name and the network connection."
         ) from error
-    inputs = keras.Input(input_shape, name="image")
-    scale = None if pixels is None else _scale_of_preset(preset)
-    features: Any = backbone(inputs if scale is None else scale(pixels(inputs)))
     pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(features)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(pooled)
     return keras.Model(inputs, logits)
