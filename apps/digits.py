@@ -4,6 +4,7 @@ from typing import Any
 
 from keras_prokt.app import App, OptimizerRecipe, Recipe, Task, TaskRequest
 from keras_prokt.data.prepared_folder import PreparedFolder
+from keras_prokt.named_code import is_function
 from keras_prokt.names import unknown_name
 from keras_prokt.settings import SettingError, argument
 
@@ -19,8 +20,8 @@ NETWORKS = {
 def check(request: TaskRequest) -> None:
     """Refuses unknown networks, and a directory of data."""
     for role, name in (("a teacher", request.teacher), ("a student", request.student)):
-        if name not in NETWORKS:
-            raise ValueError(unknown_name(role, name, NETWORKS))
+        if name not in NETWORKS and not is_function(name):
+            raise ValueError(unknown_name(role, name, NETWORKS, ", or module:function of your own"))
     if request.prepared is not None:
         PreparedFolder(request.prepared).check(request, "digits")
     if request.data_dir is not None:

@@ -84,6 +84,18 @@ def import_code(module: str) -> None:
     name_modules([module])
 
 
+def is_function(name: str) -> bool:
+    """Whether a name is one of a function of the user's own, `module:function`.
+
+    Example:
+
+    >>> from keras_prokt.named_code import is_function
+    >>> is_function("my_package.networks:small"), is_function("keras:ResNet50")
+    (True, False)
+    """
+    return _FUNCTION.fullmatch(name) is not None and name.partition(":")[0] not in _NOT_OURS
+
+
 def name_code(values: Any) -> None:
     """Takes all code in some values, at any depth, as named by the user."""
     _named.update(_code_in(values))
@@ -164,7 +176,7 @@ def _place_of(key: Any) -> Path:
 
 def _code_in(values: Any) -> Iterator[str]:
     if isinstance(values, str):
-        if _FUNCTION.fullmatch(values) and values.partition(":")[0] not in _NOT_OURS:
+        if is_function(values):
             yield values
         elif values.endswith(SUFFIX):
             yield absolute_app(values)

@@ -3,8 +3,10 @@
 Settings of a run are completed by their own options (`keras_prokt.options`).
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -26,6 +28,9 @@ class RunPath(click.ParamType):
 
     def __init__(self, *, or_file: bool = False):
         self._or_file = or_file
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return os.path.expanduser(value) if isinstance(value, str) else value
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -67,7 +68,8 @@ def _spec_like(like: str, given: dict[str, Any], **names: str) -> RunSpec:
 
 
 class NewPath(click.ParamType):
-    """A path that is written to, as it was typed."""
+    """A path that is written to, as it was typed; `--out=~/runs` is in the home folder too, which
+    shells leave to the program."""
 
     name = "text"
 
@@ -76,7 +78,7 @@ class NewPath(click.ParamType):
             checked_path("PATH" if param is None else param.opts[0], value)
         except ValueError as error:
             raise UsageProblem(str(error)) from error
-        return value
+        return os.path.expanduser(value)
 
 
 MOST_AT_ONCE = 1024

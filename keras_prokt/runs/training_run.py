@@ -20,7 +20,7 @@ from keras_prokt.export.described import describe_file
 from keras_prokt.files import file_errors_as_python_has_them, remove_unfinished, replacing
 from keras_prokt.front_ends import FrontEnd
 from keras_prokt.models.loading import load_student
-from keras_prokt.named_code import know_code
+from keras_prokt.named_code import check_all_named, know_code
 from keras_prokt.results.evaluation import chance, evaluate
 from keras_prokt.results.metrics import log_name
 from keras_prokt.results.metrics import mode as mode_of
@@ -212,6 +212,7 @@ def resume(
         return record
     check_can_go_on(record)
     check_backend(spec)
+    check_all_named(spec.to_json())
     warn_of_changes(record)
     with folder.locked():
         record = folder.read()

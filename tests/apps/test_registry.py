@@ -9,6 +9,7 @@ from keras_prokt import app as registry
 from keras_prokt.app import App, OptimizerRecipe, Recipe, get_app, list_apps
 from keras_prokt.methods import known_methods, parse_method
 from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.task import prepare
 
 
 def test_modules_with_an_app_are_apps():
@@ -177,3 +178,15 @@ def test_a_short_run_shortens_what_is_trained_before_it():
         before("rco", epochs=0)
     with pytest.raises(ValueError, match="Expected epochs of at least anchors"):
         before("rco", epochs=2, anchors=3)
+
+
+def test_digits_are_read_by_a_network_of_the_users_own(tmp_path, monkeypatch):
+    code = "import keras\ndef net(classes, shape):\n    return keras.Sequential("
+    layers = "[keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(classes)])\n"
+    (tmp_path / "own_digits.py").write_text(code + layers)
+    monkeypatch.syspath_prepend(tmp_path)
+    task = prepare(RunSpec.resolve("digits", "prokt", student="own_digits:net"))
+    assert task.build_student().output_shape == (None, 10)
+    for name in ("own_digits:none", "keras:ResNet50"):
+        with pytest.raises(ValueError, match="module:function"):
+            prepare(RunSpec.resolve("digits", "prokt", student=name)).build_student()

@@ -8,6 +8,8 @@ from click.shell_completion import ShellComplete
 from pretended_runs import write_run
 
 from keras_prokt.cli import main
+from keras_prokt.cli.completion import RunPath
+from keras_prokt.cli.shared import NewPath
 from keras_prokt.runs import RunSpec
 
 
@@ -69,3 +71,10 @@ def test_the_package_is_the_command_line(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("keras_prokt", run_name="__main__")
     assert not ended.value.code and "objective kd" in capsys.readouterr().out
+
+
+def test_a_tilde_that_the_shell_left_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert NewPath().convert("~/runs/1", None, None) == str(tmp_path / "runs" / "1")
+    assert RunPath().convert("~/runs/1", None, None) == str(tmp_path / "runs" / "1")
+    assert NewPath().convert("a~b", None, None) == "a~b"
