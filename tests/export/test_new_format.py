@@ -20,4 +20,4 @@ def test_a_file_and_a_row_add_a_form_of_export(tmp_path):
         "-k",
         "npz or weights",
     )
-    assert passed_tests(environment, tmp_path, *tests) == 2 + 9
+    assert passed_tests(environment, tmp_path, *tests) == 2 + 10
