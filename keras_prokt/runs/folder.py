@@ -14,12 +14,12 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from keras_prokt.app_file import app_title
-from keras_prokt.export import DEFAULT, FORMATS, get
+from keras_prokt.export import DEFAULT, FORMATS, FormatCard, get
 from keras_prokt.files import (
     CHECKSUM,
     digest_of_file,
@@ -35,12 +35,18 @@ from keras_prokt.runs.records import FORMAT, read_run_record
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.settings import SettingError, argument
 
-EXPORTS = tuple(
-    f"{prefix}{place}"
-    for card in FORMATS.values()
-    for place in card.places().values()
-    for prefix in ("", "teacher_")
-)
+
+def _places(forms: Iterable[FormatCard]) -> tuple[str, ...]:
+    """Where exports of some forms are, in the folder of a run."""
+    return tuple(
+        f"{prefix}{place}"
+        for form in forms
+        for place in form.places().values()
+        for prefix in ("", "teacher_")
+    )
+
+
+EXPORTS = _places(FORMATS.values())
 """All that exports write into it; they can be written again."""
 
 BENCHMARK = "benchmark.json"
@@ -70,13 +76,7 @@ WRITTEN_BY_RUNS = (
 _SHARED = (
     "predictions",
     "tensorboard",
-    *(
-        f"{prefix}{place}"
-        for card in FORMATS.values()
-        if card.has_versions
-        for place in card.places().values()
-        for prefix in ("", "teacher_")
-    ),
+    *_places(form for form in FORMATS.values() if form.has_versions),
 )
 """Folders of a run in which others may keep files too."""
 

@@ -305,7 +305,11 @@ def test_a_choice_that_another_process_measures_is_waited_for(pretended, tmp_pat
         ({"student_weight_decay": Range(0, 1)}, {}, "a range of student_weight_decay above 0"),
         ({"student": Range(0, 1)}, {}, "values of student joined by commas, received a range"),
         ({"epochs": Range(1.5, 3)}, {"epochs": None}, "a whole number for epochs, received 1.5"),
-        ({"proximal_weight": Range(0, 0.5)}, {"trials": 0}, "trials of at least 1, received 0"),
+        (
+            {"proximal_weight": Range(0, 0.5)},
+            {"trials": 0},
+            "trials to be a whole number of at least 1",
+        ),
     ],
 )
 def test_what_is_refused_leaves_nothing_behind(over, settings, message, pretended, tmp_path):
