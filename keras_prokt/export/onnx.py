@@ -17,6 +17,7 @@ from keras_prokt.export.base import Answer, Description, Format
 from keras_prokt.export.comparison import mean_among
 from keras_prokt.export.described import NAME, as_text
 from keras_prokt.export.graph import check_graph, graph_of, in_float32, named_batch
+from keras_prokt.export.onnx_lstm import lstms_in_one_operation, to_onnx
 from keras_prokt.export.tokenizer_files import write_tokenizer
 from keras_prokt.files import replacing
 
@@ -92,7 +93,7 @@ def _converted(student: keras.Model, description: Description) -> Any:
     # Its own log is about operations that the message names.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
-        with _without_log():
+        with _without_log(), lstms_in_one_operation(student):
             try:
                 with _without_copies():
                     model = _converted_by_tf2onnx(function)
@@ -120,7 +121,7 @@ def _converted_by_tf2onnx(function: Any) -> Any:
         function,
         input_signature=function.input_signature,
         opset=OPSET,
-        custom_op_handlers={"Erfc": (_complementary_error, [])},
+        custom_op_handlers={"Erfc": (_complementary_error, []), "BlockLSTM": (to_onnx, [])},
     )
     _hold_constants(model, function.get_concrete_function(*function.input_signature))
     return model
