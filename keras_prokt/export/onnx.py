@@ -121,7 +121,7 @@ def _converted_by_tf2onnx(function: Any) -> Any:
         function,
         input_signature=function.input_signature,
         opset=OPSET,
-        custom_op_handlers={"Erfc": (_complementary_error, []), "BlockLSTM": (to_onnx, [])},
+        custom_op_handlers={"Erfc": (_complementary_error, []), "BlockLSTMV2": (to_onnx, [])},
     )
     _hold_constants(model, function.get_concrete_function(*function.input_signature))
     return model

@@ -2,7 +2,7 @@
 
 Keras's LSTM is a loop over positions. Converted as it is, ONNX Runtime interprets the loop, at
 about three times the time of its own `LSTM`, and embeddings that a loop reads cannot have 8 bits.
-Here the graph that is converted holds TensorFlow's `BlockLSTM` in place of the loop, and that
+Here the graph that is converted holds TensorFlow's `BlockLSTMV2` in place of the loop, and that
 becomes an `LSTM` of ONNX.
 """
 
@@ -19,14 +19,14 @@ from keras_prokt.typing import Tensor
 
 @contextlib.contextmanager
 def lstms_in_one_operation(model: keras.Model) -> Iterator[None]:
-    """Within it, the LSTMs of a model that can be held so compute by `BlockLSTM` on TensorFlow.
+    """Within it, the LSTMs of a model that can be held so compute by `BlockLSTMV2` on TensorFlow.
 
     Held are those with Keras's own activations that give outputs and not their states, and read
     their input alone; others stay loops. Masks mean what they mean to Keras: a position without
     one is skipped, wherever it is.
 
     Args:
-        model: The model; its weights stand as constants in what is traced.
+        model: The model.
     """
     layers = [layer for layer in layers_in(model) if _is_held(layer)]
     for layer in layers:
@@ -58,12 +58,6 @@ class _Call:
 
     def __init__(self, layer: keras.layers.LSTM):
         self._layer, self._usual = layer, layer.call
-        cell, units = layer.cell, layer.units
-        weights = np.concatenate([_as_array(cell.kernel), _as_array(cell.recurrent_kernel)])
-        bias = np.zeros(4 * units, "float32") if cell.bias is None else _as_array(cell.bias)
-        # Keras has the gates input, forget, candidate, output; `BlockLSTM` the candidate second.
-        order = np.arange(4 * units).reshape(4, units)[[0, 2, 1, 3]].ravel()
-        self._weights, self._bias = weights[:, order], bias[order]
 
     def __call__(
         self,
@@ -104,38 +98,34 @@ class _Call:
         return states * tf.cast(shown, states.dtype)[:, :, None]
 
     def _states(self, sequences: Tensor) -> Tensor:
-        """The state at each position, `(batch, length, units)`, by `BlockLSTM`."""
+        """The state at each position, `(batch, length, units)`."""
         import tensorflow as tf
 
-        units = self._layer.units
+        units, cell = self._layer.units, self._layer.cell
+        weights = (cell.kernel, cell.recurrent_kernel)
         rows = tf.transpose(sequences, (1, 0, 2))
         zeros, none = tf.zeros((tf.shape(rows)[1], units)), tf.zeros((units,))
-        result = tf.raw_ops.BlockLSTM(
+        # Both have the gates in this order: input, forget, candidate, output.
+        result = tf.raw_ops.BlockLSTMV2(
             seq_len_max=tf.cast(tf.shape(rows)[0], tf.int64),
             x=rows,
             cs_prev=zeros,
             h_prev=zeros,
-            w=tf.constant(self._weights),
+            w=tf.concat([tf.convert_to_tensor(weight) for weight in weights], 0),
             wci=none,
             wcf=none,
             wco=none,
-            b=tf.constant(self._bias),
-            forget_bias=0.0,
-            cell_clip=-1.0,
+            b=tf.zeros((4 * units,)) if cell.bias is None else tf.convert_to_tensor(cell.bias),
         )
         return tf.ensure_shape(tf.transpose(result.h, (1, 0, 2)), (None, None, units))
 
 
-def _as_array(variable: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(variable), "float32")
-
-
 def to_onnx(context: Any, node: Any, name: str, args: Any) -> None:
-    """A handler of tf2onnx: `BlockLSTM` as `LSTM`."""
+    """A handler of tf2onnx: `BlockLSTMV2` as `LSTM`."""
     weights, bias = (node.inputs[k].get_tensor_value(as_list=False) for k in (4, 8))
     units = weights.shape[1] // 4
     # ONNX has the gates input, output, forget, candidate.
-    order = np.arange(4 * units).reshape(4, units)[[0, 3, 2, 1]].ravel()
+    order = np.arange(4 * units).reshape(4, units)[[0, 3, 1, 2]].ravel()
     weights, bias = weights[:, order], bias[order]
     dimension = len(weights) - units
     constants = {

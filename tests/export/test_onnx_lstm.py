@@ -70,7 +70,7 @@ def test_states_are_keras_s(settings, mask):
     with lstms_in_one_operation(model):
         graph = tf.function(model).get_concrete_function(x)
         found = graph(x).numpy()
-    assert "BlockLSTM" in {one.type for one in graph.graph.get_operations()}
+    assert "BlockLSTMV2" in {one.type for one in graph.graph.get_operations()}
     np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(model(x)), expected)
 
