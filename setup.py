@@ -77,7 +77,7 @@ setup(
         "tensorflow-datasets>=4.9.10",
         "keras-nlp>=0.32",  # BERT; installs keras-hub, where its code now lives
         "numpy",
-        "click>=8.1",
+        "click>=8.2",
         "scikit-learn",  # the handwritten digits of the app `digits`
         "scipy",  # t intervals and paired tests
         "h5py",  # the form in which Keras saves weights
