@@ -1,9 +1,11 @@
 """Names as users type them, and the message for one that does not exist."""
 
+import contextlib
 import difflib
 import re
 import unicodedata
-from collections.abc import Container, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any
 
 from keras_prokt.arguments import shown
@@ -11,6 +13,26 @@ from keras_prokt.arguments import shown
 
 class DataWarning(UserWarning):
     """Something about the user's data that is worth a line."""
+
+
+@contextlib.contextmanager
+def data_warnings_in_one_line(show_line: Callable[[str], None]) -> Iterator[None]:
+    """Shows what the library warns of in the user's data without a place in its source.
+
+    Args:
+        show_line: Shows a line.
+    """
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, DataWarning):
+                show_line(f"warning: {message}")
+            else:
+                usual(showable(str(message)), category, *place)
+
+        warnings.showwarning = show
+        yield
 
 
 def is_known(received: Any, known: Container[str]) -> bool:

@@ -7,7 +7,6 @@ import os
 import shlex
 import signal
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import click
 
 from keras_prokt.named_code import UnnamedCode
-from keras_prokt.names import DataWarning, showable, unknown_name
+from keras_prokt.names import data_warnings_in_one_line, showable, unknown_name
 from keras_prokt.options import option_names
 from keras_prokt.runs.folder import resume_hint
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped
@@ -126,7 +125,7 @@ def _lead_nowhere(stream: Any) -> None:
 def problems_in_one_line() -> Iterator[None]:
     """Turns the library's `ValueError`s into one line each; a failed run exits with 1."""
     try:
-        with _data_warnings_in_one_line():
+        with data_warnings_in_one_line(lambda line: echo(f"keras-prokt: {line}", err=True)):
             yield
     except ValueError as error:
         is_of_setting = isinstance(error, SettingError)
@@ -168,22 +167,6 @@ def _again_with(module: str) -> str:
     """The command that was typed, with a module that it may import."""
     typed = click.get_current_context().meta.get(_TYPED, [])
     return shlex.join(["keras-prokt", *typed, "--import", module])
-
-
-@contextlib.contextmanager
-def _data_warnings_in_one_line() -> Iterator[None]:
-    """Shows what the library warns of in the user's data without a place in its source."""
-    with warnings.catch_warnings():
-        usual = warnings.showwarning
-
-        def show(message: Any, category: type[Warning], *place: Any) -> None:
-            if issubclass(category, DataWarning):
-                echo(f"keras-prokt: warning: {message}", err=True)
-            else:
-                usual(showable(str(message)), category, *place)
-
-        warnings.showwarning = show
-        yield
 
 
 @contextlib.contextmanager

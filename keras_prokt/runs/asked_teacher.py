@@ -55,9 +55,11 @@ class AskedTeacher:
                 f"Expected a run on the classes {task.class_names}, received {self.name!r} on "
                 f"{classes}; record it on its own data."
             )
+        from keras_prokt.front_ends import from_json
+
         front_end = task.teacher_front_end if self.role == "teacher" else task.front_end
-        now = None if front_end is None else front_end.to_json()
-        if (then := self.run.read_front_end(self.role)) != now and then is not None:
+        then = self.run.read_front_end(self.role)
+        if then is not None and from_json(then) != front_end:
             raise ValueError(
                 f"Expected a run that read its inputs as app {self.spec.app!r} does here, received "
                 f"{self.name!r}, which read them otherwise; give the data of that run."

@@ -206,11 +206,13 @@ def _as_logits(
 
 
 def _mean(logits: Sequence[np.ndarray], kind: Output) -> np.ndarray:
-    """The logits of the mean probability."""
+    """The logits of the mean probability; of values, their mean."""
     if len(logits) == 1:
         return logits[0]
     means = [keras.ops.convert_to_numpy(kind.means(one)).astype("float64") for one in logits]
-    return kind.outputs_of_means(np.mean(means, axis=0)).astype("float32")
+    mean = np.mean(means, axis=0)
+    are_outputs = not kind.activations
+    return (mean if are_outputs else kind.outputs_of_means(mean)).astype("float32")
 
 
 def _metric(answer: _Answers, kind: Output) -> float:

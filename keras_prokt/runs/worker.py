@@ -22,6 +22,7 @@ from typing import Any
 from keras_prokt import backends
 from keras_prokt.files import cache_folder
 from keras_prokt.named_code import name_modules
+from keras_prokt.names import data_warnings_in_one_line
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import InUse
 from keras_prokt.runs.run_list import Entry, RunList
@@ -68,10 +69,12 @@ def main(
             threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
             _use_backend(backend, int(threads), deterministic == "True")
             send({"event": "ready"})
+            shown: set[str] = set()
             while (task := tasks.get()) is not None:
                 sys.stderr = _Lines(send, task["name"])
                 try:
-                    answer = _carry_out(RunList(path, kind), task, stop)
+                    with data_warnings_in_one_line(lambda line: _show_once(line, shown)):
+                        answer = _carry_out(RunList(path, kind), task, stop)
                 finally:
                     sys.stderr = sys.__stderr__
                 send({"event": "done", "name": task["name"], **answer})
@@ -85,6 +88,13 @@ def main(
         os._exit(1)
     # Without the end of the interpreter: threads of a backend may wait for each other there.
     os._exit(0)
+
+
+def _show_once(line: str, shown: set[str]) -> None:
+    """Runs of a list share their data, and what is to be said of it."""
+    if line not in shown:
+        shown.add(line)
+        print(line, file=sys.stderr)
 
 
 def _read_tasks(tasks: "queue.SimpleQueue[dict[str, Any] | None]") -> None:

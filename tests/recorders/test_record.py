@@ -1,15 +1,24 @@
 """Outputs of trained teachers are recorded: of each kind, the same numbers as it gives itself."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import own_teachers
 import pytest
 import sklearn.datasets
 from command_line import keras_prokt
+from exported import PIECES
+from pretended_runs import record_of
 
+from keras_prokt import outputs
 from keras_prokt.data.teacher_outputs import read_teacher_outputs
+from keras_prokt.front_ends import TextFrontEnd
 from keras_prokt.recorders import recorder_of
 from keras_prokt.runs import RunSpec, record, run
+from keras_prokt.runs.asked_teacher import AskedTeacher
+from keras_prokt.runs.folder import RunFolder
+from keras_prokt.runs.recording import _mean
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="kinds of teachers, on the default backend"
@@ -274,3 +283,24 @@ def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"the package onnxruntime .*'keras-prokt\[onnx\]'"):
         recorder_of("teacher.onnx")
+
+
+@pytest.mark.parametrize("pieces", [PIECES, [*PIECES, "more"]], ids=["its own", "others"])
+def test_a_run_on_texts_teaches_what_it_has_read(pieces, tmp_path):
+    then, now = TextFrontEnd(PIECES, max_length=16), TextFrontEnd(pieces, max_length=16)
+    record = record_of(RunSpec.resolve("digits", "student"), class_names=["no", "yes"])
+    folder = RunFolder(tmp_path / "run")
+    with folder.created(record, then.to_json()):
+        pass
+    teacher = AskedTeacher("run", "student.keras", folder.spec(), "student", folder)
+    task = SimpleNamespace(class_names=["no", "yes"], front_end=now)
+    if pieces == PIECES:
+        teacher.check_reads(task)
+    else:
+        with pytest.raises(ValueError, match="received 'run', which read them otherwise; give"):
+            teacher.check_reads(task)
+
+
+def test_the_mean_of_several_teachers_of_values_is_that_of_their_outputs():
+    outputs_of_each = [np.array([[-2.0], [5.0]]), np.array([[0.0], [1.0]])]
+    np.testing.assert_array_equal(_mean(outputs_of_each, outputs.get("values")), [[-1], [3]])
