@@ -139,7 +139,7 @@ def bert_classifier(
             or a directory: Hugging Face (`config.json`, `model.safetensors`, `vocab.txt` or
             `tokenizer.json`) or written by `save_to_preset`. A head that it has is left out; see
             `keras_prokt.models.fine_tuned_bert`.
-        num_classes: Width of the logits, at least 2.
+        num_classes: Width of the logits, at least 1: of a value.
         layers: Which transformer layers to keep, for students such as BERT-6. `None`: all. An
             integer k: k evenly spaced ones that end with the last (`evenly_spaced_layers`; 6 of
             12 are 1, 3, 5, 7, 9, 11). A sequence: these indices, ascending from 0. Embeddings

@@ -111,7 +111,7 @@ def bilstm(
     the other examples of a batch change an example's logits.
 
     Args:
-        num_classes: Width of the logits, at least 2.
+        num_classes: Width of the logits, at least 1: of a value.
         vocabulary_size: Number of word-piece ids; the default is BERT's English uncased one.
         embedding_dim: Width of the embeddings.
         units: Width of the LSTM, per direction.
@@ -162,7 +162,7 @@ def bilstm_pair(
     classes.
 
     Args:
-        num_classes: Width of the logits, at least 2.
+        num_classes: Width of the logits, at least 1: of a value.
         vocabulary_size: Number of word-piece ids; the default is BERT's English uncased one.
         embedding_dim: Width of the embeddings.
         units: Width of the LSTM, per direction; u and v are twice as wide.
