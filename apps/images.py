@@ -146,7 +146,9 @@ def check(request: TaskRequest) -> None:
             raise ValueError(unknown_name(role, name, NETWORKS, ELSEWHERE))
     for name in ("teacher_weights", "student_weights"):
         _check_weights(name, getattr(request, name))
-    mixing = [name for name in _augmentation(request) if name in ("mixup", "cutmix")]
+    from keras_prokt.data.augmentation import MIXING
+
+    mixing = [name for name in _augmentation(request) if name in MIXING]
     if request.output == "values" and mixing:
         raise SettingError(
             f"Expected {argument('augmentation')} without {' and '.join(mixing)} with "
