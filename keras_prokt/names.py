@@ -6,7 +6,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from keras_prokt.arguments import shown
 
@@ -25,11 +25,18 @@ def data_warnings_in_one_line(show_line: Callable[[str], None]) -> Iterator[None
     with warnings.catch_warnings():
         usual = warnings.showwarning
 
-        def show(message: Any, category: type[Warning], *place: Any) -> None:
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if issubclass(category, DataWarning):
                 show_line(f"warning: {message}")
             else:
-                usual(showable(str(message)), category, *place)
+                usual(showable(str(message)), category, filename, lineno, file, line)
 
         warnings.showwarning = show
         yield
