@@ -8,6 +8,7 @@ from contextlib import nullcontext
 import keras
 import numpy as np
 import pytest
+from marks import thorough
 
 from keras_prokt.callbacks import ResumableBackup, StudentCheckpoint, TrainingDynamics
 from keras_prokt.callbacks.resumable_backup import _read_intact
@@ -83,7 +84,7 @@ def stopped(make):
     return make_stateful(make, 2)
 
 
-@pytest.mark.parametrize("steps", [1, 4, 6], ids=lambda steps: f"after {steps} steps")
+@pytest.mark.parametrize("steps", [1, 4, *thorough(6)], ids=lambda steps: f"after {steps} steps")
 def test_stopped_and_resumed_equals_uninterrupted(
     steps, uninterrupted, stopped, make, data, tmp_path
 ):

@@ -376,7 +376,7 @@ def test_serve_text_of_pairs_read_separately(tmp_path):
         export_saved_model(student, tmp_path / "served", front_end=TextFrontEnd(PIECES))
 
 
-@pytest.mark.parametrize("build", [bilstm, bilstm_pair])
+@pytest.mark.parametrize("build", [bilstm, *thorough(bilstm_pair)])
 def test_serve_text_takes_an_empty_batch(build, tmp_path):
     import tensorflow as tf
     import tensorflow_text  # noqa: F401

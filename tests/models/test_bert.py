@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras_hub.models import BertBackbone, BertTokenizer
-from marks import MINILM
+from marks import MINILM, thorough
 from safetensors.numpy import save_file
 
 from keras_prokt.data.text import tokenize
@@ -522,7 +522,7 @@ def test_minilm_equals_transformers_before_and_after_saving(minilm, tmp_path, co
 
 @pytest.mark.real_data("minilm")
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModel from TensorFlow")
-@pytest.mark.parametrize("columns", [(SENTENCES,), PAIRS], ids=["sentences", "pairs"])
+@pytest.mark.parametrize("columns", [*thorough(((SENTENCES,),)), PAIRS], ids=["sentences", "pairs"])
 def test_minilm_served_from_raw_strings_has_the_logits_of_the_model(minilm, tmp_path, columns):
     import tensorflow as tf
     import tensorflow_text  # noqa: F401

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from marks import thorough
 
 from keras_prokt.models.image_networks import image_network
 from keras_prokt.settings import SettingError
@@ -16,8 +17,10 @@ NORMALIZED = ((PIXELS / 255 - SCALE["mean"]) / SCALE["standard_deviation"]).asty
     ("name", "preprocess_input"),
     [
         ("MobileNetV2", keras.applications.mobilenet_v2.preprocess_input),
-        ("VGG16", keras.applications.vgg16.preprocess_input),
-        ("MobileNetV3Small", keras.applications.mobilenet_v3.preprocess_input),
+        *thorough(
+            ("VGG16", keras.applications.vgg16.preprocess_input),
+            ("MobileNetV3Small", keras.applications.mobilenet_v3.preprocess_input),
+        ),
     ],
 )
 def test_published_weights_see_what_they_were_trained_on(name, preprocess_input, tmp_path):

@@ -41,6 +41,7 @@ def test_a_run(backend, tmp_path):
     assert record["status"] == "completed" and record["spec"]["computing"]["deterministic"]
 
 
+@pytest.mark.thorough
 @pytest.mark.process
 @pytest.mark.whole_run
 def test_resuming_one(tmp_path):

@@ -75,8 +75,8 @@ def fill(disk, left):
     "share",
     [
         pytest.param(0.03, id="at the first files"),
-        pytest.param(0.6, id="at a checkpoint"),
-        pytest.param(1.0, id="at the export"),
+        pytest.param(0.6, id="at a checkpoint", marks=pytest.mark.thorough),
+        pytest.param(1.0, id="at the export", marks=pytest.mark.thorough),
     ],
 )
 def test_a_run_that_was_to_be_replaced_is_whole_when_the_disk_is_full(finished, disk, share):

@@ -40,7 +40,7 @@ IMAGES = "fitnet+at+sp+cc+vid+rkd+pkt+nst+crd+kd"
 METHODS = ["kd", IMAGES, "ab", "ft", "pkd", "tinybert", *(r for r in REGIMES if r != FIXED)]
 METHODS += ["at+fitnet+crd+prokt", "ab+prokt", "tinybert+prokt", "sp+rco", "at+dml"]
 LIKE_OTHERS = {IMAGES, "ft", "pkd", "tinybert", "ta", "dml", "at+fitnet+crd+prokt", "ab+prokt"}
-LIKE_OTHERS |= {"tinybert+prokt"}
+LIKE_OTHERS |= {"tinybert+prokt", "ab", "at+dml"}
 SMALL = {"limit": 128, "batch_size": 32, "epochs": 2}
 
 

@@ -49,6 +49,7 @@ def test_the_mode_of_the_targets_reaches_the_distiller(method):
         spec_of(method, target_mode="both")
 
 
+@pytest.mark.thorough
 @pytest.mark.whole_run
 def test_lambda_and_gamma_go_from_one_number_to_another(tmp_path, cache):
     changing = {"proximal_weight": "0.6..0", "label_weight": "0..1"}
