@@ -1,5 +1,6 @@
 """App `images`: a classifier of the user's own images, in folders of their class or in a table."""
 
+import contextlib
 import functools
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from keras_prokt.settings import SettingError, argument
 from keras_prokt_apps.cifar100 import NETWORKS as LARGER_NETWORKS
 
 if TYPE_CHECKING:
+    from keras_prokt.data.image_rows import Source
     from keras_prokt.data.image_table import ImageTable
     from keras_prokt.data.images import LabelledImages
 
@@ -59,8 +61,6 @@ def suggest(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _size_of_data(given: Mapping[str, Any]) -> str:
     """The size that all images share, or else the largest usual one that they fill."""
-    from keras_prokt.data.image_files import size_of_image
-
     if given["dataset"].startswith(TFDS):
         raise SettingError(
             f"Expected {argument('image_size')} with a set of TensorFlow Datasets, received none; "
@@ -70,8 +70,9 @@ def _size_of_data(given: Mapping[str, Any]) -> str:
     of_columns = [given.get(name) for name in names]
     has_values = given.get("output") == "values"
     train = _tables(given["dataset"], None, None, *of_columns, has_values)["train"]
-    looked_at = train.paths[:: max(1, len(train.paths) // 100)]
-    sizes = [size for path in looked_at if (size := size_of_image(train.base / path)) is not None]
+    source, count = train.source, len(train.paths)
+    looked_at = range(0, count, max(1, count // 100))
+    sizes = [size for number in looked_at if (size := _size_of(source, number)) is not None]
     if not sizes:
         return "64"  # what is wrong with all of them is told when they are decoded
     if len(set(sizes)) == 1 and max(sizes[0]) <= LARGEST_BY_ITSELF:
@@ -79,6 +80,14 @@ def _size_of_data(given: Mapping[str, Any]) -> str:
         return str(height) if height == width else f"{height}x{width}"
     shorter = sorted(min(size) for size in sizes)[len(sizes) // 2]
     return str(max(size for size in (32, 64, 96, LARGEST_BY_ITSELF) if size <= max(shorter, 32)))
+
+
+def _size_of(source: "Source", number: int) -> tuple[int, int] | None:
+    from keras_prokt.data.image_files import size_of_image
+
+    with contextlib.suppress(OSError):
+        return size_of_image(source.read(number))
+    return None
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -366,12 +375,11 @@ class _Unhashed:
 def _read(
     tables: _Unhashed, size: tuple[int, int], cache_images: str, broken_images: str, *, state: str
 ) -> "LabelledImages":
-    from keras_prokt.data.image_rows import files_in
     from keras_prokt.data.images import labelled_images
 
     return labelled_images(
         {name: one.table for name, one in tables.value.items()},
-        {name: files_in(one.base, one.paths) for name, one in tables.value.items()},
+        {name: one.source for name, one in tables.value.items()},
         size=size,
         label_names=tables.value["train"].label_names,
         has_values=tables.value["train"].has_values,

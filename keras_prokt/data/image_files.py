@@ -4,7 +4,6 @@ This module imports no Keras.
 """
 
 import io
-from pathlib import Path
 
 import numpy as np
 
@@ -117,8 +116,8 @@ def _eight_bits(image):
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def size_of_image(path: Path) -> tuple[int, int] | None:
-    """Height and width that a file's header states, turned as its EXIF says.
+def size_of_image(content: bytes) -> tuple[int, int] | None:
+    """Height and width that the header of an encoded image states, turned as its EXIF says.
 
     `None` where it states none.
     """
@@ -126,7 +125,7 @@ def size_of_image(path: Path) -> tuple[int, int] | None:
 
     Image.init()
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             is_turned = orientation in (5, 6, 7, 8)
             return image.size if is_turned else (image.height, image.width)

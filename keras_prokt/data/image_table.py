@@ -3,6 +3,7 @@
 This module imports no Keras and decodes nothing.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -11,8 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from keras_prokt.data.embedded_images import EmbeddedImages
 from keras_prokt.data.formats import FORMATS
+from keras_prokt.data.formats.parquet import image_columns, opened_parquet
 from keras_prokt.data.image_files import SUFFIXES
+from keras_prokt.data.image_rows import Source, files_in
 from keras_prokt.data.table import (
     check_repeated_labels,
     check_scale,
@@ -49,17 +53,28 @@ class ImageTable:
             several, a row of them such as `101`.
         label_names: Names of the labels, where an image has several; otherwise none.
         has_values: Whether labels are numbers to be predicted.
+        embedded: The images themselves, where they lie in the table; its paths then say in which
+            row.
     """
 
     base: Path
     table: TextTable
     label_names: tuple[str, ...] = ()
     has_values: bool = False
+    embedded: EmbeddedImages | None = None
 
     @property
     def paths(self) -> Sequence[str]:
         """The path of each image, from `base`."""
         return self.table.texts[0]
+
+    @property
+    def source(self) -> Source:
+        """Where the encoded images come from."""
+        if self.embedded is None:
+            return files_in(self.base, self.paths)
+        embedded, rows = self.embedded, self.table.numbers
+        return Source(self.paths, lambda number: embedded.read(rows[number] - 1))
 
     def rows(self, keep: Sequence[int]) -> "ImageTable":
         """Some of the images."""
@@ -74,6 +89,7 @@ def list_images(
     validation: str | Path | None = None,
     test: str | Path | None = None,
     has_values: bool = False,
+    cache: str | Path | None = None,
 ) -> dict[str, ImageTable]:
     """The images of a data set, by the name of their part.
 
@@ -81,12 +97,14 @@ def list_images(
         dataset: A folder with a folder of images for each class, or with such folders in `train`
             and perhaps in `val` (or `validation`) and `test`; or a table as `read_table` reads
             it, whose paths begin in its own folder.
-        image_column: The table's column of paths.
+        image_column: The table's column of paths; of Parquet also one of encoded images, bytes or
+            records with the field `bytes`.
         label_column: The table's column of labels, or `FIRST,SECOND,...`: a column of 0 and 1 for
             each of several labels.
         validation: A folder or table, as `dataset` is one, to validate on.
         test: One to test on.
         has_values: Whether the column of labels holds numbers to be predicted.
+        cache: Where images out of a Parquet file are kept; see `EmbeddedImages`.
 
     Returns:
         "train", and those of "validation" and "test" that there are.
@@ -105,7 +123,8 @@ def list_images(
         of_settings = {**of_settings, **_parts_of_folder(dataset, of_settings)}
     for name, path in of_settings.items():
         if path is not None:
-            parts[name] = _read_part(name, Path(path), image_column, label_column, has_values)
+            columns = (image_column, label_column)
+            parts[name] = _read_part(name, Path(path), *columns, has_values, cache)
     return parts
 
 
@@ -130,6 +149,9 @@ def state_of(tables: Mapping[str, ImageTable]) -> str:
         digest.update(
             json.dumps([name, str(one.base), one.paths, one.table.labels, one.label_names]).encode()
         )
+        if one.embedded is not None:
+            digest.update(json.dumps(one.embedded.state()).encode())
+            continue
         for path in one.paths:
             try:
                 status = os.stat(os.path.join(one.base, path))
@@ -145,6 +167,7 @@ def _read_part(
     image_column: str | None,
     label_column: str | None,
     has_values: bool,
+    cache: str | Path | None,
 ) -> ImageTable:
     columns = {"image_column": image_column, "label_column": label_column}
     if path.is_dir():
@@ -184,43 +207,53 @@ def _read_part(
                 f"Expected {argument('image_column')} and {argument('label_column')} with a table "
                 f"of images, received no {argument(column)}; name its columns of paths and labels."
             )
-    base, labels = path.absolute().parent, parse_text_columns(str(label_column), str(path))
+    labels = parse_text_columns(str(label_column), str(path))
     if len(labels) > 1 and has_values:
         raise SettingError(
             f"Expected one column of numbers in {argument('label_column')} with "
             f"{argument('output')} values, received {','.join(labels)!r}; name one."
         )
     if len(labels) > 1:
-        return ImageTable(base, _read_labels(path, str(image_column), labels), labels)
+        return _read_labels(path, str(image_column), labels, cache)
     [label] = labels
-    table = read_paths(path, str(image_column), label, has_values=has_values)
+    images = read_image_column(path, str(image_column), label, has_values=has_values, cache=cache)
     if name == "train" and has_values:
-        check_scale(table.labels, label)
+        check_scale(images.table.labels, label)
     elif name == "train":
-        check_repeated_labels(table.labels, str(path))
-    return ImageTable(base, table, has_values=has_values)
+        check_repeated_labels(images.table.labels, str(path))
+    return images
 
 
-def read_paths(
+def read_image_column(
     path: Path,
     column: str,
     label_column: str | None,
     *,
     has_values: bool = False,
     setting: str = "image_column",
-) -> TextTable:
-    """A table whose texts are the paths of images.
+    cache: str | Path | None = None,
+) -> ImageTable:
+    """The images of a table, none of them read.
 
     Args:
         path: As in `read_table`.
-        column: The column of paths.
+        column: The column of paths; of Parquet also one of encoded images.
         label_column: As in `read_table`.
         has_values: As in `read_table`.
         setting: The setting that names the column, for messages.
+        cache: As in `list_images`.
 
     Raises:
         ValueError: As `read_table`; also if no file can have such a path.
     """
+    base = path.absolute().parent
+    if _holds_images(path, column):
+        columns = {"text_columns": (), "label_column": label_column, "has_values": has_values}
+        table = read_table(path, **columns, column_setting=setting)
+        names = [f"{path.name}, row {number}" for number in table.numbers]
+        embedded = EmbeddedImages(path, column, cache)
+        table = replace(table, texts=(names,))
+        return ImageTable(base, table, has_values=has_values, embedded=embedded)
     table = read_table(
         path,
         text_columns=[column],
@@ -234,8 +267,17 @@ def read_paths(
                 f"Expected a path in column {column!r}, received {name!r} at {table.place(row)}; "
                 "remove the NUL in it."
             )
-    _check_some_are_there(path.absolute().parent, table, column)
-    return table
+    _check_some_are_there(base, table, column)
+    return ImageTable(base, table, has_values=has_values)
+
+
+def _holds_images(path: Path, column: str) -> bool:
+    """Whether a column is one of encoded images; what is wrong with a file is told elsewhere."""
+    if path.suffix.lower() != ".parquet":
+        return False
+    with contextlib.suppress(ValueError), opened_parquet(path) as file:
+        return column in image_columns(file.schema_arrow)
+    return False
 
 
 _LOOKED_AT = 20
@@ -267,16 +309,18 @@ _ANSWERS = {"1": "1", "1.0": "1", "true": "1", "0": "0", "0.0": "0", "false": "0
 """What stands for yes and no in a table."""
 
 
-def _read_labels(path: Path, image_column: str, names: Sequence[str]) -> TextTable:
-    """A table of paths in which each label has a column."""
+def _read_labels(
+    path: Path, image_column: str, names: tuple[str, ...], cache: str | Path | None
+) -> ImageTable:
+    """A table of images in which each label has a column."""
     if len({image_column, *names}) <= len(names):
         raise SettingError(
             f"Expected different columns in {argument('image_column')} and "
             f"{argument('label_column')}, received {image_column!r} and {','.join(names)!r}; name "
             "each once."
         )
-    table = read_paths(path, image_column, None)
-    rows = []
+    images = read_image_column(path, image_column, None, cache=cache)
+    table, rows = images.table, []
     for row, record in enumerate(read_records(path, text_columns=[image_column])):
         answers = [_ANSWERS.get(str(record.get(name)).strip().lower()) for name in names]
         if None in answers:
@@ -288,7 +332,7 @@ def _read_labels(path: Path, image_column: str, names: Sequence[str]) -> TextTab
                 f"{record[name]!r} at {table.place(row)}; write 1 for yes and 0 for no."
             )
         rows.append("".join(map(str, answers)))
-    return replace(table, labels=rows)
+    return replace(images, table=replace(table, labels=rows), label_names=names)
 
 
 def _parts_of_folder(folder: Path, given: dict) -> dict[str, Path]:

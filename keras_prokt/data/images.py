@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_prokt.data.image_rows import ImageRows, Source, files_in, read_images
+from keras_prokt.data.image_rows import ImageRows, Source, read_images
 from keras_prokt.data.image_table import list_images
 from keras_prokt.data.table import (
     sorted_names,
@@ -89,7 +89,7 @@ def load_images(
     Args:
         dataset: As in `list_images`, as the next four.
         size: Height and width to which images are brought.
-        image_column: The column of paths.
+        image_column: The column of paths, or of encoded images in Parquet.
         label_column: The column of labels.
         validation: A folder or table to validate on.
         test: A folder or table to test on.
@@ -120,8 +120,9 @@ def load_images(
         validation=validation,
         test=test,
         has_values=has_values,
+        cache=cache,
     )
-    sources = {name: files_in(one.base, one.paths) for name, one in tables.items()}
+    sources = {name: one.source for name, one in tables.items()}
     return labelled_images(
         {name: one.table for name, one in tables.items()},
         sources,

@@ -19,8 +19,8 @@ import numpy as np
 from keras_prokt.arguments import check_flag, checked_path, checked_texts
 from keras_prokt.data.columns import Column, own_columns, texts_of
 from keras_prokt.data.formats import format_of
-from keras_prokt.data.image_rows import ImageRows, files_in, read_images
-from keras_prokt.data.image_table import ImageTable, list_files, read_paths
+from keras_prokt.data.image_rows import ImageRows, read_images
+from keras_prokt.data.image_table import list_files, read_image_column
 from keras_prokt.data.images import check_broken
 from keras_prokt.data.table import TFDS
 from keras_prokt.data.table_parts import Row, TableParts, check_table
@@ -568,10 +568,9 @@ def _pixel_rows(
                 f"Expected one column of paths in {argument('text_columns')} with a table of "
                 f"images, received {'none' if columns is None else ','.join(columns)}; name it."
             )
-        listed = read_paths(data, columns[0], None, setting="text_columns")
-        images = ImageTable(data.absolute().parent, listed)
+        images = read_image_column(data, columns[0], None, setting="text_columns")
         table = check_table(data, columns, lambda values, place: None)
-    files = files_in(images.base, images.paths)
+    files = images.source
     size = (front_end.size[0], front_end.size[1])
     found = read_images(
         files,

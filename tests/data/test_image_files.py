@@ -86,7 +86,7 @@ def test_what_becomes_of_colours_animations_and_photos():
 @pytest.mark.parametrize(("degrees", "size"), [(90, (8, 6)), (180, (6, 8))])
 def test_the_size_is_that_of_the_photo_as_it_is_turned(tmp_path, degrees, size):
     (tmp_path / "photo.png").write_bytes(turned(degrees))
-    assert size_of_image(tmp_path / "photo.png") == size
+    assert size_of_image((tmp_path / "photo.png").read_bytes()) == size
 
 
 GOOD = encoded(picture(size=(30, 20)))
@@ -284,14 +284,92 @@ def test_an_archive_or_a_picture_is_no_data_set(tmp_path, load, name, advice):
         load(tmp_path / name)
 
 
-def test_pictures_inside_a_table_are_shown_in_short(tmp_path, load):
+EMBEDDED = {"image_column": "image", "label_column": "label"}
+
+
+def write_parquet(path, records, **settings):
     pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to write Parquet")
     from pyarrow import parquet
 
-    rows = [{"image": {"bytes": GOOD, "path": None}, "label": 0}] * 2
-    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "t.parquet")
+    parquet.write_table(pyarrow.Table.from_pylist(records), path, **settings)
+
+
+@pytest.mark.parametrize("is_record", [True, False])
+@pytest.mark.parametrize("cache_images", ["auto", "never"])
+def test_images_inside_a_table_are_those_of_the_folder(tmp_path, load, is_record, cache_images):
+    folder = write(tmp_path / "set", classes(10))
+    rows = [
+        {
+            "image": {"bytes": content, "path": path.name} if is_record else content,
+            "label": path.parent.name,
+        }
+        for path in sorted(folder.glob("*/*"))
+        for content in [path.read_bytes()]
+    ]
+    rows.insert(7, {"image": None, "label": None})  # a wholly empty row is passed over
+    write_parquet(tmp_path / "t.parquet", rows, row_group_size=3)
+    expected = load()
+    data = load(tmp_path / "t.parquet", cache_images=cache_images, **EMBEDDED)
+    assert data.class_names == expected.class_names
+    for name, part in expected.parts.items():
+        assert data.parts[name].rows.digest() == part.rows.digest()
+        np.testing.assert_array_equal(np.asarray(data.parts[name].rows), np.asarray(part.rows))
+        np.testing.assert_array_equal(data.parts[name].labels, part.labels)
+        np.testing.assert_array_equal(data.parts[name].positions, part.positions)
+    assert data.parts["train"].rows.name_of(0).startswith("t.parquet, row ")
+
+
+def test_images_inside_a_table_are_read_again_where_it_has_changed(tmp_path, load):
+    states = []
+    for seed in (0, 1):
+        random = np.random.default_rng(seed)
+        pixels = random.integers(0, 256, (8, 6, 8, 3), dtype="uint8")
+        contents = [encoded(Image.fromarray(one)) for one in pixels]
+        rows = [{"image": one, "label": row % 2} for row, one in enumerate(contents)]
+        write_parquet(tmp_path / "t.parquet", rows)
+        data = load(tmp_path / "t.parquet", **EMBEDDED)
+        part = data.parts["train"]
+        np.testing.assert_array_equal(np.asarray(part.rows), pixels[part.positions])
+        states.append(state_of(list_images(tmp_path / "t.parquet", **EMBEDDED)))
+    assert states[0] != states[1]
+
+
+def test_images_inside_a_table_may_have_several_labels(tmp_path, load):
+    rows = [
+        {"image": {"bytes": encoded(picture()), "path": None}, "odd": row % 2, "rare": row % 3 == 0}
+        for row in range(12)
+    ]
+    write_parquet(tmp_path / "t.parquet", rows)
+    data = load(tmp_path / "t.parquet", image_column="image", label_column="odd,rare")
+    assert data.output == "labels" and data.class_names == ["odd", "rare"]
+    for part in data.parts.values():
+        expected = [[row % 2, int(row % 3 == 0)] for row in part.positions]
+        np.testing.assert_array_equal(part.labels, expected)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ({"bytes": None, "path": "a.png"}, "1 of 7 that cannot: 't.parquet, row 7' .empty."),
+        (None, "1 of 7 that cannot: 't.parquet, row 7' .empty."),
+        ({"bytes": GOOD[:200], "path": None}, "'t.parquet, row 7' .truncated."),
+    ],
+)
+def test_a_broken_image_inside_a_table_is_named_by_its_row(tmp_path, load, image, message):
+    rows = [
+        {"image": {"bytes": encoded(picture()), "path": None}, "label": row % 2} for row in range(6)
+    ]
+    write_parquet(tmp_path / "t.parquet", [*rows, {"image": image, "label": 0}])
+    with pytest.raises(SettingError, match=message) as error:
+        load(tmp_path / "t.parquet", **EMBEDDED)
+    assert "\n" not in str(error.value)
+
+
+def test_images_that_are_no_bytes_are_shown_in_short(tmp_path, load):
+    rows = [{"image": [7] * 5000, "label": 0}] * 2
+    write_parquet(tmp_path / "t.parquet", rows)
     with pytest.raises(SettingError, match="Expected a text in column 'image', received") as error:
-        load(tmp_path / "t.parquet", image_column="image", label_column="label")
+        load(tmp_path / "t.parquet", **EMBEDDED)
     assert len(str(error.value)) < 400
 
 
@@ -317,10 +395,7 @@ def write_table(path, rows):
     elif path.suffix == ".jsonl":
         path.write_text("\n".join(map(json.dumps, records)))
     else:
-        pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to write Parquet")
-        from pyarrow import parquet
-
-        parquet.write_table(pyarrow.Table.from_pylist(records), path)
+        write_parquet(path, records)
 
 
 @pytest.mark.parametrize("form", ["", ".csv", ".jsonl", ".parquet"])

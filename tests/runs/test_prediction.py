@@ -100,6 +100,13 @@ def test_texts_with_their_own_columns(tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".parts")]
 
 
+def write_parquet(path, records):
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to write Parquet")
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.Table.from_pylist(records), path)
+
+
 def test_parquet_keeps_the_types_of_columns(tmp_path):
     pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to read Parquet")
     from pyarrow import parquet
@@ -132,6 +139,20 @@ def test_a_folder_of_images_for_a_grey_network(tmp_path):
         assert sorted(row["path"] for row in found) == names
         by_path = sorted(found, key=lambda row: row["path"])
         check_rows(by_path, expected)
+    table = tmp_path / "t.parquet"
+    write_parquet(
+        table,
+        [
+            {"id": name, "image": {"bytes": (tmp_path / "new" / name).read_bytes(), "path": name}}
+            for name in names
+        ],
+    )
+    predict(source, table, tmp_path / "embedded.csv", text_columns=("image",))
+    found = rows_of(tmp_path / "embedded.csv")
+    assert [(row["id"], row["image"]) for row in found] == [
+        (name, f"row {number}") for number, name in enumerate(names, 1)
+    ]
+    check_rows(found, expected)
     (tmp_path / "new" / "broken.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"received 1 of 4 that cannot: 'broken.png' \(empty\)"):
         predict(source, tmp_path / "new", tmp_path / "no.csv")
