@@ -382,7 +382,9 @@ class DataSettings:
         "A table of more texts, without labels, that train too.", is_file=True, is_listed=False
     )
     image_column: str | None = _images(
-        "Of a table of images, its column of paths, or of images.", option="--image", is_listed=False
+        "Of a table of images, its column of paths, or of images.",
+        option="--image",
+        is_listed=False,
     )
     image_size: str | None = _images(
         "Size to which images are brought: 64, or HEIGHTxWIDTH. [default: by the images, at most "

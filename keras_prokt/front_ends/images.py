@@ -26,8 +26,8 @@ class ImageFrontEnd(FrontEnd):
     the size of the network stays as it is. Its signatures:
 
     - `serving_default`: `image`, uint8 `(batch, height, width, channels)`.
-    - `serve_encoded`: `image_bytes`, strings `(batch,)`, each a JPEG or PNG of any size, decoded
-      as Pillow does; what is transparent is put on white.
+    - `serve_encoded`: `image_bytes`, strings `(batch,)`, each a JPEG or PNG of at most
+      `MOST_PIXELS`, decoded as Pillow does; what is transparent is put on white.
     - `serve_normalized`: what the network reads, normalised already, by the name of its input.
 
     Args:
@@ -165,26 +165,69 @@ class ImageFrontEnd(FrontEnd):
         return tf.image.resize(images, self.size, antialias=True)
 
 
+MOST_PIXELS = 1 << 26
+"""Of an encoded picture: a few kilobytes may hold gigabytes, which would end a server."""
+
+
 def _opaque(content: Tensor, channels: int) -> Tensor:
-    """An encoded picture, float32 from 0 to 255, its transparency left out."""
+    """An encoded picture, uint8, its transparency left out."""
     import tensorflow as tf
 
+    is_jpeg = tf.equal(tf.strings.substr(content, 0, 3), b"\xff\xd8\xff")
+    sides = tf.cond(
+        is_jpeg,
+        lambda: tf.cast(tf.io.extract_jpeg_shape(content)[:2], tf.int64),
+        lambda: _sides(content, 6, tf.uint16, little_endian=True),  # of a GIF
+    )
+    content = _if_not_too_large(content, sides)
     # The usual method is faster, and up to 12 of 255 away from what Pillow and others decode.
-    image = tf.io.decode_jpeg(content, channels, dct_method="INTEGER_ACCURATE")
-    return tf.cast(image, tf.float32)
+    return tf.io.decode_jpeg(content, channels, dct_method="INTEGER_ACCURATE")
 
 
 def _on_white(content: Tensor, channels: int) -> Tensor:
     """A PNG as `_opaque` has pictures, what is transparent put on white, as viewers do."""
     import tensorflow as tf
 
-    image = tf.cast(tf.io.decode_png(content, 4), tf.float32)
-    share = image[..., 3:] / 255
-    colours = tf.round(image[..., :3] * share + 255 * (1 - share))
+    sides = _sides(content, 16, tf.int32, little_endian=False)
+    image = tf.io.decode_png(_if_not_too_large(content, sides), 4)
+    is_opaque = tf.reduce_all(tf.equal(image[..., 3], 255))
+    colours = tf.cond(is_opaque, lambda: image[..., :3], lambda: _blended(image))
     if channels == 3:
         return colours
     weights = tf.constant([0.299, 0.587, 0.114])  # as Pillow makes them grey
-    return tf.round(tf.reduce_sum(colours * weights, -1, keepdims=True))
+    grey = tf.reduce_sum(tf.cast(colours, tf.float32) * weights, -1, keepdims=True)
+    return tf.cast(tf.round(grey), tf.uint8)
+
+
+def _blended(image: Tensor) -> Tensor:
+    """Red, green and blue of a picture on white."""
+    import tensorflow as tf
+
+    image = tf.cast(image, tf.float32)
+    share = image[..., 3:] / 255
+    return tf.cast(tf.round(image[..., :3] * share + 255 * (1 - share)), tf.uint8)
+
+
+def _sides(content: Tensor, start: int, dtype: Any, *, little_endian: bool) -> Tensor:
+    """Width and height as a header states them, int64."""
+    import tensorflow as tf
+
+    # Of a shorter file its decoder says what is wrong; an error here would repeat its bytes.
+    padded = tf.strings.join([tf.strings.substr(content, 0, 24), bytes(24)])
+    header = tf.strings.substr(padded, start, 2 * dtype.size)
+    return tf.cast(tf.io.decode_raw(header, dtype, little_endian), tf.int64)
+
+
+def _if_not_too_large(content: Tensor, sides: Tensor) -> Tensor:
+    """An encoded picture as it is, unless it has more than `MOST_PIXELS`."""
+    import tensorflow as tf
+
+    message = f"Expected a picture of at most {MOST_PIXELS} pixels, received a larger one"
+    # What refuses a text that is no number has no state; for assertions, which have one, the
+    # pictures of a batch would wait for one another.
+    number = tf.where(tf.reduce_prod(sides) <= MOST_PIXELS, "0", message)
+    start = tf.strings.to_number(number, tf.int32)
+    return tf.strings.substr(content, start, tf.strings.length(content))
 
 
 def _gradients(shape: tuple[int, ...]) -> np.ndarray:

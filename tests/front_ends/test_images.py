@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from keras_prokt.data import cifar
 from keras_prokt.data.image_files import decode_image
 from keras_prokt.export import export_saved_model
 from keras_prokt.front_ends import ImageFrontEnd, from_json
+from keras_prokt.front_ends.images import MOST_PIXELS
 
 tf = pytest.importorskip("tensorflow")
 
@@ -91,7 +93,7 @@ def test_floats_are_not_taken_for_uint8(tmp_path):
         serve("serving_default", image=tf.constant(pictures(2).astype("float32")))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
 def test_files_are_decoded_as_by_pillow(tmp_path, kind):
     model = student((32, 48))
     serve = served_by(model, tmp_path, size=(32, 48))
@@ -160,6 +162,25 @@ def test_files_of_one_batch_may_have_other_sizes(tmp_path):
     alone = [serve("serving_default", image=tf.constant(image[None]))[0] for image in images]
     files = tf.constant([encoded(image) for image in images])
     assert_near(serve("serve_encoded", image_bytes=files), np.stack(alone))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
+def test_a_small_file_of_a_huge_picture_is_refused(tmp_path, kind):
+    content = bytearray(encoded(pictures(1)[0], kind))
+    sides = MOST_PIXELS // 4096 + 1, 4096
+    if kind == "PNG":
+        struct.pack_into(">II", content, 16, *sides)
+    elif kind == "GIF":
+        struct.pack_into("<HH", content, 6, *sides)
+    else:  # height and width follow the marker of a frame, its length and its precision
+        struct.pack_into(">HH", content, content.index(b"\xff\xc0") + 5, *sides)
+    serve = served_by(student(), tmp_path)
+    message = f"at most {MOST_PIXELS} pixels, received a larger one"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        serve("serve_encoded", image_bytes=tf.constant([bytes(content)]))
+    for length in (0, 3, 9, 20):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            serve("serve_encoded", image_bytes=tf.constant([bytes(content[:length])]))
 
 
 def test_grey_images(tmp_path):

@@ -37,8 +37,9 @@ OF_TEXT_UNCASED = "LowerBound UnicodeDecode UnicodeEncode"
 OF_WORDS = "LogicalAnd ZerosLike"
 
 OF_IMAGES = """
-All Assert DecodeJpeg DecodePng Equal Greater LogicalAnd Mul RealDiv Round ScaleAndTranslate Shape
-StatelessIf StatelessWhile Sub Substr
+All Assert DecodeJpeg DecodePng DecodeRaw Equal ExtractJpegShape Greater LessEqual LogicalAnd Mul
+Prod RealDiv Round ScaleAndTranslate SelectV2 Shape StatelessIf
+StringLength StringToNumber StatelessWhile Sub Substr
 TensorListFromTensor TensorListGetItem TensorListReserve TensorListSetItem TensorListStack
 """
 OF_CROPPED_IMAGES = "FloorDiv Maximum Minimum"
