@@ -322,6 +322,10 @@ def test_what_is_wrong_with_a_csv_is_named_with_its_line(tmp_path, content, mess
         ('{"body": "b", "stars": [1]}', r"received \[1\] \(list\) at .*, line 3; write it as one"),
         ('{"body": "\\ud83d", "stars": 1}', "half of a surrogate pair .* at .*, line 3"),
         ('{"body": ', "JSON object a line, received one that cannot be read .*, line 3"),
+        (
+            '{"body": "a", "stars": 1, "body": "b"}',
+            "cannot be read .the key 'body' twice. at .*, line 3; correct",
+        ),
         ("[1]", "JSON object a line, received list at .*, line 3"),
         (
             f'{{"body": "b", "stars": {4301 * "1"}}}',

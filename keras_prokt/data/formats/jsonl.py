@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_prokt.data.formats.base import Records, Rows, check_columns, is_blank, opened
 
@@ -25,7 +26,7 @@ def jsonl_records(path: Path, columns: Sequence[str]) -> Records:
                 continue
             place = f"{path}, line {line}"
             try:
-                record = json.loads(entry)
+                record = json.loads(entry, object_pairs_hook=_without_repeats)
             # Integers of more than 4,300 digits are a plain ValueError.
             except (ValueError, RecursionError) as error:
                 raise ValueError(
@@ -40,6 +41,16 @@ def jsonl_records(path: Path, columns: Sequence[str]) -> Records:
             if all(map(is_blank, record.values())):
                 continue
             yield line, record
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a key that it has twice one value would be lost unsaid."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {repeated!r} twice")
+    return found
 
 
 def _check_an_object_a_line(path: Path) -> None:
