@@ -502,6 +502,13 @@ def warn_of_class_names(class_names: Sequence[str]) -> None:
             stacklevel=3,
         )
     known = set(class_names)
+    if known == {"-1", *map(str, range(len(known) - 1))} and len(known) > 2:
+        warnings.warn(
+            f"Expected classes, received '-1' beside {listed(class_names[1:])}, as if it stood for "
+            "no label; if so, remove these rows or leave the label empty.",
+            DoubtfulClasses,
+            stacklevel=3,
+        )
     joined = [
         name
         for name in class_names

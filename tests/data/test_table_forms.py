@@ -315,6 +315,7 @@ def test_json_that_is_not_a_line_an_object_has_the_command_that_makes_it(
         (["very good", "very  good", "x"], SimilarClasses, "received 'very  good' and 'very good'"),
         (["good", "bad", "NA"], DoubtfulClasses, "received 'NA' among .*, as if a value were miss"),
         (["a", "b", "a;b"], DoubtfulClasses, "received 'a;b', which joins others"),
+        (["0", "1", "-1"], DoubtfulClasses, "received '-1' beside 0, 1, as if it stood for no"),
     ],
 )
 def test_classes_that_may_be_none_are_warned_of(labels, category, message, tmp_path):
