@@ -429,7 +429,10 @@ class Distiller(ModelPair):
 
     def update_models(self, batch: Batch) -> Step:
         """One step of training on one batch: who trains when."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"Expected a regime that defines update_models, received {type(self).__name__}; use "
+            "ProKTDistiller, FrozenTeacherDistiller, MutualDistiller or StudentOnly."
+        )
 
     def update_student(
         self, batch: Batch, recording: Recording, target: Outputs | None

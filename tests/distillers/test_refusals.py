@@ -14,6 +14,7 @@ from keras_prokt import (
     ResumableBackup,
     TrainingFault,
 )
+from keras_prokt.distillers import Distiller
 from keras_prokt.losses import SoftTargets
 
 RNG = np.random.default_rng(0)
@@ -36,6 +37,13 @@ def compiled(**kwargs):
     distiller = ProKTDistiller(network(), network(4), **kwargs)
     distiller.compile("adam")
     return distiller
+
+
+def test_the_base_of_all_regimes_trains_nothing():
+    distiller = Distiller(network(), network(4))
+    distiller.compile("adam")
+    with pytest.raises(NotImplementedError, match="received Distiller; use ProKTDistiller, Froz"):
+        distiller.fit(X, Y, verbose=0)
 
 
 def test_output_widths_that_differ():
