@@ -37,6 +37,9 @@ RECIPES = ("found", "paper")
 """Settings of `prokt`: those that our own protocols have found, or the paper's form, which is
 λ alone; where an app has none of the first, the second is its recipe."""
 
+RATE_OF_ADAPTERS = 10
+"""Times the learning rate of the whole teacher: adapters start at 0, and have to move further."""
+
 
 class ResolvedParts:
     """The parts of a spec, from an app's recipe and what the user gives."""
@@ -101,6 +104,9 @@ class ResolvedParts:
             recipes["teacher"] = recipe.teacher
             if goes_on and recipe.trained_teacher_learning_rate:
                 rate = recipe.trained_teacher_learning_rate
+                recipes["teacher"] = replace(recipe.teacher, learning_rate=rate)
+            if given.get("teacher_lora"):
+                rate = RATE_OF_ADAPTERS * recipes["teacher"].learning_rate
                 recipes["teacher"] = replace(recipe.teacher, learning_rate=rate)
         names = settings_of(OptimizerSettings)
         return {

@@ -49,6 +49,15 @@ def assert_same_weights(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+def test_adapters_take_larger_steps():
+    def rate(**given):
+        return RunSpec.resolve("glue-sst2", "prokt", **given).optimizers["teacher"].learning_rate
+
+    assert rate(teacher_lora=8) == pytest.approx(10 * rate())
+    assert rate(teacher_trains="last:2") == rate()
+    assert rate(teacher_lora=8, teacher_learning_rate=1e-4) == 1e-4
+
+
 @pytest.mark.whole_run
 @pytest.mark.parametrize(
     ("part", "method"), [("blocks", "prokt"), *thorough(("adapters", "prokt"), ("adapters", "kd"))]
