@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_prokt.data.formats.parquet import image_columns, opened_parquet
-from keras_prokt.files import cache_folder, digest_of_json, is_kept, new_kept_folder
+from keras_prokt.files import cache_folder, digest_of_file, digest_of_json, is_kept, new_kept_folder
 
 FORMAT = 1
 """To be raised when what is kept changes."""
@@ -46,7 +46,8 @@ class EmbeddedImages:
         return content[ends[row] : ends[row + 1]].tobytes()
 
     def _copied(self) -> tuple[np.ndarray, np.ndarray]:
-        key = {"format": FORMAT, "of": self.state()}
+        # Not by its time: another file of the same size and time would be taken for it.
+        key = {"format": FORMAT, "of": digest_of_file(self._path), "column": self._column}
         folder = cache_folder(self._cache) / "data" / f"embedded-{digest_of_json(key)[:24]}"
         if not is_kept(folder, key):
             with new_kept_folder(folder, key) as writing:
