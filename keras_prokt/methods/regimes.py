@@ -97,7 +97,7 @@ _TRAINED_PART: dict[str, Setting] = {
     ),
     "teacher_lora": Setting(
         "Rank of low-rank adapters in the teacher's attention, which train in place of its "
-        "backbone, with ten times its learning rate unless one is given.",
+        "backbone, with 30 times its learning rate unless one is given.",
         int,
         at_least=1,
     ),

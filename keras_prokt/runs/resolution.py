@@ -37,7 +37,7 @@ RECIPES = ("found", "paper")
 """Settings of `prokt`: those that our own protocols have found, or the paper's form, which is
 λ alone; where an app has none of the first, the second is its recipe."""
 
-RATE_OF_ADAPTERS = 10
+RATE_OF_ADAPTERS = 30
 """Times the learning rate of the whole teacher: adapters start at 0, and have to move further."""
 
 
