@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -24,20 +25,32 @@ pytestmark = [
 SETTINGS = ["--method", "student", "--limit", "256", "--epochs", "40", "--batch-size", "16"]
 
 
-def started(*arguments, workplace):
+@pytest.fixture
+def started(workplace):
+    """Starts a command in a process of its own; a test that fails leaves none behind."""
     environment = {
         **os.environ,
         "KERAS_PROKT_CACHE": str(workplace / "cache"),
         "PYTHONWARNINGS": "default",
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", "keras_prokt.cli", *map(str, arguments)],
-        env=environment,
-        cwd=workplace,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    processes = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keras_prokt.cli", *map(str, arguments)],
+            env=environment,
+            cwd=workplace,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 def ended(*processes):
@@ -67,9 +80,9 @@ def whole(workplace):
 
 
 @pytest.mark.thorough
-def test_two_runs_that_want_one_folder(workplace, whole):
+def test_two_runs_that_want_one_folder(workplace, whole, started):
     folder = workplace / "two runs"
-    both = ended(*(started("run", *SETTINGS, "--out", folder, workplace=workplace) for _ in "12"))
+    both = ended(*(started("run", *SETTINGS, "--out", folder) for _ in "12"))
     refused = [one for one in both if one[0] != 0]
     assert [code for code, _, _ in refused] == [2], both
     assert "Expected a new folder, received" in refused[0][2]
@@ -77,13 +90,15 @@ def test_two_runs_that_want_one_folder(workplace, whole):
     assert outcome_of(folder) == whole
 
 
-def test_while_a_run_runs_others_are_refused_and_told_who_works_on_it(workplace, whole):
+def test_while_a_run_runs_others_are_refused_and_told_who_works_on_it(workplace, whole, started):
     folder = workplace / "stopped"
     stop = ["--stop-after", "1s"]
     result = keras_prokt("run", *SETTINGS, "--out", folder, *stop, cwd=workplace)
     assert result.exit_code == 0 and RunFolder(folder).read()["status"] == "running", result.output
-    first = started("resume", folder, workplace=workplace)
+    first = started("resume", folder)
     wait_until(lambda: RunFolder(folder).holder() is not None)
+    # It sleeps while the others ask, however slow they are, so that it cannot end before.
+    os.kill(first.pid, signal.SIGSTOP)
     for command in (["resume"], ["export"], ["evaluate"]):
         second = keras_prokt(*command, folder, cwd=workplace)
         assert second.exit_code == 2, second.output
@@ -91,7 +106,8 @@ def test_while_a_run_runs_others_are_refused_and_told_who_works_on_it(workplace,
     replacing = keras_prokt("run", *SETTINGS, "--out", folder, "--overwrite", cwd=workplace)
     assert replacing.exit_code == 2 and f"pid {first.pid}" in replacing.stderr
     assert f"is running, pid {first.pid}" in keras_prokt("info", folder, cwd=workplace).stdout
-    assert first.poll() is None, "the run was to last longer than the others"
+    assert first.poll() is None, "the run ended before the others had asked"
+    os.kill(first.pid, signal.SIGCONT)
     [(code, _, said)] = ended(first)
     assert code == 0, said
     assert outcome_of(folder) == whole
@@ -100,11 +116,11 @@ def test_while_a_run_runs_others_are_refused_and_told_who_works_on_it(workplace,
 
 
 @pytest.mark.thorough
-def test_two_comparisons_in_one_folder_carry_no_run_out_twice(workplace):
+def test_two_comparisons_in_one_folder_carry_no_run_out_twice(workplace, started):
     folder = workplace / "comparison"
     rows = ["--method", "student", "--method", "kd", "--seeds", "0,1", "--epochs", "2"]
     rows += ["--limit", "64", "--teacher", "cnn-medium", "--out", folder]
-    both = ended(*(started("compare", *rows, workplace=workplace) for _ in "12"))
+    both = ended(*(started("compare", *rows) for _ in "12"))
     assert [code for code, _, _ in both] == [0, 0], both
     assert both[0][1] == both[1][1]
     said = "\n".join(error for _, _, error in both)
