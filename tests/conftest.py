@@ -14,7 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import keras
 import pytest
-from marks import Guard, leave_out_thorough, skip_without_data
+from marks import Guard, count_slow_as_whole_runs, leave_out_thorough, skip_without_data
 from served import Server
 from small_glue import write_bert
 
@@ -51,6 +51,7 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     leave_out_thorough(config, items)
+    count_slow_as_whole_runs(items)
     rank = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 

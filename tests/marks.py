@@ -1,7 +1,7 @@
 """Marks of the tests that a person does not wait for, and what keeps a test from going without.
 
-`pytest -m "not (whole_run or process or real_data)"` leaves them out. What is marked `thorough`,
-more cases of what quicker tests show, runs with `pytest --thorough` alone.
+`pytest -m "not (whole_run or process or real_data)"` leaves them out, and those marked `slow`. What is
+marked `thorough`, more cases of what quicker tests show, runs with `pytest --thorough` alone.
 """
 
 import functools
@@ -80,6 +80,13 @@ def leave_out_thorough(config: pytest.Config, items: list[pytest.Item]) -> None:
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+
+
+def count_slow_as_whole_runs(items: list[pytest.Item]) -> None:
+    """Leaves out the tests marked `slow` wherever those marked `whole_run` are left out."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("whole_run")
 
 
 def thorough(*rows: Any) -> list[Any]:

@@ -3,7 +3,11 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 import keras_prokt
+
+pytestmark = pytest.mark.slow
 
 PACKAGE = Path(keras_prokt.__file__).parent
 OTHERS = {"keras", "keras_hub", "tensorflow", "jax", "torch"}

@@ -78,6 +78,7 @@ def _apps_once():
         yield
 
 
+@pytest.mark.slow
 @few
 @given(
     st.sampled_from(["prokt", "kd", "student", "crd+kd", "rkd+prokt", "dml"]),
@@ -225,6 +226,7 @@ def objective_of(name):
     return built(LOSSES[name](), parts("teacher", 4), parts("student", 4))
 
 
+@pytest.mark.slow
 @few
 @given(st.sampled_from([*LOSSES]), FACTORS, FACTORS, st.sets(st.integers(0, 3)), st.integers(0, 99))
 def test_objectives_of_what_is_finite_are_finite(name, of_teacher, of_student, dead, seed):

@@ -290,6 +290,7 @@ def test_another_optimizer_keeps_of_the_recipe_what_it_has_too():
     assert of_texts.optimizers["student"].options == {"global_clipnorm": 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NUMBERS if ROWS[name].kind is int])
 def test_whole_numbers_with_which_no_backend_counts_are_refused(name):
     with pytest.raises(SettingError, match="Expected .* (of at most|in \\[)"):

@@ -20,9 +20,13 @@ from keras_prokt.runs.task import digests, prepare
 from keras_prokt.runs.training import Run
 
 fine_tuned = pytest.importorskip("fine_tuned", reason="needs transformers and torch")
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow",
+        reason="whole runs are tested on the default backend",
+    ),
+]
 # The table's classes are sorted by name, those of the teacher are not.
 LABELS = ["good", "bad", "fair"]
 

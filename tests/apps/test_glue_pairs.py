@@ -55,6 +55,7 @@ def real(ids):
     return [row[row != 0].tolist() for row in ids]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_labels_and_splits(data_dir, bert, task):
     prepared_task = prepared(task, data_dir, bert)
@@ -106,6 +107,7 @@ def test_the_teacher_reads_pairs_jointly_and_the_bilstm_separately(data_dir, ber
     assert sorted(read) == sorted(written)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("student", ["bert-1", "PRESET"])
 def test_berts_read_pairs_jointly(data_dir, bert, student):
     student = bert if student == "PRESET" else student

@@ -113,6 +113,7 @@ def inputs_of_one(task, row, student):
     return {name: np.array(values, dtype="int32") for name, values in inputs.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::keras_prokt_apps.glue.data.UnofficialRows")
 @pytest.mark.parametrize(("task", "student"), [*STUDENTS[:2], *thorough(*STUDENTS[2:])])
 def test_the_files_of_a_run(finished_run, data_dir, tmp_path, task, student):
@@ -138,6 +139,7 @@ def test_the_files_of_a_run(finished_run, data_dir, tmp_path, task, student):
     assert names == {*FILES[task].values(), "submission.zip"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::keras_prokt_apps.glue.data.UnofficialRows")
 def test_the_file_of_the_teacher_of_a_run(bert, data_dir, tmp_path):
     spec = spec_of("mrpc", bert, data_dir, "bilstm-100")
@@ -162,6 +164,7 @@ def test_the_file_of_the_teacher_of_a_run(bert, data_dir, tmp_path):
     assert (tmp_path / "glue" / "MRPC.tsv").read_text() == "\n".join(expected) + "\n"
 
 
+@pytest.mark.slow
 def test_runs_on_several_tasks_fill_one_folder(finished_run, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "STS-B.tsv").write_text("index\tprediction\n0\t3.25\n1\t5\n")
@@ -250,6 +253,7 @@ def refusal(result):
     return result.output
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default::keras_prokt_apps.glue.data.UnofficialRows")
 def test_the_command_line(finished_run, tmp_path):
     folder, _ = finished_run("sst2")
@@ -306,6 +310,7 @@ def test_a_broken_file_of_another_task_stops_before_anything_is_written(finished
     assert not (tmp_path / "submission.zip").exists()
 
 
+@pytest.mark.slow
 def test_test_data_that_is_not_there_or_not_whole(finished_run, tmp_path):
     folder, _ = finished_run("sst2")
     write_glue(str(tmp_path / "cut"), ["sst2"], splits=lambda task: ["train", "validation"])

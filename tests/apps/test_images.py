@@ -132,6 +132,7 @@ def test_images_are_read_where_there_is_no_keras(folder):
     assert "received 1 of 21 that cannot: 'dark/empty.png' (empty);" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_task_is_the_same_from_a_table_streamed_and_prepared(folder, tmp_path):
     kept = resolve(folder, **SMALL)
     task = prepare(kept)

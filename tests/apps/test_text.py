@@ -26,9 +26,12 @@ from keras_prokt.runs.training import Run
 from keras_prokt.runs.training_run import run
 from keras_prokt_apps.text_inputs import CutTexts, UnknownPieces
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="tested on the default backend"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow", reason="tested on the default backend"
+    ),
+]
 COMPLETED = {
     "training_seconds": 0.0,
     "examples": {},

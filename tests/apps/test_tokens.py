@@ -79,6 +79,7 @@ def test_both_models_read_the_same_positions_and_first_pieces_have_the_tags(bert
     np.testing.assert_array_equal(y == -1, goes_on | special)
 
 
+@pytest.mark.slow
 def test_what_is_read_and_what_is_to_be_beaten_is_said(bert, dataset, tmp_path, capsys):
     task_of(bert, dataset)
     said = capsys.readouterr().err
@@ -261,6 +262,7 @@ def test_a_killed_run_goes_on_exactly(method, bert, dataset, tmp_path, monkeypat
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_an_evaluation_counts_words_alone(bert, dataset):
     task = task_of(bert, dataset)
     keras.utils.set_random_seed(0)

@@ -97,6 +97,7 @@ def test_fractions_as_classes_are_refused_with_the_way_to_values(tmp_path):
         load_texts(path, text_columns=["body"], label_column="score")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_prepared", [False, True])
 def test_both_models_of_texts_have_one_output(is_prepared, tmp_path):
     write_bert(str(tmp_path / "bert"))
@@ -202,6 +203,7 @@ def test_a_run_predicts_the_light_of_images(tmp_path):
     assert np.square(found - values).mean() < 0.05 < np.square(values - values.mean()).mean()
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_regression_is_a_teacher_of_values(tmp_path):
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     torch = pytest.importorskip("torch", reason="needs PyTorch")

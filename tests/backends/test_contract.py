@@ -120,6 +120,7 @@ def network(width):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it stands for a new backend")
 def test_all_but_recording_is_optional(monkeypatch):
     generator = np.random.default_rng(0)

@@ -19,6 +19,7 @@ def test_the_inputs_are_the_same():
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(results[name]), value)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others go in order")
 def test_tensorflow_waits_for_all_gradients():
     import tensorflow as tf

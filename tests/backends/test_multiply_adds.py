@@ -58,6 +58,7 @@ def test_attention():
     assert count(keras.Model(x, y), (6, 8)) == 4 * 6 * 8 * 8 + 2 * 2 * 6 * 6 * 4
 
 
+@pytest.mark.slow
 def test_a_published_network():
     """About 300 million in Sandler et al. 2018; 300,774,272 is what others count as well."""
     model = keras.applications.MobileNetV2(weights=None, classifier_activation=None)

@@ -145,6 +145,7 @@ class _KillAtEnd(keras.callbacks.Callback):
             raise _Killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_saved", [False, *thorough(True)])
 def test_a_killed_training_has_the_same_best_teacher(make_distiller, data, tmp_path, is_saved):
     def train(folder, kill=None):

@@ -2,8 +2,11 @@
 
 import keras
 import numpy as np
+import pytest
 
 from keras_prokt import OnOptimizer, ProKTDistiller
+
+pytestmark = pytest.mark.slow
 
 KINDS = {
     "EarlyStopping": keras.callbacks.EarlyStopping,

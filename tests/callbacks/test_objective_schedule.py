@@ -7,6 +7,8 @@ from keras import layers, ops
 
 from keras_prokt import FrozenTeacherDistiller, ObjectiveSchedule
 
+pytestmark = pytest.mark.slow
+
 X = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype("int32")
 

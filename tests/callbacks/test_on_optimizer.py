@@ -4,6 +4,8 @@ import pytest
 from keras_prokt import StudentOnly
 from keras_prokt.callbacks import OnOptimizer
 
+pytestmark = pytest.mark.slow
+
 
 def rate(optimizer):
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -59,6 +59,7 @@ def fit(distiller, data, schedule, **arguments):
     return recorder.values
 
 
+@pytest.mark.slow
 @compiled
 def test_per_epoch_from_a_function_without_retracing(distiller, data, traces):
     fit(distiller, data, ProximalSchedule(lambda epoch: 0.3), epochs=1)
@@ -68,6 +69,7 @@ def test_per_epoch_from_a_function_without_retracing(distiller, data, traces):
     assert len(traces) == before
 
 
+@pytest.mark.slow
 @compiled
 def test_leaving_zero_is_the_one_retrace(make_distiller, data, traces):
     distiller = make_distiller(proximal_weight=0.0)
@@ -85,6 +87,7 @@ def test_per_step_continues_the_count(distiller, data):
     assert values == [0.08, 0.09, 0.1, 0.11]
 
 
+@pytest.mark.slow
 @compiled
 def test_per_step_with_several_steps_an_execution(make_distiller, data):
     distiller = make_distiller(steps_per_execution=2)
@@ -117,6 +120,7 @@ def test_a_learning_rate_schedule(distiller, data):
     np.testing.assert_allclose(values, [0.5] * 4 + [0.3] * 4 + [0.1] * 4)
 
 
+@pytest.mark.slow
 def test_refusals(distiller, make_distiller, data):
     with pytest.raises(ValueError, match=r"Expected λ in \[0, 1\) .* received 1.5 at epoch 3"):
         ProximalSchedule({0: 0.1, 3: 1.5})

@@ -84,6 +84,7 @@ def stopped(make):
     return make_stateful(make, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 4, *thorough(6)], ids=lambda steps: f"after {steps} steps")
 def test_stopped_and_resumed_equals_uninterrupted(
     steps, uninterrupted, stopped, make, data, tmp_path
@@ -102,6 +103,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
     assert ResumableBackup(tmp_path).position() == (EPOCHS, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
 def test_saves_every_few_batches_and_keeps_some(steps_per_execution, make, data, tmp_path):
     if keras.backend.backend() == "torch" and steps_per_execution > 1:
@@ -115,6 +117,7 @@ def test_saves_every_few_batches_and_keeps_some(steps_per_execution, make, data,
     ]
 
 
+@pytest.mark.slow
 def test_training_can_be_prolonged_and_repeated(make, data, tmp_path):
     whole = make(1)
     whole.save_weights(tmp_path / "initial.weights.h5")
@@ -132,6 +135,7 @@ def test_training_can_be_prolonged_and_repeated(make, data, tmp_path):
     assert len(fit(distiller, data, [])["loss"]) == EPOCHS
 
 
+@pytest.mark.slow
 def test_proximal_weight_is_restored(make, data, tmp_path):
     distiller = make(1, proximal_weight=0.6)
     fit(distiller, data, [ResumableBackup(tmp_path)], epochs=1)
@@ -153,6 +157,7 @@ def saved(make, data, tmp_path_factory):
     return distiller, folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -225,6 +230,7 @@ def test_refusals(saved, tmp_path):
     assert one_line(refusal)
 
 
+@pytest.mark.slow
 def test_no_bit_of_a_position_can_change_it(saved, tmp_path):
     folder = tmp_path / "epoch-000002-batch-000000000"
     shutil.copytree(saved[1] / folder.name, folder)
@@ -280,6 +286,7 @@ def test_what_a_kill_left_goes_when_training_begins(saved, tmp_path):
 OURS = {"spec": {"seed": 0, "rate": 0.1, "layers": [4, 2]}, "data": "3f", "none": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -381,6 +388,7 @@ def test_a_damaged_copy_is_not_taken_into_the_next_checkpoint(saved, tmp_path):
     assert [copy.read_bytes() for copy in copies] == [b"the worst", b"the best"]
 
 
+@pytest.mark.slow
 def test_training_goes_on_with_the_files_of_its_checkpoint(make, data, tmp_path):
     """An epoch killed before its checkpoint, and a student and a history that are damaged."""
 
@@ -427,6 +435,7 @@ def test_the_state_of_another_model_is_refused(saved, data, tmp_path, recwarn):
     assert not [w.message for w in recwarn if not issubclass(w.category, DeprecationWarning)]
 
 
+@pytest.mark.slow
 def test_the_same_arrays_in_other_layers_are_refused(data, tmp_path):
     class Twice(keras.layers.Dense):
         """A layer of another class."""

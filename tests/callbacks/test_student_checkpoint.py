@@ -26,6 +26,7 @@ def saved_epoch(path):
     return keras.saving.load_model(path).get_layer("logits").bias.numpy()[0]
 
 
+@pytest.mark.slow
 def test_the_best_student_is_saved_alone_in_fit(make_distiller, data, tmp_path):
     class Weights(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

@@ -7,6 +7,8 @@ from keras import layers
 
 from keras_prokt import FrozenTeacherDistiller, ProKTDistiller, ResumableBackup, TeacherRoute
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype("int32")

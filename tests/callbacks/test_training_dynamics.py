@@ -32,6 +32,7 @@ def recorded(distiller, data, tmp_path_factory):
     return fit(distiller, data, TrainingDynamics(folder)), folder
 
 
+@pytest.mark.slow
 def test_history_has_every_log_of_every_epoch(recorded):
     history, folder = recorded
     rows = read_history(folder / "history.csv")
@@ -47,6 +48,7 @@ def test_the_figure_is_drawn_at_the_end(recorded):
     assert (recorded[1] / "dynamics.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.slow
 def test_a_continued_run_keeps_the_epochs_before(distiller, data, tmp_path):
     dynamics = TrainingDynamics(tmp_path, tensorboard=False, plot=False)
     fit(distiller, data, dynamics)
@@ -59,12 +61,14 @@ def test_a_continued_run_keeps_the_epochs_before(distiller, data, tmp_path):
     assert len(read_history(tmp_path / "history.csv")) == 1
 
 
+@pytest.mark.slow
 def test_columns_may_be_missing_in_some_epochs(distiller, data, tmp_path):
     fit(distiller, data, TrainingDynamics(tmp_path, tensorboard=False), validation_freq=2)
     rows = read_history(tmp_path / "history.csv")
     assert [bool(row["val_gap"]) for row in rows] == [False, True, False]
 
 
+@pytest.mark.slow
 def test_one_model_alone(data, tmp_path):
     model = StudentOnly(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
     model.compile(optimizer="adam")
@@ -110,6 +114,7 @@ def test_plot_of_a_table(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["figure.png"]
 
 
+@pytest.mark.slow
 def test_the_figure_says_what_it_shows(tmp_path, monkeypatch):
     drawn = []
     save = Figure.savefig

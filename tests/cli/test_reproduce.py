@@ -3,6 +3,8 @@
 import pytest
 from command_line import keras_prokt
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),

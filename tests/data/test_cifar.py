@@ -102,6 +102,7 @@ def test_normalisation_equals_its_definition():
     np.testing.assert_allclose(received, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_augmented_image_is_a_crop_of_its_own():
     augmented = cifar.augment(IMAGES, np.random.default_rng(1))
     padded = np.pad(IMAGES, ((0, 0), (4, 4), (4, 4), (0, 0)))

@@ -100,6 +100,7 @@ def test_a_text_may_be_longer_than_the_limit_of_the_module_csv(tmp_path, name):
         assert csv.field_size_limit() == usual
 
 
+@pytest.mark.slow
 def test_the_split_is_stratified_and_always_the_same(large):
     one, other = load(large), load(large)
     assert one.class_names == list(LABELS)
@@ -424,6 +425,7 @@ def tfds_directory(tmp_path):
     return str(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_set_of_tensorflow_datasets(tfds_directory):
     columns = {"text_columns": ["sentence"], "label_column": "label", "data_dir": tfds_directory}
     data = load_texts("tfds:glue/cola", **columns)
@@ -444,6 +446,7 @@ def test_a_set_of_tensorflow_datasets(tfds_directory):
         assert of_version.parts["train"].texts == data.parts["train"].texts
 
 
+@pytest.mark.slow
 def test_the_first_of_several_validation_splits_is_used(tmp_path):
     pytest.importorskip("tensorflow_datasets")
     from small_glue import split_names, write_glue

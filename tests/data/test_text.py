@@ -49,6 +49,7 @@ def test_texts_inject_no_special_tokens():
     assert as_lists(result.token_ids) == [[2, 5, 1, 1, 1, 6, 3, 1, 1, 1, 7, 1, 1, 1, 3]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [BertTokenizer, ExactBertTokenizer])
 def test_neither_batch_size_nor_a_graph_changes_anything(kind, tokenizer, monkeypatch):
     texts = ["a", "b c ad", "", "c " * 20, "zzz b"]
@@ -102,6 +103,7 @@ def test_real_texts_equal_transformers(task, max_length):
     assert as_lists(result.segment_ids) == expected["token_type_ids"]
 
 
+@pytest.mark.slow
 def test_long_lists_are_tokenized_once(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr(text_module, "WORTH_KEEPING", 3)
     first, second = ["a b", "", "ad zzz", "a"], ["c", "b c", "a", "ad"]
@@ -142,6 +144,7 @@ def test_long_lists_are_tokenized_once(tokenizer, tmp_path, monkeypatch):
     assert len(kept()) == before + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", ["token_ids.npy", *thorough("lengths.npy", "segment_ids.npy")])
 def test_damaged_ids_are_made_again(damaged, tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr(text_module, "WORTH_KEEPING", 3)

@@ -8,6 +8,8 @@ from subclassed import Subclassed
 
 from keras_prokt import FrozenTeacherDistiller, ProKTDistiller
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 4)).astype("float32")
 Y = RNG.integers(0, 3, 32)

@@ -15,6 +15,8 @@ from keras_prokt import (
     losses,
 )
 
+pytestmark = pytest.mark.slow
+
 BACKEND = keras.backend.backend()
 X = np.random.default_rng(0).uniform(size=(8, 8, 8, 1)).astype("float32")
 Y = np.arange(8) % 3

@@ -18,6 +18,8 @@ from keras_prokt import (
 from keras_prokt.data.digits import load_digits
 from keras_prokt.distillers import faults
 
+pytestmark = pytest.mark.slow
+
 BACKEND = keras.backend.backend()
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 4)).astype("float32")

@@ -97,6 +97,7 @@ def test_stages_are_the_last_outputs_at_each_resolution(make, stages, pooled):
     assert taps["pooled"] == pooled
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     keras.backend.backend() == "jax",
     reason="JAX compiles every initializer of these large models; finding taps is not its business",
@@ -163,6 +164,7 @@ def test_a_model_whose_resolution_goes_up_again_is_asked_for_names():
     assert found(model, ["stages"], {"stages": ["down"]})["stages"] == ["down"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [functional, *thorough(Subclassed, nested)])
 @pytest.mark.skipif(
     keras.backend.backend() == "jax",

@@ -11,6 +11,8 @@ from keras_prokt import FrozenTeacherDistiller, ProKTDistiller, losses, models
 from keras_prokt.distillers import features
 from keras_prokt.models.bert import bert_classifier
 
+pytestmark = pytest.mark.slow
+
 PARTS = ["embeddings", "hidden_states", "attentions"]
 RNG = np.random.default_rng(0)
 LENGTHS = np.array([6, 3, 1, 5])

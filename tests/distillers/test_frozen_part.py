@@ -11,6 +11,8 @@ from keras_prokt.layer_calls import computing_once
 from keras_prokt.models.bert import ExactGeluBertBackbone
 from keras_prokt.models.trained_part import train_last_blocks
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(16, 6, 6, 3)).astype("float32")
 Y = RNG.integers(0, 4, 16)

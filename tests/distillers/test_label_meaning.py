@@ -149,6 +149,7 @@ def test_rows_that_are_no_distributions_in_arrays(kind, regime):
     assert int(distiller.optimizer.iterations) == 0
 
 
+@pytest.mark.slow
 @KERAS_SAYS_SO_TOO
 @pytest.mark.parametrize("container", STREAMS)
 @pytest.mark.parametrize("kind", ["several ones", "booleans"])
@@ -174,6 +175,7 @@ def test_rows_that_are_no_distributions_in_streams(kind, container):
     assert saved == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regime", ["prokt", "kd", "mutual", "subclassed"])
 def test_every_regime_sees_rows_in_its_step(regime):
     labels = BAD_ROWS["several ones"][0]
@@ -187,6 +189,7 @@ def rounded(decimals):
     return np.round(RNG.dirichlet(np.ones(3), 32), decimals).astype("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "labels",
     [
@@ -207,6 +210,7 @@ def test_distributions_are_trained_on(labels):
 # Indices.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", [1.5, -1.0, 3.0, np.nan, 0.999])
 def test_indices_that_are_no_classes(label):
     labels = Y.astype("float32")
@@ -223,6 +227,7 @@ def test_indices_that_are_no_classes(label):
     refused(lambda: compiled().evaluate(Batches(X, labels), verbose=0), "Evaluation: " + message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int16", "float16"])
 def test_whole_numbers_of_any_type_are_classes(dtype):
     compiled().fit(X, Y.astype(dtype), validation_data=(X, Y[:, None].astype(dtype)), verbose=0)
@@ -274,6 +279,7 @@ def test_strings_in_streams(container):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -325,6 +331,7 @@ def test_unknown_ranks_of_tf_data(part, regime):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["labels", "inputs"])
 def test_ranks_that_are_told_as_advised(part):
     data = of_unknown_rank(part)
@@ -371,6 +378,7 @@ EMPTY = {
 }
 
 
+@pytest.mark.slow
 @KERAS_SAYS_SO_TOO
 @pytest.mark.parametrize("kind", EMPTY)
 @pytest.mark.parametrize("regime", ["prokt", "student", "subclassed"])
@@ -393,6 +401,7 @@ def test_data_without_a_batch(kind, regime, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @KERAS_SAYS_SO_TOO
 def test_data_that_is_used_up_ends_the_epochs(tmp_path):
     tf = pytest.importorskip("tensorflow")
@@ -412,6 +421,7 @@ def test_data_that_is_used_up_ends_the_epochs(tmp_path):
     assert json.loads(file.read_text())["epoch"] == 1
 
 
+@pytest.mark.slow
 def test_a_generator_can_be_trained_on_again():
     def endless():
         while True:

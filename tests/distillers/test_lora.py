@@ -45,6 +45,7 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_the_kernel_stays_and_its_adapters_train():
     distiller = distiller_of()
     hidden = distiller.teacher.get_layer("hidden")
@@ -55,6 +56,7 @@ def test_the_kernel_stays_and_its_adapters_train():
     assert np.any(np.asarray(hidden.lora_kernel_b) != 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saves", ["whole", "weights"])
 def test_a_distiller_goes_on_from_its_file_bit_for_bit(saves, tmp_path):
     distiller = distiller_of()
@@ -73,6 +75,7 @@ def test_a_distiller_goes_on_from_its_file_bit_for_bit(saves, tmp_path):
         assert_equal(distiller, other)
 
 
+@pytest.mark.slow
 def test_a_file_of_a_distiller_without_adapters_is_refused(tmp_path):
     keras.utils.set_random_seed(1)
     distiller = ProKTDistiller(network(8), network(4))
@@ -82,6 +85,7 @@ def test_a_file_of_a_distiller_without_adapters_is_refused(tmp_path):
         distiller_of().load_weights(tmp_path / "d.weights.h5")
 
 
+@pytest.mark.slow
 def test_a_fixed_teacher_has_them_too(tmp_path):
     distiller = distiller_of(kind=FrozenTeacherDistiller)
     distiller.teacher.get_layer("hidden").lora_kernel_b.assign(np.ones((2, 8)))

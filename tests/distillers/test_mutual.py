@@ -11,6 +11,8 @@ from keras import layers
 
 from keras_prokt import MutualDistiller
 
+pytestmark = pytest.mark.slow
+
 BATCH, FEATURES, CLASSES = 16, 6, 5
 
 

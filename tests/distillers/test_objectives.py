@@ -19,6 +19,8 @@ from keras_prokt import (
 from keras_prokt.methods import OBJECTIVES
 from keras_prokt.models.loading import load_student
 
+pytestmark = pytest.mark.slow
+
 BACKEND = keras.backend.backend()
 RNG = np.random.default_rng(0)
 COUNT, CLASSES = 24, 4

@@ -20,6 +20,8 @@ from keras_prokt import (
     load_student,
 )
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 4)).astype("float32")
 Y = RNG.integers(0, 3, 32)

@@ -14,6 +14,8 @@ from marks import crossed, thorough
 from keras_prokt import ProKTDistiller
 from keras_prokt.losses import SmoothedCrossEntropy
 
+pytestmark = pytest.mark.slow
+
 BACKEND = keras.backend.backend()
 BATCH, FEATURES, CLASSES = 16, 6, 5
 TOLERANCE = {"rtol": 0, "atol": 1e-5}

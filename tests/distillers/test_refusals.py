@@ -128,6 +128,7 @@ def test_probabilities_of_models_that_show_nothing_are_seen_in_the_first_step():
         distiller.fit(X, Y, verbose=0)
 
 
+@pytest.mark.slow
 def test_subclassed_models_are_built_from_the_data():
     distiller = ProKTDistiller(Subclassed(), Subclassed())
     distiller.compile("adam")
@@ -241,6 +242,7 @@ def batches_with(labels=Y, inputs=X):
         yield inputs[start : start + 8], labels[start : start + 8]
 
 
+@pytest.mark.slow
 def test_labels_out_of_range_in_a_generator():
     labels = Y.copy()
     labels[17] = 3  # third batch
@@ -248,6 +250,7 @@ def test_labels_out_of_range_in_a_generator():
         compiled().fit(batches_with(labels=labels), verbose=0)
 
 
+@pytest.mark.slow
 def test_inputs_that_are_not_finite_in_a_generator():
     inputs = X.copy()
     inputs[9] = np.nan
@@ -255,6 +258,7 @@ def test_inputs_that_are_not_finite_in_a_generator():
         compiled().fit(batches_with(inputs=inputs), verbose=0)
 
 
+@pytest.mark.slow
 def test_a_fault_stops_before_other_callbacks_see_the_step():
     seen = []
     watch = keras.callbacks.LambdaCallback(
@@ -279,6 +283,7 @@ def test_inputs_of_another_shape(shape):
         compiled().evaluate(x, Y, verbose=0)
 
 
+@pytest.mark.slow
 def test_inputs_of_models_that_read_different_ones():
     a, b = keras.Input((4,), name="a"), keras.Input((2,), name="b")
     teacher = keras.Model({"a": a, "b": b}, layers.Dense(3)(layers.concatenate([a, b])))
@@ -293,10 +298,12 @@ def test_inputs_of_models_that_read_different_ones():
         distiller.fit({"teacher": {**pair, "b": X}, "student": X}, Y, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_last_dimension_of_one_is_left_to_keras():
     compiled().fit(X[..., None], Y, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="shapes of tf.data")
 def test_tf_data_that_is_not_batched():
     import tensorflow as tf
@@ -331,6 +338,7 @@ def test_one_optimizer_for_both():
         ProKTDistiller(network(), network()).compile(optimizer, teacher_optimizer=optimizer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["optimizer", "teacher_optimizer"])
 def test_an_optimizer_of_another_model(which):
     used = keras.optimizers.Adam()
@@ -349,6 +357,7 @@ def test_an_optimizer_of_another_model(which):
     fixed.fit(X, Y, verbose=0)
 
 
+@pytest.mark.slow
 def test_the_only_output_may_stand_in_a_dict():
     inputs = keras.Input((4,))
     student = keras.Model(inputs, {"logits": layers.Dense(3)(inputs)})

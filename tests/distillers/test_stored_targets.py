@@ -64,6 +64,7 @@ def assert_close(one, other, atol=1e-5):
         np.testing.assert_allclose(a, b, atol=atol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 3])
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_stored_outputs_teach_as_the_live_teacher(classes, temperature):
@@ -84,6 +85,7 @@ def test_stored_outputs_teach_as_the_live_teacher(classes, temperature):
     assert from_file.forwards_per_example == {"student": 3}
 
 
+@pytest.mark.slow
 def test_one_step_towards_stored_outputs_by_hand():
     distiller = FrozenTeacherDistiller(None, keras.Sequential([keras.Input((4,)), layers.Dense(3)]))
     distiller.compile(keras.optimizers.SGD(0.5))
@@ -99,6 +101,7 @@ def test_one_step_towards_stored_outputs_by_hand():
     )
 
 
+@pytest.mark.slow
 def test_under_prokt_they_stand_where_the_labels_stand():
     distribution = ops.convert_to_numpy(ops.softmax(TARGET))
     by_labels, by_target = prokt(proximal_weight=0.4), prokt(proximal_weight=0.4)
@@ -110,6 +113,7 @@ def test_under_prokt_they_stand_where_the_labels_stand():
     assert logs["teacher_accuracy"][0] < 1
 
 
+@pytest.mark.slow
 def test_the_teacher_loss_of_validation_is_of_what_is_there():
     distiller = prokt(proximal_weight=0.0)
     logs = distiller.fit(both_parts(), Y, validation_data=(X, Y), **FIT).history
@@ -122,6 +126,7 @@ def test_the_teacher_loss_of_validation_is_of_what_is_there():
     assert logs["val_teacher_loss"] == [pytest.approx(float(divergence), abs=1e-5)]
 
 
+@pytest.mark.slow
 def test_validation_without_stored_outputs_reports_the_student():
     logs = stored().fit(parts(), Y, validation_data=(X, Y), **FIT).history
     assert {name for name in logs if name.startswith("val_")} == {
@@ -131,6 +136,7 @@ def test_validation_without_stored_outputs_reports_the_student():
     assert {"teacher_accuracy", "gap", "student_loss"} <= set(logs)
 
 
+@pytest.mark.slow
 def test_evaluation_and_prediction_need_no_stored_outputs():
     distiller = stored()
     distiller.fit(parts(), Y, **FIT)
@@ -141,6 +147,7 @@ def test_evaluation_and_prediction_need_no_stored_outputs():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [stored, prokt])
 def test_what_is_saved_goes_on_as_if_nothing_had_happened(make, tmp_path):
     x = parts() if make is stored else both_parts()
@@ -164,6 +171,7 @@ def batches(x, y=Y):
 STEPS = {"steps_per_epoch": 3, "verbose": 0}
 
 
+@pytest.mark.slow
 def test_a_generator_of_batches_teaches_the_same():
     one, other = stored(), stored()
     one.fit(parts(), Y, **FIT)
@@ -171,6 +179,7 @@ def test_a_generator_of_batches_teaches_the_same():
     assert_close(one.student, other.student, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_targets_of_a_stream_that_are_not_finite():
     target = TARGET.copy()
     target[20, 1] = -np.inf
@@ -178,6 +187,7 @@ def test_targets_of_a_stream_that_are_not_finite():
         stored().fit(batches(parts(target=target)), **STEPS)
 
 
+@pytest.mark.slow
 def test_probabilities_of_a_stream():
     probabilities = ops.convert_to_numpy(ops.softmax(TARGET))
     with pytest.raises(TrainingFault, match="Step 1: Expected logits as target, received prob"):

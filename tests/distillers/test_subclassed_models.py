@@ -9,6 +9,8 @@ from subclassed import Subclassed
 from keras_prokt import ProKTDistiller, StudentOnly, TrainingFault, load_student
 from keras_prokt.models.symbolic_inputs import with_inputs
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 4)).astype("float32")
 Y = RNG.integers(0, 3, 32)

@@ -16,6 +16,8 @@ from keras_prokt import (
 )
 from keras_prokt.losses import LabelLossOnLogits
 
+pytestmark = pytest.mark.slow
+
 BATCH, RATE, MOMENTUM, MARK = 32, 0.05, 0.9, -1
 X, DIGITS = load_digits(return_X_y=True)
 X, DIGITS = (X / 16).astype("float32")[:384], DIGITS[:384]

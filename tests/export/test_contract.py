@@ -68,6 +68,7 @@ def name(request):
     return request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("described", [False, True])
 def test_what_is_written_is_the_student(tmp_path, name, described):
     card = FORMATS[name]
@@ -87,6 +88,7 @@ def test_what_is_written_is_the_student(tmp_path, name, described):
     assert form.largest_difference(written, student, batch, description) > 1e-3
 
 
+@pytest.mark.slow
 def test_half_precision_is_within_the_tolerance(tmp_path, name):
     """Of float32 numbers: what leaves is compared with the copy that leaves."""
     student = keras.Sequential(
@@ -119,6 +121,7 @@ def test_missing_packages_are_refused(tmp_path, name, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_was_written_is_printed_where_keras_prints_it(tmp_path, name, capsys):
     student = pair_student()
     for verbose in (False, True):
@@ -145,6 +148,7 @@ def test_packages_are_looked_for(monkeypatch):
     assert card.missing() == ["no_such_package", "tensorflow"]
 
 
+@pytest.mark.slow
 def test_a_distiller_exports_in_any_form(tmp_path, name):
     student = picture_student()
     distiller = StudentOnly(student)
@@ -175,6 +179,7 @@ def folder(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_writes_it_into_the_run(folder, tmp_path, name, monkeypatch):
     card = FORMATS[name]
     done = keras_prokt("export", "run", "--format", name, cwd=tmp_path)

@@ -77,6 +77,7 @@ def target(form, folder):
     return folder / (FORMATS[form].file or FORMATS[form].place)
 
 
+@pytest.mark.slow
 def test_on_a_disk_that_fills(form, students, disk, tmp_path):
     done = export(form, student_of(form, students), target(form, disk), tmp_path)
     assert_fails(done, disk, "disk")
@@ -96,6 +97,7 @@ def test_where_one_may_not_write(form, students, tmp_path):
     assert_fails(done, folder, "Permission", "check the path")
 
 
+@pytest.mark.slow
 def test_below_a_file(form, students, tmp_path):
     (tmp_path / "file").write_text("mine")
     done = export(form, student_of(form, students), target(form, tmp_path / "file"), tmp_path)
@@ -112,6 +114,7 @@ def test_what_a_killed_export_left_is_removed_by_the_next(students, tmp_path):
     assert {one.name for one in tmp_path.iterdir()} == {living.name, "model.keras"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "litert", "huggingface"])
 def test_a_layer_that_a_form_does_not_hold(form, students, tmp_path):
     if FORMATS[form].missing():

@@ -19,6 +19,7 @@ transformers = pytest.importorskip("transformers", reason="opens what was writte
 NAMES = ["no", "yes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["Bert", "DistilBert"])
 @pytest.mark.parametrize("build", [bert_classifier, bert_tagger])
 def test_the_logits_of_transformers_are_the_students(tmp_path, family, build):
@@ -45,6 +46,7 @@ def test_the_logits_of_transformers_are_the_students(tmp_path, family, build):
     ]
 
 
+@pytest.mark.slow
 def test_it_is_a_teacher_again(tmp_path):
     write_classifier(tmp_path / "teacher", NAMES)
     student = fine_tuned_classifier(tmp_path / "teacher")

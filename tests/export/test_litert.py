@@ -14,9 +14,10 @@ from keras_prokt.export.litert import LiteRT
 from keras_prokt.front_ends import TextFrontEnd
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="written by TensorFlow"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="written by TensorFlow"),
+]
 
 
 def test_a_recurrent_network_of_one_length(tmp_path):

@@ -8,9 +8,12 @@ from keras import layers
 from keras_prokt.export import FORMATS, export_student
 
 tf = pytest.importorskip("tensorflow")
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="the layers want TensorFlow's tables"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow", reason="the layers want TensorFlow's tables"
+    ),
+]
 ROWS = {
     "age": np.array([[20.0], [60.0], [3.0]], "float32"),
     "colour": np.array([["red"], ["green"], [""]], object),

@@ -26,6 +26,7 @@ def file(tmp_path):
     return tmp_path / "shapes.keras"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, place",
     [

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 def test_open_lengths_and_what_it_says_of_itself(tmp_path):
     student = recurrent_student()
     front_end = TextFrontEnd(PIECES, max_length=16)

@@ -10,9 +10,10 @@ from keras_prokt.export import export_student
 from keras_prokt.export.onnx_lstm import lstms_in_one_operation
 from keras_prokt.models.bilstm import bilstm_pair, bilstm_tagger
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="written by TensorFlow"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="written by TensorFlow"),
+]
 onnxruntime = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
 DRAW = np.random.default_rng(0)

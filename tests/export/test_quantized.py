@@ -9,6 +9,7 @@ from keras_prokt.export import FORMATS, export_student
 from keras_prokt.export.litert import LiteRT
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="written by TensorFlow"),
     pytest.mark.skipif(
         bool(FORMATS["onnx"].missing() or FORMATS["litert"].missing()), reason="needs their extras"

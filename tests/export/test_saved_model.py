@@ -200,6 +200,7 @@ def test_class_names_are_one_string_a_class(tmp_path, names):
     assert everything_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_only_the_students_weights_are_inside(tmp_path):
     import tensorflow as tf
 
@@ -292,6 +293,7 @@ def test_a_single_input_without_a_name_is_called_inputs(tmp_path, student):
     assert_served({key: value.numpy() for key, value in result.items()}, softmax(student, batch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "bfloat16"])
 @pytest.mark.parametrize("sequential", [False, True])
 def test_half_precision_students_are_served_in_float32(tmp_path, policy, sequential):
@@ -376,6 +378,7 @@ def test_serve_text_of_pairs_read_separately(tmp_path):
         export_saved_model(student, tmp_path / "served", front_end=TextFrontEnd(PIECES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [bilstm, *thorough(bilstm_pair)])
 def test_serve_text_takes_an_empty_batch(build, tmp_path):
     import tensorflow as tf

@@ -16,6 +16,8 @@ from keras_prokt.export import export_saved_model
 from keras_prokt.front_ends import ImageFrontEnd, from_json
 from keras_prokt.front_ends.images import MOST_PIXELS
 
+pytestmark = pytest.mark.slow
+
 tf = pytest.importorskip("tensorflow")
 
 MEAN, DEVIATION = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)

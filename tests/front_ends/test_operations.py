@@ -11,6 +11,8 @@ from marks import crossed
 from keras_prokt.export import export_saved_model
 from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd, WordFrontEnd
 
+pytestmark = pytest.mark.slow
+
 tf = pytest.importorskip("tensorflow")
 
 # What every SavedModel here has: the student, its outputs, and reading its weights.

@@ -5,6 +5,8 @@ import pytest
 
 from keras_prokt.front_ends.packing import pack
 
+pytestmark = pytest.mark.slow
+
 tf = pytest.importorskip("tensorflow")
 
 SPECIAL = {"cls_id": 2, "sep_id": 3, "pad_id": 0}

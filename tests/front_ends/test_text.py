@@ -17,6 +17,7 @@ TEXTS = ["A fine film!", "unlikely, very DULL", "caf\u00e9", "", "very " * 12, "
 SECONDS = ["a film", "dull, " * 9, "", "", "unseen", "very fine, unlikely", "a"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("max_length", "pair"),
     [

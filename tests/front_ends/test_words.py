@@ -29,6 +29,7 @@ def tagger(length=None):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "names"), crossed([None, 11], [PIECES, None]))
 def test_served_words_have_the_tags_of_their_first_pieces(length, names, tmp_path):
     front_end = WordFrontEnd(PIECES, max_length=11)

@@ -138,6 +138,7 @@ def test_connectors_and_student_are_trained(batch):
     assert all(slope.any() for slope in of_stages)
 
 
+@pytest.mark.slow
 def test_the_first_stage_trains_the_students_features_alone():
     keras.utils.set_random_seed(0)
     networks = [models.get(f"cnn-{size}")(3, (8, 8, 1)) for size in ("large", "small")]

@@ -256,6 +256,7 @@ def assert_equal(before, after):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_training_remembers_and_goes_on_exactly_after_loading(tmp_path):
     keras.utils.set_random_seed(0)
     objectives = losses.get([small(weight=0.8), "kd"])

@@ -158,6 +158,7 @@ def test_both_stages_share_the_paraphraser_whichever_is_built_first(first_is_bui
         built(objective.first_stage(), student, student)
 
 
+@pytest.mark.slow
 def test_two_stages_train_one_after_the_other(tmp_path):
     keras.utils.set_random_seed(0)
     teacher, student = (models.get(f"cnn-{size}")(3, (8, 8, 1)) for size in ("large", "small"))

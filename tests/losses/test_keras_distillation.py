@@ -50,6 +50,7 @@ def test_the_default_of_keras_is_wrong_and_named_so():
     assert value == pytest.approx(right, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [
@@ -88,6 +89,7 @@ def keras_distiller(loss):
 
 
 # Of the model by which Keras's distiller reads features.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The structure of .inputs. doesn't match:UserWarning")
 @pytest.mark.parametrize(
     ("objective", "names"),
@@ -110,6 +112,7 @@ def test_our_objective_trains_in_keras_distiller(objective, names):
     assert float(logs["distillation_loss"]) == pytest.approx(expected, rel=1e-3, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_a_step_in_keras_distiller_is_a_step_in_ours():
     theirs = keras_distiller(as_keras_loss(SoftTargets(4.0)))
     ours = FrozenTeacherDistiller(*pair(), temperature=4.0, student_loss_weight=0.5)
@@ -121,6 +124,7 @@ def test_a_step_in_keras_distiller_is_a_step_in_ours():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_outputs_that_a_keras_loss_cannot_compare_are_refused_before_training():
     def distiller(loss, **names):
         names = {f"{role}_layer_name": name for role, name in names.items()}

@@ -96,6 +96,7 @@ MAKERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "weights"), crossed(MAKERS, (None, "sample", "class")))
 def test_training_on_smoothed_labels_is_training_on_their_distributions(method, weights):
     """Every label term, the student's and the teacher's: labels that are smoothed by hand."""
@@ -121,6 +122,7 @@ def test_training_on_smoothed_labels_is_training_on_their_distributions(method, 
         np.testing.assert_allclose(one, other, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_it_is_saved_with_the_distiller(tmp_path):
     x, y = data()
     distiller = MAKERS["prokt"]()

@@ -220,6 +220,7 @@ WANTS_INDICES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_the_form_of_the_labels_must_be_the_losss(make):
     for losses, good, bad, message in (

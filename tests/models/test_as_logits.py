@@ -325,6 +325,7 @@ def test_models_of_logits_are_returned_as_they_are(build):
     assert as_logits(model) is model and original_outputs(model) is model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNet", "MobileNetV2", "MobileNetV3Small"])
 def test_networks_of_keras_applications(name):
     network = getattr(keras.applications, name)(weights=None, input_shape=(32, 32, 3), classes=10)
@@ -378,6 +379,7 @@ def hand_made(activation, width):
     return model, other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_training_equals_that_of_a_model_made_by_hand(activation):
     width, labels = (3, Y) if activation == "softmax" else (1, Y[:, None] == 1)
@@ -399,6 +401,7 @@ def test_training_equals_that_of_a_model_made_by_hand(activation):
     np.testing.assert_allclose(model.predict(X, verbose=0), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [VISIBLE["nested"][0], INSIDE["softmax"][0]])
 def test_the_original_outputs_are_exported(build, tmp_path):
     model = build()
@@ -434,6 +437,7 @@ def test_several_sigmoids_are_not_taken_for_a_softmax():
     assert StudentOnly(student, output="classes").output_kind.id == "classes"
 
 
+@pytest.mark.slow
 def test_what_is_no_probability_is_refused_in_the_first_step():
     with pytest.warns(InexactLogitsWarning):
         teacher = as_logits(Subclassed(function=None))

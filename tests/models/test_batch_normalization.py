@@ -249,6 +249,7 @@ def test_a_bias_of_the_inputs_under_a_mask(training):
     np.testing.assert_allclose(*moving, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @on_tensorflow
 @pytest.mark.parametrize("mode", ["training", "inference", "frozen"])
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -317,6 +318,7 @@ def test_inference_of_no_images():
     assert layer(images(0, 4, 4, 4)).shape == theirs(images(0, 4, 4, 4)).shape
 
 
+@pytest.mark.slow
 @on_tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_compiled_steps_with_free_batches_equal_keras(jit_compile):
@@ -331,6 +333,7 @@ def test_compiled_steps_with_free_batches_equal_keras(jit_compile):
     assert_same_training(pair, [images(n, 4, 4, 4, seed=n) for n in (5, 1, 8)], call=call)
 
 
+@pytest.mark.slow
 @on_tensorflow
 @pytest.mark.parametrize("mode", ["training", "inference"])
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -343,6 +346,7 @@ def test_gradients_equal_keras(mode, jit_compile, options):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * scale)
 
 
+@pytest.mark.slow
 @on_tensorflow
 def test_a_trained_model_is_that_of_keras():
     results = []

@@ -162,6 +162,7 @@ def largest_differences(model, batch, reference):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "gelu_pytorch_tanh"])
 def test_states_equal_transformers_before_and_after_saving(tmp_path, activation):
     preset = write_preset(tmp_path / "preset", hidden_act=activation)
@@ -175,6 +176,7 @@ def test_states_equal_transformers_before_and_after_saving(tmp_path, activation)
     np.testing.assert_array_equal(to_numpy(again(batch)), to_numpy(model(batch)))
 
 
+@pytest.mark.slow
 def test_activation_makes_a_difference_here(tmp_path):
     batch = random_batch(len(WORDS))
     exact = bert_classifier(write_preset(tmp_path / "a", hidden_act="gelu"), 2)
@@ -192,6 +194,7 @@ def test_exact_gelu_equals_its_definition():
     np.testing.assert_allclose(values, [-0.158655, 0.0, 0.345731, 1.954500], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_inputs_outputs_and_dropout(preset):
     model = bert_classifier(preset, 3, name="teacher")
     assert set(model.input) == {"token_ids", "padding_mask", "segment_ids"}
@@ -205,6 +208,7 @@ def test_inputs_outputs_and_dropout(preset):
     assert np.abs(to_numpy(kept) - to_numpy(dropped)).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_padding_does_not_change_logits(preset):
     model = bert_classifier(preset, 2)
     batch = random_batch(len(WORDS), length=8)
@@ -212,6 +216,7 @@ def test_padding_does_not_change_logits(preset):
     np.testing.assert_allclose(to_numpy(model(batch)), to_numpy(model(longer)), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "kept"), [(3, [1, 3, 5]), (1, [5]), (4, [0, 2, 3, 5]), ((0, 2), [0, 2])]
 )
@@ -240,11 +245,13 @@ def test_kept_layers_are_the_teachers(preset, layers, kept):
     assert student.dropout == teacher.dropout
 
 
+@pytest.mark.slow
 def test_teacher_and_cut_student_share_no_variable(preset):
     teacher, student = bert_classifier(preset, 2), bert_classifier(preset, 2, layers=3)
     assert not {id(v) for v in teacher.variables} & {id(v) for v in student.variables}
 
 
+@pytest.mark.slow
 def test_another_width(preset):
     model = bert_classifier(preset, 2, layers=4, width=6, load_weights=False)
     backbone = model.get_layer("backbone")
@@ -265,12 +272,14 @@ def test_evenly_spaced_layers():
         evenly_spaced_layers(6, 7)
 
 
+@pytest.mark.slow
 def test_fresh_weights_when_asked(preset):
     os.remove(os.path.join(preset, "model.safetensors"))
     first, second = (bert_classifier(preset, 2, load_weights=False) for _ in range(2))
     assert np.abs(first.get_weights()[0] - second.get_weights()[0]).max() > 0
 
 
+@pytest.mark.slow
 def test_keras_hub_directory_keeps_activation_and_weights(preset, tmp_path):
     model = bert_classifier(preset, 2)
     folder = str(tmp_path / "saved")
@@ -307,6 +316,7 @@ def test_tokenizer_follows_the_directory(preset, settings, ids):
     assert word_pieces(bert_tokenizer(preset), ["A fine café Unlikely!"]) == [ids]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModel from TensorFlow")
 def test_export(preset, tmp_path):
     import tensorflow as tf
@@ -319,6 +329,7 @@ def test_export(preset, tmp_path):
         np.testing.assert_allclose(loaded.serve(batch), to_numpy(model(batch)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_keras_hub_directory_keeps_the_accents_setting(preset, tmp_path):
     Path(preset, "tokenizer_config.json").write_text('{"strip_accents": false}')
     folder = str(tmp_path / "saved")
@@ -330,6 +341,7 @@ def test_keras_hub_directory_keeps_the_accents_setting(preset, tmp_path):
     assert word_pieces(bert_tokenizer(folder), ["A Café"]) == [[5, 6]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [None, 2])
 def test_a_tagger_classifies_the_states_of_the_same_encoder(preset, layers):
     tagger, classifier = (
@@ -458,6 +470,7 @@ def test_checkpoints_keras_hub_would_load_wrongly(tmp_path, settings, message):
         bert_classifier(write_preset(tmp_path / "preset", **settings), 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -13,6 +13,8 @@ from keras_prokt.backends.tensorflow_kernels import bert as bert_tensorflow
 from keras_prokt.distillers.features import layers_by_path, recording_calls
 from keras_prokt.models.bert import ExactGeluBertBackbone
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"vocabulary_size": 40, "num_layers": 3, "num_heads": 2, "hidden_dim": 8}
 SIZES |= {"intermediate_dim": 16, "max_sequence_length": 12}
 

@@ -54,11 +54,13 @@ def test_inputs_and_output():
     assert abs(embeddings.std() - 0.02) < 2e-4 and abs(embeddings.mean()) < 1e-4
 
 
+@pytest.mark.slow
 def test_padding_does_not_change_logits(model):
     short, long = logits(model, batch_of(ROWS, 7)), logits(model, batch_of(ROWS, 24))
     np.testing.assert_allclose(short, long, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_other_examples_do_not_change_logits(model):
     together = logits(model, batch_of(ROWS, 8))
     alone = np.concatenate([logits(model, batch_of([row], len(row))) for row in ROWS])
@@ -71,6 +73,7 @@ def test_ids_under_the_padding_are_not_read(model):
     np.testing.assert_allclose(logits(model, clean), logits(model, dirty), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_maximum_is_over_real_positions_only(model):
     # With every real state negative, a maximum that also saw padding (zeros or whatever an LSTM
     # holds there) would be larger than the truth.
@@ -123,6 +126,7 @@ def test_an_example_without_real_positions_stays_finite(model):
     assert np.isfinite(logits(model, batch)).all()
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_and_reach_every_weight(model):
     model.compile(optimizer=keras.optimizers.SGD(0.5), loss="mse")
     before = model.get_weights()
@@ -139,6 +143,7 @@ def test_saving(model, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="SavedModel from TensorFlow")
 def test_export(model, tmp_path):
     import tensorflow as tf
@@ -150,6 +155,7 @@ def test_export(model, tmp_path):
         np.testing.assert_allclose(loaded.serve(batch), logits(model, batch), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_float32_logits_under_mixed_precision():
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:
@@ -211,6 +217,7 @@ def test_inputs_and_output_of_the_pair_form(pair_model):
     assert getattr(pair_model.output, "_keras_mask", None) is None
 
 
+@pytest.mark.slow
 def test_padding_of_pairs_does_not_change_logits(pair_model):
     short = logits(pair_model, pairs_of(ROWS, SECOND_ROWS, 7, 8))
     for lengths in ((24, 8), (7, 24), (16, 16)):
@@ -218,6 +225,7 @@ def test_padding_of_pairs_does_not_change_logits(pair_model):
         np.testing.assert_allclose(short, padded, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_other_pairs_do_not_change_logits(pair_model):
     together = logits(pair_model, pairs_of(ROWS, SECOND_ROWS, 8, 8))
     alone = [
@@ -231,6 +239,7 @@ def test_a_pair_without_real_positions_stays_finite(pair_model):
     assert np.isfinite(logits(pair_model, pairs_of([[2, 3], []], [[], []], 4, 4))).all()
 
 
+@pytest.mark.slow
 def test_both_sentences_of_a_pair_go_through_the_encoder_of_the_single_form(model, pair_model):
     layers = ("token_embedding", "bidirectional")
     for name in layers:
@@ -247,6 +256,7 @@ def test_both_sentences_of_a_pair_go_through_the_encoder_of_the_single_form(mode
     )
 
 
+@pytest.mark.slow
 def test_saving_the_pair_form(pair_model, tmp_path):
     pair_model.save(tmp_path / "model.keras")
     batch = pairs_of(ROWS, SECOND_ROWS, 8, 8)
@@ -255,6 +265,7 @@ def test_saving_the_pair_form(pair_model, tmp_path):
     assert not logits(uniform_start(again), batch).any()
 
 
+@pytest.mark.slow
 def test_the_tagger_classifies_the_states_of_the_single_form(model, tmp_path):
     tagger = bilstm_tagger(5, **SMALL)
     assert tagger.output.shape == (None, None, 5) and tagger.layers[-1].name == "logits"

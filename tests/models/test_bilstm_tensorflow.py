@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from keras_prokt.backends.tensorflow_kernels import bilstm as bilstm_tensorflow
 
+pytestmark = pytest.mark.slow
+
 MASKS = {
     "all real": [[1] * 4] * 3,
     "padded": [[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]],

@@ -86,6 +86,7 @@ on_tensorflow = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @on_tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])

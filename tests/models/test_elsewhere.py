@@ -11,6 +11,7 @@ from keras import ops
 from keras_prokt import models
 
 
+@pytest.mark.slow
 def test_a_network_of_keras_applications_has_logits():
     model = models.get("keras:MobileNetV2")(10, (32, 32, 3))
     values = ops.convert_to_numpy(model(np.ones((2, 32, 32, 3), "float32")))
@@ -55,6 +56,7 @@ def test_a_users_own_function_may_build_a_model_of_probabilities(monkeypatch, la
     assert {id(v) for v in model.variables} == {id(v) for v in module.built[0].variables}
 
 
+@pytest.mark.slow
 def test_names_may_be_spelled_as_papers_do():
     for name in ("MobileNetV2", "WRN-16-2", "ResNet8x4", "shufflenet_v1"):
         assert models.get(name)(10, (32, 32, 3)).output_shape == (None, 10)
@@ -62,6 +64,7 @@ def test_names_may_be_spelled_as_papers_do():
         models.get("vgg113")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetB0"])
 def test_images_are_not_normalised_a_second_time(name):
     model = models.get(f"keras:{name}")(10, (32, 32, 3))
@@ -70,6 +73,7 @@ def test_images_are_not_normalised_a_second_time(name):
     assert model.output_shape == (None, 10)
 
 
+@pytest.mark.slow
 def test_logits_are_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -43,6 +43,7 @@ def assert_same_weights(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [(TEXTS,), (TEXTS, SECOND)], ids=["texts", "pairs"])
 @pytest.mark.parametrize(
     ("family", "settings"),
@@ -83,6 +84,7 @@ def test_the_dropout_before_the_classifier_is_the_checkpoints(tmp_path, family, 
     assert model.get_layer("pooled_dropout").rate == rate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["Bert", "DistilBert"])
 def test_encoders_are_read_with_and_without_a_head_beside_them(tmp_path, family):
     model = fine_tuned.write_classifier(tmp_path / "whole", LABELS, family)

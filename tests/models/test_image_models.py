@@ -8,6 +8,7 @@ from keras_prokt import models
 from keras_prokt.models.wide_resnet import wide_resnet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "trainable", "total"), [(40, 2_255_156, 2_260_564), (16, 703_284, None)]
 )
@@ -31,6 +32,7 @@ def test_depths_that_do_not_exist():
         wide_resnet(18)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", models.MODELS)
 def test_every_model_takes_classes_and_shape_and_ends_in_logits(name):
     options = {} if name.startswith(("cnn", "transformer")) else {"width": 0.75}

@@ -8,6 +8,8 @@ from marks import thorough
 from keras_prokt.models.image_networks import image_network
 from keras_prokt.settings import SettingError
 
+pytestmark = pytest.mark.slow
+
 SCALE = {"mean": [0.4, 0.5, 0.6], "standard_deviation": [0.2, 0.25, 0.3]}
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
 NORMALIZED = ((PIXELS / 255 - SCALE["mean"]) / SCALE["standard_deviation"]).astype("float32")

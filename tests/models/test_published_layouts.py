@@ -72,6 +72,7 @@ def checkpoint(request, tmp_path):
     return folder, model.bert
 
 
+@pytest.mark.slow
 def test_its_pooled_states_are_those_of_transformers(checkpoint):
     folder, encoder = checkpoint
     random = np.random.default_rng(0)

@@ -43,6 +43,7 @@ def test_the_large_one_is_deeper_and_nothing_else():
     assert large.count_params() == small.count_params() + 2 * a_layer
 
 
+@pytest.mark.slow
 def test_it_reloads_safely(tmp_path):
     model = transformer(10, (8, 8, 1), num_layers=2, dropout=0.1)
     model.save(tmp_path / "student.keras")

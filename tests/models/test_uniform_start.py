@@ -56,6 +56,7 @@ def test_all_logits_are_zero_and_the_rest_is_kept(make):
     np.testing.assert_array_equal(model.get_weights()[0], first)
 
 
+@pytest.mark.slow
 def test_models_learn_from_there():
     y = np.array([0, 1, 2, 0])
     distiller = ProKTDistiller(uniform_start(sequential()), uniform_start(sequential()))
@@ -77,6 +78,7 @@ def test_a_trained_model_is_warned_of(trained_by):
         uniform_start(model)
 
 
+@pytest.mark.slow
 def test_a_fixed_teacher_that_answers_all_alike_is_warned_of():
     distiller = FrozenTeacherDistiller(uniform_start(sequential()), sequential())
     distiller.compile("sgd")

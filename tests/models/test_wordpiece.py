@@ -18,6 +18,8 @@ from keras_prokt.models.wordpiece import (
     split_words,
 )
 
+pytestmark = pytest.mark.slow
+
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 # Conjoining jamo of "한" (hangul), as NFD writes them.
 HAN = "\u1112\u1161\u11ab"

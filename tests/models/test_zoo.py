@@ -35,6 +35,8 @@ from keras_prokt.models.resnet import resnet_x4
 from keras_prokt.models.shufflenet_v1 import shufflenet_v1
 from keras_prokt.models.vgg import vgg
 
+pytestmark = pytest.mark.slow
+
 
 class Row(NamedTuple):
     """What the recipe says of a network."""

@@ -54,6 +54,7 @@ def test_fifty_steps_equal_numpy():
     np.testing.assert_allclose(ours(), weight, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_differs_from_keras_decay_and_reloads():
     variable = keras.Variable(START)
     rate = keras.optimizers.schedules.PiecewiseConstantDecay([19], [0.05, 0.005])

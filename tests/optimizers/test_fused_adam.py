@@ -31,6 +31,7 @@ def trained(optimizer_class, gradients=GRADIENTS, **options):
     return ops.convert_to_numpy(variable), [ops.convert_to_numpy(v) for v in optimizer.variables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -65,6 +66,7 @@ def test_fifty_steps_equal_pytorch():
     np.testing.assert_allclose(ours, weight.detach().numpy(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_rows_of_a_table_that_had_no_gradient_move_on_as_in_keras():
     def table(optimizer_class):
         keras.utils.set_random_seed(0)

@@ -108,6 +108,7 @@ def cases():
             yield pair, method, weighting
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pair", "method", "weighting"), list(cases()))
 def test_every_weight_equals_a_hand_written_sigmoid_distillation(pair, method, weighting):
     pytest.importorskip("torch", reason="the independent implementation is in PyTorch")
@@ -147,6 +148,7 @@ def test_every_weight_equals_a_hand_written_sigmoid_distillation(pair, method, w
             np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_labels_in_any_form_are_the_same():
     x, y = breast_cancer()
     results = []
@@ -160,6 +162,7 @@ def test_labels_in_any_form_are_the_same():
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_logs_and_evaluation_name_the_metrics_of_labels():
     x, y = digit_labels()
     distiller = compiled(
@@ -188,6 +191,7 @@ def test_logs_and_evaluation_name_the_metrics_of_labels():
     assert logs == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_student_alone_learns_labels():
     x, y = breast_cancer()
     model = compiled(StudentOnly(dense(8)))
@@ -195,6 +199,7 @@ def test_a_student_alone_learns_labels():
     assert model.evaluate(x, y, verbose=0, return_dict=True)["student_accuracy"] > 0.95
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_with_everything(tmp_path):
     x, y = digit_labels()
     x = x.reshape(len(x), -1)
@@ -209,6 +214,7 @@ def test_saved_and_loaded_with_everything(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_neutral_start_is_one_half_of_each():
     x, y = breast_cancer()
     teacher, student = uniform_start(dense(8)), uniform_start(dense(4))
@@ -253,6 +259,7 @@ def test_labels_that_are_none_are_refused(case):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_labels_of_a_stream_are_looked_at_inside_the_step():
     x, y = breast_cancer()
     bad = y.astype("float32")

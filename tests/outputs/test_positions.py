@@ -95,6 +95,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "kind", "case"), crossed(METHODS, DATA, CASES))
 def test_every_weight_equals_a_hand_written_distillation(method, kind, case):
     torch = pytest.importorskip("torch", reason="the independent implementation is in PyTorch")
@@ -154,6 +155,7 @@ def masked_tagger(units):
     return keras.Model(given, logits)
 
 
+@pytest.mark.slow
 def test_a_padding_mask_of_the_inputs_is_the_weight_0_of_padding():
     results = []
     for named in (True, False):
@@ -168,6 +170,7 @@ def test_a_padding_mask_of_the_inputs_is_the_weight_0_of_padding():
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_stands_at_padding_changes_nothing():
     results = []
     for padding in (0, 7):
@@ -185,6 +188,7 @@ def test_what_stands_at_padding_changes_nothing():
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [32, 50])
 def test_metrics_and_evaluation_count_real_positions_with_a_label(batch_size):
     distiller = compiled(
@@ -207,6 +211,7 @@ def test_metrics_and_evaluation_count_real_positions_with_a_label(batch_size):
     assert logs == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_student_alone_learns_pixels_from_a_uniform_start():
     model = uniform_start(segmenter(16))
     wrapper = StudentOnly(model)
@@ -218,6 +223,7 @@ def test_a_student_alone_learns_pixels_from_a_uniform_start():
     assert last["student_accuracy"] > 0.85 > np.mean(SEGMENTS == 1)
 
 
+@pytest.mark.slow
 def test_a_tagger_of_any_length_and_objectives_on_features():
     distiller = compiled(
         ProKTDistiller(tagger(16, None), tagger(6, None), objectives=[SoftTargets(2.0)])
@@ -239,6 +245,7 @@ def test_a_tagger_of_any_length_and_objectives_on_features():
     assert history["at"][0] > 0
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_with_everything(tmp_path):
     distiller = compiled(prokt(ignore_class=-1))
     distiller.fit(WORDS, TAGS, sample_weight=REAL, verbose=0)
@@ -250,6 +257,7 @@ def test_saved_and_loaded_with_everything(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_counts_are_of_positions(capsys):
     labels = np.where(REAL > 0, TAGS, -1)
     compiled(prokt(ignore_class=-1)).fit(WORDS, labels, verbose=2)
@@ -269,6 +277,7 @@ def test_an_example_weighs_as_much_as_its_real_positions_on_average():
     assert float(batch.size) == 3
 
 
+@pytest.mark.slow
 def test_logs_of_an_epoch_are_means_over_all_real_positions():
     distiller = compiled(prokt())
     history = distiller.fit(
@@ -324,6 +333,7 @@ def test_labels_that_are_none_are_refused(case):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_labels_of_a_stream_are_looked_at_inside_the_step():
     bad = TAGS.copy()
     bad[20, 3] = 7
@@ -344,6 +354,7 @@ def test_outputs_at_other_positions_are_refused():
         ProKTDistiller(tagger(4), pooled)
 
 
+@pytest.mark.slow
 def test_a_network_that_ends_in_softmax_is_trained_and_predicts_as_it_is():
     model = keras.Sequential([keras.Input((6, 5, 1)), *segmenter(6).layers, layers.Softmax()])
     distiller = compiled(ProKTDistiller(segmenter(8), model))
@@ -376,6 +387,7 @@ def test_padding_that_only_a_layer_knows_is_refused():
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_padding_that_layers_mask_too_is_left_out_once():
     results = []
     for mask_zero in (True, False):

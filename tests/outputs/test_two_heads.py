@@ -40,6 +40,7 @@ def kl(a, b):
     return float(np.mean(np.sum(np.exp(a) * (a - b), -1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_dict", [True, False])
 @pytest.mark.parametrize("regime", ["kd", "prokt", "dml"])
 def test_labels_train_one_head_and_the_teacher_the_other(regime, as_dict):
@@ -59,6 +60,7 @@ def test_labels_train_one_head_and_the_teacher_the_other(regime, as_dict):
     assert logs["student_accuracy"][0] == pytest.approx(np.mean(first.argmax(-1) == Y))
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_the_labels(tmp_path):
     model = student()
     distiller = distillers(model)["prokt"]()
@@ -105,6 +107,7 @@ def test_heads_that_do_not_fit_are_refused(model, settings, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["logits", "distillation"])
 def test_either_head_that_ends_in_a_softmax(head):
     inputs = keras.Input((6,))

@@ -62,6 +62,7 @@ METHODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "width", "weighted"), crossed(METHODS, (1, 3), (False, True)))
 def test_every_weight_equals_a_hand_written_distillation(method, width, weighted):
     torch = pytest.importorskip("torch", reason="the independent implementation is in PyTorch")
@@ -100,6 +101,7 @@ def test_every_weight_equals_a_hand_written_distillation(method, width, weighted
             np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_labels_in_any_form_are_the_same():
     x, y = diabetes()
     results = []
@@ -114,6 +116,7 @@ def test_labels_in_any_form_are_the_same():
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_logs_evaluation_and_callbacks_know_the_metrics_of_values(tmp_path):
     x, y = diabetes(3)
     distiller = compiled(prokt(3), metrics=[keras.metrics.MeanSquaredError(name="keras_error")])
@@ -140,6 +143,7 @@ def test_logs_evaluation_and_callbacks_know_the_metrics_of_values(tmp_path):
     assert logs == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_student_alone_learns_values():
     x, y = diabetes()
     model = compiled(StudentOnly(dense(16), output="values"))
@@ -153,6 +157,7 @@ def test_the_best_constant_is_the_mean():
     assert chance(y, 3, "mean_squared_error", "values") == pytest.approx(y.var(0).mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_with_everything(tmp_path):
     x, y = diabetes()
     distiller = compiled(prokt())
@@ -199,6 +204,7 @@ def test_labels_that_are_none_are_refused(labels, message):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_labels_of_a_stream_are_looked_at_inside_the_step():
     x, y = diabetes()
     bad = y.copy()
@@ -232,6 +238,7 @@ def test_class_weights_names_and_objectives_of_classes_mean_nothing(tmp_path):
         Values().smoothed_loss(0.1)
 
 
+@pytest.mark.slow
 def test_a_model_may_end_in_a_sigmoid():
     model = keras.Sequential([keras.Input((10,)), layers.Dense(1, activation="sigmoid")])
     x, y = diabetes()

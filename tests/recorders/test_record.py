@@ -70,6 +70,7 @@ def test_keras_files(suffix, model, expected, tmp_path):
     assert recorded.accuracy == {name: pytest.approx(right)}
 
 
+@pytest.mark.slow
 def test_a_function_of_keras(expected, tmp_path):
     assert_records("own_teachers:network", expected, tmp_path / "out.npz")
 
@@ -84,6 +85,7 @@ def test_a_sequential_model_of_logits(name, tmp_path, monkeypatch):
     np.testing.assert_allclose(recorded.logits, expected[recorded.index], atol=1e-5)
 
 
+@pytest.mark.slow
 @on_tensorflow
 def test_a_saved_model(model, expected, tmp_path):
     model.export(tmp_path / "exported", verbose=False)
@@ -125,6 +127,7 @@ def test_an_onnx_model(tmp_path):
     assert_records(str(tmp_path / "t.onnx"), expected, tmp_path / "out.npz")
 
 
+@pytest.mark.slow
 def test_the_mean_probability_of_several(model, expected, tmp_path):
     model.save(tmp_path / "one.keras")
     weights = [3 * w for w in model.get_weights()]

@@ -44,6 +44,7 @@ def spec_of(folder, method="student", **settings):
     return RunSpec.resolve("text", method, **table, label_column="stars", **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::keras_prokt.data.table.DuplicateTexts")
 def test_a_fine_tuned_directory_brings_its_word_pieces_and_classes(teacher, tmp_path):
     folder, _, logits = teacher

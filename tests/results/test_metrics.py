@@ -103,6 +103,7 @@ def test_weights_of_examples_count():
     assert float(metric.result()) == pytest.approx(4 / 5)
 
 
+@pytest.mark.slow
 def test_f1_of_every_epoch_is_of_the_whole_split():
     labels, predicted = np.array([1, 1, 1, 0, 0, 0, 0, 0]), [1, 1, 0, 1, 0, 0, 0, 0]
     batches = Batches(3 * np.eye(2, dtype="float32")[predicted], labels, batch_size=3)

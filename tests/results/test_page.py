@@ -71,6 +71,7 @@ def page():
     return render_page(EVIL, [Section(EVIL, blocks), Section("second", [])])
 
 
+@pytest.mark.slow
 def test_what_is_given_is_text(page):
     found = Read(page)
     tags = {tag for tag, _ in found.tags}

@@ -169,6 +169,7 @@ def size_of(png):
     return struct.unpack(">II", header[16:24])
 
 
+@pytest.mark.slow
 def test_the_picture_has_a_column_a_setting_and_a_row_a_model(found, tmp_path):
     plot_search(found, tmp_path / "one.png")
     width, height = size_of(tmp_path / "one.png")

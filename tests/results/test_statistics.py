@@ -183,6 +183,7 @@ def test_bootstrap_takes_the_mean_of_f1_over_seeds():
     assert interval == (0.5, 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["accuracy", "f1"])
 def test_bootstrap_agrees_with_a_loop(metric):
     draws = np.random.default_rng(5)

@@ -41,6 +41,7 @@ def network(classes=10, shape=(8, 8, 1)):
     return keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(classes)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build_student", "message"),
     [

@@ -69,6 +69,7 @@ def student_part(x):
     return x["student"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["kd", "prokt", "dml", "student"])
 def test_it_weighs_labels_and_nothing_that_is_matched(method):
     plans = [plan_of(run_of(method, class_weight=text)) for text in (None, "3=5")]
@@ -137,6 +138,7 @@ def test_what_is_no_weight_is_refused_at_once(text, message):
         spec_of(class_weight=text)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_the_data_is_refused_before_training():
     with pytest.raises(ValueError, match="Expected a class in class_weight among 0, 1, .*'thre'"):
         plan_of(run_of(class_weight="thre=2"))

@@ -47,6 +47,7 @@ def test_operations_are_counted_for_the_cpu_where_an_accelerator_counts_none(mon
     assert forward_flops(model, example) is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="runs are tested on the default backend")
 @pytest.mark.parametrize(
     ("method", "phases"),

@@ -196,6 +196,7 @@ def test_runs_of_other_backends_have_processes_of_their_own(pretended, tmp_path)
     assert sorted(done.completed) == NAMES and len(pretended.threads) == 3
 
 
+@pytest.mark.slow
 def test_a_process_makes_place_after_many_runs(pretended, tmp_path):
     count = RUNS_OF_A_PROCESS + 1
     runs = list_of(tmp_path / "list", [entry_of(seed=seed) for seed in range(count)])

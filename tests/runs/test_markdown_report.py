@@ -9,6 +9,7 @@ from keras_prokt.runs.markdown_report import made_with, update_report, with_resu
 RESULTS = Path(__file__).parents[2] / "results"
 
 
+@pytest.mark.slow
 def test_what_stands_between_marks_is_replaced_and_the_rest_stays(tmp_path):
     text = "before\n<!-- results of digits-tuning -->\nold\n<!-- end of digits-tuning -->\nafter\n"
     fresh = with_results(text, tmp_path)
@@ -19,6 +20,7 @@ def test_what_stands_between_marks_is_replaced_and_the_rest_stays(tmp_path):
     assert with_results(fresh, tmp_path) == fresh
 
 
+@pytest.mark.slow
 def test_a_claim_stands_between_marks_too(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("<!-- results of primary -->\n<!-- end of primary -->\n")
@@ -55,6 +57,7 @@ def test_what_runs_were_made_with_is_counted():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not RESULTS.is_dir(), reason="needs the results of the repository")
 @pytest.mark.parametrize("name", ["results/README.md", "README.md"])
 def test_the_tables_of_the_repository_are_those_of_its_results(name):

@@ -71,6 +71,7 @@ def row_of(comparison, method):
     return next(row for row in comparison["methods"] if row["method"] == method)
 
 
+@pytest.mark.slow
 def test_every_row_is_carried_out_with_every_seed(pretended, tmp_path):
     rows = rows_of("student", "kd", "prokt")
     comparison, done = carry_out(rows, tmp_path / "c", baselines=["kd"])
@@ -110,6 +111,7 @@ def test_a_seed_alone_has_no_interval_and_no_test_and_says_so(pretended, tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_more_seeds_and_rows_take_over_the_runs_that_are_there(pretended, tmp_path):
     out = tmp_path / "c"
     carry_out(rows_of("student", "kd"), out, seeds=[0, 1])
@@ -138,6 +140,7 @@ def test_the_same_row_with_other_settings_is_refused(pretended, tmp_path):
         carry_out({"kd": spec_of("kd", temperature=9.0)}, out, seeds=[0, 1])
 
 
+@pytest.mark.slow
 def test_a_comparison_that_was_stopped_goes_on_with_its_baselines(pretended, tmp_path):
     out = tmp_path / "c"
     stop = Stop()
@@ -160,6 +163,7 @@ def test_a_comparison_that_was_stopped_goes_on_with_its_baselines(pretended, tmp
     assert (comparison, done.failed) == (carry_out(rows_of("kd", "prokt"), out, **settings)[0], {})
 
 
+@pytest.mark.slow
 def test_more_seeds_without_a_baseline_keep_those_that_were_there(pretended, tmp_path):
     out = tmp_path / "c"
     carry_out(rows_of("student", "kd"), out, seeds=[0, 1], baselines=["kd"])
@@ -175,6 +179,7 @@ def test_more_seeds_without_a_baseline_keep_those_that_were_there(pretended, tmp
         assert {pair["n"] for pair in found["comparisons"]} == {3}
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_comparison_knows_its_baselines(pretended, tmp_path):
     out = tmp_path / "c"
     carry_out(rows_of("student", "kd", "prokt"), out, baselines=["kd", "student"])
@@ -509,6 +514,7 @@ def test_predictions_give_the_interval_over_examples_and_are_checked(tmp_path):
         compare_folders(titled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_shows_every_row(form, pretended, tmp_path):
     comparison, _ = carry_out(rows_of("student", "kd"), tmp_path / "c", baselines=["kd"])

@@ -61,6 +61,7 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_has_tables_pictures_examples_and_digests(run, tmp_path):
     found = keras_prokt("report", run.path, "--out", "a/page.html", "--examples", 3, cwd=tmp_path)
     assert (found.exit_code, found.stdout) == (0, "a/page.html\n"), found.stderr
@@ -78,6 +79,7 @@ def test_a_run_has_tables_pictures_examples_and_digests(run, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_the_examples_are_those_of_the_largest_divergence(run):
     found = disagreements(run, 300)
     values = [one.divergence for one in found.examples]
@@ -90,6 +92,7 @@ def test_the_examples_are_those_of_the_largest_divergence(run):
     np.testing.assert_allclose(image / 255, pixels / pixels.max(), atol=0.15)
 
 
+@pytest.mark.slow
 def test_without_the_teacher_those_are_shown_that_are_answered_differently(run, tmp_path):
     folder = RunFolder(tmp_path / "copy")
     record = run.read()
@@ -161,6 +164,7 @@ def test_a_comparison_has_figures_2_and_3(comparison, not_drawn, tmp_path):
     assert not_drawn[:4] == expected
 
 
+@pytest.mark.slow
 def test_figures_of_a_page_stand_below_each_other(comparison):
     titled = titled_runs([comparison.path])[0]
     picture = pages._figures(titled[:2])[0]

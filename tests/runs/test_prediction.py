@@ -76,6 +76,7 @@ def check_rows(found, expected):
     assert [row["class_name"] for row in found] == [NAMES[i] for i in expected.argmax(-1)]
 
 
+@pytest.mark.slow
 def test_texts_with_their_own_columns(tmp_path):
     student = text_student()
     table = tmp_path / "new.jsonl"
@@ -107,6 +108,7 @@ def write_parquet(path, records):
     parquet.write_table(pyarrow.Table.from_pylist(records), path)
 
 
+@pytest.mark.slow
 def test_parquet_keeps_the_types_of_columns(tmp_path):
     pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow to read Parquet")
     from pyarrow import parquet
@@ -122,6 +124,7 @@ def test_parquet_keeps_the_types_of_columns(tmp_path):
     assert found.schema.field("p(good)").type == pyarrow.float64()
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_for_a_grey_network(tmp_path):
     from PIL import Image
 
@@ -164,6 +167,7 @@ def test_a_folder_of_images_for_a_grey_network(tmp_path):
         predict(source, tmp_path / "new", tmp_path / "no.csv", broken_images="skip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["classes", "labels", "values"])
 def test_columns_of_numbers_by_the_names_of_the_inputs(output, tmp_path):
     student = number_student()
@@ -188,6 +192,7 @@ def test_columns_of_numbers_by_the_names_of_the_inputs(output, tmp_path):
             predict(source, table, tmp_path / "no.csv")
 
 
+@pytest.mark.slow
 def test_a_killed_prediction_goes_on(tmp_path, monkeypatch):
     source = sources(tmp_path, number_student(), None)["file"]
     monkeypatch.setattr(prediction, "ROWS_AT_ONCE", 2)
@@ -357,6 +362,7 @@ def number_file(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "parquet"])
 @pytest.mark.parametrize("out", ["p.csv", "p.parquet"])
 def test_a_table_is_read_and_written_in_parts(form, out, number_file, tmp_path, monkeypatch):

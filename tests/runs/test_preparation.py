@@ -61,6 +61,7 @@ def assert_same_task(usual_spec, spec):
     keras.tree.map_structure(np.testing.assert_array_equal, *first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("app", "student", "settings"),
     [
@@ -82,6 +83,7 @@ def test_texts(app, student, settings, data_dir, bert, tmp_path):
     assert_same_task(spec, from_folder)
 
 
+@pytest.mark.slow
 def test_other_students_with_the_word_pieces_of_the_folder(data_dir, bert, tmp_path):
     given = {"teacher": bert, "data_dir": data_dir, "batch_size": 4}
     prepare_folder(RunSpec.resolve("glue-mnli", "prokt", student="bilstm", **given), tmp_path / "a")
@@ -121,6 +123,7 @@ def test_a_table_need_not_be_there(bert, tmp_path):
     assert digests(from_folder, prepare(from_folder)) == usual
 
 
+@pytest.mark.slow
 def test_without_weights_only_what_needs_none_is_built(data_dir, bert, tmp_path):
     spec = RunSpec.resolve("glue-sst2", "student", teacher=bert, data_dir=data_dir)
     folder = prepare_folder(spec, tmp_path / "new", weights=False)
@@ -131,6 +134,7 @@ def test_without_weights_only_what_needs_none_is_built(data_dir, bert, tmp_path)
         task.build_teacher()
 
 
+@pytest.mark.slow
 def test_presets_that_are_no_directories_are_written_as_such(data_dir, bert, tmp_path, monkeypatch):
     from keras_prokt.models import bert as models
 

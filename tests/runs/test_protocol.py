@@ -48,6 +48,7 @@ def test_the_tables_are_whole():
     assert len(get_protocol("table-3").rows) == 6 * 17
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", list_protocols(), ids=lambda protocol: protocol.name)
 def test_every_run_of_a_protocol_is_a_run_that_exists(protocol, tmp_path):
     runs = Reproduction(protocol, tmp_path / "out", tmp_path / "results")
@@ -88,6 +89,7 @@ def test_what_was_chosen_becomes_the_rows_that_are_compared():
     assert chosen_rows(None, 1.0) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trials", "typed"), [("digits-choice", chosen.DIGITS), ("texts-tuning", chosen.TEXTS)]
 )
@@ -144,6 +146,7 @@ def test_tuning_measures_no_test_data_and_takes_no_seed_that_is_reported():
             assert not any(set(protocol.seeds) & set(other.seeds) for other in reported)
 
 
+@pytest.mark.slow
 def test_a_fixed_teacher_is_trained_for_as_many_epochs_as_the_student(tmp_path):
     for name in ("digits-first-look", "digits-tuning", "texts-tuning"):
         for entry in Reproduction(get_protocol(name), tmp_path, tmp_path).entries:
@@ -151,6 +154,7 @@ def test_a_fixed_teacher_is_trained_for_as_many_epochs_as_the_student(tmp_path):
                 assert entry.spec.teacher_epochs == entry.spec.epochs
 
 
+@pytest.mark.slow
 def test_the_split_of_the_digits_follows_the_seed(tmp_path):
     for entry in Reproduction(get_protocol("digits-tuning"), tmp_path, tmp_path).entries:
         assert entry.spec.split_seed == entry.spec.seed

@@ -18,9 +18,13 @@ from keras_prokt.runs.plan import plan_of
 from keras_prokt.runs.task import prepare
 from keras_prokt.runs.training import Run
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="whole runs are tested on the default backend"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow",
+        reason="whole runs are tested on the default backend",
+    ),
+]
 SMALL = {"limit": 192, "epochs": 3, "batch_size": 32}
 
 

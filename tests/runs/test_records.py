@@ -220,6 +220,7 @@ def test_any_key_that_is_missing_or_of_another_kind_is_one_line_or_does_no_harm(
     assert count["refused"] > count["read"] > 10
 
 
+@pytest.mark.slow
 def test_any_key_of_an_older_record_too(tmp_path):
     older = json.loads((RESULTS / "glue-mrpc-1024/bert-3-rco-seed0/run.json").read_text())
     path = tmp_path / "run.json"

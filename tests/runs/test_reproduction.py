@@ -202,6 +202,7 @@ def test_failed_runs_are_kept_with_their_reason_and_never_chosen(tmp_path):
     assert list(again.failed) == ["huge-seed-0"] and not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_waiting_runs_take_new_places_and_another_backend(tmp_path):
     reproduction = listed(tmp_path, {("", 1, 0): 10})
     moved = Reproduction(SMALL, tmp_path / "out", tmp_path, settings={"backend": "torch"})

@@ -58,6 +58,7 @@ def is_tested(out):
     ]
 
 
+@pytest.mark.slow
 def test_every_value_and_seed_is_run_and_the_best_mean_is_chosen(pretended, tmp_path):
     found, done, _ = carry_out(tmp_path / "s", seeds=[0, 1])
     names = [f"lambda-{value}-seed-{seed}" for seed, value in itertools.product("01", ("0", "0.6"))]
@@ -74,6 +75,7 @@ def test_every_value_and_seed_is_run_and_the_best_mean_is_chosen(pretended, tmp_
     assert len(pretended.begun) == 4
 
 
+@pytest.mark.slow
 def test_test_data_is_measured_after_the_choice_for_the_choice_alone(pretended, tmp_path):
     out = tmp_path / "s"
 
@@ -98,6 +100,7 @@ def test_of_equal_means_the_first_is_chosen(pretended, tmp_path):
     assert carry_out(tmp_path / "s", over)[0]["chosen"] == "lambda=0.4"
 
 
+@pytest.mark.slow
 def test_more_values_and_seeds_extend_the_same_folder(pretended, tmp_path):
     out = tmp_path / "s"
     first, _, _ = carry_out(out)
@@ -137,6 +140,7 @@ def test_another_search_in_the_folder_is_refused(pretended, tmp_path):
         carry_out(tmp_path)
 
 
+@pytest.mark.slow
 def test_several_settings_weights_and_settings_of_objectives_make_a_grid(pretended, tmp_path):
     pretended.outcome = lambda spec: 0.5
     over = {
@@ -168,6 +172,7 @@ def test_a_run_of_a_search_is_the_run_by_itself(pretended, tmp_path):
     assert spec == RunSpec.resolve("digits", "prokt", **SMALL, proximal_weight=0.6, seed=1)
 
 
+@pytest.mark.slow
 def test_a_failed_configuration_is_not_chosen_and_its_other_seeds_are_left_out(pretended, tmp_path):
     def outcome(spec):
         if (spec.proximal_weight, spec.seed) == (0.6, 0):
@@ -214,6 +219,7 @@ def test_without_a_whole_configuration_nothing_is_chosen_or_measured(pretended, 
     assert "chosen" not in search_table(found)
 
 
+@pytest.mark.slow
 def test_a_search_in_pieces_is_the_search_in_one(pretended, tmp_path):
     whole, _, _ = carry_out(tmp_path / "whole", seeds=[0, 1])
     pretended.begun.clear()
@@ -376,6 +382,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DAMAGES)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_damaged_run_is_named_and_the_others_are_shown(kind, seed, pretended, tmp_path):
@@ -436,6 +443,7 @@ class TestRanges:
         )
         return pretended
 
+    @pytest.mark.slow
     def test_two_ranges_are_searched_and_the_best_trial_chosen(self, pretended, tmp_path):
         found, done, _ = carry_out(tmp_path / "s", self.OVER, trials=25)
         assert len(done.completed) == len(found["configurations"]) == 25
@@ -451,6 +459,7 @@ class TestRanges:
         halves = [list(scores.values())[:12], list(scores.values())[12:]]
         assert statistics.mean(halves[1]) > statistics.mean(halves[0])
 
+    @pytest.mark.slow
     def test_a_search_that_is_cut_off_has_the_trials_of_one_that_is_not(self, pretended, tmp_path):
         whole, _, _ = carry_out(tmp_path / "whole", self.OVER, trials=6, seeds=[0, 1])
         out, stop, outcome = tmp_path / "pieces", Stop(), pretended.outcome
@@ -467,6 +476,7 @@ class TestRanges:
         found, _, _ = carry_out(out, self.OVER, trials=6, seeds=[0, 1])
         assert found == whole and len(pretended.begun) == 24
 
+    @pytest.mark.slow
     def test_more_trials_and_seeds_extend_it(self, pretended, tmp_path):
         out = tmp_path / "s"
         first, _, _ = carry_out(out, self.OVER, trials=2)
@@ -477,6 +487,7 @@ class TestRanges:
         # Fewer are no refusal, and no loss.
         assert carry_out(out, self.OVER, trials=1)[0]["trials"] == 4
 
+    @pytest.mark.slow
     def test_a_narrower_range_keeps_the_trials_that_lie_outside(self, pretended, tmp_path):
         out = tmp_path / "s"
         carry_out(out, self.OVER, trials=4)
@@ -485,6 +496,7 @@ class TestRanges:
         values = [one["values"]["label_weight"] for one in found["configurations"]]
         assert len(values) == 8 and all(0.39 <= value <= 0.41 for value in values[4:])
 
+    @pytest.mark.slow
     def test_whole_numbers_and_lists_beside_a_range(self, pretended, tmp_path):
         pretended.outcome = lambda spec: 1 / spec.batch_size
         over = {"batch_size": Range(2, 4), "student": ["cnn-small", "cnn-medium"]}
@@ -496,6 +508,7 @@ class TestRanges:
         assert all(isinstance(one["values"]["batch_size"], int) for one in found["configurations"])
         assert found["chosen"].startswith("batch-size=2 ")
 
+    @pytest.mark.slow
     def test_failed_trials_count_and_are_not_proposed_again(self, pretended, tmp_path):
         def outcome(spec):
             if spec.student_learning_rate > 0.05:
@@ -508,6 +521,7 @@ class TestRanges:
         assert len(failed) == len(done.failed) > 0
         assert len(failed) + len(done.completed) == 10 == len(set(pretended.begun))
 
+    @pytest.mark.slow
     def test_a_damaged_trial_counts_as_failed(self, pretended, tmp_path):
         out = tmp_path / "s"
         carry_out(out, self.OVER, trials=3)
@@ -516,6 +530,7 @@ class TestRanges:
         assert set(done.refused) == {pretended.begun[1]} and len(pretended.begun) == 5
         assert [bool(one["failures"]) for one in found["configurations"]].count(True) == 1
 
+    @pytest.mark.slow
     def test_values_that_change_beside_a_range(self, pretended, tmp_path):
         pretended.outcome = lambda spec: 0.5
         over = {"label_weight": Range(0.0, 0.5), "proximal_weight": [0.3, "0.6..0"]}
@@ -524,11 +539,13 @@ class TestRanges:
         values = {one["values"]["proximal_weight"] for one in found["configurations"]}
         assert values <= {0.3, "0.6..0"}
 
+    @pytest.mark.slow
     def test_processes_side_by_side_get_different_trials(self, pretended, tmp_path):
         found, done, _ = carry_out(tmp_path / "s", self.OVER, trials=6, jobs=3)
         assert len(done.completed) == 6 == len({one["title"] for one in found["configurations"]})
 
 
+@pytest.mark.slow
 def test_students_that_are_too_slow_are_left_out_and_none_is_measured_twice(
     pretended, tmp_path, monkeypatch
 ):

@@ -69,6 +69,7 @@ def job(student, tmp_path):
     return of, logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["keras", "saved_model", "unread"])
 def test_a_form_is_timed_and_answers_in_its_own_runtime(form, job):
     of, logits = job

@@ -51,6 +51,7 @@ def test_a_teacher_that_is_not_trained_needs_epochs(method, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_an_assistant_follows_from_says_that_its_teacher_had_no_epochs(teacher):
     def key(**more):
         spec = RunSpec.resolve("digits", "ta", **SMALL, teacher_init=teacher, **more)

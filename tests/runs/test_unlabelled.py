@@ -43,6 +43,7 @@ def test_the_same_rows_of_a_seed_keep_their_labels_under_every_method():
     assert (prepare(spec_of("kd", seed=1)).train.labels != hidden.labels).any()
 
 
+@pytest.mark.slow
 def test_what_learns_labels_alone_reads_the_labelled_rows_alone():
     plan = plan_of(Run(spec_of("kd"), RunFolder("unused")))
     assert plan.run.labelled.num_examples == 40 and plan.distiller.ignore_class == -1
