@@ -1,7 +1,7 @@
 """Marks of the tests that a person does not wait for, and what keeps a test from going without.
 
-`pytest -m "not (whole_run or process or real_data)"` leaves them out, and those marked `slow`. What is
-marked `thorough`, more cases of what quicker tests show, runs with `pytest --thorough` alone.
+`pytest -m "not (whole_run or process or real_data)"` leaves them out, and those marked `slow`. What
+is marked `thorough`, more cases of what quicker tests show, runs with `pytest --thorough` alone.
 """
 
 import functools
