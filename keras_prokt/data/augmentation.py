@@ -89,18 +89,21 @@ def crop(images: Any, tops: Any, lefts: Any, flips: Any, padding: int, xp: Any =
         xp: `numpy`, or `jax.numpy` for arrays of JAX.
     """
     batch, height, width, channels = images.shape
-    border = ((0, 0), (padding, padding), (padding, padding), (0, 0))
-    padded = xp.pad(images, border)
-    if xp is np:  # five times as fast as by positions
-        cropped = np.empty_like(images)
-        for image, top, left, flip, out in zip(padded, tops, lefts, flips, cropped, strict=True):
-            part = image[top : top + height, left : left + width]
+    if xp is np:  # ten times as fast as by positions
+        cropped = np.zeros_like(images)
+        for image, top, left, flip, out in zip(images, tops, lefts, flips, cropped, strict=True):
+            # What the border does not hide, and where it comes to lie.
+            rows, target_rows = _overlap(height, top - padding)
+            columns, target_columns = _overlap(width, left - padding)
+            part = image[rows, columns]
             if not flip:
-                out[:] = part
+                out[target_rows, target_columns] = part
                 continue
             for channel in range(channels):
-                out[..., channel] = part[:, ::-1, channel]
+                out[:, ::-1, channel][target_rows, target_columns] = part[..., channel]
         return cropped
+    border = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    padded = xp.pad(images, border)
     rows = tops[:, None] + xp.arange(height)
     columns = lefts[:, None] + xp.arange(width)
     columns = xp.where(flips[:, None], columns[:, ::-1], columns)
@@ -108,6 +111,13 @@ def crop(images: Any, tops: Any, lefts: Any, flips: Any, padding: int, xp: Any =
     rows = xp.arange(batch)[:, None] * padded.shape[1] + rows
     positions = rows[:, :, None] * padded.shape[2] + columns[:, None, :]
     return xp.take(padded.reshape(-1, channels), positions, axis=0)
+
+
+def _overlap(length: int, shift: int) -> tuple[slice, slice]:
+    """Of a line and a window as long that begins at `shift`: the common part in each."""
+    count = max(length - abs(shift), 0)
+    start, target_start = max(shift, 0), max(-shift, 0)
+    return slice(start, start + count), slice(target_start, target_start + count)
 
 
 class CropAndFlip:

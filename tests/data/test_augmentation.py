@@ -7,6 +7,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from keras_prokt.data import rand_augment
 from keras_prokt.data.augmentation import (
+    crop,
+    draw_crops,
     draw_mixing,
     image_augmentation,
     mix,
@@ -66,6 +68,17 @@ def test_every_operation_is_drawn_and_goes_both_ways():
             for way in (True, False)
         ]
         assert (ways[0] != ways[1]).any()
+
+
+@pytest.mark.parametrize("padding", [0, 2, 16, 30])
+def test_a_crop_is_a_part_of_the_padded_image(padding):
+    tops, lefts, flips = draw_crops(len(IMAGES), generator(6), padding)
+    border = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    padded, (height, width) = np.pad(IMAGES, border), IMAGES.shape[1:3]
+    cropped = crop(IMAGES, tops, lefts, flips, padding)
+    for image, top, left, flip, received in zip(padded, tops, lefts, flips, cropped, strict=True):
+        expected = image[top : top + height, left : left + width]
+        np.testing.assert_array_equal(received, expected[:, ::-1] if flip else expected)
 
 
 def test_mixup_and_cutmix_are_what_their_papers_say():

@@ -100,6 +100,10 @@ def test_normalisation_equals_its_definition():
     received = cifar.FRONT_END.normalize(IMAGES)
     assert received.dtype == "float32"
     np.testing.assert_allclose(received, expected, atol=1e-5)
+    # Where TensorFlow takes an array over without copying it.
+    assert (
+        received.ctypes.data % 64 == 0 and received.flags.c_contiguous and received.flags.writeable
+    )
 
 
 @pytest.mark.slow
