@@ -38,7 +38,8 @@ class LiteRT(Format):
 
     float16 halves the weights, which are computed with in float32. int8 quantizes the weights of
     each channel by itself, and what passes between layers by the ranges of training examples;
-    operations without an int8 form, such as the softmax's ends, stay in float32.
+    operations without an int8 form, such as the softmax's ends, stay in float32. In a recurrent
+    network weights alone are quantized, and what passes between layers is measured as it runs.
     """
 
     tolerance = 2e-5
@@ -143,7 +144,8 @@ def _converted(student: keras.Model, description: Description) -> bytes:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
             if description.quantize == "float16":
                 converter.target_spec.supported_types = [tf.float16]
-            if description.quantize == "int8":
+            # Taking ranges within a loop ends the process (TensorFlow 2.21).
+            if description.quantize == "int8" and not _has_loop(Path(scratch)):
                 batches = [named_batch(student, description, b) for b in description.calibration]
                 converter.representative_dataset = _single_examples(batches, fixed)
             try:
@@ -156,6 +158,16 @@ def _converted(student: keras.Model, description: Description) -> bytes:
         f"Expected a student whose layers LiteRT can hold by its own operations, received "
         f"{student.name!r} ({_shown(problem)}); export it as onnx or saved_model."
     )
+
+
+def _has_loop(saved_model: Path) -> bool:
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    read = SavedModel.FromString((saved_model / "saved_model.pb").read_bytes())
+    graphs = [one.graph_def for one in read.meta_graphs]
+    nodes = [graph.node for graph in graphs]
+    nodes += [function.node_def for graph in graphs for function in graph.library.function]
+    return any(node.op in ("While", "StatelessWhile") for group in nodes for node in group)
 
 
 def _single_examples(
