@@ -157,16 +157,38 @@ def _sizes(folder: Path, config: Mapping[str, Any]) -> BertSizes:
         for key, usual in keys.items()
     ]
     for key, value in zip(keys, values, strict=True):
-        if type(value) is not int or value < 1:
-            raise ValueError(
-                f"Expected a number of at least 1 for {key} in the config.json of "
-                f"{str(folder)!r}, received {value!r}; download the preset again."
-            )
+        _check_count(folder, key, value)
+    if "registered_name" not in config:
+        _check_shape(folder, config)
     return BertSizes(*values)
+
+
+def _check_count(folder: Path, key: str, value: Any) -> None:
+    if type(value) is not int or value < 1:
+        raise ValueError(
+            f"Expected a number of at least 1 for {key} in the config.json of {str(folder)!r}, "
+            f"received {value!r}; download the preset again."
+        )
 
 
 _SHAPE = ("hidden_size", "intermediate_size", "num_hidden_layers")
 _SHAPE_OF_DISTILBERT = ("dim", "hidden_dim", "n_layers")
+
+
+def _check_shape(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuses a config.json of Hugging Face's whose layers cannot be; keys may be missing."""
+    is_distilbert = config.get("model_type") == "distilbert"
+    keys = _SHAPE_OF_DISTILBERT if is_distilbert else _SHAPE
+    of_heads = "n_heads" if is_distilbert else "num_attention_heads"
+    for key in (*keys, of_heads):
+        if key in config:
+            _check_count(folder, key, config[key])
+    width, heads = config.get(keys[0]), config.get(of_heads)
+    if width is not None and heads is not None and width % heads:
+        raise ValueError(
+            f"Expected {keys[0]} to be a multiple of {of_heads} in the config.json of "
+            f"{str(folder)!r}, received {width} and {heads}; download the preset again."
+        )
 
 
 def _check_weights(folder: Path, config: Mapping[str, Any], sizes: BertSizes) -> None:

@@ -110,6 +110,24 @@ def test_sizes_that_are_no_numbers(hugging_face, value):
     )
 
 
+@pytest.mark.parametrize("value", [0, -1, True, "2", None, 2.0, [2]])
+@pytest.mark.parametrize(
+    ("model_type", "key"),
+    [("bert", "num_hidden_layers"), ("bert", "num_attention_heads"), ("bert", "hidden_size")]
+    + [("distilbert", "n_layers"), ("distilbert", "n_heads"), ("distilbert", "hidden_dim")],
+)
+def test_layers_that_cannot_be(hugging_face, model_type, key, value):
+    write(hugging_face, model_type=model_type, **{key: value})
+    assert f"at least 1 for {key} in the config.json of {str(hugging_face)!r}, received " in (
+        refusal(hugging_face)
+    )
+
+
+def test_heads_that_do_not_divide_the_width(hugging_face):
+    write(hugging_face, hidden_size=8, num_attention_heads=3)
+    assert "hidden_size to be a multiple of num_attention_heads" in refusal(hugging_face)
+
+
 @pytest.mark.parametrize("piece", SPECIAL)
 def test_a_vocabulary_without_a_special_piece(hugging_face, piece):
     write(hugging_face, ["other" if one == piece else one for one in PIECES])

@@ -7,6 +7,8 @@ import difflib
 import importlib.util
 import math
 import os
+import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,7 +38,9 @@ from keras_prokt.bert_files import (
     read_tokenizer_json,
     read_vocabulary,
 )
+from keras_prokt.bert_heads import ARCHITECTURES, trained_files
 from keras_prokt.models.wordpiece import ExactBertTokenizer
+from keras_prokt.names import DataWarning
 from keras_prokt.typing import Tensor
 
 # Which GELU a checkpoint means by `hidden_act` in its config.json, True for the exact one.
@@ -500,8 +504,18 @@ class _WithoutPrefix(SafetensorLoader):
         return super().get_tensor(hf_weight_key.removeprefix("distilbert."))
 
 
+class DroppedHead(DataWarning):
+    """Weights have a classifier of a kind that is not read."""
+
+
+_LAYER = re.compile(r"(?:encoder|transformer)\.layer\.([0-9]{1,6})\.")
+_CLASSIFIER = "classifier.weight"
+
+
 def _check_sizes(preset: str, config: Mapping[str, Any]) -> None:
     """Refuses a config.json of a model far larger than its weights, before it takes the memory.
+
+    One of fewer layers too, and warns of a classifier that it does not name.
 
     Raises:
         ValueError: If it is one.
@@ -515,13 +529,27 @@ def _check_sizes(preset: str, config: Mapping[str, Any]) -> None:
     width, layers, inner = (config[key] for key in keys)
     tables = config["vocab_size"] + config.get("max_position_embeddings", 512)
     needed = width * tables + layers * (4 * width * width + 2 * width * inner)
-    there = 0
+    if not os.path.isdir(preset):
+        return
+    there, names = 0, set[str]()
     for path in Path(preset).glob("*.safetensors"):
         with safe_open(path, framework="np") as file:
-            names = file.keys()
-            there += sum(math.prod(file.get_slice(name).get_shape()) for name in names)
-    if os.path.isdir(preset) and needed > there:
+            own = set(file.keys())
+            there += sum(math.prod(file.get_slice(name).get_shape()) for name in own)
+        names |= own
+    if needed > there:
         raise ValueError(f"{there:,} numbers for a config.json of {needed:,}")
+    found = 1 + max((int(one[1]) for name in names if (one := _LAYER.search(name))), default=-1)
+    if found > layers:
+        raise ValueError(f"{found} layers for a config.json of {layers}")
+    if _CLASSIFIER in names and not trained_files(preset):
+        warnings.warn(
+            f"Expected a classifier of {' or '.join(ARCHITECTURES)} in {preset!r}, received one of "
+            f"{config.get('architectures')!r} in its config.json; it is left out, and a new one "
+            "trained. Correct architectures, or give its outputs by keras-prokt record.",
+            DroppedHead,
+            stacklevel=2,
+        )
 
 
 def _registered(config: Mapping[str, Any]) -> Any:

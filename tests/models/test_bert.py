@@ -17,6 +17,7 @@ from keras_prokt.data.text import tokenize
 from keras_prokt.export import export_saved_model
 from keras_prokt.front_ends import TextFrontEnd
 from keras_prokt.models.bert import (
+    DroppedHead,
     ExactGeluBertBackbone,
     bert_classifier,
     bert_tagger,
@@ -371,7 +372,8 @@ def test_a_tagger_has_the_states_of_one_of_transformers_without_its_head(tmp_pat
     config = transformers.BertConfig(vocab_size=12, max_position_embeddings=24, **SIZES["Bert"])
     model = transformers.BertForTokenClassification(config).eval()
     model.save_pretrained(tmp_path, safe_serialization=True)  # which has no pooler
-    tagger = bert_tagger(str(tmp_path), 2)
+    with pytest.warns(DroppedHead, match="BertForTokenClassification"):
+        tagger = bert_tagger(str(tmp_path), 2)
     tagger.get_layer("logits").set_weights(
         [model.classifier.weight.detach().numpy().T, model.classifier.bias.detach().numpy()]
     )

@@ -10,7 +10,7 @@ import pytest
 
 from keras_prokt import load_student
 from keras_prokt.data.text import tokenize
-from keras_prokt.models.bert import bert_classifier, bert_tokenizer
+from keras_prokt.models.bert import DroppedHead, bert_classifier, bert_tokenizer
 from keras_prokt.models.fine_tuned_bert import fine_tuned_classifier
 
 fine_tuned = pytest.importorskip("fine_tuned", reason="needs transformers and torch")
@@ -142,6 +142,7 @@ def changed(folder: Path, **settings):
         ({"id2label": {"0": "a", "1": "b"}}, r"of shapes \(2, 12\) and \(2,\).*received \(3, 12\)"),
         ({"vocab_size": 10**9}, "numbers for a config.json of 12,0"),
         ({"hidden_size": 10**6}, "numbers for a config.json of "),
+        ({"num_hidden_layers": 1}, "received ValueError: 2 layers for a config.json of 1"),
         ({"hidden_size": "12"}, "readable BERT weights .*received TypeError"),
         ({"hidden_act": "relu"}, "hidden_act among .*received 'relu'"),
     ],
@@ -152,6 +153,15 @@ def test_configurations_that_are_not_those_of_the_weights(tmp_path, settings, me
     with pytest.raises(ValueError, match=message) as error:
         fine_tuned_classifier(tmp_path / "model")
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("architectures", [None, [], ["BertForTokenClassification"], "Bert"])
+def test_a_classifier_that_is_left_out_is_told(tmp_path, architectures):
+    fine_tuned.write_classifier(tmp_path / "model", LABELS)
+    changed(tmp_path / "model", architectures=architectures)
+    with pytest.warns(DroppedHead, match="received one of .*; it is left out") as told:
+        bert_classifier(str(tmp_path / "model"), 3)
+    assert len(told) == 1 and repr(architectures) in str(told[0].message)
 
 
 def test_pickles_are_not_read(tmp_path):
