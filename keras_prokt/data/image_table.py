@@ -12,18 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from keras_prokt.data.class_names import check_repeated_labels
 from keras_prokt.data.embedded_images import EmbeddedImages
 from keras_prokt.data.formats import FORMATS
 from keras_prokt.data.formats.parquet import image_columns, opened_parquet
 from keras_prokt.data.image_files import SUFFIXES
 from keras_prokt.data.image_rows import Source, files_in
-from keras_prokt.data.table import (
-    check_repeated_labels,
-    check_scale,
-    parse_text_columns,
-    read_records,
-    read_table,
-)
+from keras_prokt.data.table import check_scale, parse_text_columns, read_records, read_table
 from keras_prokt.data.text_table import TextTable
 from keras_prokt.names import unknown_name
 from keras_prokt.settings import SettingError, argument

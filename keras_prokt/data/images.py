@@ -11,15 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_prokt.data.class_names import sorted_names, warn_of_absent_classes, warn_of_class_names
 from keras_prokt.data.image_rows import ImageRows, Source, read_images
 from keras_prokt.data.image_table import list_images
-from keras_prokt.data.table import (
-    sorted_names,
-    split_table,
-    split_values,
-    warn_of_absent_classes,
-    warn_of_class_names,
-)
+from keras_prokt.data.table import split_table, split_values
 from keras_prokt.data.text_table import TextTable
 from keras_prokt.names import DataWarning, unknown_name
 from keras_prokt.settings import SettingError, argument

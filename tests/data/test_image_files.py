@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_prokt.data.class_names import AbsentClasses, SimilarClasses
 from keras_prokt.data.image_files import BrokenImage, decode_image, size_of_image
 from keras_prokt.data.image_rows import Source, files_in, read_images
 from keras_prokt.data.image_table import list_images, state_of
@@ -17,7 +18,6 @@ from keras_prokt.data.images import (
     load_images,
     mean_and_deviation,
 )
-from keras_prokt.data.table import AbsentClasses, SimilarClasses
 from keras_prokt.front_ends import ImageFrontEnd
 from keras_prokt.settings import SettingError
 

@@ -7,16 +7,9 @@ import re
 
 import pytest
 
+from keras_prokt.data.class_names import AbsentClasses, DoubtfulClasses, SimilarClasses
 from keras_prokt.data.columns import own_columns, texts_of
-from keras_prokt.data.table import (
-    AbsentClasses,
-    DoubtfulClasses,
-    SimilarClasses,
-    load_texts,
-    parse_text_columns,
-    read_records,
-    read_table,
-)
+from keras_prokt.data.table import load_texts, parse_text_columns, read_records, read_table
 
 COLUMNS = {"text_columns": ["body"], "label_column": "stars"}
 
