@@ -96,7 +96,7 @@ def test_while_a_run_runs_others_are_refused_and_told_who_works_on_it(workplace,
     result = keras_prokt("run", *SETTINGS, "--out", folder, *stop, cwd=workplace)
     assert result.exit_code == 0 and RunFolder(folder).read()["status"] == "running", result.output
     first = started("resume", folder)
-    wait_until(lambda: RunFolder(folder).holder() is not None)
+    wait_until(lambda: (RunFolder(folder).holder() or {}).get("pid") == first.pid)
     # It sleeps while the others ask, however slow they are, so that it cannot end before.
     os.kill(first.pid, signal.SIGSTOP)
     for command in (["resume"], ["export"], ["evaluate"]):
