@@ -458,6 +458,7 @@ def _load_backbone(preset: str, load_weights: bool, pooler: bool = True) -> Enco
             return loader.load_backbone(_registered(config), load_weights, name="backbone")
         if load_weights:
             _check_sizes(preset, config)
+            _warn_of_dropped_head(preset, config)
         if config["model_type"] == "distilbert":
             backbone = loader.load_backbone(DistilBertBackbone, False, name="backbone")
             if load_weights:
@@ -513,13 +514,13 @@ _CLASSIFIER = "classifier.weight"
 
 
 def _check_sizes(preset: str, config: Mapping[str, Any]) -> None:
-    """Refuses a config.json of a model far larger than its weights, before it takes the memory.
-
-    One of fewer layers too, and warns of a classifier that it does not name.
+    """Refuses a config.json that is not that of the weights, before it takes the memory.
 
     Raises:
-        ValueError: If it is one.
+        ValueError: If it needs more numbers than there are, or has fewer layers.
     """
+    if not os.path.isdir(preset):
+        return
     is_bert = config["model_type"] == "bert"
     keys = (
         ("hidden_size", "num_hidden_layers", "intermediate_size")
@@ -529,20 +530,27 @@ def _check_sizes(preset: str, config: Mapping[str, Any]) -> None:
     width, layers, inner = (config[key] for key in keys)
     tables = config["vocab_size"] + config.get("max_position_embeddings", 512)
     needed = width * tables + layers * (4 * width * width + 2 * width * inner)
-    if not os.path.isdir(preset):
-        return
-    there, names = 0, set[str]()
-    for path in Path(preset).glob("*.safetensors"):
-        with safe_open(path, framework="np") as file:
-            own = set(file.keys())
-            there += sum(math.prod(file.get_slice(name).get_shape()) for name in own)
-        names |= own
+    shapes = _shapes_of_weights(preset)
+    there = sum(math.prod(shape) for shape in shapes.values())
     if needed > there:
         raise ValueError(f"{there:,} numbers for a config.json of {needed:,}")
-    found = 1 + max((int(one[1]) for name in names if (one := _LAYER.search(name))), default=-1)
+    found = 1 + max((int(one[1]) for name in shapes if (one := _LAYER.search(name))), default=-1)
     if found > layers:
         raise ValueError(f"{found} layers for a config.json of {layers}")
-    if _CLASSIFIER in names and not trained_files(preset):
+
+
+def _shapes_of_weights(preset: str) -> dict[str, list[int]]:
+    """Name of each weight in a directory of Hugging Face's form -> its shape."""
+    shapes = {}
+    for path in Path(preset).glob("*.safetensors"):
+        with safe_open(path, framework="np") as file:
+            names = list(file.keys())
+            shapes |= {name: file.get_slice(name).get_shape() for name in names}
+    return shapes
+
+
+def _warn_of_dropped_head(preset: str, config: Mapping[str, Any]) -> None:
+    if _CLASSIFIER in _shapes_of_weights(preset) and not trained_files(preset):
         warnings.warn(
             f"Expected a classifier of {' or '.join(ARCHITECTURES)} in {preset!r}, received one of "
             f"{config.get('architectures')!r} in its config.json; it is left out, and a new one "
