@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_prokt.app import TaskRequest
-from keras_prokt.names import DataWarning
+from keras_prokt.names import OneLineWarning
 from keras_prokt_apps.text_students import JOINT_INPUTS, SENTENCE_INPUTS, SEPARATE_INPUTS
 
 if TYPE_CHECKING:
@@ -98,11 +98,11 @@ def text_batches(
     return batches if shuffle else batches.longest_first()
 
 
-class CutTexts(DataWarning):
+class CutTexts(OneLineWarning):
     """Many texts are longer than the models read."""
 
 
-class UnknownPieces(DataWarning):
+class UnknownPieces(OneLineWarning):
     """Many word pieces of the texts are not in a vocabulary, so that all look the same."""
 
 

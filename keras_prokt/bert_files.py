@@ -217,13 +217,12 @@ def _check_vocabulary(path: Path, embeddings: int) -> None:
         ) from error
     check_vocabulary(vocabulary, str(path))
     if not SMALLEST_SHARE * embeddings <= len(vocabulary) <= embeddings:
-        advice = "it is cut, or another checkpoint's"
+        advice = "it is cut, or another checkpoint's: download the preset again"
         if len(vocabulary) > embeddings:
-            advice = "delete blank lines at its end"
+            advice = "delete blank lines at its end, or download the preset again"
         raise ValueError(
             f"Expected about {embeddings} word pieces at {str(path)!r}, as many as its config.json "
-            f"has embeddings and no more, received {len(vocabulary)}; {advice}, or download the "
-            "preset again."
+            f"has embeddings and no more, received {len(vocabulary)}; {advice}."
         )
 
 

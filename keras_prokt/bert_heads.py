@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_prokt.bert_files import read_config
-from keras_prokt.names import DataWarning
+from keras_prokt.names import OneLineWarning
 
 ARCHITECTURES = {
     "BertForSequenceClassification": ("classifier_dropout", "hidden_dropout_prob"),
@@ -21,7 +21,7 @@ ARCHITECTURES = {
 _ENCODER_ALONE = "give its encoder alone (`model.base_model.save_pretrained(DIR)` of transformers)"
 
 
-class NumberedLabels(DataWarning):
+class NumberedLabels(OneLineWarning):
     """Classes of a fine-tuned model have numbers for names, and are taken by those."""
 
 

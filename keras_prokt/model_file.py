@@ -4,7 +4,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 _UNREADABLE = (
@@ -72,6 +72,8 @@ def check_model_file(path: str | Path) -> str:
             size = sum(member.file_size for member in archive.infolist())
             if size > _MOST_PACKED * path.stat().st_size + LARGEST_JSON:
                 raise ValueError(f"it claims {size:,} bytes when unpacked")
+            if outside := [name for name in archive.namelist() if _leads_out(name)]:
+                raise ValueError(f"its member {outside[0]!r:.200} lies outside of it")
             damaged = archive.testzip()
             config = archive.read("config.json").decode("utf-8") if damaged is None else ""
         content = json.loads(config) if damaged is None else {}
@@ -90,6 +92,12 @@ def check_model_file(path: str | Path) -> str:
         raise ValueError(code_refusal(path, min(code)))
     _check_sizes(path, content, size)
     return config
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a member of an archive would be unpacked outside of the folder that it goes to."""
+    paths = (PurePosixPath(name), PureWindowsPath(name))
+    return any(path.anchor or ".." in path.parts for path in paths)
 
 
 _SIZES = (

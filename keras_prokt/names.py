@@ -11,13 +11,13 @@ from typing import Any, TextIO
 from keras_prokt.arguments import shown
 
 
-class DataWarning(UserWarning):
-    """Something about the user's data that is worth a line."""
+class OneLineWarning(UserWarning):
+    """Something about the user's data, models or files that is worth a line."""
 
 
 @contextlib.contextmanager
-def data_warnings_in_one_line(show_line: Callable[[str], None]) -> Iterator[None]:
-    """Shows what the library warns of in the user's data without a place in its source.
+def warnings_in_one_line(show_line: Callable[[str], None]) -> Iterator[None]:
+    """Shows what the library warns of, in the user's data, models or files, without its source.
 
     Args:
         show_line: Shows a line.
@@ -33,7 +33,7 @@ def data_warnings_in_one_line(show_line: Callable[[str], None]) -> Iterator[None
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
-            if issubclass(category, DataWarning):
+            if issubclass(category, OneLineWarning):
                 show_line(f"warning: {message}")
             else:
                 usual(showable(str(message)), category, filename, lineno, file, line)

@@ -15,12 +15,12 @@ from keras_prokt import (
 from keras_prokt.app import get_app
 from keras_prokt.methods import parse_method
 from keras_prokt.names import (
-    DataWarning,
-    data_warnings_in_one_line,
+    OneLineWarning,
     is_showable,
     known_spelling,
     showable,
     unknown_name,
+    warnings_in_one_line,
 )
 from keras_prokt.results import statistics
 from keras_prokt.runs import RunSpec
@@ -103,9 +103,9 @@ def test_terminals_obey_no_text(text, shown):
 
 def test_a_warning_of_data_is_a_line_and_others_are_shown_as_ever():
     lines = []
-    with warnings.catch_warnings(record=True) as others, data_warnings_in_one_line(lines.append):
+    with warnings.catch_warnings(record=True) as others, warnings_in_one_line(lines.append):
         warnings.simplefilter("always")
-        warnings.warn("Expected one.", DataWarning, stacklevel=1)
+        warnings.warn("Expected one.", OneLineWarning, stacklevel=1)
         warnings.warn("Expected \x1b another.", UserWarning, stacklevel=1)
     assert lines == ["warning: Expected one."]
     assert [str(one.message) for one in others] == [r"Expected \x1b another."]

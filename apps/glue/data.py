@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keras_prokt.data.tfds_files import read_split
-from keras_prokt.names import DataWarning
+from keras_prokt.names import OneLineWarning
 
 if TYPE_CHECKING:
     # Apps import this module to be listed, which is to take no time.
@@ -45,7 +45,7 @@ GLUE_FILES = {
 """All files of a submission to GLUE, by name, those of tasks without an app as well."""
 
 
-class UnofficialRows(DataWarning):
+class UnofficialRows(OneLineWarning):
     """A file of a submission has another number of rows than GLUE's own test set."""
 
 

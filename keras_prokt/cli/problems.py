@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from keras_prokt.named_code import UnnamedCode
-from keras_prokt.names import data_warnings_in_one_line, showable, unknown_name
+from keras_prokt.names import showable, unknown_name, warnings_in_one_line
 from keras_prokt.options import option_names
 from keras_prokt.runs.folder import resume_hint
 from keras_prokt.runs.stopping import Interrupted, Stop, Stopped
@@ -125,7 +125,7 @@ def _lead_nowhere(stream: Any) -> None:
 def problems_in_one_line() -> Iterator[None]:
     """Turns the library's `ValueError`s into one line each; a failed run exits with 1."""
     try:
-        with data_warnings_in_one_line(lambda line: echo(f"keras-prokt: {line}", err=True)):
+        with warnings_in_one_line(lambda line: echo(f"keras-prokt: {line}", err=True)):
             yield
     except ValueError as error:
         is_of_setting = isinstance(error, SettingError)

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 from keras_prokt.arguments import shown
-from keras_prokt.names import DataWarning, listed
+from keras_prokt.names import OneLineWarning, listed
 from keras_prokt.settings import SettingError, argument
 
 NAMED = 3
@@ -24,15 +24,15 @@ _MOST_OF_FEW = 10
 """Classes up to which each may have a single row."""
 
 
-class SimilarClasses(DataWarning):
+class SimilarClasses(OneLineWarning):
     """Names of classes look the same, or nearly so, so that they may be the same."""
 
 
-class DoubtfulClasses(DataWarning):
+class DoubtfulClasses(OneLineWarning):
     """Names of classes that may be none: what stands for a missing value, or several classes."""
 
 
-class AbsentClasses(DataWarning):
+class AbsentClasses(OneLineWarning):
     """A part has no example of some class, so that nothing is measured of it."""
 
 

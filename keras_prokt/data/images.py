@@ -16,18 +16,18 @@ from keras_prokt.data.image_rows import ImageRows, Source, read_images
 from keras_prokt.data.image_table import list_images
 from keras_prokt.data.table import split_table, split_values
 from keras_prokt.data.text_table import TextTable
-from keras_prokt.names import DataWarning, unknown_name
+from keras_prokt.names import OneLineWarning, unknown_name
 from keras_prokt.settings import SettingError, argument
 
 NAMED = 3
 """Broken images that a message names; of the others it says how many they are."""
 
 
-class BrokenImages(DataWarning):
+class BrokenImages(OneLineWarning):
     """Some images cannot be read and are left out."""
 
 
-class DuplicateImages(DataWarning):
+class DuplicateImages(OneLineWarning):
     """The same image is in two parts that should have none in common."""
 
 

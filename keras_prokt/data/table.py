@@ -23,7 +23,7 @@ from keras_prokt.data.formats.base import UnknownColumn, check_columns
 from keras_prokt.data.prepared import check_prepared
 from keras_prokt.data.text_table import UNLABELLED, TextTable, make_table
 from keras_prokt.data.tfds_files import prepared_builder, read_split
-from keras_prokt.names import DataWarning, unknown_name
+from keras_prokt.names import OneLineWarning, unknown_name
 from keras_prokt.settings import SettingError, argument
 
 TFDS = "tfds:"
@@ -36,15 +36,15 @@ HELD_OUT_SHARE = 0.1
 """Share of the rows of each class that makes up one held-out part."""
 
 
-class DuplicateTexts(DataWarning):
+class DuplicateTexts(OneLineWarning):
     """The same text is in two parts that should have none in common."""
 
 
-class ScaleOfValues(DataWarning):
+class ScaleOfValues(OneLineWarning):
     """Values to be predicted are far larger or smaller than what networks give at first."""
 
 
-class UnusedSplits(DataWarning):
+class UnusedSplits(OneLineWarning):
     """Of several splits of TensorFlow Datasets for one part only the first is used."""
 
 

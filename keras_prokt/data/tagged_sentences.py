@@ -13,7 +13,7 @@ from keras_prokt.data.formats.base import check_columns, decoded
 from keras_prokt.data.formats.jsonl import jsonl_records
 from keras_prokt.data.table import HELD_OUT_SHARE, SPLIT_SEED
 from keras_prokt.data.tags import OUTSIDE, PLAIN, entities, iob2_classes, scheme_of, to_iob2
-from keras_prokt.names import DataWarning
+from keras_prokt.names import OneLineWarning
 from keras_prokt.settings import SettingError, argument
 
 CONLL = (".conll", ".txt", ".bio")
@@ -30,11 +30,11 @@ _MANY = 10
 """Sentences from which on it is no chance that each is a word."""
 
 
-class OddTags(DataWarning):
+class OddTags(OneLineWarning):
     """A few tags are not those of entities, though most are."""
 
 
-class LoneWords(DataWarning):
+class LoneWords(OneLineWarning):
     """Every sentence is a word, as where an empty line follows each."""
 
 

@@ -40,7 +40,7 @@ from keras_prokt.bert_files import (
 )
 from keras_prokt.bert_heads import ARCHITECTURES, trained_files
 from keras_prokt.models.wordpiece import ExactBertTokenizer
-from keras_prokt.names import DataWarning
+from keras_prokt.names import OneLineWarning
 from keras_prokt.typing import Tensor
 
 # Which GELU a checkpoint means by `hidden_act` in its config.json, True for the exact one.
@@ -505,7 +505,7 @@ class _WithoutPrefix(SafetensorLoader):
         return super().get_tensor(hf_weight_key.removeprefix("distilbert."))
 
 
-class DroppedHead(DataWarning):
+class DroppedHead(OneLineWarning):
     """Weights have a classifier of a kind that is not read."""
 
 

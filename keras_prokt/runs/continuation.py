@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_prokt import backends
+from keras_prokt.names import OneLineWarning
 from keras_prokt.runs.determinism import is_deterministic
 from keras_prokt.runs.environment import describe_environment
 from keras_prokt.runs.spec import RunSpec
@@ -12,11 +13,11 @@ from keras_prokt.runs.threads import threads_in_use
 from keras_prokt.settings import SettingError, argument
 
 
-class OtherThreads(UserWarning):
+class OtherThreads(OneLineWarning):
     """A run goes on with another number of threads than it was begun with."""
 
 
-class OtherVersions(UserWarning):
+class OtherVersions(OneLineWarning):
     """A run goes on with other versions of what computes than it was begun with."""
 
 

@@ -407,25 +407,26 @@ class RunFolder:
             remove_unfinished(self.path)
             self.delete_replaced(record)
 
-    def delete_replaced(self, record: dict[str, Any]) -> Path | None:
+    def delete_replaced(self, record: dict[str, Any]) -> list[Path]:
         """Deletes the run that this one has replaced, and those that that one had.
 
         Args:
             record: The run's record.
 
         Returns:
-            Where files of the user's own were found and left, or `None`.
+            The folders in which files of the user's own were found and left.
         """
         name = record.get("replaces")
         # A record from elsewhere is not to name any folder for deletion.
         replaced = [] if name is None else [p for p in self._replaced() if p.name == name]
         # A completed run that is itself moved aside may get the name of the one that it replaced.
         if not replaced or replaced[0] == Path(os.path.abspath(self.path)):
-            return None
+            return []
         [folder] = map(RunFolder, replaced)
+        kept = []
         with contextlib.suppress(ValueError):
-            folder.delete_replaced(folder.read())
-        return None if folder.delete() else folder.path
+            kept = folder.delete_replaced(folder.read())
+        return kept if folder.delete() else [folder.path, *kept]
 
     def _replaced(self) -> list[Path]:
         """Runs that were moved aside for this one, the oldest first."""

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import time
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from keras_prokt.files import file_errors_as_python_has_them, remove_unfinished,
 from keras_prokt.front_ends import FrontEnd
 from keras_prokt.models.loading import load_student
 from keras_prokt.named_code import check_all_named, know_code
+from keras_prokt.names import OneLineWarning
 from keras_prokt.results.evaluation import chance, evaluate
 from keras_prokt.results.metrics import log_name
 from keras_prokt.results.metrics import mode as mode_of
@@ -48,6 +50,10 @@ from keras_prokt.runs.task import (
 )
 from keras_prokt.runs.threads import threads_in_use
 from keras_prokt.runs.training import Run
+
+
+class FilesMoved(OneLineWarning):
+    """Files of the user's own were in a run folder that was replaced, and lie beside it now."""
 
 
 def run(
@@ -278,7 +284,13 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
     # Not before: without it and half of it gone, a killed run could not go on.
     if not record.get("keeps_checkpoint", True):
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
-    folder.delete_replaced(record)
+    if kept := folder.delete_replaced(record):
+        warnings.warn(
+            f"The run folder that was replaced held files that no run wrote; "
+            f"they are in {' and '.join(repr(str(path)) for path in kept)} now.",
+            FilesMoved,
+            stacklevel=2,
+        )
     return folder.read()
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from keras_prokt import backends
 from keras_prokt.files import cache_folder
 from keras_prokt.named_code import name_modules
-from keras_prokt.names import data_warnings_in_one_line
+from keras_prokt.names import warnings_in_one_line
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.lock import InUse
 from keras_prokt.runs.run_list import Entry, RunList
@@ -73,7 +73,7 @@ def main(
             while (task := tasks.get()) is not None:
                 sys.stderr = _Lines(send, task["name"])
                 try:
-                    with data_warnings_in_one_line(lambda line: _show_once(line, shown)):
+                    with warnings_in_one_line(lambda line: _show_once(line, shown)):
                         answer = _carry_out(RunList(path, kind), task, stop)
                 finally:
                     sys.stderr = sys.__stderr__

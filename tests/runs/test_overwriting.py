@@ -15,7 +15,7 @@ from keras_prokt.runs import measuring, training, training_run
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Interrupted, Stop
-from keras_prokt.runs.training_run import resume, run
+from keras_prokt.runs.training_run import FilesMoved, resume, run
 from keras_prokt.settings import SettingError
 
 pytestmark = pytest.mark.skipif(
@@ -180,7 +180,8 @@ def test_files_of_the_users_own_stay_where_the_old_run_was_moved(old):
     for name, content in {**mine, **served}.items():
         (old / name).parent.mkdir(parents=True, exist_ok=True)
         (old / name).write_text(content)
-    replace(old)
+    with pytest.warns(FilesMoved, match=r"no run wrote; they are in '.*run.replaced-1' now"):
+        replace(old)
     assert names_beside(old) == ["run", "run.replaced-1"]
     kept = contents(old.with_name("run.replaced-1"))
     assert kept == {name: content.encode() for name, content in mine.items()}
