@@ -1,5 +1,6 @@
 """A server in C++, with TensorFlow's own loader: what it answers, and that nothing ends it."""
 
+import functools
 import json
 import shutil
 import threading
@@ -55,6 +56,14 @@ def of_numbers(width):
 def of_signals():
     signal = keras.Input((None, 2), name="signal")
     return keras.Model(signal, layers.Dense(2)(layers.LSTM(3)(layers.Conv1D(3, 2)(signal))))
+
+
+@functools.cache
+def convolutions_know_no_rows():
+    """Whether TensorFlow gives a convolution of no rows its shape: by oneDNN, on some CPUs, not."""
+    convolution = tf.function(lambda signal: tf.nn.conv1d(signal, tf.ones((2, 2, 3)), 1, "VALID"))
+    shape = convolution.get_concrete_function(tf.TensorSpec((None, None, 2)))(tf.ones((0, 9, 2)))
+    return tuple(shape.shape) == (0, 8, 3)
 
 
 def of_rows():
@@ -240,9 +249,8 @@ def test_the_official_messages_are_understood(running, folder):
                     np.testing.assert_array_equal(answer[name], values)
             # No rows have no answers: that is no error.
             no_rows = ask(student, one.signature, {k: v[:0] for k, v in one.inputs.items()})
-            if isinstance(no_rows, str):  # but of a convolution over time by oneDNN on some CPUs
-                assert student == "free lengths" and "with shape [0,2]" in no_rows, no_rows
-            else:
+            if student != "free lengths" or convolutions_know_no_rows():
+                assert isinstance(no_rows, dict), (student, one.signature, no_rows)
                 assert all(len(values) == 0 for values in no_rows.values())
             # Another type is refused.
             others = {k: np.zeros(v.shape, "float64") for k, v in one.inputs.items()}
