@@ -169,6 +169,24 @@ def any_not_finite(values: Any) -> Any:
     return ops.cast(ops.any(ops.stack(flags)), "float32") if flags else ops.zeros(())
 
 
+def with_missing(outputs: Tensor, inputs: Any) -> Tensor:
+    """Outputs that are NaN for each example whose inputs are not finite.
+
+    A network need not say so itself: on some processors the maximum of 0 and NaN is 0.
+
+    Args:
+        outputs: Of a model, float, shape `(batch, ...)`.
+        inputs: What it read, in any structure.
+    """
+    for value in keras.tree.flatten(inputs):
+        if value is not None and keras.backend.is_float_dtype(_dtype(value)):
+            axes = tuple(range(1, len(value.shape)))
+            is_finite = ops.all(ops.isfinite(value), axis=axes) if axes else ops.isfinite(value)
+            rows = ops.reshape(is_finite, (-1, *[1] * (len(outputs.shape) - 1)))
+            outputs = ops.where(rows, outputs, ops.full_like(outputs, float("nan")))
+    return outputs
+
+
 def flags_of_step(
     step: Step,
     kind: Output,

@@ -8,7 +8,8 @@ is looked at when it ends.
 
 Training can also go to pieces with finite losses: ten steps at a thousand times the right learning
 rate, and the logits are 1e12 and wrong. The step therefore adds up how wrong the trained models
-are, and the host looks at it when an epoch ends.
+are, and the host looks at it when an epoch ends, and at the weights, whose NaN an activation may
+hide.
 """
 
 import math
@@ -22,6 +23,7 @@ from keras_prokt.arguments import check_type
 from keras_prokt.distillers.data_checks import NO_BATCH
 from keras_prokt.distillers.fault_flags import FAULTS, WATCHED
 from keras_prokt.distillers.learning_rates import give_one_rate
+from keras_prokt.distillers.model_checks import weight_not_finite
 from keras_prokt.distillers.unlabelled import ADVICE, NOTHING_TRAINS
 
 EXPLODED_NATS = 1e4
@@ -70,6 +72,7 @@ class FaultWatch(keras.callbacks.Callback):
         model = self.model
         self.raise_if_empty()
         raise_weightless(model, "training")
+        raise_not_finite(model, epoch)
         wrongness = ops.convert_to_numpy(model.faults.wrongness)
         is_last = epoch + 1 == self.params["epochs"]
         if wrongness[:, 2].max() < JUDGED_STEPS and not is_last:
@@ -156,6 +159,22 @@ def raise_weightless(model: Any, during: str) -> None:
             f"Expected {during} data with sample_weight above 0 of one example at least, received "
             "0 of each, which counts none; leave sample_weight out."
         )
+
+
+def raise_not_finite(model: Any, epoch: int) -> None:
+    """Raises the fault of weights that are not finite, if there are some.
+
+    Args:
+        model: The distiller.
+        epoch: Number of the epoch that ends, 0-based.
+    """
+    for role, one in model._models().items():
+        if (weight := weight_not_finite(one)) is not None:
+            raise TrainingFault(
+                f"Epoch {epoch + 1}: Expected finite weights of the {role}, received NaN or "
+                f"infinity in {weight!r}; check those it began with, lower its learning rate, clip "
+                "its gradients, or use float32."
+            )
 
 
 def raise_unlabelled(model: Any, epoch: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_prokt.arguments import shown
 from keras_prokt.distillers.heads import Heads, Shape
@@ -84,6 +85,25 @@ def check_optimizer(name: str, optimizer: Any) -> None:
         f"Expected {name} to be an optimizer or the name of one, received {shown(optimizer)}; "
         "'adam' is a good start."
     )
+
+
+def weight_not_finite(model: keras.Model) -> str | None:
+    """The path of a model's first weight that holds NaN, or infinity where it is trained.
+
+    Outputs need not show it: on some processors the maximum of 0 and NaN is 0. What is not trained
+    may be infinite on purpose, as a mask.
+    """
+    found = []
+    for weight in model.weights:
+        if keras.backend.is_float_dtype(weight.dtype):
+            is_bad = ops.isnan(weight.value)
+            if weight.trainable:
+                is_bad = ops.logical_not(ops.isfinite(weight.value))
+            found.append((weight.path, ops.any(is_bad)))
+    # One answer for all of them: each costs a wait for the device.
+    if not found or not ops.any(ops.stack([is_bad for _, is_bad in found])):
+        return None
+    return next(path for path, is_bad in found if is_bad)
 
 
 def check_is_model(role: str, model: Any) -> None:

@@ -10,6 +10,7 @@ from keras_prokt import outputs
 from keras_prokt.arguments import check_function, check_text
 from keras_prokt.distillers import building, data_checks, model_checks
 from keras_prokt.distillers.batch import BatchReader
+from keras_prokt.distillers.fault_flags import with_missing
 from keras_prokt.distillers.forward import Forward
 from keras_prokt.distillers.heads import Heads, Shape
 from keras_prokt.distillers.keras_trainer import KerasTrainer
@@ -78,9 +79,14 @@ class ModelPair(KerasTrainer):
         return {role: forward.given for role, forward in self.forwards.items()}
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
-        """The student's outputs as its model gives them, shape `(batch, width)`, float32."""
-        predicted = self.student(self.reader.own_inputs("student", inputs), training=training)
-        return self.forwards["student"].heads.split(self.student, predicted)[0]
+        """The student's outputs as its model gives them, shape `(batch, width)`, float32.
+
+        NaN for examples whose inputs are not finite.
+        """
+        own = self.reader.own_inputs("student", inputs)
+        predicted = self.student(own, training=training)
+        outputs = self.forwards["student"].heads.split(self.student, predicted)[0]
+        return with_missing(outputs, own)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """The student's outputs, as `keras.Model.predict`; builds what is not built.

@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_prokt import backends, outputs
 from keras_prokt.arguments import check_type, checked_integer, checked_path
-from keras_prokt.distillers.model_checks import check_is_model
+from keras_prokt.distillers.model_checks import check_is_model, weight_not_finite
 from keras_prokt.export import DEFAULT, FORMATS, get
 from keras_prokt.export.base import QUANTIZATIONS, Description, Format, FormatCard
 from keras_prokt.export.comparison import (
@@ -184,6 +184,11 @@ def export_compared(
         length = checked_integer("length", length, 1)
     kind = None if output is None else outputs.get(output)
     check_is_model("student", student)
+    if (weight := weight_not_finite(student)) is not None:
+        raise ValueError(
+            f"Expected a student of finite weights, received NaN or infinity in {weight!r}; train "
+            "it anew with a lower learning rate, or in float32."
+        )
     if input_signature is not None:
         student = _with_signature(student, input_signature)
     student = _of_logits(student, kind)

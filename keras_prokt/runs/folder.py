@@ -254,14 +254,16 @@ class RunFolder:
             )
 
     def check_has_model(self, role: str) -> None:
-        """Refuses a run that has not saved its student or its teacher, or of which it was changed.
+        """Refuses a run that is not completed, has no such model, or of which it was changed.
+
+        What a run has before its end is the best student so far, and not what it is to find.
 
         Args:
             role: "student" or "teacher".
 
         Raises:
-            ValueError: If it has not, or it was.
-            InUse: If it has not yet, since a process works on it.
+            ValueError: If it is one of these.
+            InUse: If it is not completed yet, since a process works on it.
         """
         path, record = self.model_of(role), self.read()
         if role == "teacher" and not record.get("save_teacher", False):
@@ -269,13 +271,17 @@ class RunFolder:
                 f"Expected a run that kept its teacher, received {str(self.path)!r} without; "
                 f"repeat it with {argument('save_teacher')}."
             )
-        self.check_file(path, record)
-        if not path.is_file():
+        if record["status"] != "completed":
             if self.holder() is not None:
                 raise InUse(self.locked().in_use())
             raise ValueError(
-                f"Expected a saved {role} at {str(path)!r}, received none; finish the run with "
-                f"`{self.resume_hint()}`."
+                f"Expected a completed run at {str(self.path)!r}, received one whose status is "
+                f"{record['status']!r}; finish it with `{self.resume_hint()}`."
+            )
+        self.check_file(path, record)
+        if not path.is_file():
+            raise ValueError(
+                f"Expected a saved {role} at {str(path)!r}, received none; repeat the run."
             )
 
     def digests(self) -> dict[str, str]:

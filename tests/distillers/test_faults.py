@@ -113,6 +113,40 @@ def test_weights_that_are_not_finite_before_the_first_update(role):
         distiller.fit(X, Y, **FIT)
 
 
+class HidesNaN(layers.Layer):
+    """A ReLU that is 0 for NaN, as TensorFlow's is on some processors."""
+
+    def call(self, inputs):
+        return keras.ops.where(inputs > 0, inputs, 0.0)
+
+
+def hiding_network():
+    return keras.Sequential([keras.Input((4,)), layers.Dense(8), HidesNaN(), layers.Dense(3)])
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_weights_that_are_not_finite_where_no_output_shows_it(role, tmp_path):
+    pair = {"teacher": hiding_network(), "student": hiding_network()}
+    kernel = pair[role].weights[0]
+    kernel.assign(np.full(kernel.shape, np.nan))
+    distiller = ProKTDistiller(**pair)
+    distiller.compile("adam")
+    message = f"Epoch 1: Expected finite weights of the {role}, received NaN .* in '.*kernel'"
+    saved = keras.callbacks.ModelCheckpoint(str(tmp_path / "saved.keras"))
+    with pytest.raises(TrainingFault, match=message):
+        distiller.fit(X, Y, **FIT, callbacks=[saved])
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_trained_may_be_infinite():
+    student = hiding_network()
+    student.layers[0].trainable = False
+    student.layers[0].bias.assign(np.full(8, -np.inf))
+    distiller = FrozenTeacherDistiller(network(), student)
+    distiller.compile("adam")
+    distiller.fit(X, Y, **FIT)
+
+
 # Losses that are finite and absurd.
 
 
@@ -301,6 +335,11 @@ def test_predictions_of_what_is_not_finite_are_refused():
             return (x[index::2],)
 
     message = "Expected finite outputs of the student, received NaN, first of example 33"
-    with pytest.raises(ValueError, match=message):
-        distiller.predict(Stream(), verbose=0)
-    assert np.isfinite(distiller.predict(X, verbose=0)).all()
+    for student in (network(4), hiding_network()):
+        for bad in (np.nan, np.inf):
+            x[3, 1] = bad
+            distiller = ProKTDistiller(network(), student)
+            distiller.compile(SGD(0.01))
+            with pytest.raises(ValueError, match=message):
+                distiller.predict(Stream(), verbose=0)
+            assert np.isfinite(distiller.predict(X, verbose=0)).all()

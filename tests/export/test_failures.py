@@ -10,7 +10,7 @@ from fine_tuned import write_classifier
 from keras import layers
 from small_disk import small_disk
 
-from keras_prokt.export import FORMATS
+from keras_prokt.export import FORMATS, export_student
 from keras_prokt.models.bert import bert_classifier
 
 pytestmark = pytest.mark.skipif(
@@ -129,3 +129,11 @@ def test_an_unknown_form(students, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     assert_fails(export("onx", students / "any.keras", folder / "a.onnx", tmp_path), folder, "onnx")
+
+
+def test_weights_that_are_not_finite(tmp_path):
+    student = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="last")])
+    student.layers[0].bias.assign([0.0, float("nan"), 0.0])
+    with pytest.raises(ValueError, match="finite weights, received NaN or infinity in 'last/bias'"):
+        export_student(student, tmp_path / "out")
+    assert not list(tmp_path.iterdir())

@@ -99,8 +99,9 @@ def test_while_a_run_runs_others_are_refused_and_told_who_works_on_it(workplace,
     wait_until(lambda: (RunFolder(folder).holder() or {}).get("pid") == first.pid)
     # It sleeps while the others ask, however slow they are, so that it cannot end before.
     os.kill(first.pid, signal.SIGSTOP)
-    for command in (["resume"], ["export"], ["evaluate"]):
-        second = keras_prokt(*command, folder, cwd=workplace)
+    for command in ("resume", "export", "evaluate", "benchmark", "predict"):
+        more = ["--dataset", "x.csv"] if command == "predict" else []
+        second = keras_prokt(command, folder, *more, cwd=workplace)
         assert second.exit_code == 2, second.output
         assert f"pid {first.pid}" in second.stderr and len(second.stderr.splitlines()) == 1
     replacing = keras_prokt("run", *SETTINGS, "--out", folder, "--overwrite", cwd=workplace)

@@ -168,6 +168,17 @@ def test_a_run_that_a_signal_stops_goes_on_as_if_none_had_come(number, code, wor
     assert folder.holder() is None
     shown = keras_prokt("info", out, cwd=workplace).stdout
     assert f"distillation: 1 of 3 epochs done; go on with `keras-prokt resume '{out}'`" in shown
+    # Its student is the best so far: an export of it would be taken for one of the whole run.
+    assert folder.student.is_file()
+    before = sorted(folder.path.rglob("*"))
+    for command in (["evaluate"], ["benchmark"], ["export"], ["export", "--format", "onnx"]):
+        refused = keras_prokt(*command, out, cwd=workplace)
+        assert refused.exit_code == 2 and refused.stdout == "", refused.output
+        assert refused.stderr == (
+            f"keras-prokt: Expected a completed run at '{out}', received one whose status is "
+            f"'running'; finish it with `keras-prokt resume '{out}'`.\n"
+        )
+    assert sorted(folder.path.rglob("*")) == before
     assert resume(folder.path)["status"] == "completed"
     assert_equal_runs(folder.path, whole)
 
