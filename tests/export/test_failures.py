@@ -134,6 +134,7 @@ def test_an_unknown_form(students, tmp_path):
 def test_weights_that_are_not_finite(tmp_path):
     student = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="last")])
     student.layers[0].bias.assign([0.0, float("nan"), 0.0])
-    with pytest.raises(ValueError, match="finite weights, received NaN or infinity in '.*last/bias'"):
+    message = "finite weights, received NaN or infinity in '.*last/bias'"
+    with pytest.raises(ValueError, match=message):
         export_student(student, tmp_path / "out")
     assert not list(tmp_path.iterdir())
