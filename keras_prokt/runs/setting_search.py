@@ -4,7 +4,6 @@ Grids need nothing; ranges are searched by Optuna, which only proposes: what it 
 the run folders at every start. This module imports no Keras.
 """
 
-import importlib.util
 import itertools
 import math
 import sys
@@ -35,6 +34,7 @@ from keras_prokt.runs.executor import (
 )
 from keras_prokt.runs.known_settings import all_settings, title_of
 from keras_prokt.runs.method_comparison import shared_settings
+from keras_prokt.runs.proposals import check_optuna, propose
 from keras_prokt.runs.records import measured
 from keras_prokt.runs.resolution import absolute_path, model_name
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
@@ -50,9 +50,6 @@ FIGURE_3 = (0.0, 0.2, 0.4, 0.6, 0.8)
 """Values of λ in the paper's Figure 3."""
 
 FIGURE = "search.png"
-
-_ATTEMPTS = 20
-_FAR_APART = 10_000
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def search(
     is_grid = about["trials"] is None
     configurations = _grid(about) if is_grid else []
     if not is_grid:
-        _check_optuna()
+        check_optuna()
         first = {name: _first(values) for name, values in about["over"].items()}
         _spec(about, first, seeds[0]).check_without_keras()
     for values in configurations:
@@ -602,24 +599,14 @@ def _has_failed(runs: RunList, entry: Entry) -> bool:
         return True
 
 
-# Proposals.
-
-
-def _check_optuna() -> None:
-    if importlib.util.find_spec("optuna") is None:
-        raise ValueError(
-            "Expected Optuna for a search over ranges, received an environment without it; install "
-            "it with `pip install 'keras-prokt[search]'`, or list values."
-        )
-
-
 def _proposed(runs: RunList) -> list[Entry]:
     """The runs of the list, with a new configuration if trials are left."""
     with runs.changing() as record:
         about = record["about"]
         found = read_search(runs)
         if len(found["configurations"]) < about["trials"]:
-            values = _ask(about, found["configurations"])
+            rows = {name: _row(name)[0] for name in about["over"]}
+            values = propose(about, found["configurations"], rows)
             if values is not None:
                 about["configurations"][title_of(values)] = values
                 entries = [_entry(about, values, seed) for seed in about["seeds"]]
@@ -627,66 +614,3 @@ def _proposed(runs: RunList) -> list[Entry]:
             else:
                 about["trials"] = len(found["configurations"])  # there are no others
         return [Entry.from_json(values) for values in record["runs"]]
-
-
-def _ask(
-    about: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]]
-) -> dict[str, Any] | None:
-    """What Optuna proposes after all that the run folders say; `None` if it knows nothing new."""
-    for attempt in range(_ATTEMPTS):
-        values = _ask_once(about, configurations, len(configurations) + _FAR_APART * attempt)
-        if title_of(values) not in about["configurations"]:
-            return values
-    return None
-
-
-def _ask_once(
-    about: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]], seed: int
-) -> dict[str, Any]:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions = {name: _distribution(name, v) for name, v in about["over"].items()}
-    states = optuna.trial.TrialState
-    # Another number for each proposal: a new study draws the same numbers again.
-    sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    for one in configurations:
-        if not all(_is_among(value, about["over"][name]) for name, value in one["values"].items()):
-            continue  # of a range that is narrower now
-        students = [run["student"] for run in one["runs"]]
-        state = states.FAIL if one["failures"] else states.RUNNING
-        state = states.COMPLETE if one["is_whole"] else state
-        value = sum(students) / len(students) if one["is_whole"] else None
-        study.add_trial(
-            optuna.trial.create_trial(
-                state=state, value=value, params=one["values"], distributions=distributions
-            )
-        )
-    asked = study.ask(distributions).params
-    return {name: _legible(value, about["over"][name]) for name, value in asked.items()}
-
-
-def _is_among(value: Any, values: Any) -> bool:
-    if isinstance(values, Mapping):
-        return values["low"] <= value <= values["high"]
-    return value in values
-
-
-def _legible(value: Any, values: Any) -> Any:
-    """A number of four digits: more would only make names long."""
-    if not isinstance(value, float) or not isinstance(values, Mapping):
-        return value
-    return min(max(float(f"{value:.4g}"), values["low"]), values["high"])
-
-
-def _distribution(name: str, values: Any) -> Any:
-    from optuna import distributions
-
-    row, _ = _row(name)
-    if not isinstance(values, Mapping):
-        return distributions.CategoricalDistribution(values)
-    if row.kind is int:
-        low, high = math.ceil(values["low"]), math.floor(values["high"])
-        return distributions.IntDistribution(low, high, log=row.is_logarithmic)
-    return distributions.FloatDistribution(values["low"], values["high"], log=row.is_logarithmic)

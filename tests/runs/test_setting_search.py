@@ -421,7 +421,7 @@ def test_reasons_are_shown_as_the_caller_names_arguments(pretended, tmp_path):
 
 
 def test_without_optuna_ranges_are_refused_and_lists_work(pretended, tmp_path, monkeypatch):
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"install it with `pip install 'keras-prokt\[search\]'`"):
         carry_out(tmp_path / "s", {"proximal_weight": Range(0, 0.5)})
     assert list(tmp_path.iterdir()) == []
