@@ -18,7 +18,8 @@ from keras_prokt.results.predictions import write_columns
 from keras_prokt.results.suspects import contradicted
 from keras_prokt.runs.finished_run import saved_model
 from keras_prokt.runs.folder import RunFolder
-from keras_prokt.runs.prediction import Origin, check_out
+from keras_prokt.runs.prediction import check_out
+from keras_prokt.runs.prediction_rows import Origin
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.task import check_same_app, check_same_task, prepare
 from keras_prokt.runs.unlabelled import labelled_rows

@@ -19,7 +19,7 @@ from keras_prokt.front_ends import ImageFrontEnd, TextFrontEnd
 from keras_prokt.models.bilstm import bilstm
 from keras_prokt.outputs import OUTPUTS
 from keras_prokt.results.predictions import columns_of_run
-from keras_prokt.runs import RunSpec, predict, prediction, predictors
+from keras_prokt.runs import RunSpec, predict, prediction, prediction_rows, predictors
 from keras_prokt.runs.folder import RunFolder
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fine", "poor", "film", "a"]
@@ -199,7 +199,7 @@ def test_a_killed_prediction_goes_on(tmp_path, monkeypatch):
     table, out = tmp_path / "t.csv", tmp_path / "out.csv"
     table.write_text("age,height\n" + "".join(f"{n},{n}\n" for n in range(5)))
     predict(source, table, tmp_path / "whole.csv")
-    usual, asked = prediction.NumberRows.ask, []
+    usual, asked = prediction_rows.NumberRows.ask, []
 
     def ask(self, predictor, rows):
         asked.append(int(rows["height"][0]))
@@ -207,7 +207,7 @@ def test_a_killed_prediction_goes_on(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return usual(self, predictor, rows)
 
-    monkeypatch.setattr(prediction.NumberRows, "ask", ask)
+    monkeypatch.setattr(prediction_rows.NumberRows, "ask", ask)
     with pytest.raises(KeyboardInterrupt):
         predict(source, table, out)
     assert not out.exists() and prediction.parts_of(out).is_dir()
@@ -310,13 +310,13 @@ def test_images_are_normalised_a_batch_at_once(is_subclassed, monkeypatch):
 )
 def test_numbers_are_read_as_they_are_or_refused(value, dtype, read):
     if read is not None:
-        found = prediction._value(value, dtype, "age", "t.csv, line 2")
+        found = prediction_rows._value(value, dtype, "age", "t.csv, line 2")
         assert found == np.array(found, dtype) == read
         return
     kind = "a number" if dtype == "float32" else rf"a whole number \({dtype}\)"
     message = f"Expected {kind} in column 'age', received .* at t.csv, line 2; correct it"
     with pytest.raises(ValueError, match=message):
-        prediction._value(value, dtype, "age", "t.csv, line 2")
+        prediction_rows._value(value, dtype, "age", "t.csv, line 2")
 
 
 def test_processes_that_write_the_same_file_keep_their_own_parts(tmp_path):
@@ -383,13 +383,13 @@ def test_a_table_is_read_and_written_in_parts(form, out, number_file, tmp_path, 
         table.write_text("\n".join((",\t"[form == "tsv"]).join(map(str, row)) for row in lines))
     predict(number_file, table, tmp_path / f"whole{out.suffix}")
     monkeypatch.setattr(prediction, "ROWS_AT_ONCE", 2)
-    asked, usual = [], prediction.NumberRows.ask
+    asked, usual = [], prediction_rows.NumberRows.ask
 
     def ask(self, predictor, part):
         asked.append(part["age"].tolist())
         return usual(self, predictor, part)
 
-    monkeypatch.setattr(prediction.NumberRows, "ask", ask)
+    monkeypatch.setattr(prediction_rows.NumberRows, "ask", ask)
     assert predict(number_file, table, out) == 5 and asked == [[0, 1], [2, 3], [4]]
     whole = tmp_path / f"whole{out.suffix}"
     if out.suffix == ".csv":
@@ -411,14 +411,14 @@ def test_a_table_is_read_and_written_in_parts(form, out, number_file, tmp_path, 
 def test_a_table_that_changes_while_it_is_read_is_refused(number_file, tmp_path, monkeypatch):
     table = tmp_path / "t.csv"
     table.write_text("age,height\n1,2\n")
-    usual = prediction.NumberRows.ask
+    usual = prediction_rows.NumberRows.ask
 
     def ask(self, predictor, part):
         with table.open("a") as file:
             file.write("3,4\n")
         return usual(self, predictor, part)
 
-    monkeypatch.setattr(prediction.NumberRows, "ask", ask)
+    monkeypatch.setattr(prediction_rows.NumberRows, "ask", ask)
     with pytest.raises(ValueError, match="t.csv' to stay as it is while it is read, received a ch"):
         predict(number_file, table, tmp_path / "p.csv")
     assert not (tmp_path / "p.csv").exists()

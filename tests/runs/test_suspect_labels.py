@@ -7,7 +7,7 @@ import pytest
 from command_line import keras_prokt
 from sklearn.datasets import load_digits
 
-from keras_prokt.runs import RunSpec, prediction, suspect_labels
+from keras_prokt.runs import RunSpec, prediction_rows, suspect_labels
 from keras_prokt.runs.folder import RunFolder
 from keras_prokt.runs.task import prepare
 
@@ -76,6 +76,6 @@ def test_rows_of_the_data_as_it_was_given(tmp_path):
         (images / name).write_bytes(b"")
     spec = RunSpec.resolve("images", "prokt", dataset=str(images), image_size="8")
     origin = suspect_labels._origin(spec, np.array([1, 0]))
-    assert origin == prediction.Origin(("path", ["b/1.png", "a/1.png"]))
+    assert origin == prediction_rows.Origin(("path", ["b/1.png", "a/1.png"]))
     positions = suspect_labels._origin(RunSpec.resolve("digits", "prokt"), np.array([3]))
-    assert positions == prediction.Origin(("position", [3]))
+    assert positions == prediction_rows.Origin(("position", [3]))
