@@ -31,7 +31,8 @@ from keras_prokt.runs.protocol import (
     list_claims,
     list_protocols,
 )
-from keras_prokt.runs.reproduction import COMPUTING, Reproduction, has_accelerator, listed_runs
+from keras_prokt.runs.reproduction import COMPUTING, Reproduction, has_accelerator
+from keras_prokt.runs.reproduction_list import listed_runs
 from keras_prokt.runs.stopping import Stop
 from keras_prokt.runs.travel import pack, parse_size, unpack
 from keras_prokt.settings import SettingError, argument

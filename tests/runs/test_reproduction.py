@@ -15,7 +15,8 @@ import pytest
 from keras_prokt.results.archive import add_to_archive, decoded, encoded, read_archive
 from keras_prokt.results.figures import FIGURES
 from keras_prokt.runs.protocol import Protocol, Row
-from keras_prokt.runs.reproduction import Reproduction, listed_runs
+from keras_prokt.runs.reproduction import Reproduction
+from keras_prokt.runs.reproduction_list import listed_runs
 from keras_prokt.runs.run_list import RunList
 from keras_prokt.runs.stopping import Stop, Stopped
 from keras_prokt.runs.travel import pack, parse_size, unpack
