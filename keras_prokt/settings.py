@@ -194,10 +194,14 @@ class Setting:
             raise SettingError(f"Expected {shown} of at most {_LARGEST}, received {value!r:.40}.")
         if not is_in_range:
             advice = f"; {self.advice}" if self.advice else ""
-            is_rounded = computed in (0, self.above, self.below) and computed != value
-            if math.isfinite(value) and is_rounded:
+            is_infinite = not math.isfinite(computed)
+            is_rounded = is_infinite or computed in (0, self.above, self.below)
+            if math.isfinite(value) and is_rounded and computed != value:
                 advice = f", which float32 rounds to {computed:g}{advice}"
-            raise SettingError(f"Expected {shown} {self._range()}, received {value!r}{advice}.")
+            allowed = self._range()
+            if is_infinite and allowed.startswith(("above", "of")):
+                allowed = f"that is finite and {allowed.removeprefix('of ')}"
+            raise SettingError(f"Expected {shown} {allowed}, received {value!r}{advice}.")
 
     def _range(self) -> str:
         low = self.at_least if self.above is None else self.above

@@ -56,6 +56,15 @@ def test_values_of_another_kind_are_refused(name):
         assert len(str(refused.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", [name for name in NUMBERS if ROWS[name].kind is float])
+def test_a_number_that_is_not_finite_is_told_so_unless_a_range_says_it(name):
+    row = ROWS[name]
+    message = r"in [\[(]" if None not in bounds_of(row) else "that is finite and (at least|above) "
+    for value in (math.nan, math.inf):
+        with pytest.raises(SettingError, match=f"Expected {name} {message}.*, received {value!r}"):
+            row.checked(name, value)
+
+
 @pytest.mark.parametrize("name", NUMBERS)
 def test_values_beyond_a_bound_are_refused_and_the_bound_itself_if_it_is_outside(name):
     row = ROWS[name]

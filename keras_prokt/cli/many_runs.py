@@ -34,13 +34,13 @@ from keras_prokt.runs.method_comparison import (
     FIGURE,
     compare_folders,
     known_baselines,
-    titled_runs,
 )
 from keras_prokt.runs.method_comparison import compare as carry_out_comparison
 from keras_prokt.runs.setting_search import FIGURE_3
 from keras_prokt.runs.setting_search import search as carry_out_search
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop
+from keras_prokt.runs.titled_runs import titled_runs
 from keras_prokt.settings import SettingError, argument
 
 

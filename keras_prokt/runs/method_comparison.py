@@ -39,12 +39,10 @@ from keras_prokt.runs.records import measured, values_of
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop
+from keras_prokt.runs.titled_runs import completed_record, settings_by_option
 from keras_prokt.settings import SettingError, argument
 
 FIGURE = "comparison.png"
-
-_NOT_COMPARED = ("seed", "data_dir")
-"""Settings in which runs of one row may differ."""
 
 
 def compare(
@@ -264,7 +262,7 @@ def compare_folders(
         ValueError: If a run is not completed, a file of it was changed, two runs of one seed
             were measured on different data, or a run has not measured the metric.
     """
-    records = [(title, folder, _completed(folder)) for title, folder in runs]
+    records = [(title, folder, completed_record(folder)) for title, folder in runs]
     apps = sorted({record["spec"]["app"] for _, _, record in records})
     if len(apps) != 1:
         raise ValueError(
@@ -437,7 +435,7 @@ def shared_settings(specs: Sequence[RunSpec]) -> dict[str, Any]:
 
 def _given_settings(spec: RunSpec) -> dict[str, Any]:
     """App, method and all settings that have a value and are on."""
-    settings = {"app": app_title(spec.app), **_settings_by_option(spec)}
+    settings = {"app": app_title(spec.app), **settings_by_option(spec)}
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in settings.items()
@@ -449,16 +447,6 @@ def _check_baselines(baselines: Sequence[str], methods: Iterable[str]) -> None:
     for baseline in baselines:
         if baseline not in methods:
             raise SettingError(unknown_name("a baseline", baseline, methods))
-
-
-def _completed(folder: RunFolder) -> dict[str, Any]:
-    record = folder.read()
-    if record["status"] != "completed":
-        raise ValueError(
-            f"Expected completed runs, received {str(folder.path)!r} with status "
-            f"{record['status']!r}; finish it with `{folder.resume_hint()}`."
-        )
-    return record
 
 
 def _metric(record: Mapping[str, Any]) -> str:
@@ -542,107 +530,3 @@ def known_baselines(paths: Sequence[str | Path], titles: Iterable[str]) -> list[
         return []
     titles = set(titles)
     return [one for one in runs.read()["about"].get("baselines", []) if one in titles]
-
-
-def titled_runs(paths: Sequence[str | Path]) -> tuple[list[tuple[str, RunFolder]], list[str]]:
-    """The runs in some folders, each with the heading of its row.
-
-    Args:
-        paths: Run folders, and folders that hold run folders: comparisons, searches, others.
-
-    Returns:
-        Heading and folder of each completed run, and the paths of runs in folders of runs that
-        are not completed.
-
-    Raises:
-        ValueError: If there is no run, or one that was named itself is not completed.
-    """
-    titles: dict[Path, str | None] = {}
-    left_out: list[str] = []
-    for path in map(Path, paths):
-        if RunFolder(path).record.is_file() or not path.is_dir():
-            _completed(RunFolder.existing(path))
-            titles[path] = None
-            continue
-        runs = RunList.at(path)
-        known = {} if runs is None else {entry.name: entry.title for entry in runs.entries()}
-        found = _runs_in(path)
-        left_out += [str(path / name) for name in known if name not in found]
-        if not known and not found:
-            raise ValueError(
-                f"Expected a run folder or a folder of them, received {str(path)!r} without any; "
-                "`keras-prokt run` prints the path of the folder it makes."
-            )
-        for name in [*(n for n in known if n in found), *(n for n in found if n not in known)]:
-            folder = found[name]
-            if RunFolder(folder).read()["status"] == "completed":
-                titles[folder] = known.get(folder.name)
-            else:
-                left_out.append(str(folder))
-    if not titles:
-        raise ValueError(
-            f"Expected completed runs, received {', '.join(map(str, paths))} without one; "
-            "`keras-prokt run` prints the path of the folder it makes."
-        )
-    title_by_path = _titles(titles)
-    return [(title_by_path[path], RunFolder(path)) for path in titles], left_out
-
-
-def _runs_in(path: Path) -> dict[str, Path]:
-    """The run folders in a folder, by name.
-
-    Raises:
-        ValueError: If a run has lost its record.
-    """
-    found = {}
-    for folder in sorted(path.iterdir()):
-        if folder.name.startswith("."):
-            continue
-        if (folder / "run.json").is_file():
-            found[folder.name] = folder
-        elif any((folder / name).exists() for name in ("student.keras", "checkpoint")):
-            raise ValueError(
-                f"Expected a run.json in every run folder, received {str(folder)!r} without; "
-                "restore it from a copy, or remove that folder."
-            )
-    return found
-
-
-def _titles(known: Mapping[Path, str | None]) -> dict[Path, str]:
-    """Headings for runs: the one that is known or else their method, and the settings in which
-    runs of that heading differ."""
-    settings = {path: _settings(RunFolder(path).read()) for path in known}
-    headings = {path: title or settings[path]["method"] for path, title in known.items()}
-    # Two versions of a user's data are two data sets; which is which, the digests say.
-    data_sets = list(dict.fromkeys(own["data"] for own in settings.values()))
-    for own in settings.values():
-        own["data"] = data_sets.index(own["data"]) + 1
-    titles = {}
-    for path, own in settings.items():
-        others = [other for at, other in settings.items() if headings[at] == headings[path]]
-        differing = [k for k in own if any(other.get(k) != own[k] for other in others)]
-        shown = [f"{name}={_in_title(own[name])}" for name in differing if own[name] is not None]
-        titles[path] = " ".join([headings[path], *shown])
-    return titles
-
-
-def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
-    spec = RunSpec.from_json(record["spec"])
-    settings = _settings_by_option(spec)
-    data = dict(record.get("data") or {})
-    if spec.limit is not None:
-        data.pop("train data", None)  # each seed draws its own
-    settings["data"] = json.dumps(data, sort_keys=True)
-    return settings
-
-
-def _settings_by_option(spec: RunSpec) -> dict[str, Any]:
-    """The method and all settings that are compared, by name as they are typed."""
-    options = {name: row.option_of(name).removeprefix("--") for name, row in all_settings().items()}
-    return {"method": spec.method} | {
-        option: getattr(spec, name) for name, option in options.items() if name not in _NOT_COMPARED
-    }
-
-
-def _in_title(value: Any) -> str:
-    return shown_value(value).replace(" ", ",")

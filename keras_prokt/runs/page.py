@@ -47,11 +47,12 @@ from keras_prokt.results.tables import (
     shown_value,
 )
 from keras_prokt.runs.folder import BENCHMARK, EXPORTS, RunFolder
-from keras_prokt.runs.method_comparison import compare_folders, known_baselines, titled_runs
+from keras_prokt.runs.method_comparison import compare_folders, known_baselines
 from keras_prokt.runs.protocol import Row
 from keras_prokt.runs.reproduction import result_of
 from keras_prokt.runs.run_list import RunList
 from keras_prokt.runs.setting_search import read_search
+from keras_prokt.runs.titled_runs import titled_runs
 
 DEFAULT_EXAMPLES = 12
 """Examples that are shown of a run."""

@@ -128,7 +128,7 @@ def test_a_run_in_pieces_is_equal(tmp_path):
         ("=2", "Expected class_weight balanced, or NAME=WEIGHT"),
         ("3=many", "a number for class_weight 3, received 'many'"),
         ("3=-1", "class_weight 3 of at least 0, received -1.0"),
-        ("3=inf", "class_weight 3 of at least 0, received inf"),
+        ("3=inf", "class_weight 3 that is finite and at least 0, received inf"),
         ("3=1,3=2", "class_weight 3 once, received it again"),
         ("3=0,4=0", "class_weight above 0 of one class at least"),
     ],

@@ -22,11 +22,11 @@ from keras_prokt.runs.method_comparison import (
     read_comparison,
     resume_comparison,
     shared_settings,
-    titled_runs,
 )
 from keras_prokt.runs.run_list import RunList
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
+from keras_prokt.runs.titled_runs import titled_runs
 
 ACCURACY = {"student": [0.70, 0.72, 0.71], "kd": [0.75, 0.74, 0.77], "prokt": [0.78, 0.79, 0.80]}
 

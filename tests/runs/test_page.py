@@ -13,9 +13,9 @@ from keras_prokt.runs import RunSpec
 from keras_prokt.runs import page as pages
 from keras_prokt.runs.disagreements import disagreements
 from keras_prokt.runs.folder import RunFolder
-from keras_prokt.runs.method_comparison import titled_runs
 from keras_prokt.runs.run_list import Entry, RunList
 from keras_prokt.runs.task import digests, prepare
+from keras_prokt.runs.titled_runs import titled_runs
 
 HISTORY = (
     "epoch,seconds,student_loss,gap,student_accuracy,teacher_accuracy,val_student_accuracy\n"
