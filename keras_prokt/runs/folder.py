@@ -30,10 +30,11 @@ from keras_prokt.files import (
     write_record,
     write_text,
 )
+from keras_prokt.names import is_known, unknown_name
 from keras_prokt.runs.lock import InUse, Lock, holder_of
 from keras_prokt.runs.records import FORMAT, read_run_record
 from keras_prokt.runs.spec import RunSpec
-from keras_prokt.settings import SettingError, argument
+from keras_prokt.settings import ROLES, SettingError, argument
 
 
 def _places(forms: Iterable[FormatCard]) -> tuple[str, ...]:
@@ -163,18 +164,18 @@ class RunFolder:
 
     def model_of(self, role: str) -> Path:
         """The file of the student or the teacher."""
-        return self.student if role == "student" else self.teacher
+        return self.student if _is_student(role) else self.teacher
 
     def export_of(self, role: str, format: str = DEFAULT, quantize: str | None = None) -> Path:
         """Where it is in a form of `keras_prokt.export.FORMATS`."""
         card = get(format)
         place = card.places()[quantize]
-        folder = self.path / (place if role == "student" else f"teacher_{place}")
+        folder = self.path / (place if _is_student(role) else f"teacher_{place}")
         return folder if card.file is None else folder / card.file
 
     def front_end_of(self, role: str) -> Path:
         """The file that says how it reads raw input."""
-        return self.front_end if role == "student" else self.teacher_front_end
+        return self.front_end if _is_student(role) else self.teacher_front_end
 
     def write_front_end(self, front_end: dict[str, Any] | None, role: str = "student") -> None:
         """Writes how raw input is read; with a checksum, since it is read before the end too."""
@@ -524,6 +525,17 @@ def _is_own(path: Path, record: dict[str, Any]) -> bool:
         files = record.get("files")
         return path.suffix == ".csv" and (files is None or path.as_posix() in files)
     return inner[0] == "1"  # the version of a run; others are of who serves them
+
+
+def _is_student(role: Any) -> bool:
+    """Whether it is the student of a run that is meant, and not its teacher.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if not is_known(role, ROLES):
+        raise ValueError(unknown_name("a model of a run", role, ROLES))
+    return bool(role == "student")
 
 
 def _is_empty(path: Path) -> bool:
