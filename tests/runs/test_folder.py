@@ -180,3 +180,11 @@ def test_thousands_of_new_folders_are_not_made(tmp_path):
     with pytest.raises(SettingError, match="of which at most 32 levels are new, received 1999"):
         RunFolder(tmp_path.joinpath(*["a"] * 2000)).check_free()
     RunFolder(tmp_path / "a" / "b" / "c").check_free()
+
+
+def test_a_model_is_the_student_or_the_teacher(tmp_path):
+    folder = RunFolder(tmp_path)
+    for find in (folder.model_of, folder.front_end_of, folder.export_of):
+        assert find("student") != find("teacher")
+        with pytest.raises(ValueError, match="model of a run.*'teachr'.*did you mean 'teacher'"):
+            find("teachr")
