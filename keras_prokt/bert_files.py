@@ -79,7 +79,25 @@ def check_preset(preset: str, *, with_weights: bool) -> BertSizes | None:
     return None
 
 
+def check_holds_files(folder: Path) -> None:
+    """Refuses a directory with devices or pipes in the place of files: they may have no end.
+
+    Args:
+        folder: The directory.
+
+    Raises:
+        ValueError: With the first of them.
+    """
+    for path in sorted([folder, *folder.glob("*"), *folder.glob("assets/*/*")]):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ValueError(
+                f"Expected files in directory {str(folder)!r}, received "
+                f"{str(path.relative_to(folder))!r}, a device or a pipe; download the preset again."
+            )
+
+
 def _check_directory(folder: Path, with_weights: bool) -> BertSizes:
+    check_holds_files(folder)
     config = read_config(folder)
     is_keras_hub = "registered_name" in config
     vocabularies = (
@@ -113,7 +131,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         ValueError: If it cannot be read, or is of another family.
     """
     try:
-        if not (folder / "config.json").is_file():  # a device may have no end
+        if not (folder / "config.json").is_file():
             raise OSError("no file of that name")
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -242,8 +260,14 @@ def read_vocabulary(path: str | Path) -> list[str]:
     """
     if Path(path).suffix == ".json":
         return read_tokenizer_json(path)[0]
+    _check_is_file(path)
     with open(path, encoding="utf-8") as file:
         return [line.rstrip("\n") for line in file]
+
+
+def _check_is_file(path: str | Path) -> None:
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError("no file, but a folder, a device or a pipe")
 
 
 def read_tokenizer_json(path: str | Path) -> tuple[list[str], dict[str, Any]]:
@@ -260,6 +284,7 @@ def read_tokenizer_json(path: str | Path) -> tuple[list[str], dict[str, Any]]:
         OSError: If the file cannot be read.
         ValueError: If it is no such file, or of another tokenisation than BERT's.
     """
+    _check_is_file(path)
     text = Path(path).read_text(encoding="utf-8")
     try:
         saved = json.loads(text)

@@ -3,9 +3,11 @@
 Those that a run wrote itself are damaged in `tests/runs/test_damage.py`.
 """
 
+import contextlib
 import json
 import os
 import random
+import signal
 import warnings
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from keras_prokt.app import get_app
 from keras_prokt.bert_files import check_preset
 from keras_prokt.data.table import read_table
 from keras_prokt.data.teacher_outputs import check_file, read_teacher_outputs
+from keras_prokt.front_ends import TextFrontEnd
+from keras_prokt.models.bert import bert_tokenizer
 from keras_prokt.models.loading import load_student
 from keras_prokt.runs import RunSpec
 from keras_prokt.runs.folder import RunFolder
@@ -46,6 +50,14 @@ def preset(path):
     check_preset(str(path.parent), with_weights=True)
 
 
+def tokenizer(path):
+    bert_tokenizer(str(path.parent))
+
+
+def vocabulary(path):
+    TextFrontEnd(str(path))
+
+
 def run_record(path):
     RunFolder.existing(path.parent)
     read_run_record(path)
@@ -71,6 +83,7 @@ READERS = {
     "outputs.npz": (teacher_outputs, False),
     "bert/config.json": (preset, False),
     "bert/vocab.txt": (preset, False),
+    "vocab.txt": (vocabulary, False),
     "run/run.json": (run_record, True),
     "list/comparison.json": (run_list, True),
     "my_app.py": (app, False),
@@ -97,7 +110,10 @@ def whole(tmp_path_factory):
     (folder / "bert" / "config.json").write_text(json.dumps(config))
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c"]
     (folder / "bert" / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
     (folder / "bert" / "model.safetensors").write_bytes(b"x")
+    (folder / "bert" / "tokenizer_config.json").write_text("{}")
+    (folder / "bert" / "tokenizer.json").write_text("{}")
     spec = RunSpec.resolve("digits", "student")
     write_run(folder / "run", spec, 0.5)
     RunList(folder / "list", "comparison").create({}, [Entry("a", "a", spec)], measures_test=True)
@@ -174,6 +190,41 @@ def test_a_folder_is_no_file(name, whole, tmp_path):
             if beside.name != path.name:
                 (path.parent / beside.name).write_bytes(beside.read_bytes())
     assert refusal(read, path) is not None
+
+
+@contextlib.contextmanager
+def seconds(limit):
+    """Ends what waits for longer."""
+
+    def end(*_):
+        raise TimeoutError(f"waited for {limit} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+DEVICES = {name: read for name, (read, _) in READERS.items()}
+# `preset` looks at the vocabulary alone; the files beside it are read with Keras.
+DEVICES |= {"bert/tokenizer_config.json": tokenizer, "bert/tokenizer.json": tokenizer}
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_pipe_is_no_file(name, whole, tmp_path):
+    """Nobody writes into it, as nothing ends a device such as /dev/zero."""
+    read, path = DEVICES[name], tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    if name.startswith("bert/"):
+        for beside in (whole / "bert").iterdir():
+            if beside.name != path.name:
+                (path.parent / beside.name).write_bytes(beside.read_bytes())
+    os.mkfifo(path)
+    with seconds(20):
+        assert refusal(read, path) is not None
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read all")

@@ -33,6 +33,7 @@ from keras_prokt.bert_files import (
     HUGGING_FACE_WEIGHTS,
     KERAS_HUB_WEIGHTS,
     MODEL_TYPES,
+    check_holds_files,
     check_vocabulary,
     not_a_bert,
     read_tokenizer_json,
@@ -614,6 +615,7 @@ def _resolve_preset(preset: str) -> str:
         return preset
     path = os.path.expanduser(preset)
     if os.path.isdir(path):
+        check_holds_files(Path(path))
         return path
     nearest = difflib.get_close_matches(preset, BertBackbone.presets, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(map(repr, nearest))}?" if nearest else "check the path."

@@ -266,6 +266,10 @@ def _carry_out(run: Run, record: dict[str, Any], plan: Plan) -> dict[str, Any]:
     except TrainingFault as fault:
         folder.write({**with_time(record), "status": "failed", "failure": str(fault)})
         raise
+    except OSError as error:
+        if record.get("replaces") is None:  # which is put back in the place of this run
+            error.add_note(f"Go on then with `{folder.resume_hint()}`.")
+        raise
     training_seconds = sum(float(row["seconds"]) for row in read_history(folder.history))
     remove_unfinished(folder.path)
     record = {

@@ -103,7 +103,9 @@ def test_a_new_run_goes_on_when_there_is_room_again(finished, disk):
     folder = disk / "run"
     fill(disk, 250_000)
     cache = finished.parent / "cache"
-    assert_refused(command("run", *SETTINGS, "--out", folder, cache=cache))
+    result = command("run", *SETTINGS, "--out", folder, cache=cache)
+    assert_refused(result)
+    assert result.stderr.endswith(f" Go on then with `keras-prokt resume {folder}`.\n")
     (disk / "ballast").unlink()
     result = command("resume", folder, cache=cache)
     assert result.returncode == 0, result.stderr
