@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_prokt.files import check_is_file
+
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 SMALLEST_SHARE = 0.9
@@ -260,14 +262,9 @@ def read_vocabulary(path: str | Path) -> list[str]:
     """
     if Path(path).suffix == ".json":
         return read_tokenizer_json(path)[0]
-    _check_is_file(path)
+    check_is_file(Path(path))
     with open(path, encoding="utf-8") as file:
         return [line.rstrip("\n") for line in file]
-
-
-def _check_is_file(path: str | Path) -> None:
-    if Path(path).exists() and not Path(path).is_file():
-        raise OSError("no file, but a folder, a device or a pipe")
 
 
 def read_tokenizer_json(path: str | Path) -> tuple[list[str], dict[str, Any]]:
@@ -284,7 +281,7 @@ def read_tokenizer_json(path: str | Path) -> tuple[list[str], dict[str, Any]]:
         OSError: If the file cannot be read.
         ValueError: If it is no such file, or of another tokenisation than BERT's.
     """
-    _check_is_file(path)
+    check_is_file(Path(path))
     text = Path(path).read_text(encoding="utf-8")
     try:
         saved = json.loads(text)

@@ -36,6 +36,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Args:
         path: The file to write. Its folder is made.
 
+    Raises:
+        OSError: If something stands there that is no file, as `/dev/null`, or it cannot be written.
+
     Example:
 
     >>> import tempfile
@@ -47,6 +50,7 @@ def replacing(path: Path) -> Iterator[Path]:
     ...     (Path(folder) / "a.txt").read_text()
     'whole'
     """
+    check_is_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_of(path)
     try:
@@ -55,6 +59,19 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_is_file(path: Path) -> None:
+    """Refuses what stands in the place of a file: a device or a pipe may have no end.
+
+    Args:
+        path: Where a file is, or nothing.
+
+    Raises:
+        OSError: If something else is there.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no file, but a folder, a device or a pipe", str(path))
 
 
 def temporary_of(path: Path) -> Path:
@@ -230,8 +247,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ValueError: If the file cannot be read or is no JSON object.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise OSError("no file")  # a device may have no end
+        check_is_file(path)
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"Expected a JSON file at {str(path)!r}, received {error}.") from error

@@ -24,6 +24,16 @@ def test_a_file_is_replaced_as_a_whole_or_stays(tmp_path):
     assert path.read_text() == "old\n" and os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(OSError, match=f"no file, but .*: '.*{name}'"):
+            files.write_text(tmp_path / name, "lost")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "folder").is_dir()
+
+
 def test_newlines_are_those_of_the_text(tmp_path):
     files.write_text(tmp_path / "a", "one\ntwo\r\n")
     assert (tmp_path / "a").read_bytes() == b"one\ntwo\r\n"

@@ -17,7 +17,7 @@ from keras_prokt.cli.shared import (
     options_of_many_runs,
     seconds,
 )
-from keras_prokt.files import cache_folder
+from keras_prokt.files import cache_folder, check_is_file
 from keras_prokt.options import GroupedCommand, parsed, parsed_seeds, with_settings
 from keras_prokt.results.comparison_forms import render
 from keras_prokt.runs.claim import claim_table, tested
@@ -112,6 +112,8 @@ def reproduce(
                 f"Expected no {argument('state_size')} without --state, received {state_size!r}; "
                 "nothing is packed."
             )
+        if state is not None:
+            check_is_file(Path(state))
         stop = Stop(seconds(stop_after))
         settings = parsed(given)
         if not lists or "backend" in settings:

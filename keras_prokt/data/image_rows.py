@@ -20,7 +20,7 @@ import numpy as np
 
 from keras_prokt.data.image_files import BrokenImage, decode_image
 from keras_prokt.data.rows import Rows
-from keras_prokt.files import cache_folder, is_kept, new_kept_folder
+from keras_prokt.files import cache_folder, check_is_file, is_kept, new_kept_folder
 from keras_prokt.settings import SettingError, argument
 
 FORMAT = 2
@@ -46,7 +46,13 @@ class Source(NamedTuple):
 
 def files_in(base: Path, names: Sequence[str]) -> Source:
     """The source of files in a folder, by their paths in it."""
-    return Source(names, lambda number: (base / names[number]).read_bytes())
+
+    def read(number: int) -> bytes:
+        path = base / names[number]
+        check_is_file(path)
+        return path.read_bytes()
+
+    return Source(names, read)
 
 
 class ReadImages(NamedTuple):

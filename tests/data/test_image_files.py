@@ -646,3 +646,14 @@ def test_the_mean_and_deviation_are_those_of_numpy(tmp_path):
     np.testing.assert_allclose(deviation, values.std((0, 1, 2)), atol=1e-4)
     black = read_images(Source(["a"], lambda _: encoded(picture("black"))), SIZE, cache=tmp_path)
     assert mean_and_deviation(black.rows) == ([0.0] * 3, [1.0] * 3)
+
+
+def test_a_pipe_among_the_images_is_a_broken_one(tmp_path):
+    """Nobody writes into it: who opened it would wait."""
+    Image.new("RGB", SIZE).save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    source = files_in(tmp_path, ["a.png", "b.png"])
+    found = read_images(source, SIZE, cache_images="never", cache=tmp_path / "cache")
+    assert len(found.rows) == 1
+    [reason] = dict(found.broken).values()
+    assert "a device or a pipe" in reason
