@@ -34,6 +34,21 @@ BAD = {
     "numbers": [True, "x", 1.5, NAN, ["x"], [None], [NAN], {"x": 1}, b"x", object(), int],
     "optimizer": [True, 0, NAN, *LISTS, *NO_VALUES],
 }
+# What messages call an argument, where it is not by its name.
+WHAT_IT_IS = {
+    "checkpoints": ("checkpoint",),
+    "format": ("a form of export",),
+    "loss": ("a keras.distillation.DistillationLoss",),
+    "name": ("an objective", "a method", "a kind of output", "a form", "a front end"),
+    "names": ("an objective",),
+    "objectives": ("an objective",),
+    "quantize": ("a quantization",),
+    "schedule": ("LearningRateSchedule", "keys are epochs", "value at epoch"),
+    "student_divergence_output": ("an output of the student",),
+    "teacher_divergence_output": ("an output of the teacher",),
+    "validation_data": ("validation",),
+    "y": ("labels",),
+}
 NOT_NONE = {"count", "flag", "path", "paths", "optimizer"}
 
 
@@ -45,3 +60,5 @@ def assert_refused(call, argument, value):
     assert "\n" not in message and len(message) < 600, repr(message)
     assert message.startswith("Expected "), f"{argument}={value!r}: {message}"
     assert "received" in message
+    own = (argument, argument.replace("_", " "), argument.replace("_", "-"))
+    assert any(one in message for one in (*own, *WHAT_IT_IS.get(argument, ()))), message

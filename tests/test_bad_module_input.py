@@ -255,7 +255,7 @@ def good(student, tmp_path, monkeypatch):
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"]
     of = {
         "callbacks.plot_dynamics": {"history_csv": "history.csv", "png": "dynamics.png"},
-        "export.export_student": {"student": student, "path": "student", "format": "keras"},
+        "export.export_student": {"student": student, "path": "student.keras", "format": "keras"},
         "export.get": {"name": "onnx"},
         "front_ends.ImageFrontEnd": {
             **{"size": (8, 8), "mean": [0.5], "standard_deviation": [0.5]}

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_prokt.arguments import checked_path
 from keras_prokt.export.base import Answer, Description, Format
 from keras_prokt.export.comparison import mean_among
 from keras_prokt.export.described import describe_saved_model
@@ -93,7 +94,7 @@ def export_saved_model(
     """
     return export_student(
         student,
-        directory,
+        checked_path("directory", directory),
         "saved_model",
         front_end=front_end,
         class_names=class_names,

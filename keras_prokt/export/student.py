@@ -11,7 +11,13 @@ import numpy as np
 from keras import ops
 
 from keras_prokt import backends, outputs
-from keras_prokt.arguments import check_type, checked_integer, checked_path
+from keras_prokt.arguments import (
+    check_flag,
+    check_type,
+    checked_integer,
+    checked_number,
+    checked_path,
+)
 from keras_prokt.distillers.model_checks import check_is_model, weight_not_finite
 from keras_prokt.export import DEFAULT, FORMATS, get
 from keras_prokt.export.base import QUANTIZATIONS, Description, Format, FormatCard
@@ -168,6 +174,11 @@ def export_compared(
             and what came out of the comparison.
     """
     card, path = get(format), checked_path("path", path)
+    check_flag("overwrite", overwrite)
+    if checked_number("max_loss", max_loss) < 0:
+        raise ValueError(
+            f"Expected max_loss of at least 0, received {max_loss!r}; 0.01 is the usual one."
+        )
     if isinstance(class_names, np.ndarray):
         class_names = class_names.tolist()  # as of scikit-learn's LabelEncoder
     if front_end is not None:

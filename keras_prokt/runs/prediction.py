@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from keras_prokt.arguments import check_flag, checked_path, checked_texts
+from keras_prokt.arguments import check_choice, check_flag, checked_path, checked_texts
 from keras_prokt.data.columns import Column
 from keras_prokt.data.table import TFDS
 from keras_prokt.export.described import Described, described
@@ -158,6 +158,8 @@ def predict(
     if text_columns is not None:
         text_columns = tuple(checked_texts("text_columns", text_columns))
     check_flag("overwrite", overwrite)
+    if broken_images is not None:
+        check_choice("broken_images", broken_images, ("refuse", "skip"))
     asked = source_of(source, model)
     prepared = prepare_prediction(
         asked,
