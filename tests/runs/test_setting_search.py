@@ -128,7 +128,6 @@ def test_another_search_in_the_folder_is_refused(pretended, tmp_path):
     others = [
         {"over": {"student_learning_rate": [0.1, 0.2]}},
         {"over": {**OVER, "student_learning_rate": [0.1]}},
-        {"over": {"proximal_weight": Range(0.0, 0.5)}},
         {"epochs": 2},
         {"temperature": 2.0},
         {"method": "at+prokt"},
@@ -426,6 +425,14 @@ def test_without_optuna_ranges_are_refused_and_lists_work(pretended, tmp_path, m
         carry_out(tmp_path / "s", {"proximal_weight": Range(0, 0.5)})
     assert list(tmp_path.iterdir()) == []
     carry_out(tmp_path / "s")
+
+
+@needs_optuna
+def test_a_search_over_ranges_is_another_than_one_over_lists(pretended, tmp_path):
+    out = tmp_path / "s"
+    carry_out(out)
+    with unchanged(out), pytest.raises(ValueError, match="that of the same search, received"):
+        carry_out(out, {"proximal_weight": Range(0.0, 0.5)})
 
 
 @needs_optuna
