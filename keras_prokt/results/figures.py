@@ -11,15 +11,11 @@ from typing import Any
 from keras_prokt.pictures import ink, panels, save
 from keras_prokt.results.statistics import mean_interval
 
-_STYLES = (
-    ("#0072b2", "-"),
-    ("#d55e00", "--"),
-    ("#009e73", "-."),
-    ("#cc79a7", ":"),
-    (None, (0, (3, 1, 1, 1))),
-)
-"""Colours that colour-blind eyes tell apart, and lines that are told apart in grey; `None` is the
-colour of the text."""
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", None, "#e69f00", "#56b4e9")
+"""Colours that colour-blind eyes tell apart; `None` is the colour of the text."""
+
+_LINES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1)), (0, (6, 1, 1, 1, 1, 1)))
+"""Lines that are told apart in grey. One fewer than colours: 42 pairs are all different."""
 
 
 def draw_dynamics(
@@ -161,10 +157,12 @@ def draw_validation(
     whole.set_title("all epochs")
     which = "lower" if is_lower_better else "upper"
     end.set_title(f"the {which} end; bands are one standard error")
-    if second_half and is_lower_better:
-        end.set_ylim(top=max(second_half))
-    elif second_half:
-        end.set_ylim(bottom=min(second_half))
+    if second_half:
+        low, high = min(second_half), max(second_half)
+        margin = 0.05 * (high - low)
+        below, above = (margin, 0.0) if is_lower_better else (0.0, margin)
+        if margin:
+            end.set_ylim(low - below, high + above)
     for axes in (whole, end):
         axes.set_xlabel("epoch")
         axes.set_ylabel(f"student's validation {metric}")
@@ -186,8 +184,7 @@ FIGURES: dict[str, Callable[..., None]] = {
 
 
 def _style(number: int) -> tuple[str, Any]:
-    color, style = _STYLES[number % len(_STYLES)]
-    return color or ink(), style
+    return _COLORS[number % len(_COLORS)] or ink(), _LINES[number % len(_LINES)]
 
 
 def _by_title(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
