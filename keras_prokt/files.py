@@ -309,8 +309,17 @@ def cache_folder(cache: str | Path | None = None) -> Path:
         cache = os.environ.get("KERAS_PROKT_CACHE") or "~/.cache/keras_prokt"
     try:
         return Path(cache).expanduser()
-    except RuntimeError:  # HOME is not set, and nobody knows the number of the user
+    except RuntimeError:
         return _temporary_cache()
+
+
+def has_home() -> bool:
+    """Whether the user has a home: `HOME` is set, or the system knows the user's number."""
+    try:
+        Path.home()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _temporary_cache() -> Path:

@@ -15,7 +15,7 @@ import click
 from keras_prokt import backends
 from keras_prokt.backends import BACKENDS
 from keras_prokt.cli.problems import UsageProblem
-from keras_prokt.files import cache_folder
+from keras_prokt.files import cache_folder, has_home
 from keras_prokt.named_code import import_code
 from keras_prokt.names import unknown_name
 from keras_prokt.runs.determinism import use_deterministic_operations
@@ -43,6 +43,8 @@ def choose_backend(name: str) -> None:
     """Says which backend Keras is to have when it is imported, as a user's app may do."""
     os.environ["KERAS_BACKEND"] = installed_backend(name)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not has_home():  # Keras would make a folder named ~ for its settings
+        os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))
 
 
 def use_backend_of(spec: RunSpec, threads: int | None = None) -> None:

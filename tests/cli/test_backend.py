@@ -1,6 +1,8 @@
 """What a command holds its backend to."""
 
 import logging
+import os
+import tempfile
 
 import pytest
 
@@ -27,3 +29,23 @@ def test_a_backend_is_chosen_before_keras_is_imported(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "none")
     choose_backend(backends.current().name)
     assert backends.configured() == backends.current().name
+
+
+def test_who_has_no_home_gets_no_folder_named_tilde(tmp_path, monkeypatch):
+    def nobody(number):
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    for variable in ("HOME", "KERAS_HOME", "KERAS_PROKT_CACHE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("KERAS_BACKEND", "none")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    choose_backend(backends.current().name)
+    assert os.environ["KERAS_HOME"] == str(tmp_path / f"keras_prokt-{os.getuid()}" / "keras")
+
+
+def test_who_has_a_home_has_the_settings_of_keras_there(monkeypatch):
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setenv("KERAS_BACKEND", "none")
+    choose_backend(backends.current().name)
+    assert "KERAS_HOME" not in os.environ
