@@ -10,9 +10,9 @@ _WIDTH = 84
 _BEFORE = """# Command line
 
 What `--help` says, of all commands. Options are made from the settings of a run
-(`keras_prokt/settings.py` and the tables of [methods](methods/index.md)). Exit codes: 0; 1 where a
-run failed; 2 where what was typed makes no sense; 129, 130 and 143 after SIGHUP, SIGINT and
-SIGTERM, with the state saved.
+(`keras_prokt/settings/parts.py` and the tables of [methods](methods/index.md)). Exit codes: 0;
+1 where a run failed; 2 where what was typed makes no sense; 129, 130 and 143 after SIGHUP, SIGINT
+and SIGTERM, with the state saved.
 """
 
 
