@@ -37,6 +37,7 @@ PRIVATE_NAMES = {
         "keras_hub.src.utils.preset_utils",
         "keras_hub.src.utils.transformers.safetensor_utils",
     },
+    "models/bert_presets.py": {"keras_hub.src.utils.preset_utils"},
     "models/wordpiece.py": {"_check_vocabulary", "keras_hub.src.utils.tensor_utils"},
     "runs/training.py": {"_model"},
     "optimizers/coupled_sgd.py": {"_get_variable_index"},

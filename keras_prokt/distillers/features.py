@@ -17,7 +17,7 @@ from keras_prokt.arguments import check_mapping
 from keras_prokt.keras_internals import layers_in
 from keras_prokt.layer_calls import around_calls
 from keras_prokt.losses.base import PARTS
-from keras_prokt.models.as_logits import LogitsOfModel
+from keras_prokt.models.logit_layers import LogitsOfModel
 from keras_prokt.names import is_known, unknown_name
 from keras_prokt.typing import Tensor
 

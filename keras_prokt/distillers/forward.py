@@ -8,7 +8,8 @@ from keras import ops
 
 from keras_prokt.distillers import features
 from keras_prokt.distillers.heads import Heads
-from keras_prokt.models.as_logits import as_logits, ending_of, removed_activation, shows_its_end
+from keras_prokt.models.as_logits import as_logits, removed_activation
+from keras_prokt.models.endings import ending_of, shows_its_end
 from keras_prokt.outputs import Output
 from keras_prokt.typing import Tensor
 

@@ -3,61 +3,49 @@
 A DistilBERT takes the place of a BERT wherever its checkpoint is in Hugging Face's form.
 """
 
-import difflib
-import importlib.util
 import math
-import os
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 from keras import ops
 from keras_hub.models import BertBackbone, DistilBertBackbone
 
-# keras-hub has no public way to read one file of a preset; these functions resolve built-in
-# names, hf:// and kaggle:// handles and directories alike, with keras-hub's own cache.
-from keras_hub.src.utils.preset_utils import (
-    check_file_exists,
-    get_file,
-    get_preset_loader,
-    load_json,
-)
+# keras-hub has no public way to load weights into an architecture of one's own.
+from keras_hub.src.utils.preset_utils import get_preset_loader
 from keras_hub.src.utils.transformers.safetensor_utils import SafetensorLoader
-from safetensors import SafetensorError, safe_open
 
 from keras_prokt import backends
-from keras_prokt.bert_files import (
-    HUGGING_FACE_WEIGHTS,
-    KERAS_HUB_WEIGHTS,
-    MODEL_TYPES,
-    check_holds_files,
-    check_vocabulary,
-    not_a_bert,
-    read_tokenizer_json,
-    read_vocabulary,
-)
 from keras_prokt.bert_heads import ARCHITECTURES, trained_files
-from keras_prokt.models.wordpiece import ExactBertTokenizer
+from keras_prokt.models.bert_presets import (
+    EXACT_GELU,
+    LOAD_ERRORS,
+    BertLimits,
+    Encoder,
+    bert_limits,
+    bert_tokenizer,
+    check_sizes,
+    check_weights_exist,
+    one_line,
+    read_config,
+    registered_class,
+    shapes_of_weights,
+)
 from keras_prokt.names import OneLineWarning
 from keras_prokt.typing import Tensor
 
-# Which GELU a checkpoint means by `hidden_act` in its config.json, True for the exact one.
-_EXACT_GELU = {"gelu": True, "gelu_new": False, "gelu_pytorch_tanh": False}
-# keras-hub's DistilBERT has the exact one.
-_GELUS_OF_DISTILBERT = ["gelu"]
-# What keras-hub's BertBackbone hard-codes: a checkpoint that says otherwise would load without
-# an error and compute something else.
-_FIXED_SETTINGS = {
-    "layer_norm_eps": 1e-12,
-    "position_embedding_type": "absolute",
-    "is_decoder": False,
-}
-Encoder = BertBackbone | DistilBertBackbone
-# TypeError: a size that is no number, or weights in a type that NumPy has not.
-_LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, SafetensorError)
+__all__ = [
+    "BertLimits",
+    "DroppedHead",
+    "ExactGeluBertBackbone",
+    "bert_classifier",
+    "bert_limits",
+    "bert_tagger",
+    "bert_tokenizer",
+    "evenly_spaced_layers",
+    "exact_gelu",
+]
 
 
 @keras.saving.register_keras_serializable(package="keras_prokt")
@@ -282,108 +270,6 @@ def _initializer() -> keras.initializers.Initializer:
     return keras.initializers.TruncatedNormal(stddev=0.02)
 
 
-def bert_tokenizer(preset: str) -> ExactBertTokenizer:
-    """The WordPiece tokenizer of a BERT preset, giving the ids of Hugging Face's.
-
-    `ExactBertTokenizer` says where they still differ. Lower-casing follows the preset. Uncased
-    vocabularies also strip accents, as BERT was trained (keras-hub alone keeps them: "café" would
-    become other word pieces), unless a Hugging Face `tokenizer_config.json` says otherwise.
-
-    Args:
-        preset: As for `bert_classifier`; a Hugging Face directory needs `config.json` and
-            `vocab.txt` or `tokenizer.json`.
-
-    Returns:
-        A `keras_hub.models.BertTokenizer`: strings in, int32 ids without [CLS] and [SEP] out.
-        `keras_prokt.data.text.tokenize` adds those.
-
-    Raises:
-        ValueError: If the preset is unknown, incomplete, unreadable or not BERT, or its vocabulary
-            has a word piece twice or more of them than the checkpoint has embeddings.
-
-    Example:
-
-    ```python
-    tokenizer = bert_tokenizer("bert_base_en_uncased")
-    tokenizer(["a very fine film"])
-    ```
-    """
-    preset, config = _read_config(preset)
-    try:
-        if "registered_name" in config:
-            file = "assets/tokenizer/vocabulary.txt"
-            embeddings = config["config"]["vocabulary_size"]
-            saved = load_json(preset, "tokenizer.json")
-            settings = {"do_lower_case": saved["config"]["lowercase"]}
-            # keras-hub's own presets say that accents stay, whatever BERT was trained with.
-            if saved["registered_name"] == keras.saving.get_registered_name(ExactBertTokenizer):
-                settings["strip_accents"] = saved["config"]["strip_accents"]
-        else:
-            # Read here and not by keras-hub, which insists on a tokenizer_config.json; many
-            # directories have none, and Hugging Face then lower-cases.
-            file, embeddings = "vocab.txt", config["vocab_size"]
-            settings = {}
-            if not check_file_exists(preset, file) and check_file_exists(preset, "tokenizer.json"):
-                file = "tokenizer.json"
-                _, settings = read_tokenizer_json(get_file(preset, file))
-            if check_file_exists(preset, "tokenizer_config.json"):
-                settings |= load_json(preset, "tokenizer_config.json")
-        vocabulary = read_vocabulary(get_file(preset, file))
-    except _LOAD_ERRORS as error:
-        raise ValueError(
-            f"Expected a readable BERT vocabulary (vocab.txt) in preset {preset!r}, received "
-            f"{_one_line(error)}; download the preset again or check its files."
-        ) from error
-    if not settings.get("tokenize_chinese_chars", True):
-        raise ValueError(
-            f"Expected tokenize_chinese_chars true in the tokenizer_config.json of {preset!r}, "
-            "received false; choose another checkpoint."
-        )
-    check_vocabulary(vocabulary, f"preset {preset!r}")
-    if len(vocabulary) > embeddings:
-        raise ValueError(
-            f"Expected at most {embeddings} word pieces in preset {preset!r}, as many as its "
-            f"config.json has embeddings, received {len(vocabulary)}; download the preset again, "
-            "or delete blank lines at the end of the vocabulary."
-        )
-    return ExactBertTokenizer(
-        vocabulary,
-        lowercase=settings.get("do_lower_case", True),
-        strip_accents=settings.get("strip_accents"),
-    )
-
-
-class BertLimits(NamedTuple):
-    """What a BERT can read."""
-
-    max_length: int
-    """Positions of its longest sequence."""
-    num_segments: int
-    """Segments it tells apart: 2 where it can read pairs, which DistilBERT does without any."""
-
-
-def bert_limits(preset: str) -> BertLimits:
-    """What a BERT preset can read, from its config.json alone.
-
-    Args:
-        preset: As for `bert_classifier`.
-
-    Raises:
-        ValueError: If the preset is unknown, unreadable or not BERT.
-
-    Example:
-
-    ```python
-    bert_limits("bert_base_en_uncased").max_length  # 512
-    ```
-    """
-    _, config = _read_config(preset)
-    if "registered_name" in config:
-        settings = config["config"]
-        return BertLimits(settings["max_sequence_length"], settings.get("num_segments", 2))
-    return BertLimits(config.get("max_position_embeddings", 512), config.get("type_vocab_size", 2))
-
-
 def evenly_spaced_layers(num_layers: int, count: int) -> list[int]:
     """Indices of `count` evenly spaced layers of `num_layers`, ending with the last.
 
@@ -450,15 +336,15 @@ def _keep_layers(backbone: Encoder, indices: list[int]) -> Encoder:
 
 
 def _load_backbone(preset: str, load_weights: bool, pooler: bool = True) -> Encoder:
-    preset, config = _read_config(preset)
+    preset, config = read_config(preset)
     if load_weights:
-        _check_weights_exist(preset, config)
+        check_weights_exist(preset, config)
     try:
         loader = get_preset_loader(preset)
         if "registered_name" in config:
-            return loader.load_backbone(_registered(config), load_weights, name="backbone")
+            return loader.load_backbone(registered_class(config), load_weights, name="backbone")
         if load_weights:
-            _check_sizes(preset, config)
+            check_sizes(preset, config)
             _warn_of_dropped_head(preset, config)
         if config["model_type"] == "distilbert":
             backbone = loader.load_backbone(DistilBertBackbone, False, name="backbone")
@@ -466,7 +352,7 @@ def _load_backbone(preset: str, load_weights: bool, pooler: bool = True) -> Enco
                 with _WithoutPrefix(preset) as tensors:
                     loader.converter.convert_weights(backbone, tensors, config)
             return backbone
-        exact = _EXACT_GELU[config.get("hidden_act", "gelu")]
+        exact = EXACT_GELU[config.get("hidden_act", "gelu")]
         backbone = loader.load_backbone(
             ExactGeluBertBackbone if exact else BertBackbone,
             load_weights and pooler,
@@ -479,9 +365,9 @@ def _load_backbone(preset: str, load_weights: bool, pooler: bool = True) -> Enco
             with _WithoutPooler(preset) as tensors:
                 loader.converter.convert_weights(backbone, tensors, config)
         return backbone
-    except _LOAD_ERRORS as error:
+    except LOAD_ERRORS as error:
         raise ValueError(
-            f"Expected readable BERT weights in preset {preset!r}, received {_one_line(error)}; "
+            f"Expected readable BERT weights in preset {preset!r}, received {one_line(error)}; "
             "download the preset again or check its files."
         ) from error
 
@@ -510,48 +396,11 @@ class DroppedHead(OneLineWarning):
     """Weights have a classifier of a kind that is not read."""
 
 
-_LAYER = re.compile(r"(?:encoder|transformer)\.layer\.([0-9]{1,6})\.")
 _CLASSIFIER = "classifier.weight"
 
 
-def _check_sizes(preset: str, config: Mapping[str, Any]) -> None:
-    """Refuses a config.json that is not that of the weights, before it takes the memory.
-
-    Raises:
-        ValueError: If it needs more numbers than there are, or has fewer layers.
-    """
-    if not os.path.isdir(preset):
-        return
-    is_bert = config["model_type"] == "bert"
-    keys = (
-        ("hidden_size", "num_hidden_layers", "intermediate_size")
-        if is_bert
-        else ("dim", "n_layers", "hidden_dim")
-    )
-    width, layers, inner = (config[key] for key in keys)
-    tables = config["vocab_size"] + config.get("max_position_embeddings", 512)
-    needed = width * tables + layers * (4 * width * width + 2 * width * inner)
-    shapes = _shapes_of_weights(preset)
-    there = sum(math.prod(shape) for shape in shapes.values())
-    if needed > there:
-        raise ValueError(f"{there:,} numbers for a config.json of {needed:,}")
-    found = 1 + max((int(one[1]) for name in shapes if (one := _LAYER.search(name))), default=-1)
-    if found > layers:
-        raise ValueError(f"{found} layers for a config.json of {layers}")
-
-
-def _shapes_of_weights(preset: str) -> dict[str, list[int]]:
-    """Name of each weight in a directory of Hugging Face's form -> its shape."""
-    shapes = {}
-    for path in Path(preset).glob("*.safetensors"):
-        with safe_open(path, framework="np") as file:
-            names = list(file.keys())
-            shapes |= {name: file.get_slice(name).get_shape() for name in names}
-    return shapes
-
-
 def _warn_of_dropped_head(preset: str, config: Mapping[str, Any]) -> None:
-    if _CLASSIFIER in _shapes_of_weights(preset) and not trained_files(preset):
+    if _CLASSIFIER in shapes_of_weights(preset) and not trained_files(preset):
         warnings.warn(
             f"Expected a classifier of {' or '.join(ARCHITECTURES)} in {preset!r}, received one of "
             f"{config.get('architectures')!r} in its config.json; it is left out, and a new one "
@@ -559,84 +408,3 @@ def _warn_of_dropped_head(preset: str, config: Mapping[str, Any]) -> None:
             DroppedHead,
             stacklevel=2,
         )
-
-
-def _registered(config: Mapping[str, Any]) -> Any:
-    return keras.saving.get_registered_object(config["registered_name"])
-
-
-def _read_config(preset: str) -> tuple[str, dict[str, Any]]:
-    """The preset in the form keras-hub wants, and its config.json, checked to be BERT."""
-    preset = _resolve_preset(preset)
-    try:
-        config = load_json(preset, "config.json")
-    # ImportError: a handle of a hub whose package is missing.
-    except (ImportError, OSError, ValueError) as error:
-        raise ValueError(
-            f"Expected a readable config.json in preset {preset!r}, received {_one_line(error)}; "
-            "check the name, the files and the network connection."
-        ) from error
-    if "registered_name" in config:
-        registered = _registered(config)
-        if not (isinstance(registered, type) and issubclass(registered, Encoder)):
-            raise ValueError(
-                f"Expected a BERT preset, received {preset!r} of class "
-                f"{config['registered_name']!r}; choose one whose backbone is BertBackbone."
-            )
-        return preset, config
-    if config.get("model_type") not in MODEL_TYPES:
-        raise ValueError(not_a_bert(preset, config.get("model_type")))
-    is_bert = config["model_type"] == "bert"
-    key, known = (
-        ("hidden_act", sorted(_EXACT_GELU)) if is_bert else ("activation", _GELUS_OF_DISTILBERT)
-    )
-    if config.get(key, "gelu") not in known:
-        raise ValueError(
-            f"Expected {key} among {known} in the config.json of {preset!r}, received "
-            f"{config[key]!r}; choose a checkpoint with a GELU."
-        )
-    for key, supported in _FIXED_SETTINGS.items():
-        if config.get(key, supported) != supported:
-            raise ValueError(
-                f"Expected {key} {supported!r} in the config.json of {preset!r}, received "
-                f"{config[key]!r}; keras-hub's BERT cannot compute that, choose another checkpoint."
-            )
-    return preset, config
-
-
-def _resolve_preset(preset: str) -> str:
-    if preset.lower().startswith("hf://") and importlib.util.find_spec("huggingface_hub") is None:
-        raise ValueError(
-            f"Expected the package huggingface_hub for preset {preset!r}, received an environment "
-            "without it; pip install huggingface_hub, or this package with its extra: "
-            "keras-prokt[hf]."
-        )
-    if "://" in preset or preset in BertBackbone.presets:
-        return preset
-    path = os.path.expanduser(preset)
-    if os.path.isdir(path):
-        check_holds_files(Path(path))
-        return path
-    nearest = difflib.get_close_matches(preset, BertBackbone.presets, n=3, cutoff=0.6)
-    hint = f"did you mean {', '.join(map(repr, nearest))}?" if nearest else "check the path."
-    raise ValueError(
-        "Expected a keras-hub BERT preset, an 'hf://org/model' handle or an existing directory "
-        f"with config.json, model.safetensors and vocab.txt, received {preset!r}; {hint}"
-    )
-
-
-def _check_weights_exist(preset: str, config: dict[str, Any]) -> None:
-    if not os.path.isdir(preset):
-        return
-    candidates = KERAS_HUB_WEIGHTS if "registered_name" in config else HUGGING_FACE_WEIGHTS
-    if not any(os.path.isfile(os.path.join(preset, name)) for name in candidates):
-        raise ValueError(
-            f"Expected {' or '.join(candidates)} in directory {preset!r}, received "
-            f"{sorted(os.listdir(preset))}; a pytorch_model.bin can be converted with "
-            "`model.save_pretrained(directory, safe_serialization=True)` of transformers."
-        )
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"

@@ -16,12 +16,9 @@ from keras_prokt import (
     load_student,
     uniform_start,
 )
-from keras_prokt.models.as_logits import (
-    LogitsOfModel,
-    ending_of,
-    original_outputs,
-    shows_its_end,
-)
+from keras_prokt.models.as_logits import original_outputs
+from keras_prokt.models.endings import ending_of, shows_its_end
+from keras_prokt.models.logit_layers import LogitsOfModel
 
 X = np.random.default_rng(0).normal(size=(16, 8)).astype("float32")
 Y = np.arange(16) % 3
