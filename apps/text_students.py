@@ -7,18 +7,14 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from keras_prokt.app import TaskRequest
-from keras_prokt.bert_files import check_preset
+from keras_prokt.bert_files import BertSizes, check_preset
 from keras_prokt.bert_heads import trained_files
 from keras_prokt.data.vocabulary import check_size
 from keras_prokt.names import unknown_name
 from keras_prokt.settings import SettingError, argument
-
-if TYPE_CHECKING:
-    from keras_prokt.bert_files import BertSizes
-    from keras_prokt.models.bert import BertLimits
 
 MAX_LENGTH = 128
 """Word pieces a sequence, as the authors: of a pair read jointly, of each sentence otherwise.
@@ -141,9 +137,7 @@ def longest_sequence(request: TaskRequest, student: TextStudent, *, is_pair: boo
     return request.max_length
 
 
-def _check_reads(
-    preset: str, limit: "BertLimits | BertSizes", max_length: int | None, *, is_pair: bool
-) -> None:
+def _check_reads(preset: str, limit: BertSizes, max_length: int | None, *, is_pair: bool) -> None:
     if is_pair and limit.num_segments < 2:
         raise ValueError(
             f"Expected a BERT of 2 segments for pairs, received {preset!r} with "

@@ -23,6 +23,10 @@ HUGGING_FACE_VOCABULARIES = ("vocab.txt", "tokenizer.json")
 """Where word pieces are; the first that is there counts."""
 KERAS_HUB_WEIGHTS = ("model.weights.h5", "model.weights.json")
 
+MOST_LAYERS = 1000
+MOST_WEIGHTS = 10**10
+"""No BERT has as many; what a file claims beyond it would only take the memory."""
+
 
 class BertSizes(NamedTuple):
     """What the config.json of a BERT says."""
@@ -115,7 +119,7 @@ def _check_directory(folder: Path, with_weights: bool) -> BertSizes:
                 f"{found[:300]}; download the preset again, or convert a pytorch_model.bin with "
                 "`model.save_pretrained(directory, safe_serialization=True)` of transformers."
             )
-    sizes = _sizes(folder, config)
+    sizes = sizes_of(str(folder), config)
     if with_weights and not is_keras_hub:
         _check_weights(folder, config, sizes)
     [vocabulary, *_] = [folder / name for name in vocabularies if (folder / name).is_file()]
@@ -141,27 +145,43 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"Expected a readable config.json in directory {str(folder)!r}, received "
             f"{type(error).__name__}: {str(error)[:300]}; give the directory of a BERT."
         ) from error
-    is_bert = isinstance(config, dict) and (
-        "registered_name" in config or config.get("model_type") in MODEL_TYPES
-    )
-    if not is_bert:
-        found = config.get("model_type") if isinstance(config, dict) else type(config).__name__
-        raise ValueError(not_a_bert(str(folder), found))
+    check_family(str(folder), config)
     return config
 
 
-def not_a_bert(place: str, model_type: Any) -> str:
-    """The message on a checkpoint of another family, or one that does not say its own."""
+def check_family(place: str, config: Any) -> None:
+    """Refuses the config.json of another family, or one that does not say its own.
+
+    Args:
+        place: The preset, for the message.
+        config: What the file holds; keras-hub's own form names a class, which is not looked at.
+
+    Raises:
+        ValueError: If it is none of a BERT.
+    """
+    is_object = isinstance(config, dict)
+    found = config.get("model_type") if is_object else type(config).__name__
+    if is_object and ("registered_name" in config or found in MODEL_TYPES):
+        return
     advice = "choose a checkpoint of BERT or DistilBERT"
-    if model_type is None:  # of older files, such as TinyBERT's
+    if found is None:  # of older files, such as TinyBERT's
         advice = 'if it is a BERT, add "model_type": "bert" to it'
-    return (
+    raise ValueError(
         f"Expected model_type {' or '.join(map(repr, MODEL_TYPES))} in the config.json of "
-        f"{place!r}, received {model_type!r}; {advice}."
+        f"{place!r}, received {found!r}; {advice}."
     )
 
 
-def _sizes(folder: Path, config: Mapping[str, Any]) -> BertSizes:
+def sizes_of(place: str, config: Mapping[str, Any]) -> BertSizes:
+    """What a config.json says, once it is seen that such a BERT can be.
+
+    Args:
+        place: The preset, for messages.
+        config: Of a BERT or DistilBERT, in Hugging Face's form or keras-hub's.
+
+    Raises:
+        ValueError: If a size is no number of at least 1, or they do not go together.
+    """
     if "registered_name" in config:
         settings = config.get("config")
         keys: dict[str, int | None] = dict.fromkeys(
@@ -177,53 +197,101 @@ def _sizes(folder: Path, config: Mapping[str, Any]) -> BertSizes:
         for key, usual in keys.items()
     ]
     for key, value in zip(keys, values, strict=True):
-        _check_count(folder, key, value)
-    if "registered_name" not in config:
-        _check_shape(folder, config)
-    return BertSizes(*values)
+        _check_count(place, key, value)
+    sizes = BertSizes(*values)
+    _check_shape(place, settings, sizes)
+    return sizes
 
 
-def _check_count(folder: Path, key: str, value: Any) -> None:
+def _check_count(place: str, key: str, value: Any) -> None:
     if type(value) is not int or value < 1:
         raise ValueError(
-            f"Expected a number of at least 1 for {key} in the config.json of {str(folder)!r}, "
-            f"received {value!r}; download the preset again."
+            f"Expected a number of at least 1 for {key} in the config.json of {place!r}, "
+            f"received {value!r:.40}; download the preset again."
         )
 
 
-_SHAPE = ("hidden_size", "intermediate_size", "num_hidden_layers")
-_SHAPE_OF_DISTILBERT = ("dim", "hidden_dim", "n_layers")
+class _Shape(NamedTuple):
+    """Names of what gives the shape of the weights."""
+
+    width: str
+    inner: str
+    layers: str
+    heads: str
 
 
-def _check_shape(folder: Path, config: Mapping[str, Any]) -> None:
-    """Refuses a config.json of Hugging Face's whose layers cannot be; keys may be missing."""
-    is_distilbert = config.get("model_type") == "distilbert"
-    keys = _SHAPE_OF_DISTILBERT if is_distilbert else _SHAPE
-    of_heads = "n_heads" if is_distilbert else "num_attention_heads"
-    for key in (*keys, of_heads):
+_SHAPES = (
+    _Shape("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    _Shape("dim", "hidden_dim", "n_layers", "n_heads"),
+    _Shape("hidden_dim", "intermediate_dim", "num_layers", "num_heads"),
+)
+"""Of BERT and of DistilBERT in Hugging Face's form, and of both in keras-hub's."""
+
+
+def _shape_of(config: Mapping[str, Any]) -> _Shape:
+    if "model_type" not in config:
+        return _SHAPES[2]
+    return _SHAPES[MODEL_TYPES.index(config["model_type"])]
+
+
+def layers_of(config: Mapping[str, Any]) -> int | None:
+    """How many layers a config.json says that there are; as `weights_claimed`."""
+    return config.get(_shape_of(config).layers)
+
+
+def _check_shape(place: str, config: Mapping[str, Any], sizes: BertSizes) -> None:
+    """Refuses layers that cannot be; keys may be missing."""
+    shape = _shape_of(config)
+    for key in shape:
         if key in config:
-            _check_count(folder, key, config[key])
-    width, heads = config.get(keys[0]), config.get(of_heads)
+            _check_count(place, key, config[key])
+    width, heads = config.get(shape.width), config.get(shape.heads)
     if width is not None and heads is not None and width % heads:
         raise ValueError(
-            f"Expected {keys[0]} to be a multiple of {of_heads} in the config.json of "
-            f"{str(folder)!r}, received {width} and {heads}; download the preset again."
+            f"Expected {shape.width} to be a multiple of {shape.heads} in the config.json of "
+            f"{place!r}, received {width} and {heads}; download the preset again."
         )
+    largest = {shape.layers: (config.get(shape.layers), MOST_LAYERS)}
+    largest["weights"] = (weights_claimed(config, sizes), MOST_WEIGHTS)
+    for what, (number, most) in largest.items():
+        if number is not None and number > most:
+            raise ValueError(
+                f"Expected a config.json of at most {most:,} {what} in {place!r}, received one of "
+                f"{number:,}; download the preset again."
+            )
+
+
+def weights_claimed(config: Mapping[str, Any], sizes: BertSizes) -> int | None:
+    """How many numbers the matrices of a BERT have by its config.json, at least.
+
+    Args:
+        config: As `sizes_of`; in keras-hub's form its settings.
+        sizes: What `sizes_of` gives.
+
+    Returns:
+        `None` if a key is missing, which is keras-hub's to know.
+    """
+    shape = _shape_of(config)
+    width, inner, layers, _ = (config.get(key) for key in shape)
+    if width is None or inner is None or layers is None:
+        return None
+    tables = sizes.embeddings + sizes.max_length
+    return width * tables + layers * (4 * width * width + 2 * width * inner)
 
 
 def _check_weights(folder: Path, config: Mapping[str, Any], sizes: BertSizes) -> None:
     """Refuses a config.json of a larger model than the weights beside it, a byte or more each."""
-    keys = _SHAPE_OF_DISTILBERT if config.get("model_type") == "distilbert" else _SHAPE
-    hidden, inner, layers = (config.get(key) for key in keys)
-    if not all(type(value) is int and value > 0 for value in (hidden, inner, layers)):
-        return  # keras-hub's to know
-    claimed = sizes.embeddings * hidden + layers * (4 * hidden * hidden + 2 * hidden * inner)
+    claimed = weights_claimed(config, sizes)
+    if claimed is None:
+        return
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     if claimed > size:
+        width, inner, layers, _ = _shape_of(config)
         raise ValueError(
-            f"Expected the weights of {keys[0]} {hidden}, {keys[1]} {inner} and {keys[2]} {layers} "
-            f"in directory {str(folder)!r}, as its config.json says, received {size:,} bytes of "
-            "them; they are cut, or another checkpoint's: download the preset again."
+            f"Expected the weights of {width} {config[width]}, {inner} {config[inner]} and "
+            f"{layers} {config[layers]} in directory {str(folder)!r}, as its config.json says, "
+            f"received {size:,} bytes of them; they are cut, or another checkpoint's: download the "
+            "preset again."
         )
 
 

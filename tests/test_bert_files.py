@@ -167,10 +167,25 @@ def test_a_config_that_claims_more_than_the_weights_is_refused(name, hugging_fac
     assert "download the preset again" in refusal(hugging_face)
     (hugging_face / "model.safetensors").write_bytes(bytes(6000))
     assert check_preset(str(hugging_face), with_weights=True)
-    write(hugging_face, **shape | {name: 10**9})
-    assert f"Expected the weights of hidden_size {10**9 if name == 'hidden_size' else 8}" in (
+    write(hugging_face, **shape | {name: 800})
+    assert f"Expected the weights of hidden_size {800 if name == 'hidden_size' else 8}" in (
         refusal(hugging_face)
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hidden_size", "at most 10,000,000,000 weights"),
+        ("intermediate_size", "at most 10,000,000,000 weights"),
+        ("num_hidden_layers", "at most 1,000 num_hidden_layers"),
+        ("max_position_embeddings", "at most 10,000,000,000 weights"),
+    ],
+)
+def test_what_no_bert_has_is_refused_without_weights_beside_it(name, message, hugging_face):
+    shape = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1}
+    write(hugging_face, **shape | {name: 10**10})
+    assert message in refusal(hugging_face, with_weights=False)
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device without an end")

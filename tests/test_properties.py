@@ -26,12 +26,14 @@ from losses.example_parts import built, parts
 from losses.gradients import gradient
 
 from keras_prokt import app, outputs
+from keras_prokt.bert_files import SPECIAL_PIECES
 from keras_prokt.data.batches import Batches
 from keras_prokt.data.columns import Column
 from keras_prokt.data.table import read_table
 from keras_prokt.files import digest_of_json, read_record, write_record
 from keras_prokt.front_ends import ImageFrontEnd, from_json
 from keras_prokt.losses import LOSSES, soft_target_loss
+from keras_prokt.models.bert import bert_classifier, bert_limits, bert_tokenizer
 from keras_prokt.names import is_showable, showable
 from keras_prokt.options import parsed_method
 from keras_prokt.results.predictions import write_columns
@@ -345,3 +347,57 @@ def test_a_duration_is_seconds_or_refused(text):
         raise
     except ValueError as error:
         assert str(error).startswith("Expected a duration")
+
+
+BERT = {
+    "config.json": {
+        **{"model_type": "bert", "vocab_size": 7, "hidden_size": 8, "num_hidden_layers": 1},
+        **{"num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 16},
+        **{"type_vocab_size": 2, "hidden_act": "gelu", "hidden_dropout_prob": 0.1},
+    },
+    "tokenizer_config.json": {
+        **{"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
+    },
+    "tokenizer.json": {
+        "model": {
+            "type": "WordPiece",
+            "vocab": {piece: n for n, piece in enumerate([*SPECIAL_PIECES, "a", "##b"])},
+        },
+        "normalizer": {
+            **{"type": "BertNormalizer", "lowercase": True, "strip_accents": None},
+            "handle_chinese_chars": True,
+        },
+    },
+}
+"""The files of a BERT in Hugging Face's form, without weights."""
+# Small enough to be built where they are taken.
+VALUES = JSON | st.sampled_from([0, -1, 1, 4, 2.5, 1e300, 10**30, True, "gelu", [], {}, None])
+
+
+@few
+@given(
+    st.sampled_from([(name, key) for name, file in BERT.items() for key in [None, *file]]),
+    VALUES,
+)
+def test_a_file_of_a_bert_is_read_or_refused(place, value):
+    name, key = place
+    with tempfile.TemporaryDirectory() as folder:
+        for file, content in BERT.items():
+            changed = content if key is None else {**content, key: value}
+            changed = (value if key is None else changed) if file == name else content
+            Path(folder, file).write_text(json.dumps(changed))
+        _is_read_or_refused(lambda: bert_limits(folder).max_length < 2**31)
+        _is_read_or_refused(lambda: len(bert_tokenizer(folder)(["a ab c"])) == 1)
+        if name == "config.json":
+            small = {"num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size"}
+            assume(key not in small or value in (1, 4))
+            _is_read_or_refused(
+                lambda: bert_classifier(folder, 2, load_weights=False).count_params() > 0
+            )
+
+
+def _is_read_or_refused(read):
+    try:
+        assert read()
+    except ValueError as error:
+        assert "\n" not in str(error) and str(error).startswith("Expected")

@@ -21,7 +21,6 @@ from keras_prokt.bert_heads import ARCHITECTURES, trained_files
 from keras_prokt.models.bert_presets import (
     EXACT_GELU,
     LOAD_ERRORS,
-    BertLimits,
     Encoder,
     bert_limits,
     bert_tokenizer,
@@ -36,7 +35,6 @@ from keras_prokt.names import OneLineWarning
 from keras_prokt.typing import Tensor
 
 __all__ = [
-    "BertLimits",
     "DroppedHead",
     "ExactGeluBertBackbone",
     "bert_classifier",

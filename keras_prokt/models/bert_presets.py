@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 from keras_hub.models import BertBackbone, DistilBertBackbone
@@ -20,12 +20,15 @@ from safetensors import SafetensorError, safe_open
 from keras_prokt.bert_files import (
     HUGGING_FACE_WEIGHTS,
     KERAS_HUB_WEIGHTS,
-    MODEL_TYPES,
+    BertSizes,
+    check_family,
     check_holds_files,
     check_vocabulary,
-    not_a_bert,
+    layers_of,
     read_tokenizer_json,
     read_vocabulary,
+    sizes_of,
+    weights_claimed,
 )
 from keras_prokt.models.wordpiece import ExactBertTokenizer
 
@@ -42,20 +45,13 @@ _FIXED_SETTINGS = {
 }
 Encoder = BertBackbone | DistilBertBackbone
 # TypeError: a size that is no number, or weights in a type that NumPy has not.
-LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, SafetensorError)
+LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
+# What a tokenizer's settings may be besides true or false: accents go where letters become small.
+_SETTINGS = {"do_lower_case": (), "strip_accents": (None,), "tokenize_chinese_chars": ()}
 _LAYER = re.compile(r"(?:encoder|transformer)\.layer\.([0-9]{1,6})\.")
 
 
-class BertLimits(NamedTuple):
-    """What a BERT can read."""
-
-    max_length: int
-    """Positions of its longest sequence."""
-    num_segments: int
-    """Segments it tells apart: 2 where it can read pairs, which DistilBERT does without any."""
-
-
-def bert_limits(preset: str) -> BertLimits:
+def bert_limits(preset: str) -> BertSizes:
     """What a BERT preset can read, from its config.json alone.
 
     Args:
@@ -71,10 +67,7 @@ def bert_limits(preset: str) -> BertLimits:
     ```
     """
     _, config = read_config(preset)
-    if "registered_name" in config:
-        settings = config["config"]
-        return BertLimits(settings["max_sequence_length"], settings.get("num_segments", 2))
-    return BertLimits(config.get("max_position_embeddings", 512), config.get("type_vocab_size", 2))
+    return sizes_of(preset, config)
 
 
 def bert_tokenizer(preset: str) -> ExactBertTokenizer:
@@ -122,18 +115,14 @@ def bert_tokenizer(preset: str) -> ExactBertTokenizer:
                 file = "tokenizer.json"
                 _, settings = read_tokenizer_json(get_file(preset, file))
             if check_file_exists(preset, "tokenizer_config.json"):
-                settings |= load_json(preset, "tokenizer_config.json")
+                settings |= dict(load_json(preset, "tokenizer_config.json"))
         vocabulary = read_vocabulary(get_file(preset, file))
     except LOAD_ERRORS as error:
         raise ValueError(
             f"Expected a readable BERT vocabulary (vocab.txt) in preset {preset!r}, received "
             f"{one_line(error)}; download the preset again or check its files."
         ) from error
-    if not settings.get("tokenize_chinese_chars", True):
-        raise ValueError(
-            f"Expected tokenize_chinese_chars true in the tokenizer_config.json of {preset!r}, "
-            "received false; choose another checkpoint."
-        )
+    _check_settings(preset, settings)
     check_vocabulary(vocabulary, f"preset {preset!r}")
     if len(vocabulary) > embeddings:
         raise ValueError(
@@ -148,6 +137,21 @@ def bert_tokenizer(preset: str) -> ExactBertTokenizer:
     )
 
 
+def _check_settings(preset: str, settings: Mapping[str, Any]) -> None:
+    for key, others in _SETTINGS.items():
+        value = settings.get(key, True)
+        if type(value) is not bool and value not in others:
+            raise ValueError(
+                f"Expected {key} true or false in the tokenizer_config.json or tokenizer.json of "
+                f"{preset!r}, received {value!r:.60}; download the preset again."
+            )
+    if not settings.get("tokenize_chinese_chars", True):
+        raise ValueError(
+            f"Expected tokenize_chinese_chars true in the tokenizer_config.json of {preset!r}, "
+            "received false; choose another checkpoint."
+        )
+
+
 def check_sizes(preset: str, config: Mapping[str, Any]) -> None:
     """Refuses a config.json that is not that of the weights, before it takes the memory.
 
@@ -156,21 +160,13 @@ def check_sizes(preset: str, config: Mapping[str, Any]) -> None:
     """
     if not os.path.isdir(preset):
         return
-    is_bert = config["model_type"] == "bert"
-    keys = (
-        ("hidden_size", "num_hidden_layers", "intermediate_size")
-        if is_bert
-        else ("dim", "n_layers", "hidden_dim")
-    )
-    width, layers, inner = (config[key] for key in keys)
-    tables = config["vocab_size"] + config.get("max_position_embeddings", 512)
-    needed = width * tables + layers * (4 * width * width + 2 * width * inner)
+    layers, needed = layers_of(config), weights_claimed(config, sizes_of(preset, config))
     shapes = shapes_of_weights(preset)
     there = sum(math.prod(shape) for shape in shapes.values())
-    if needed > there:
+    if needed is not None and needed > there:
         raise ValueError(f"{there:,} numbers for a config.json of {needed:,}")
     found = 1 + max((int(one[1]) for name in shapes if (one := _LAYER.search(name))), default=-1)
-    if found > layers:
+    if layers is not None and found > layers:
         raise ValueError(f"{found} layers for a config.json of {layers}")
 
 
@@ -186,7 +182,8 @@ def shapes_of_weights(preset: str) -> dict[str, list[int]]:
 
 def registered_class(config: Mapping[str, Any]) -> Any:
     """The class that a preset of keras-hub's form names; `None` if there is none."""
-    return keras.saving.get_registered_object(config["registered_name"])
+    name = config["registered_name"]
+    return keras.saving.get_registered_object(name) if isinstance(name, str) else None
 
 
 def read_config(preset: str) -> tuple[str, dict[str, Any]]:
@@ -195,11 +192,12 @@ def read_config(preset: str) -> tuple[str, dict[str, Any]]:
     try:
         config = load_json(preset, "config.json")
     # ImportError: a handle of a hub whose package is missing.
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"Expected a readable config.json in preset {preset!r}, received {one_line(error)}; "
             "check the name, the files and the network connection."
         ) from error
+    check_family(preset, config)
     if "registered_name" in config:
         named = registered_class(config)
         if not (isinstance(named, type) and issubclass(named, Encoder)):
@@ -207,9 +205,9 @@ def read_config(preset: str) -> tuple[str, dict[str, Any]]:
                 f"Expected a BERT preset, received {preset!r} of class "
                 f"{config['registered_name']!r}; choose one whose backbone is BertBackbone."
             )
+        sizes_of(preset, config)
         return preset, config
-    if config.get("model_type") not in MODEL_TYPES:
-        raise ValueError(not_a_bert(preset, config.get("model_type")))
+    sizes_of(preset, config)
     is_bert = config["model_type"] == "bert"
     key, known = (
         ("hidden_act", sorted(EXACT_GELU)) if is_bert else ("activation", _GELUS_OF_DISTILBERT)

@@ -140,10 +140,10 @@ def changed(folder: Path, **settings):
     ("settings", "message"),
     [
         ({"id2label": {"0": "a", "1": "b"}}, r"of shapes \(2, 12\) and \(2,\).*received \(3, 12\)"),
-        ({"vocab_size": 10**9}, "numbers for a config.json of 12,0"),
-        ({"hidden_size": 10**6}, "numbers for a config.json of "),
+        ({"vocab_size": 10**8}, "numbers for a config.json of 1,2"),
+        ({"hidden_size": 12 * 10**3}, "numbers for a config.json of "),
         ({"num_hidden_layers": 1}, "received ValueError: 2 layers for a config.json of 1"),
-        ({"hidden_size": "12"}, "readable BERT weights .*received TypeError"),
+        ({"hidden_size": "12"}, "at least 1 for hidden_size .*received .12."),
         ({"hidden_act": "relu"}, "hidden_act among .*received 'relu'"),
     ],
 )
