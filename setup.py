@@ -105,7 +105,6 @@ setup(
             "cleanlab",
             "ruff",
             "mypy",
-            "build",
             "transformers<5",
             "optuna>=4",
             "onnxruntime",
