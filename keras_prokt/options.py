@@ -405,7 +405,7 @@ def _is_several(row: Setting, text: str, *, is_number: bool) -> bool:
 
 
 def _several_values(row: Setting, name: str, key: str | None, text: str) -> Any:
-    from keras_prokt.runs.setting_search import Range
+    from keras_prokt.runs.search_space import Range
 
     if "," not in text and row.kind in (float, int):
         low, _, high = text.partition(":")

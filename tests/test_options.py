@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from keras_prokt.options import parsed_method, parsed_search, parsed_seeds, typed_names
-from keras_prokt.runs.setting_search import Range
+from keras_prokt.runs.search_space import Range
 from keras_prokt.settings import SettingError
 
 

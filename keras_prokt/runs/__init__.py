@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from keras_prokt.runs.page import report
     from keras_prokt.runs.prediction import predict
     from keras_prokt.runs.recording import Recorded, record
-    from keras_prokt.runs.setting_search import Range, search
+    from keras_prokt.runs.search_space import Range
+    from keras_prokt.runs.setting_search import search
     from keras_prokt.runs.spec import RunSpec
     from keras_prokt.runs.speed import benchmark
     from keras_prokt.runs.suspect_labels import suspects
     from keras_prokt.runs.training_run import resume, run
 
 _HOME = {
-    "Range": ".setting_search",
+    "Range": ".search_space",
     "Recorded": ".recording",
     "RunSpec": ".spec",
     "benchmark": ".speed",

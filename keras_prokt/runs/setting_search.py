@@ -4,15 +4,12 @@ Grids need nothing; ranges are searched by Optuna, which only proposes: what it 
 the run folders at every start. This module imports no Keras.
 """
 
-import itertools
 import math
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from keras_prokt.app import get_app
 from keras_prokt.app_file import absolute_app
 from keras_prokt.arguments import (
     check_mapping,
@@ -21,9 +18,7 @@ from keras_prokt.arguments import (
     checked_number,
     checked_path,
 )
-from keras_prokt.methods import OBJECTIVES
 from keras_prokt.named_code import name_code
-from keras_prokt.names import unknown_name
 from keras_prokt.results.search import choose, plot_search
 from keras_prokt.runs.executor import (
     Execution,
@@ -32,35 +27,29 @@ from keras_prokt.runs.executor import (
     checked_seeds,
     execute,
 )
-from keras_prokt.runs.known_settings import all_settings, title_of
+from keras_prokt.runs.known_settings import title_of
 from keras_prokt.runs.method_comparison import shared_settings
 from keras_prokt.runs.proposals import check_optuna, propose
 from keras_prokt.runs.records import measured
-from keras_prokt.runs.resolution import absolute_path, model_name
 from keras_prokt.runs.run_list import Entry, RunList, folder_name
-from keras_prokt.runs.spec import RunSpec
+from keras_prokt.runs.search_space import (
+    Values,
+    about_search,
+    check_values,
+    first_of,
+    grid_of,
+    row_of,
+    scale_of,
+    spec_of,
+)
 from keras_prokt.runs.stopping import Stop
 from keras_prokt.runs.student_latency import measure_latency
-from keras_prokt.settings import Setting, SettingError, argument
-
-DEFAULT_TRIALS = 20
-"""Configurations of a search over ranges."""
+from keras_prokt.settings import SettingError, argument
 
 FIGURE_3 = (0.0, 0.2, 0.4, 0.6, 0.8)
 """Values of λ in the paper's Figure 3."""
 
 FIGURE = "search.png"
-
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers from `low` to `high`; `search`, which knows of what, refuses empty ones."""
-
-    low: float
-    high: float
-
-
-Values = Sequence[Any] | Range
 
 
 def search(
@@ -138,19 +127,19 @@ def search(
     check_jobs(jobs, threads)
     app = absolute_app(app)
     name_code([app, over, given])
-    about = _about(app, method, over, seeds, trials, given)
+    about = about_search(app, method, over, seeds, trials, given)
     runs = RunList(out, "search")
     runs.check_free()
     if latency is not None:
         about |= _within(about, latency, runs, stream or sys.stderr)
     is_grid = about["trials"] is None
-    configurations = _grid(about) if is_grid else []
+    configurations = grid_of(about) if is_grid else []
     if not is_grid:
         check_optuna()
-        first = {name: _first(values) for name, values in about["over"].items()}
-        _spec(about, first, seeds[0]).check_without_keras()
+        first = {name: first_of(values) for name, values in about["over"].items()}
+        spec_of(about, first, seeds[0]).check_without_keras()
     for values in configurations:
-        _spec(about, values, seeds[0]).check_without_keras()
+        spec_of(about, values, seeds[0]).check_without_keras()
     entries = [_entry(about, values, seed) for seed in seeds for values in configurations]
     if not runs.exists:
         runs.create(about, entries, measures_test=False)
@@ -245,7 +234,7 @@ def read_search(runs: RunList) -> dict[str, Any]:
     return {
         "app": about["app"],
         "method": about["method"],
-        "settings": {name: _scale(name, values) for name, values in about["over"].items()},
+        "settings": {name: scale_of(name, values) for name, values in about["over"].items()},
         "seeds": about["seeds"],
         "trials": about["trials"],
         "latency": about.get("latency"),
@@ -280,91 +269,6 @@ def _found(runs: RunList, entry: Entry, results: Mapping[str, Any], metric: str)
     }
 
 
-# What is searched.
-
-
-def _about(
-    app: str,
-    method: str,
-    over: Mapping[str, Values],
-    seeds: Sequence[int],
-    trials: int | None,
-    given: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The search as a JSON object."""
-    if given.get("full_train"):
-        raise SettingError(
-            "Expected validation data that is not trained on, received "
-            f"{argument('full_train')}; search without it, then run the choice with it."
-        )
-    if not over:
-        raise SettingError(
-            "Expected at least one setting with several values or a range, received none; such as "
-            f"{argument('proximal_weight')} 0,0.3,0.6."
-        )
-    if given.get("seed") is not None:
-        raise SettingError(
-            f"Expected no {argument('seed')} of a search, received {given['seed']!r}; "
-            f"{argument('seeds')} holds for all configurations."
-        )
-    seeds = [all_settings()["seed"].checked("seeds", seed) for seed in seeds]
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise SettingError(f"Expected different {argument('seeds')}, received {seeds!r}.")
-    has_range = False
-    written: dict[str, Any] = {}
-    for name, values in over.items():
-        row, key = _row(name)
-        if _is_given(name, given):
-            raise SettingError(
-                f"Expected {argument(*_split(name))} with one value or with several, received "
-                "both; leave one out."
-            )
-        if isinstance(values, Range):
-            has_range = True
-            if row.kind not in (float, int):
-                raise SettingError(
-                    f"Expected values of {argument(*_split(name))} joined by commas, received a "
-                    "range; it is no number."
-                )
-            if row.is_logarithmic and values.low <= 0:
-                raise SettingError(
-                    f"Expected a range of {argument(*_split(name))} above 0, received {values.low}."
-                )
-            number = replace(row, may_change=False)
-            ends = {end: number.checked(_split(name)[0], v, key) for end, v in vars(values).items()}
-            if not ends["low"] < ends["high"]:
-                raise SettingError(
-                    f"Expected a range LOW:HIGH with LOW below HIGH for {argument(*_split(name))}, "
-                    f"received {values.low!r}:{values.high!r}; name one value, or the lower first."
-                )
-            written[name] = ends
-            continue
-        checked = [row.checked(_split(name)[0], value, key) for value in values]
-        checked = [_from_anywhere(app, name, value) for value in checked]
-        if not checked or len({str(value) for value in checked}) < len(checked):
-            raise SettingError(
-                f"Expected different values of {argument(*_split(name))}, received {checked!r}; "
-                "name each once."
-            )
-        written[name] = checked
-    if trials is not None and trials < 1:
-        raise SettingError(f"Expected {argument('trials')} of at least 1, received {trials}.")
-    if trials is not None and not has_range:
-        raise SettingError(
-            f"Expected no {argument('trials')} without a range, received {trials}; a grid has as "
-            "many as it has."
-        )
-    return {
-        "app": app,
-        "method": method,
-        "given": _json_of(app, given),
-        "over": written,
-        "seeds": seeds,
-        "trials": (trials or DEFAULT_TRIALS) if has_range else None,
-        "configurations": {},
-    }
-
-
 def _within(
     about: Mapping[str, Any], latency: float, runs: RunList, stream: TextIO
 ) -> dict[str, Any]:
@@ -385,10 +289,10 @@ def _within(
     there = runs.read()["about"] if runs.exists else {}
     latencies = dict(there.get("latencies", {}))
     of_teacher = there.get("teacher_latency")
-    others = {k: _first(v) for k, v in about["over"].items() if k != "student"}
+    others = {k: first_of(v) for k, v in about["over"].items() if k != "student"}
     for student in about["over"]["student"]:
         if student not in latencies:
-            spec = _spec(about, {**others, "student": student}, about["seeds"][0])
+            spec = spec_of(about, {**others, "student": student}, about["seeds"][0])
             spec.check_without_keras()
             measured = measure_latency(spec)
             latencies[student] = measured["student"]
@@ -418,16 +322,16 @@ def _checked_about(runs: RunList, record: Mapping[str, Any]) -> dict[str, Any]:
     about = record["about"]
     try:
         for name, values in about["over"].items():
-            _check_values(name, values if isinstance(values, list) else [*values.values()])
+            check_values(name, values if isinstance(values, list) else [*values.values()])
         titles = {values["title"] for values in record["runs"]} | about["configurations"].keys()
         for title in titles:
             values = about["configurations"].get(title, {})
             if values.keys() != about["over"].keys() or title_of(values) != title:
                 raise ValueError(f"Expected a configuration {title!r}, received {values!r:.200}")
             for name, value in values.items():
-                _check_values(name, [value])
+                check_values(name, [value])
         for values in list(about["configurations"].values())[:1]:
-            _spec(about, values, 0)
+            spec_of(about, values, 0)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"Expected a whole {runs.record.name} at {str(runs.record)!r}, received one that "
@@ -436,115 +340,9 @@ def _checked_about(runs: RunList, record: Mapping[str, Any]) -> dict[str, Any]:
     return about
 
 
-def _check_values(name: str, values: Sequence[Any]) -> None:
-    row, key = _row(name)
-    for value in values:
-        row.checked(_split(name)[0], value, key)
-
-
-def _json_of(app: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    values = {k: _from_anywhere(app, k, v) for k, v in given.items() if v not in (None, (), {})}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-
-def _from_anywhere(app: str, name: str, value: Any) -> Any:
-    """A value that means the same in any folder from which the search goes on."""
-    if isinstance(value, tuple):
-        return tuple(_from_anywhere(app, name, one) for one in value)
-    row, description = all_settings().get(name), get_app(app)
-    if not isinstance(value, str) or row is None:
-        return value
-    if name == "teacher":
-        return model_name(value, description.teachers)
-    if name in ("student", "assistants"):
-        return model_name(value, description.students)
-    return absolute_path(value) if row.is_file else value
-
-
-def _is_given(name: str, given: Mapping[str, Any]) -> bool:
-    """Whether a setting that is searched has one value too."""
-    setting, key = _split(name)
-    value = given.get(setting)
-    for part in [] if key is None else key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value is not None
-
-
-def _split(name: str) -> tuple[str, str | None]:
-    setting, _, key = name.partition(" ")
-    return setting, key or None
-
-
-def _row(name: str) -> tuple[Setting, str | None]:
-    setting, key = _split(name)
-    row = all_settings().get(setting)
-    if row is None or setting == "seed":
-        raise SettingError(f"Expected a setting that can be searched, received {name!r}.")
-    if setting == "weights" and key is not None:
-        return Setting("", float, at_least=0, is_logarithmic=True), key
-    if setting == "objective_settings" and key is not None:
-        objective, _, own = key.partition(".")
-        rows = OBJECTIVES[objective].settings if objective in OBJECTIVES else {}
-        if own not in rows:
-            known = [
-                f"{one}.{setting_name}"
-                for one, card in OBJECTIVES.items()
-                for setting_name in card.settings
-            ]
-            raise SettingError(unknown_name("a setting of an objective", key, known))
-        return rows[own], key
-    if not row.is_listed or row.kind in (dict, tuple, bool):
-        raise SettingError(f"Expected one value of {argument(setting)}, received several.")
-    return row, None
-
-
-def _scale(name: str, values: Any) -> str:
-    row, _ = _row(name)
-    if row.kind not in (float, int):
-        return "names"
-    numbers = [values["low"]] if isinstance(values, Mapping) else values
-    if any(isinstance(value, str) for value in numbers):  # such as 0.6..0
-        return "names"
-    return "log" if row.is_logarithmic and min(numbers) > 0 else "linear"
-
-
-def _first(values: Any) -> Any:
-    return values["low"] if isinstance(values, Mapping) else values[0]
-
-
-def _spec(about: Mapping[str, Any], values: Mapping[str, Any], seed: int) -> RunSpec:
-    """The run of a configuration and a seed."""
-    given: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in about["given"].items()
-    }
-    for name, value in values.items():
-        setting, key = _split(name)
-        row, _ = _row(name)
-        value = round(value) if row.kind is int else value
-        if setting == "weights":
-            given["weights"] = {**given.get("weights", {}), key: value}
-        elif setting == "objective_settings":
-            objective, _, own = key.partition(".")
-            others = given.get("objective_settings", {})
-            own_values = {**others.get(objective, {}), own: value}
-            given["objective_settings"] = {**others, objective: own_values}
-        else:
-            given[setting] = value
-    return RunSpec.resolved(about["app"], about["method"], **{**given, "seed": seed})
-
-
 def _entry(about: Mapping[str, Any], values: Mapping[str, Any], seed: int) -> Entry:
     title = title_of(values)
-    return Entry(folder_name(title, seed), title, _spec(about, values, seed))
-
-
-def _grid(about: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every combination of the values, which the record then knows by their titles."""
-    names = list(about["over"])
-    combinations = itertools.product(*about["over"].values())
-    found = [dict(zip(names, values, strict=True)) for values in combinations]
-    about["configurations"] = {title_of(values): values for values in found}
-    return found
+    return Entry(folder_name(title, seed), title, spec_of(about, values, seed))
 
 
 def _extend(runs: RunList, about: Mapping[str, Any]) -> None:
@@ -605,7 +403,7 @@ def _proposed(runs: RunList) -> list[Entry]:
         about = record["about"]
         found = read_search(runs)
         if len(found["configurations"]) < about["trials"]:
-            rows = {name: _row(name)[0] for name in about["over"]}
+            rows = {name: row_of(name)[0] for name in about["over"]}
             values = propose(about, found["configurations"], rows)
             if values is not None:
                 about["configurations"][title_of(values)] = values

@@ -15,7 +15,8 @@ from keras_prokt.results.search import search_table
 from keras_prokt.runs import finished_run
 from keras_prokt.runs import setting_search as module
 from keras_prokt.runs.run_list import RunList
-from keras_prokt.runs.setting_search import Range, go_on, read_search, search
+from keras_prokt.runs.search_space import Range
+from keras_prokt.runs.setting_search import go_on, read_search, search
 from keras_prokt.runs.spec import RunSpec
 from keras_prokt.runs.stopping import Stop, Stopped
 from keras_prokt.runs.student_latency import measure_latency
