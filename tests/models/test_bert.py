@@ -13,6 +13,7 @@ from keras_hub.models import BertBackbone, BertTokenizer
 from marks import MINILM, thorough
 from safetensors.numpy import save_file
 
+from keras_prokt.bert_files import check_preset
 from keras_prokt.data.text import tokenize
 from keras_prokt.export import export_saved_model
 from keras_prokt.front_ends import TextFrontEnd
@@ -555,3 +556,12 @@ def test_minilm_served_from_raw_strings_has_the_logits_of_the_model(minilm, tmp_
         served - served.mean(-1, keepdims=True)
     )
     assert np.abs(differences).max() < 1e-4
+
+
+def test_a_bert_of_keras_hub_whose_heads_do_not_divide_its_width_is_read(tmp_path):
+    folder = str(tmp_path / "odd")
+    shape = {"hidden_dim": 10, "num_heads": 4, "intermediate_dim": 12, "num_layers": 1}
+    BertBackbone(len(WORDS), **shape).save_to_preset(folder)
+    BertTokenizer(WORDS, lowercase=True).save_to_preset(folder)
+    assert check_preset(folder, with_weights=True).embeddings == len(WORDS)
+    assert bert_classifier(folder, 2).get_layer("backbone").hidden_dim == 10
