@@ -380,7 +380,7 @@ def check_vocabulary(vocabulary: Sequence[str], source: str) -> None:
         source: Where they are from, for the message.
 
     Raises:
-        ValueError: If a special piece is missing or any piece is there twice.
+        ValueError: If a special piece is missing, any piece is there twice, or one has a NUL.
     """
     ids = {piece: index for index, piece in enumerate(vocabulary)}
     if missing := [piece for piece in SPECIAL_PIECES if piece not in ids]:
@@ -390,6 +390,11 @@ def check_vocabulary(vocabulary: Sequence[str], source: str) -> None:
             "the model was trained with."
         )
     for index, piece in enumerate(vocabulary):
+        if "\0" in piece:
+            raise ValueError(
+                f"Expected word pieces of text in {source}, received {piece!r} on line "
+                f"{index + 1}; download the preset again."
+            )
         if ids[piece] != index:
             raise ValueError(
                 f"Expected each word piece once in {source}, received {piece!r} on line "

@@ -141,6 +141,7 @@ def test_a_vocabulary_without_a_special_piece(hugging_face, piece):
         (PIECES[:89], "received 89; it is cut"),
         ([*PIECES, ""], "received 101; delete blank lines"),
         ([*PIECES[:-1], "[MASK]"], r"'[MASK]' on line 5 and again on line 100"),
+        ([*PIECES[:-1], "no\0text"], r"received 'no\x00text' on line 100"),
     ],
 )
 def test_vocabularies_of_other_sizes(hugging_face, pieces, message):

@@ -340,7 +340,10 @@ def _load_backbone(preset: str, load_weights: bool, pooler: bool = True) -> Enco
     try:
         loader = get_preset_loader(preset)
         if "registered_name" in config:
-            return loader.load_backbone(registered_class(config), load_weights, name="backbone")
+            backbone = loader.load_backbone(registered_class(config), load_weights, name="backbone")
+            if not isinstance(backbone, Encoder):
+                raise ValueError(f"a {type(backbone).__name__} in place of a BERT")
+            return backbone
         if load_weights:
             check_sizes(preset, config)
             _warn_of_dropped_head(preset, config)

@@ -44,8 +44,10 @@ _FIXED_SETTINGS = {
     "is_decoder": False,
 }
 Encoder = BertBackbone | DistilBertBackbone
-# TypeError: a size that is no number, or weights in a type that NumPy has not.
-LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
+# TypeError: a size that is no number, or weights in a type that NumPy has not; AttributeError: an
+# object of keras-hub's form without its class.
+LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+LOAD_ERRORS += (SafetensorError,)
 # What a tokenizer's settings may be besides true or false: accents go where letters become small.
 _SETTINGS = {"do_lower_case": (), "strip_accents": (None,), "tokenize_chinese_chars": ()}
 _LAYER = re.compile(r"(?:encoder|transformer)\.layer\.([0-9]{1,6})\.")

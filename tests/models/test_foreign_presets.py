@@ -73,6 +73,16 @@ def test_a_bert_that_names_a_module(registered_name, bert, stranger, tmp_path):
     assert not stranger.exists()
 
 
+@pytest.mark.parametrize("load_weights", [True, False])
+def test_a_bert_of_keras_hub_without_its_class(load_weights, bert, tmp_path):
+    shutil.copytree(bert, tmp_path / "copy")
+    config = json.loads((tmp_path / "copy" / "config.json").read_text())
+    del config["class_name"]
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="Expected readable BERT weights .*'?dict'? .*; download"):
+        bert_classifier(str(tmp_path / "copy"), 2, load_weights=load_weights)
+
+
 @pytest.mark.parametrize("file", ["config.json", "image_converter.json"])
 @pytest.mark.parametrize("keys", [(), ("config", "dtype")])
 def test_an_image_preset_that_names_a_module(file, keys, resnet, stranger):
