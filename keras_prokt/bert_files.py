@@ -22,6 +22,8 @@ HUGGING_FACE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 HUGGING_FACE_VOCABULARIES = ("vocab.txt", "tokenizer.json")
 """Where word pieces are; the first that is there counts."""
 KERAS_HUB_WEIGHTS = ("model.weights.h5", "model.weights.json")
+_FILES = ("config.json", "tokenizer_config.json", *HUGGING_FACE_VOCABULARIES)
+_FILES += (*HUGGING_FACE_WEIGHTS, *KERAS_HUB_WEIGHTS)
 
 MOST_LAYERS = 1000
 MOST_WEIGHTS = 10**10
@@ -86,7 +88,9 @@ def check_preset(preset: str, *, with_weights: bool) -> BertSizes | None:
 
 
 def check_holds_files(folder: Path) -> None:
-    """Refuses a directory with devices or pipes in the place of files: they may have no end.
+    """Refuses a directory with devices, pipes or folders in the place of files.
+
+    The first two may have no end.
 
     Args:
         folder: The directory.
@@ -99,6 +103,12 @@ def check_holds_files(folder: Path) -> None:
             raise ValueError(
                 f"Expected files in directory {str(folder)!r}, received "
                 f"{str(path.relative_to(folder))!r}, a device or a pipe; download the preset again."
+            )
+    for name in _FILES:
+        if (folder / name).is_dir():
+            raise ValueError(
+                f"Expected files in directory {str(folder)!r}, received a folder {name!r}; "
+                "download the preset again."
             )
 
 
@@ -122,8 +132,10 @@ def _check_directory(folder: Path, with_weights: bool) -> BertSizes:
     sizes = sizes_of(str(folder), config)
     if with_weights and not is_keras_hub:
         _check_weights(folder, config, sizes)
-    [vocabulary, *_] = [folder / name for name in vocabularies if (folder / name).is_file()]
-    _check_vocabulary(vocabulary, sizes.embeddings)
+    found = [folder / name for name in vocabularies if (folder / name).is_file()]
+    _check_vocabulary(found[0], sizes.embeddings)
+    if len(found) > 1:
+        check_same_pieces(*found)
     return sizes
 
 
@@ -296,14 +308,44 @@ def _check_weights(folder: Path, config: Mapping[str, Any], sizes: BertSizes) ->
         )
 
 
-def _check_vocabulary(path: Path, embeddings: int) -> None:
+def _read_pieces(path: Path) -> list[str]:
+    """`read_vocabulary`, whose errors say what to do."""
     try:
-        vocabulary = read_vocabulary(path)
+        return read_vocabulary(path)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"Expected a readable BERT vocabulary at {str(path)!r}, received "
             f"{type(error).__name__}: {str(error)[:300]}; download the preset again."
         ) from error
+
+
+def check_same_pieces(one: Path, other: Path) -> None:
+    """Refuses two files of a preset that give word pieces different ids: one is another model's.
+
+    Args:
+        one: A `vocab.txt` or `tokenizer.json`.
+        other: Another of them.
+
+    Raises:
+        ValueError: If they differ, but for blank lines at the end, or cannot be read.
+    """
+    pieces = []
+    for path in (one, other):
+        pieces.append(_read_pieces(path))
+        while pieces[-1] and not pieces[-1][-1]:
+            pieces[-1].pop()
+    if pieces[0] != pieces[1]:
+        differing = (n for n, (a, b) in enumerate(zip(*pieces, strict=False)) if a != b)
+        place = next(differing, min(map(len, pieces)))
+        raise ValueError(
+            f"Expected the same word pieces in {one.name} and {other.name} of {str(one.parent)!r}, "
+            f"received others from id {place} on; one of them is another model's: download the "
+            "preset again."
+        )
+
+
+def _check_vocabulary(path: Path, embeddings: int) -> None:
+    vocabulary = _read_pieces(path)
     check_vocabulary(vocabulary, str(path))
     if not SMALLEST_SHARE * embeddings <= len(vocabulary) <= embeddings:
         advice = "it is cut, or another checkpoint's: download the preset again"
@@ -336,6 +378,16 @@ def read_vocabulary(path: str | Path) -> list[str]:
         return [line.rstrip("\n") for line in file]
 
 
+# What would split texts otherwise than BERT does.
+_USUAL = {
+    ("model", "continuing_subword_prefix"): "##",
+    ("model", "unk_token"): "[UNK]",
+    ("model", "max_input_chars_per_word"): 100,
+    ("normalizer", "clean_text"): True,
+    ("pre_tokenizer", "type"): "BertPreTokenizer",
+}
+
+
 def read_tokenizer_json(path: str | Path) -> tuple[list[str], dict[str, Any]]:
     """What a `tokenizer.json` of Hugging Face's says of BERT's tokenisation.
 
@@ -356,6 +408,11 @@ def read_tokenizer_json(path: str | Path) -> tuple[list[str], dict[str, Any]]:
         saved = json.loads(text)
         model, normalizer = saved["model"], saved["normalizer"]
         kinds = model["type"], normalizer["type"]
+        others = {
+            f"{part} {key}": saved[part][key]
+            for (part, key), usual in _USUAL.items()
+            if (saved.get(part) or {}).get(key, usual) != usual
+        }
         pieces = sorted(model["vocab"], key=model["vocab"].__getitem__)
         ids = sorted(model["vocab"].values())
         settings = {
@@ -367,6 +424,9 @@ def read_tokenizer_json(path: str | Path) -> tuple[list[str], dict[str, Any]]:
         raise ValueError(f"no tokenizer.json of BERT ({type(error).__name__}: {error})") from error
     if kinds != ("WordPiece", "BertNormalizer"):
         raise ValueError(f"a tokenizer.json of {' and '.join(map(str, kinds))}")
+    for name, value in others.items():
+        usual = _USUAL[tuple(name.split())]
+        raise ValueError(f"a tokenizer.json with {name} {value!r:.60} instead of {usual!r}")
     if ids != list(range(len(ids))):
         raise ValueError("a tokenizer.json whose ids are not 0, 1, 2, ...")
     return pieces, settings

@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from bert_vocabulary import tokenizer_json
 from pretended_runs import write_run
 from runs.damage import flipped
 
@@ -83,6 +84,7 @@ READERS = {
     "outputs.npz": (teacher_outputs, False),
     "bert/config.json": (preset, False),
     "bert/vocab.txt": (preset, False),
+    "bert/tokenizer.json": (preset, True),
     "vocab.txt": (vocabulary, False),
     "run/run.json": (run_record, True),
     "list/comparison.json": (run_list, True),
@@ -113,7 +115,7 @@ def whole(tmp_path_factory):
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
     (folder / "bert" / "model.safetensors").write_bytes(b"x")
     (folder / "bert" / "tokenizer_config.json").write_text("{}")
-    (folder / "bert" / "tokenizer.json").write_text("{}")
+    (folder / "bert" / "tokenizer.json").write_text(tokenizer_json(pieces))
     spec = RunSpec.resolve("digits", "student")
     write_run(folder / "run", spec, 0.5)
     RunList(folder / "list", "comparison").create({}, [Entry("a", "a", spec)], measures_test=True)
@@ -122,6 +124,15 @@ def whole(tmp_path_factory):
         warnings.simplefilter("ignore")
         network.save(folder / "model.h5")
     return folder
+
+
+def copy_beside(name, whole, folder):
+    """Copies what a file of a BERT needs beside it; one of its two vocabularies is enough."""
+    vocabularies = {"vocab.txt", "tokenizer.json"}
+    for path in (whole / "bert").iterdir() if name.startswith("bert/") else ():
+        is_other = Path(name).name in vocabularies and path.name in vocabularies
+        if path.name != Path(name).name and not is_other:
+            (folder / "bert" / path.name).write_bytes(path.read_bytes())
 
 
 def refusal(read, path):
@@ -163,9 +174,7 @@ def test_bad_forms_of_a_file_are_refused_or_read(name, whole, tmp_path):
     }
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
-    for beside in (whole / name).parent.iterdir():
-        if name.startswith("bert/") and beside.is_file():
-            (path.parent / beside.name).write_bytes(beside.read_bytes())
+    copy_beside(name, whole, tmp_path)
     path.write_bytes(content)
     assert refusal(read, path) is None
     for what, damaged in damages(content, name, others):
@@ -185,10 +194,7 @@ def test_a_folder_is_no_file(name, whole, tmp_path):
     read, _ = READERS[name]
     path = tmp_path / name
     path.mkdir(parents=True)
-    if name.startswith("bert/"):
-        for beside in (whole / "bert").iterdir():
-            if beside.name != path.name:
-                (path.parent / beside.name).write_bytes(beside.read_bytes())
+    copy_beside(name, whole, tmp_path)
     assert refusal(read, path) is not None
 
 
@@ -209,8 +215,8 @@ def seconds(limit):
 
 
 DEVICES = {name: read for name, (read, _) in READERS.items()}
-# `preset` looks at the vocabulary alone; the files beside it are read with Keras.
-DEVICES |= {"bert/tokenizer_config.json": tokenizer, "bert/tokenizer.json": tokenizer}
+# `preset` looks at the vocabularies alone; the file beside them is read with Keras.
+DEVICES |= {"bert/tokenizer_config.json": tokenizer}
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -218,10 +224,7 @@ def test_a_pipe_is_no_file(name, whole, tmp_path):
     """Nobody writes into it, as nothing ends a device such as /dev/zero."""
     read, path = DEVICES[name], tmp_path / name
     path.parent.mkdir(exist_ok=True)
-    if name.startswith("bert/"):
-        for beside in (whole / "bert").iterdir():
-            if beside.name != path.name:
-                (path.parent / beside.name).write_bytes(beside.read_bytes())
+    copy_beside(name, whole, tmp_path)
     os.mkfifo(path)
     with seconds(20):
         assert refusal(read, path) is not None

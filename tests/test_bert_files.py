@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bert_vocabulary import tokenizer_json
 
 from keras_prokt.bert_files import BertSizes, check_preset
 
@@ -195,3 +196,42 @@ def test_a_device_is_no_file_of_a_checkpoint(name, hugging_face):
     (hugging_face / name).unlink()
     (hugging_face / name).symlink_to("/dev/zero")
     assert name in refusal(hugging_face)
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__type": "BPE"}, "a tokenizer.json of BPE and BertNormalizer"),
+        ({"model__continuing_subword_prefix": "@@"}, "continuing_subword_prefix '@@' instead of"),
+        ({"model__unk_token": "<unk>"}, "with model unk_token '<unk>' instead of '[UNK]'"),
+        ({"model__max_input_chars_per_word": 20}, "max_input_chars_per_word 20 instead of 100"),
+        ({"normalizer__clean_text": False}, "with normalizer clean_text False instead of True"),
+        ({"pre_tokenizer__type": "Whitespace"}, "pre_tokenizer type 'Whitespace' instead of"),
+    ],
+)
+def test_a_tokenizer_that_splits_otherwise_is_refused(changes, message, is_alone, hugging_face):
+    (hugging_face / "tokenizer.json").write_text(tokenizer_json(PIECES))
+    if is_alone:
+        (hugging_face / "vocab.txt").unlink()
+    assert check_preset(str(hugging_face), with_weights=True)
+    (hugging_face / "tokenizer.json").write_text(tokenizer_json(PIECES, **changes))
+    assert message in refusal(hugging_face)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "place"),
+    [
+        ([*PIECES[:50], PIECES[51], PIECES[50], *PIECES[52:]], 50),
+        (PIECES[:-1], 99),
+        ([*PIECES, "one more"], 100),
+    ],
+)
+def test_two_vocabularies_that_differ_are_refused(pieces, place, hugging_face):
+    (hugging_face / "tokenizer.json").write_text(tokenizer_json(pieces))
+    message = refusal(hugging_face)
+    assert f"word pieces in vocab.txt and tokenizer.json of {str(hugging_face)!r}" in message
+    assert f"others from id {place} on; one of them is another model's" in message
+    write(hugging_face, [*PIECES[:95], ""])  # a blank line at the end, which no text has
+    (hugging_face / "tokenizer.json").write_text(tokenizer_json(PIECES[:95]))
+    assert check_preset(str(hugging_face), with_weights=True)

@@ -19,6 +19,7 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
+from bert_vocabulary import tokenizer_json
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -358,16 +359,7 @@ BERT = {
     "tokenizer_config.json": {
         **{"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
     },
-    "tokenizer.json": {
-        "model": {
-            "type": "WordPiece",
-            "vocab": {piece: n for n, piece in enumerate([*SPECIAL_PIECES, "a", "##b"])},
-        },
-        "normalizer": {
-            **{"type": "BertNormalizer", "lowercase": True, "strip_accents": None},
-            "handle_chinese_chars": True,
-        },
-    },
+    "tokenizer.json": json.loads(tokenizer_json([*SPECIAL_PIECES, "a", "##b"])),
 }
 """The files of a BERT in Hugging Face's form, without weights."""
 # Small enough to be built where they are taken.

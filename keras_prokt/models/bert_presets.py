@@ -23,6 +23,7 @@ from keras_prokt.bert_files import (
     BertSizes,
     check_family,
     check_holds_files,
+    check_same_pieces,
     check_vocabulary,
     layers_of,
     read_tokenizer_json,
@@ -88,8 +89,9 @@ def bert_tokenizer(preset: str) -> ExactBertTokenizer:
         `keras_prokt.data.text.tokenize` adds those.
 
     Raises:
-        ValueError: If the preset is unknown, incomplete, unreadable or not BERT, or its vocabulary
-            has a word piece twice or more of them than the checkpoint has embeddings.
+        ValueError: If the preset is unknown, incomplete, unreadable or not BERT, its vocabulary has
+            a word piece twice or more of them than the checkpoint has embeddings, or its files say
+            different things.
 
     Example:
 
@@ -99,6 +101,7 @@ def bert_tokenizer(preset: str) -> ExactBertTokenizer:
     ```
     """
     preset, config = read_config(preset)
+    of_tokenizer = None
     try:
         if "registered_name" in config:
             file = "assets/tokenizer/vocabulary.txt"
@@ -113,9 +116,10 @@ def bert_tokenizer(preset: str) -> ExactBertTokenizer:
             # directories have none, and Hugging Face then lower-cases.
             file, embeddings = "vocab.txt", config["vocab_size"]
             settings = {}
-            if not check_file_exists(preset, file) and check_file_exists(preset, "tokenizer.json"):
-                file = "tokenizer.json"
-                _, settings = read_tokenizer_json(get_file(preset, file))
+            if check_file_exists(preset, "tokenizer.json"):
+                of_tokenizer = get_file(preset, "tokenizer.json")
+                if not check_file_exists(preset, file):
+                    file, (_, settings) = "tokenizer.json", read_tokenizer_json(of_tokenizer)
             if check_file_exists(preset, "tokenizer_config.json"):
                 settings |= dict(load_json(preset, "tokenizer_config.json"))
         vocabulary = read_vocabulary(get_file(preset, file))
@@ -126,6 +130,8 @@ def bert_tokenizer(preset: str) -> ExactBertTokenizer:
         ) from error
     _check_settings(preset, settings)
     check_vocabulary(vocabulary, f"preset {preset!r}")
+    if file == "vocab.txt" and of_tokenizer is not None:
+        check_same_pieces(Path(get_file(preset, file)), Path(of_tokenizer))
     if len(vocabulary) > embeddings:
         raise ValueError(
             f"Expected at most {embeddings} word pieces in preset {preset!r}, as many as its "

@@ -131,6 +131,15 @@ def test_word_pieces_of_tokenizer_json_alone(tmp_path):
         bert_tokenizer(str(tmp_path / "model"))
 
 
+def test_a_vocabulary_of_another_model_is_refused(tmp_path):
+    fine_tuned.write_classifier(tmp_path / "model", LABELS)
+    path = tmp_path / "model" / "vocab.txt"
+    *pieces, one, other = path.read_text().splitlines()
+    path.write_text("\n".join([*pieces, other, one, ""]))
+    with pytest.raises(ValueError, match=f"others from id {len(pieces)} on; one of them is"):
+        bert_tokenizer(str(tmp_path / "model"))
+
+
 def changed(folder: Path, **settings):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, **settings}))
