@@ -315,7 +315,8 @@ class Distiller(ModelPair):
         """Trains as `keras.Model.fit` does, with the same arguments.
 
         Raises:
-            ValueError: Before the first step, if the data does not fit the models or the loss.
+            ValueError: Before the first step, if the data does not fit the models or the loss, or
+                weights are not finite.
             TrainingFault: After the step in which labels, inputs or losses went bad, and after
                 an epoch without a batch or whose losses are finite and absurd
                 (`keras_prokt.distillers.faults`).
@@ -327,6 +328,7 @@ class Distiller(ModelPair):
         self.student_loss.check_trains(arguments.get("callbacks"))
         check_rates(self.optimizers_by_role, arguments.get("callbacks"))
         arguments["x"] = self._prepare(x, y, arguments.get("sample_weight"))
+        model_checks.check_weights(self._models())
         untrained = self.untrained_without_labels(beside_inputs(x, TARGET) is not None)
         split, verbose = arguments.get("validation_split", 0.0), arguments.get("verbose", "auto")
         self.label_checks.check_training(y, untrained, split, verbose)

@@ -172,8 +172,8 @@ def raise_not_finite(model: Any, epoch: int) -> None:
         if (weight := weight_not_finite(one)) is not None:
             raise TrainingFault(
                 f"Epoch {epoch + 1}: Expected finite weights of the {role}, received NaN or "
-                f"infinity in {weight!r}; check those it began with, lower its learning rate, clip "
-                "its gradients, or use float32."
+                f"infinity in {weight!r}; lower its learning rate, clip its gradients, or use "
+                "float32."
             )
 
 

@@ -106,6 +106,23 @@ def weight_not_finite(model: keras.Model) -> str | None:
     return next(path for path, is_bad in found if is_bad)
 
 
+def check_weights(models: Mapping[str, keras.Model]) -> None:
+    """Refuses models that begin with weights that are not finite.
+
+    Args:
+        models: Role -> built model.
+
+    Raises:
+        ValueError: With the first such weight.
+    """
+    for role, model in models.items():
+        if (weight := weight_not_finite(model)) is not None:
+            raise ValueError(
+                f"Expected finite weights of the {role} to begin with, received NaN or infinity in "
+                f"{weight!r}; train it anew, or load other weights."
+            )
+
+
 def check_is_model(role: str, model: Any) -> None:
     """Refuses what is no model of Keras.
 

@@ -36,8 +36,9 @@ def network(units=8, stateful=False):
     return keras.Sequential([*stack, layers.Dense(3)])
 
 
-def not_a_number(model):
-    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+def overflowing(model):
+    """Weights that are finite, and outputs that are not."""
+    model.set_weights([np.full_like(w, 3e38) for w in model.get_weights()])
     return model
 
 
@@ -94,8 +95,8 @@ def test_of_several_steps_at_once_the_first_one_with_a_fault_counts():
     assert np.isnan(distiller.student.get_weights()[0]).all()
 
 
-def test_a_fixed_teacher_whose_weights_are_not_finite():
-    distiller = FrozenTeacherDistiller(not_a_number(network()), network())
+def test_a_fixed_teacher_whose_outputs_are_not_finite():
+    distiller = FrozenTeacherDistiller(overflowing(network()), network())
     distiller.compile("adam")
     message = "Step 1: Expected finite outputs from the fixed teacher, .*; check its weights"
     with pytest.raises(TrainingFault, match=message):
@@ -103,9 +104,9 @@ def test_a_fixed_teacher_whose_weights_are_not_finite():
 
 
 @pytest.mark.parametrize("role", ["teacher", "student"])
-def test_weights_that_are_not_finite_before_the_first_update(role):
+def test_outputs_that_are_not_finite_before_the_first_update(role):
     pair = {"teacher": network(), "student": network()}
-    not_a_number(pair[role])
+    overflowing(pair[role])
     distiller = ProKTDistiller(**pair)
     distiller.compile("adam")
     message = f"Step 1: Expected finite outputs from the {role} before its first update"
@@ -125,16 +126,34 @@ def hiding_network():
 
 
 @pytest.mark.parametrize("role", ["teacher", "student"])
-def test_weights_that_are_not_finite_where_no_output_shows_it(role, tmp_path):
+@pytest.mark.parametrize("regime", [ProKTDistiller, FrozenTeacherDistiller])
+def test_weights_that_are_not_finite_to_begin_with(regime, role):
     pair = {"teacher": hiding_network(), "student": hiding_network()}
     kernel = pair[role].weights[0]
     kernel.assign(np.full(kernel.shape, np.nan))
+    distiller = regime(**pair)
+    distiller.compile("adam")
+    message = f"Expected finite weights of the {role} to begin with, received .* in '.*kernel'"
+    with pytest.raises(ValueError, match=message):
+        distiller.fit(X, Y, **FIT)
+    assert distiller.optimizer.iterations == 0
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_weights_that_are_not_finite_where_no_output_shows_it(role, tmp_path):
+    pair = {"teacher": hiding_network(), "student": hiding_network()}
+    kernel = pair[role].weights[0]
     distiller = ProKTDistiller(**pair)
     distiller.compile("adam")
     message = f"Epoch 1: Expected finite weights of the {role}, received NaN .* in '.*kernel'"
-    saved = keras.callbacks.ModelCheckpoint(str(tmp_path / "saved.keras"))
+    callbacks = [
+        keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda *_: kernel.assign(np.full(kernel.shape, np.nan))
+        ),
+        keras.callbacks.ModelCheckpoint(str(tmp_path / "saved.keras")),
+    ]
     with pytest.raises(TrainingFault, match=message):
-        distiller.fit(X, Y, **FIT, callbacks=[saved])
+        distiller.fit(X, Y, **FIT, callbacks=callbacks)
     assert not list(tmp_path.iterdir())
 
 
