@@ -169,9 +169,13 @@ def no_better_than_constant(record: Mapping[str, Any]) -> str | None:
     constant = constants[part]
     if (value < constant) if results.get("mode") == "min" else (value > constant):
         return None
+    settings = record.get("spec", {}).get("method_settings", {})
+    # A teacher that normalises batches gives targets of statistics that it has not got yet.
+    is_inference = settings.get("target_mode", "inference") == "inference"
+    mode = "--target-mode training, " if "proximal_weight" in settings and is_inference else ""
     return (
         f"warning: the student ({part} {metric} {value:.4f}) is no better than the same answer to "
-        f"all examples ({constant:.4f}); try more epochs, another learning rate, or, if its "
+        f"all examples ({constant:.4f}); try {mode}more epochs, another learning rate, or, if its "
         "classes are of unequal size, class weights"
     )
 

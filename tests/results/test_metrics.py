@@ -211,6 +211,17 @@ def test_a_student_that_a_constant_answer_equals_is_said_so(value, constant, mod
         )
 
 
+@pytest.mark.parametrize(
+    ("settings", "is_said"),
+    [({"proximal_weight": 0.3}, True), ({"proximal_weight": 0.3, "target_mode": "training"}, False)]
+    + [({"proximal_weight": 0.3, "target_mode": "inference"}, True), ({"temperature": 4.0}, False)],
+)
+def test_targets_in_training_mode_are_advised_where_they_are_not(settings, is_said):
+    one = of_student(0.1, 0.2)
+    one["spec"] = {**one.get("spec", {}), "method_settings": settings}
+    assert ("try --target-mode training, more epochs" in no_better_than_constant(one)) == is_said
+
+
 def test_validation_says_it_where_no_test_data_was_measured():
     assert "validation accuracy" in no_better_than_constant(of_student(0.1, 0.2, part="validation"))
     unknown = of_student(0.1, 0.2)
