@@ -3,7 +3,7 @@
 This module imports no Keras.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,7 @@ def read_run_record(path: Path) -> dict[str, Any]:
         if record["status"] == "completed":
             for key in _OF_COMPLETED:
                 check_shape(record, {key: object, "*": object}, path.name)
+        _check_reports(record.get("results", {}).get("reports", {}), record["class_names"])
         record["spec"] = RunSpec.from_json(record["spec"]).to_json()
         if "failure" in record:
             record["failure"] = showable(record["failure"])
@@ -244,6 +245,24 @@ def _has(value: Any, shape: Any, place: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _check_reports(reports: Mapping[str, Any], class_names: Sequence[str]) -> None:
+    """Refuses reports on the classes whose lists are not as long as one another."""
+    counts = set()
+    for role, parts in reports.items():
+        for part, report in parts.items():
+            lengths = {len(values) for values in report["classes"].values()}
+            if confusion := report.get("confusion"):
+                lengths |= {len(confusion), *map(len, confusion)}
+            bins = {len(values) for values in report["calibration"].values()}
+            if len(lengths) > 1 or len(bins) > 1:
+                raise ValueError(f"Expected lists of one length in the report of {role} on {part}")
+            counts |= lengths
+    if len(counts) > 1 or (class_names and max(counts, default=0) > len(class_names)):
+        raise ValueError(
+            f"Expected reports on {len(class_names)} classes, received some on {sorted(counts)}"
+        )
 
 
 def _check_mapping(value: Any, shape: Mapping[str, Any], place: str) -> None:

@@ -220,6 +220,27 @@ def test_any_key_that_is_missing_or_of_another_kind_is_one_line_or_does_no_harm(
     assert count["refused"] > count["read"] > 10
 
 
+@pytest.mark.whole_run
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (("student", "test", "classes", "recall"), "lists of one length in the report of student"),
+        (("student", "test", "calibration", "accuracy"), "lists of one length in the report of"),
+        (("student", "test", "confusion"), "lists of one length in the report of student on test"),
+        (("student", "test", "confusion", 0), "lists of one length in the report of student on t"),
+        (None, "reports on 9 classes, received some on .10."),
+    ],
+)
+def test_reports_whose_lists_do_not_go_together(written, keys, message, tmp_path):
+    record = json.loads(json.dumps({"format": FORMAT, **written}))
+    cut = record["class_names"] if keys is None else record["results"]["reports"]
+    for key in keys or ():
+        cut = cut[key]
+    cut.pop()
+    with pytest.raises(ValueError, match=f"Expected a whole run.json .*{message}"):
+        read_run_record(sealed(tmp_path, record))
+
+
 @pytest.mark.slow
 def test_any_key_of_an_older_record_too(tmp_path):
     older = json.loads((RESULTS / "glue-mrpc-1024/bert-3-rco-seed0/run.json").read_text())
