@@ -101,7 +101,7 @@ def bert_tokenizer(preset: str) -> ExactBertTokenizer:
     ```
     """
     preset, config = read_config(preset)
-    of_tokenizer = None
+    tokenizer_file = None
     try:
         if "registered_name" in config:
             file = "assets/tokenizer/vocabulary.txt"
@@ -117,9 +117,9 @@ def bert_tokenizer(preset: str) -> ExactBertTokenizer:
             file, embeddings = "vocab.txt", config["vocab_size"]
             settings = {}
             if check_file_exists(preset, "tokenizer.json"):
-                of_tokenizer = get_file(preset, "tokenizer.json")
+                tokenizer_file = get_file(preset, "tokenizer.json")
                 if not check_file_exists(preset, file):
-                    file, (_, settings) = "tokenizer.json", read_tokenizer_json(of_tokenizer)
+                    file, (_, settings) = "tokenizer.json", read_tokenizer_json(tokenizer_file)
             if check_file_exists(preset, "tokenizer_config.json"):
                 settings |= dict(load_json(preset, "tokenizer_config.json"))
         vocabulary = read_vocabulary(get_file(preset, file))
@@ -130,8 +130,8 @@ def bert_tokenizer(preset: str) -> ExactBertTokenizer:
         ) from error
     _check_settings(preset, settings)
     check_vocabulary(vocabulary, f"preset {preset!r}")
-    if file == "vocab.txt" and of_tokenizer is not None:
-        check_same_pieces(Path(get_file(preset, file)), Path(of_tokenizer))
+    if file == "vocab.txt" and tokenizer_file is not None:
+        check_same_pieces(Path(get_file(preset, file)), Path(tokenizer_file))
     if len(vocabulary) > embeddings:
         raise ValueError(
             f"Expected at most {embeddings} word pieces in preset {preset!r}, as many as its "
