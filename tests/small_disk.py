@@ -22,5 +22,7 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
         subprocess.run(command, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no disk can be mounted: {error}")
-    yield path
-    subprocess.run(["umount", str(path)], check=True, capture_output=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", str(path)], check=True, capture_output=True)
